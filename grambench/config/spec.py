@@ -1,0 +1,284 @@
+"""The run specification: strict tables, each field with its unit and meaning.
+
+A preset is a TOML file with these tables; `grambench presets NAME` prints the resolved values beside
+the descriptions below. An unknown key is an error that names the nearest known one
+(`grambench.config.presets`).
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+STRATEGY_PATTERN = re.compile(
+    r"^(e2e|e2e-unique|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)$",
+)
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Table(BaseModel):
+    """A TOML table: strict types, no unknown keys, immutable once validated."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class FieldLimits(Table):
+    """Longest token sequence of each text field of an item; 0 leaves the field out."""
+
+    title: Annotated[int, Field(ge=0, le=512)] = 24
+    """Tokens of the title, the model's leading and closing special tokens included."""
+    abstract: Annotated[int, Field(ge=0, le=512)] = 0
+    """Tokens of the abstract, its closing separator included."""
+    body: Annotated[int, Field(ge=0, le=512)] = 0
+    """Tokens of the article body, its closing separator included (bodies.tsv, see docs/data.md)."""
+
+    @model_validator(mode="after")
+    def _some_text(self) -> "FieldLimits":
+        total = self.title + self.abstract + self.body
+        if not 3 <= total <= 512:
+            raise ValueError(
+                f"title + abstract + body must be 3 to 512 tokens together, not {total}"
+            )
+        return self
+
+
+class SyntheticData(Table):
+    """Size and laws of generated data in MIND's format (`data.source = "synthetic"`)."""
+
+    news: Annotated[int, Field(ge=50)] = 1000
+    """Number of news items."""
+    users: Annotated[int, Field(ge=10)] = 2000
+    """Number of users."""
+    train_impressions: Annotated[int, Field(ge=10)] = 4000
+    """Impressions in the train split."""
+    dev_impressions: Annotated[int, Field(ge=10)] = 1000
+    """Impressions in the dev split."""
+    topics: Annotated[int, Field(ge=2, le=200)] = 20
+    """Planted topics: a user's taste is a mixture of a few of them."""
+    history_mean: Annotated[float, Field(gt=0, le=400)] = 20.0
+    """Mean clicks in a history."""
+    candidates_mean: Annotated[float, Field(ge=2, le=300)] = 15.0
+    """Mean candidates in an impression."""
+    taste: Annotated[float, Field(ge=0, le=20)] = 4.0
+    """How strongly a click follows the user's taste; 0 plants nothing."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the generator."""
+
+
+class Data(Table):
+    """What is learnt from."""
+
+    source: Literal["mind", "synthetic"] = "mind"
+    """`mind`: news.tsv and behaviors.tsv in `train/` and `dev/`; `synthetic`: the same format, generated."""
+    dataset: str = "mind-small"
+    """Name used for downloads, checksums and labels."""
+    dir: str | None = None
+    """Folder with `train/` and `dev/`; unset: the download cache. `--data-dir` sets it."""
+    fields: FieldLimits = FieldLimits()
+    """Token limits of the text fields."""
+    unknown_items: Literal["error", "drop", "blank"] = "error"
+    """Ids without a row in news.tsv: stop, leave them out (counted), or keep each as an item without text."""
+    validation: Literal["last-day", "users"] = "last-day"
+    """Part of train that selects the checkpoint: its last day, or a share of its users."""
+    validation_share: Share = 0.05
+    """Share of the train users used with `validation = "users"`."""
+    protocol: Literal["honest", "paper"] = "honest"
+    """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
+    synthetic: SyntheticData = SyntheticData()
+    """Used with `source = "synthetic"`."""
+
+
+class Architecture(Table):
+    """A BERT made from scratch, nothing downloaded; its WordPiece vocabulary comes from the corpus."""
+
+    hidden_size: Positive = 64
+    """Width of the encoder, in features."""
+    layers: Positive = 2
+    """Transformer layers."""
+    heads: Positive = 4
+    """Attention heads; must divide `hidden_size`."""
+    intermediate_size: Positive = 256
+    """Width of the feed-forward layer, in features."""
+    vocabulary: Annotated[int, Field(ge=64)] = 4000
+    """Largest WordPiece vocabulary, in tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Architecture":
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide hidden_size = {self.hidden_size}")
+        return self
+
+
+class Encoder(Table):
+    """Content encoder: text of an item -> vector."""
+
+    model: str | None = "nreimers/TinyBERT_L-6_H-768_v2"
+    """Hugging Face model name or a folder; unset when `architecture` is given."""
+    revision: str | None = None
+    """Commit of the model; unset: the newest in the cache or on the hub."""
+    architecture: Architecture | None = None
+    """Instead of `model`: a BERT from scratch."""
+    layers: Positive | None = None
+    """Keep only the first layers of `model`; unset: all."""
+    pooling: Literal["mean", "attention"] = "attention"
+    """Token vectors -> item vector: masked mean, or additive attention."""
+    pooling_query: Positive = 200
+    """Query width of additive-attention pooling, in features."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout inside the encoder; above 0 the run is marked not comparable to E2E."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """`auto`: bf16 autocast where the CUDA device has it, else fp32."""
+    bucket_tokens: Annotated[int, Field(ge=64)] = 16384
+    """Token positions in one call of the encoder (items of like length share a bucket)."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Encoder":
+        if (self.model is None) == (self.architecture is None):
+            raise ValueError("give exactly one of model and architecture")
+        return self
+
+
+class Filter(Table):
+    """Collaborative filter: NRMS (Wu et al., 2019) over item vectors."""
+
+    heads: Positive = 16
+    """Heads of the self-attention over the history; must divide the encoder's width."""
+    query: Positive = 200
+    """Query width of the additive attention, in features."""
+    history: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Latest clicks that the filter reads."""
+
+
+class Optimizer(Table):
+    """Adam of one module."""
+
+    lr: Rate = 1e-4
+    """Learning rate; with `noam` the rate at the end of the warm-up."""
+    schedule: Literal["constant", "noam"] = "constant"
+    """`noam`: linear warm-up, then decay with the inverse square root of the step."""
+    warmup_steps: Positive = 400
+    """Optimiser steps of the warm-up (`noam` only)."""
+
+
+class MultiStep(Table):
+    """Multi-step GRAM: how the item table moves and how the encoder follows."""
+
+    update: Literal["walk", "frozen"] = "walk"
+    """`walk`: the filter sees the moved rows at once; `frozen`: gradients are summed at fixed vectors."""
+    table_optimizer: Literal["adagrad", "sgd"] = "adagrad"
+    """Row-wise Adagrad, or SGD on the sum loss (the paper's letter)."""
+    table_lr: Rate = 0.1
+    """Step size of the table's optimiser; the paper's SGD has 1."""
+    encoder_batch: Positive = 64
+    """Items in one encoder step when a window closes."""
+    encoder_passes: Positive = 1
+    """Passes over the window's items when it closes."""
+
+
+class Training(Table):
+    """The loop that all strategies share."""
+
+    strategies: tuple[str, ...] = ("e2e", "gram-1s", "gram-1e")
+    """What runs: e2e, e2e-unique, gram-<N>s (N steps a window), gram-<x>e (x epochs a window)."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
+    """One trial per strategy and seed."""
+    epochs: Positive = 10
+    """Most passes over the train samples."""
+    max_steps: Positive | None = None
+    """Most CF steps of a trial; unset: no bound but `epochs`."""
+    batch_size: Positive = 256
+    """Users (training samples) in a batch."""
+    negatives: Positive = 4
+    """Unclicked candidates beside each clicked one."""
+    patience: Positive = 10
+    """Evaluations without a better validation AUC before the trial stops."""
+    micro_batch: Positive | Literal["auto"] = "auto"
+    """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
+    encoder_chunk: Positive | Literal["auto", "off"] = "auto"
+    """Single-step: items re-encoded at once by exact chunked recomputation; `auto`: only if one graph does not fit."""
+    memory_share: Share = 0.6
+    """Share of the free device (CPU: host) memory that `auto` may plan for."""
+
+    @field_validator("strategies")
+    @classmethod
+    def _known_strategies(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("name at least one strategy")
+        for name in names:
+            window = STRATEGY_PATTERN.match(name)
+            if window is None or (window[3] and float(window[3]) == 0):
+                raise ValueError(
+                    f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
+                    " and gram-10s, and gram-<x>e such as gram-0.5e and gram-1e"
+                )
+        if len(set(names)) != len(names):
+            raise ValueError("a strategy is named twice")
+        return names
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise ValueError("give at least one seed, each once")
+        return seeds
+
+
+class Evaluation(Table):
+    """Scoring of the validation and test parts."""
+
+    max_impressions: Positive | None = None
+    """Score a fixed sample of so many impressions of each part; unset: all. A sample is marked in the report."""
+    target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Seconds to this validation AUC are reported; unset: 99 % of the best AUC of e2e."""
+
+
+class Audit(Table):
+    """Equivalence audit in float64 before training."""
+
+    users: Positive = 16
+    """Users of the audited batch."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the audited batch and weights."""
+
+
+class Spec(Table):
+    """One resolved run."""
+
+    name: str = "unnamed"
+    """Short name, used for the run's folder."""
+    description: str = ""
+    """One line for `grambench presets`."""
+    schedule: Literal["sequential"] = "sequential"
+    """How trials share the device: one after the other."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """`auto` (cuda where there is one), `cpu`, `cuda` or `cuda:N`."""
+    cpu_threads: Positive | None = None
+    """Threads of a worker; unset: one per physical core."""
+    data: Data = Data()
+    encoder: Encoder = Encoder()
+    filter: Filter = Filter()
+    encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
+    filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
+    multi_step: MultiStep = MultiStep()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    audit: Audit = Audit()
+
+    @model_validator(mode="after")
+    def _filter_fits_encoder(self) -> "Spec":
+        architecture = self.encoder.architecture
+        if architecture is not None and architecture.hidden_size % self.filter.heads:
+            raise ValueError(
+                f"filter.heads = {self.filter.heads} must divide the encoder's width"
+                f" {architecture.hidden_size}"
+            )
+        return self

@@ -1,0 +1,61 @@
+"""The error tree: one branch per exit code, each error one sentence and a next step."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a finished `grambench` process says to the shell."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    DATA = 3
+    ENVIRONMENT = 4
+    PARTIAL = 5
+    GATE = 6
+    NOT_COMPARABLE = 7
+    INTERRUPTED = 75
+    STOPPED = 130
+
+
+class GrambenchError(Exception):
+    """An error that a user can act on.
+
+    Attributes:
+        message: what was found, in one sentence.
+        fix: what to do next, in one sentence; empty where the message already says it.
+    """
+
+    exit_code: ExitCode = ExitCode.BUG
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()
+
+
+class ConfigError(GrambenchError):
+    """A preset, an option or a `--set` that cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(GrambenchError):
+    """Files that are missing, damaged or not of the stated format."""
+
+    exit_code = ExitCode.DATA
+
+
+class MachineError(GrambenchError):
+    """A device, model, disk or network that this machine does not offer."""
+
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class StoppedError(GrambenchError):
+    """The user ended the run."""
+
+    exit_code = ExitCode.STOPPED

@@ -1,0 +1,81 @@
+"""Numbers that compare trials: speed-ups, reuse ratio, seconds to a target. Pure functions of the state."""
+
+from statistics import median
+
+from grambench.events.state import RunState, TrialState
+
+REFERENCES = ("e2e", "e2e-unique")
+
+
+def reuse_ratio(trial: TrialState) -> float | None:
+    """R = occurrences / unique items over the windows so far (eq. 10, 11)."""
+    progress = trial.progress
+    if progress is None or not progress.unique_items:
+        return None
+    return progress.occurrences / progress.unique_items
+
+
+def seconds_per_epoch(trial: TrialState) -> float | None:
+    """Median training seconds of a finished epoch; before the first one, from the rate so far."""
+    if trial.epochs:
+        return median(epoch.train_s for epoch in trial.epochs)
+    progress, plan = trial.progress, trial.plan
+    if progress is None or plan is None or not progress.step:
+        return None
+    return progress.train_s / progress.step * plan.steps_per_epoch
+
+
+def samples_per_second(trial: TrialState) -> float | None:
+    """Users trained on per training second, over the whole trial so far."""
+    progress = trial.progress
+    return progress.samples / progress.train_s if progress and progress.train_s > 0 else None
+
+
+def items_encoded_per_second(trial: TrialState) -> float | None:
+    """Item encodings per training second, over the whole trial so far."""
+    progress = trial.progress
+    return progress.items_encoded / progress.train_s if progress and progress.train_s > 0 else None
+
+
+def tokens_per_second(trial: TrialState) -> float | None:
+    """Token positions encoded per training second, over the whole trial so far."""
+    progress = trial.progress
+    return progress.tokens_encoded / progress.train_s if progress and progress.train_s > 0 else None
+
+
+def seconds_to_best(trial: TrialState) -> float | None:
+    """Train-only seconds before the evaluation that selected the checkpoint."""
+    return trial.best.train_s if trial.best else None
+
+
+def seconds_to(trial: TrialState, target_auc: float) -> float | None:
+    """Train-only seconds before the first validation AUC at or above the target; None: never."""
+    for evaluation in trial.evaluations:
+        auc = evaluation.metrics.get("auc")
+        if auc is not None and auc >= target_auc:
+            return evaluation.train_s
+    return None
+
+
+def reference_of(state: RunState, trial: TrialState, strategy: str) -> TrialState | None:
+    """The trial of `strategy` with the same seed."""
+    return state.trials.get(f"{strategy}.s{trial.seed}")
+
+
+def speedup(state: RunState, trial: TrialState, strategy: str = "e2e") -> float | None:
+    """Samples/s of `trial` over samples/s of the reference with the same seed; None: not both measured."""
+    reference = reference_of(state, trial, strategy)
+    if reference is None:
+        return None
+    own, other = samples_per_second(trial), samples_per_second(reference)
+    return own / other if own and other else None
+
+
+def remaining_s(trial: TrialState) -> float | None:
+    """Training seconds until the last step at the mean pace so far; early stopping may end it sooner."""
+    progress, plan = trial.progress, trial.plan
+    if trial.ended:
+        return 0.0
+    if progress is None or plan is None or not progress.step:
+        return None
+    return (plan.max_steps - progress.step) * progress.train_s / progress.step

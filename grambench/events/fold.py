@@ -1,0 +1,330 @@
+"""The one fold: `events -> RunState`. What it does not know, nobody shows."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from grambench.events import types as ev
+from grambench.events.journal import Follower
+from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
+from grambench.events.types import Event, Record
+
+LOG_KEPT = 500
+WINDOWS_KEPT = 200
+_RATE_EVENTS = 8
+
+
+class Fold:
+    """Applies records, in any interleaving of the logs that keeps each log's own order."""
+
+    def __init__(self) -> None:
+        self.state = RunState()
+        self._boot: str | None = None
+        self._start_ns = 0
+        self._recent: dict[str, list[ev.Progress]] = {}
+
+    def apply(self, source: str, record: Record) -> None:
+        """Take one record of the log `source` (empty: the supervisor's, else a trial's name)."""
+        self._tick(record)
+        handler = _HANDLERS.get(type(record.event))
+        if handler is not None:
+            handler(self, source, record.event)
+        text = _sentence(record.event)
+        if text:
+            severity, words = text
+            trial = getattr(record.event, "trial", source)
+            line = LogLine(record.stamp.wall, self._elapsed(record), trial, severity, words)
+            self.state.log.append(line)
+            del self.state.log[:-LOG_KEPT]
+
+    def _tick(self, record: Record) -> None:
+        if self._boot is None:
+            self._boot, self._start_ns = record.stamp.boot, record.stamp.t_ns
+            self.state.started_wall = record.stamp.wall
+        self.state.elapsed_s = max(self.state.elapsed_s, self._elapsed(record))
+
+    def _elapsed(self, record: Record) -> float:
+        if record.stamp.boot != self._boot:  # resumed after a reboot: clocks do not compare
+            return self.state.elapsed_s
+        return max(0.0, (record.stamp.t_ns - self._start_ns) / 1e9)
+
+    def _trial(self, name: str) -> TrialState:
+        if name not in self.state.trials:
+            strategy, _, seed = name.rpartition(".s")
+            self.state.trials[name] = TrialState(name, strategy, int(seed))
+        return self.state.trials[name]
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def _run_started(self, _: str, event: ev.RunStarted) -> None:
+        state = self.state
+        state.run, state.preset, state.pid = event.run, event.preset, event.pid
+        state.model_label, state.data_label = event.model_label, event.data_label
+        state.schedule = event.schedule
+        for name in event.trials:
+            self._trial(name)
+
+    def _worker_spawned(self, _: str, event: ev.WorkerSpawned) -> None:
+        if event.trial == SETUP:
+            self.state.setup.phase = self.state.setup.phase or "start"
+        else:
+            trial = self._trial(event.trial)
+            trial.phase = trial.phase or "start"
+
+    def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
+        self.state.active = event.trial
+
+    def _worker_exited(self, _: str, event: ev.WorkerExited) -> None:
+        ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)
+        ended.exit_code = event.code
+        if ended.outcome is None:
+            ended.outcome = "failed"
+            cause = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
+            ended.reason = f"the worker ended with {cause} in phase {ended.phase or 'start'}"
+        if self.state.active == event.trial:
+            self.state.active = None
+
+    def _run_finished(self, _: str, event: ev.RunFinished) -> None:
+        self.state.finished, self.state.active = True, None
+        self.state.exit_code, self.state.seconds = event.exit_code, event.seconds
+
+    # --- samples -------------------------------------------------------------------------------
+
+    def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
+        gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
+        elapsed = self.state.elapsed_s
+        for name in ("memory_used_bytes", "memory_total_bytes", "utilization_percent"):
+            setattr(gpu, name, getattr(event, name))
+        gpu.power_w, gpu.temperature_c = event.power_w, event.temperature_c
+        gpu.energy_j, gpu.reasons = event.energy_j, event.reasons
+        for series, value in (
+            (gpu.memory_series, event.memory_used_bytes),
+            (gpu.utilization_series, event.utilization_percent),
+            (gpu.power_series, event.power_w),
+        ):
+            if value is not None:
+                series.add(elapsed, value)
+        self._attribute(event, gpu)
+
+    def _attribute(self, event: ev.GpuSample, gpu: GpuState) -> None:
+        """Credit a GPU's sample to the trial that trains on it."""
+        trial = self.state.trials.get(self.state.active or "")
+        if trial is None or trial.started is None or trial.started.gpu_uuid != event.uuid:
+            return
+        used = event.memory_used_bytes
+        if used is not None:
+            if trial.baseline_device_used_bytes is None:
+                trial.baseline_device_used_bytes = used
+            trial.peak_device_used_bytes = max(used, trial.peak_device_used_bytes or 0)
+        if event.energy_j is not None:
+            if trial.energy_start_j is None:
+                trial.energy_start_j = event.energy_j
+            trial.energy_end_j = event.energy_j
+        xs, ys = gpu.power_series.xs, gpu.power_series.ys
+        if event.power_w is not None and len(xs) > 1:
+            joules = (xs[-1] - xs[-2]) * (ys[-1] + ys[-2]) / 2
+            trial.integrated_energy_j = (trial.integrated_energy_j or 0.0) + joules
+
+    def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
+        self.state.gpu_absent = event.reason
+
+    def _process_sample(self, _: str, event: ev.ProcessSample) -> None:
+        if event.trial == SETUP:
+            return
+        trial = self._trial(event.trial)
+        if event.rss_bytes is not None:
+            trial.rss_bytes = event.rss_bytes
+            trial.peak_rss_bytes = max(event.rss_bytes, trial.peak_rss_bytes or 0)
+            if trial.progress is None:
+                trial.baseline_rss_bytes = event.rss_bytes
+            elif trial.started is not None and trial.started.gpu_uuid is None:
+                trial.memory_series.add(trial.train_s, event.rss_bytes)
+        trial.gpu_memory_bytes = event.gpu_memory_bytes
+        if event.gpu_memory_bytes is not None:
+            peak = max(event.gpu_memory_bytes, trial.peak_gpu_memory_bytes or 0)
+            trial.peak_gpu_memory_bytes = peak
+        trial.memory_reason = event.reasons.get("gpu_memory_bytes", trial.memory_reason)
+
+    def _host_sample(self, _: str, event: ev.HostSample) -> None:
+        host = self.state.host
+        host.cpu_percent, host.memory_used_bytes = event.cpu_percent, event.memory_used_bytes
+        host.memory_total_bytes = event.memory_total_bytes
+
+    # --- setup ---------------------------------------------------------------------------------
+
+    def _prepare_progress(self, _: str, event: ev.PrepareProgress) -> None:
+        self.state.setup.prepare = event
+
+    def _data_prepared(self, _: str, event: ev.DataPrepared) -> None:
+        self.state.setup.data = event
+
+    def _audit_finished(self, _: str, event: ev.AuditFinished) -> None:
+        self.state.setup.audit = event
+
+    # --- trials --------------------------------------------------------------------------------
+
+    def _worker_started(self, source: str, event: ev.WorkerStarted) -> None:
+        target = self.state.setup if source == SETUP else self._trial(source)
+        target.started = event
+
+    def _phase_entered(self, source: str, event: ev.PhaseEntered) -> None:
+        target = self.state.setup if source == SETUP else self._trial(source)
+        target.phase = event.phase
+
+    def _trial_planned(self, source: str, event: ev.TrialPlanned) -> None:
+        self._trial(source).plan = event
+
+    def _progress(self, source: str, event: ev.Progress) -> None:
+        trial = self._trial(source)
+        trial.progress = event
+        recent = self._recent.setdefault(source, [])
+        recent.append(event)
+        del recent[:-_RATE_EVENTS]
+        seconds = event.train_s - recent[0].train_s
+        if seconds > 0:
+            trial.rate = (event.samples - recent[0].samples) / seconds
+            trial.rate_series.add(event.train_s, trial.rate)
+        if event.loss is not None:
+            trial.loss_series.add(event.train_s, event.loss)
+        if event.memory_allocated_bytes is not None:
+            trial.memory_series.add(event.train_s, event.memory_allocated_bytes)
+
+    def _window_closed(self, source: str, event: ev.WindowClosed) -> None:
+        trial = self._trial(source)
+        trial.windows.append(event)
+        del trial.windows[:-WINDOWS_KEPT]
+        trial.windows_closed += 1
+        if event.drift is not None:
+            trial.drift_series.add(trial.train_s, event.drift)
+
+    def _epoch_finished(self, source: str, event: ev.EpochFinished) -> None:
+        self._trial(source).epochs.append(event)
+
+    def _evaluated(self, source: str, event: ev.Evaluated) -> None:
+        trial = self._trial(source)
+        if event.part == "test":
+            trial.test = event
+            return
+        trial.evaluations.append(event)
+        if event.best:
+            trial.best = event
+
+    def _checkpoint_saved(self, source: str, event: ev.CheckpointSaved) -> None:
+        self._trial(source).checkpoint = event
+
+    def _warned(self, source: str, event: ev.Warned) -> None:
+        run_wide = source in ("", SETUP)
+        target = self.state.warnings if run_wide else self._trial(source).warnings
+        target[event.code] = event.message
+
+    def _trial_finished(self, source: str, event: ev.TrialFinished) -> None:
+        target = self.state.setup if source == SETUP else self._trial(source)
+        target.outcome, target.reason = event.outcome, event.reason
+
+
+_HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
+    ev.RunStarted: Fold._run_started,
+    ev.WorkerSpawned: Fold._worker_spawned,
+    ev.TurnGranted: Fold._turn_granted,
+    ev.WorkerExited: Fold._worker_exited,
+    ev.RunFinished: Fold._run_finished,
+    ev.GpuSample: Fold._gpu_sample,
+    ev.GpuAbsent: Fold._gpu_absent,
+    ev.ProcessSample: Fold._process_sample,
+    ev.HostSample: Fold._host_sample,
+    ev.PrepareProgress: Fold._prepare_progress,
+    ev.DataPrepared: Fold._data_prepared,
+    ev.AuditFinished: Fold._audit_finished,
+    ev.WorkerStarted: Fold._worker_started,
+    ev.PhaseEntered: Fold._phase_entered,
+    ev.TrialPlanned: Fold._trial_planned,
+    ev.Progress: Fold._progress,
+    ev.WindowClosed: Fold._window_closed,
+    ev.EpochFinished: Fold._epoch_finished,
+    ev.Evaluated: Fold._evaluated,
+    ev.CheckpointSaved: Fold._checkpoint_saved,
+    ev.Warned: Fold._warned,
+    ev.TrialFinished: Fold._trial_finished,
+}
+
+
+def _sentence(event: Event) -> tuple[str, str] | None:
+    """Severity and words of the events that people read in the log; None for the others."""
+    match event:
+        case ev.DataPrepared():
+            how = "mapped" if event.reused else "prepared"
+            return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
+        case ev.AuditFinished():
+            verdict = "equivalent" if event.equivalent else "NOT equivalent"
+            worst = max(event.encoder_relative, event.filter_relative)
+            severity = "info" if event.equivalent else "error"
+            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst:.1e})"
+        case ev.Evaluated():
+            auc = event.metrics.get("auc")
+            words = "–" if auc is None else f"{auc:.4f}"
+            star = ", the best so far" if event.best and event.part == "validation" else ""
+            return "info", f"epoch {event.epoch}: {event.part} AUC {words}{star}"
+        case ev.WorkerSpawned():
+            return "info", f"worker {event.pid} started"
+        case ev.GpuAbsent():
+            return "info", f"no GPU watched: {event.reason}"
+        case ev.Warned():
+            return "warning", event.message
+        case ev.TrialFinished():
+            bad = event.outcome in ("failed", "diverged")
+            words = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+            return "error" if bad else "info", words
+        case ev.WorkerExited() if event.code:
+            return "error", f"worker ended with code {event.code}"
+        case ev.RunFinished():
+            return "info", f"run finished in {event.seconds:.1f} s"
+    return None
+
+
+class RunReader:
+    """Follows all logs of a run folder through one fold."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fold = Fold()
+        self._supervisor = Follower(folder / "supervisor.jsonl")
+        self._trials: dict[str, Follower] = {}
+
+    @property
+    def state(self) -> RunState:
+        """The state after the last `poll`."""
+        return self._fold.state
+
+    def poll(self) -> int:
+        """Apply what was written since the last call; returns the number of records.
+
+        New records of all logs are merged by their monotonic time.
+        """
+        batch = [("", record) for record in self._supervisor.read()]
+        if SETUP not in self._trials:
+            self._trials[SETUP] = Follower(self._folder / SETUP / "events.jsonl")
+        for _, record in batch:
+            if isinstance(record.event, ev.RunStarted):
+                for name in record.event.trials:
+                    log = self._folder / name / "events.jsonl"
+                    self._trials.setdefault(name, Follower(log))
+        for name, follower in self._trials.items():
+            batch.extend((name, record) for record in follower.read())
+        for source, record in sorted(batch, key=lambda item: item[1].stamp.t_ns):
+            self._fold.apply(source, record)
+        return len(batch)
+
+
+def read_run(folder: Path) -> RunState:
+    """The state of a run as its logs tell it now."""
+    reader = RunReader(folder)
+    reader.poll()
+    return reader.state
+
+
+def fold(records: Iterable[tuple[str, Record]]) -> RunState:
+    """Fold records given as (source, record)."""
+    folding = Fold()
+    for source, record in records:
+        folding.apply(source, record)
+    return folding.state

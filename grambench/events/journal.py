@@ -1,0 +1,109 @@
+"""Append-only logs: one writer, any number of readers, readable after any crash."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from grambench.events.types import Event, Record, Stamp, decode, encode
+
+_BLOCK_BYTES = 1 << 16
+
+
+def boot_id() -> str:
+    """Identifies this boot of the machine: monotonic times compare only within it."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"boot-{int(psutil.boot_time())}"
+
+
+class Journal:
+    """The writer of one log. Thread-safe; each event is one `write` of one line."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending; a torn last line is cut back first.
+
+        Raises:
+            OSError: the folder is missing or not writable.
+        """
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
+        self._boot = boot_id()
+        self._seq = _heal(self._descriptor)
+
+    def append(self, event: Event) -> None:
+        """Write one event.
+
+        Raises:
+            OSError: the disk is full or gone; what was written before stays readable.
+        """
+        with self._lock:
+            wall = datetime.now(UTC).isoformat(timespec="milliseconds")
+            stamp = Stamp(self._seq, time.monotonic_ns(), self._boot, wall)
+            line = encode(event, stamp)
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(f"only {written} of {len(line)} bytes of an event could be written")
+            self._seq += 1
+
+    def close(self) -> None:
+        """Flush to disk and close."""
+        with self._lock:
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Follower:
+    """Reads a log that may still grow, or not exist yet; keeps its place between calls."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> Iterator[Record]:
+        """Records completed since the last call; a torn tail waits for its newline."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        for line in data[:whole].split(b"\n"):
+            record = decode(line) if line else None
+            if record is not None:
+                yield record
+
+
+def _heal(descriptor: int) -> int:
+    """Cut a log back to its last newline; returns the number of whole lines."""
+    size = os.fstat(descriptor).st_size
+    lines, end, position = 0, 0, 0
+    while position < size:
+        block = os.pread(descriptor, _BLOCK_BYTES, position)
+        lines += block.count(b"\n")
+        if (last := block.rfind(b"\n")) >= 0:
+            end = position + last + 1
+        position += len(block)
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return lines

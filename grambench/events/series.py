@@ -1,0 +1,37 @@
+"""Time series of bounded memory."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Series:
+    """Points (x, y) in order; when full, every second point goes and the stride doubles.
+
+    A day of samples costs as much memory as an hour; the newest point is always kept.
+    """
+
+    capacity: int = 2048
+    xs: list[float] = field(default_factory=list)
+    ys: list[float] = field(default_factory=list)
+    _stride: int = 1
+    _seen: int = 0
+
+    def add(self, x: float, y: float) -> None:
+        """Append a point; x must not fall."""
+        if self._seen % self._stride and self.xs:
+            self.xs[-1], self.ys[-1] = x, y
+        else:
+            self.xs.append(x)
+            self.ys.append(y)
+        self._seen += 1
+        if len(self.xs) >= self.capacity:
+            self.xs, self.ys = self.xs[::2], self.ys[::2]
+            self._stride *= 2
+
+    def __len__(self) -> int:
+        return len(self.xs)
+
+    @property
+    def last(self) -> float | None:
+        """Newest y."""
+        return self.ys[-1] if self.ys else None

@@ -1,0 +1,176 @@
+"""What a run is known to be: the state that the fold builds and every view shows."""
+
+from dataclasses import dataclass, field
+
+from grambench.events.series import Series
+from grambench.events.types import (
+    AuditFinished,
+    CheckpointSaved,
+    DataPrepared,
+    EpochFinished,
+    Evaluated,
+    Outcome,
+    Phase,
+    PrepareProgress,
+    Progress,
+    TrialPlanned,
+    WindowClosed,
+    WorkerStarted,
+)
+
+SETUP = "setup"
+
+
+@dataclass(slots=True)
+class GpuState:
+    """One GPU as last sampled, and over time (x: seconds of the run)."""
+
+    uuid: str
+    index: int
+    name: str
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    utilization_percent: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    energy_j: float | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    memory_series: Series = field(default_factory=Series)
+    utilization_series: Series = field(default_factory=Series)
+    power_series: Series = field(default_factory=Series)
+
+
+@dataclass(slots=True)
+class HostState:
+    """The machine as last sampled."""
+
+    cpu_percent: float | None = None
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class TrialState:
+    """One strategy with one seed."""
+
+    name: str
+    """`<strategy>.s<seed>`, also the folder's name."""
+    strategy: str
+    seed: int
+    phase: Phase | None = None
+    """None: not begun."""
+    outcome: Outcome | None = None
+    """None: not ended."""
+    reason: str = ""
+    exit_code: int | None = None
+    started: WorkerStarted | None = None
+    plan: TrialPlanned | None = None
+    progress: Progress | None = None
+    epochs: list[EpochFinished] = field(default_factory=list)
+    evaluations: list[Evaluated] = field(default_factory=list)
+    """Validation, in order."""
+    best: Evaluated | None = None
+    """The validation that selected the checkpoint."""
+    test: Evaluated | None = None
+    windows: list[WindowClosed] = field(default_factory=list)
+    """The newest `WINDOWS_KEPT`."""
+    windows_closed: int = 0
+    drift_series: Series = field(default_factory=Series)
+    """Training seconds -> drift at the close of a window."""
+    checkpoint: CheckpointSaved | None = None
+    warnings: dict[str, str] = field(default_factory=dict)
+    """Code -> message."""
+    rate: float | None = None
+    """Samples per training second over the last few progress events."""
+    rate_series: Series = field(default_factory=Series)
+    """Training seconds -> samples/s."""
+    loss_series: Series = field(default_factory=Series)
+    """Training seconds -> mean loss of a user."""
+    memory_series: Series = field(default_factory=Series)
+    """Training seconds -> bytes: torch's allocation on a GPU, else resident memory of the process."""
+    rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    baseline_rss_bytes: int | None = None
+    """Resident memory at the last sample before training."""
+    gpu_memory_bytes: int | None = None
+    peak_gpu_memory_bytes: int | None = None
+    """NVML's memory of the process."""
+    peak_device_used_bytes: int | None = None
+    """NVML's used memory of the whole GPU while this trial ran."""
+    baseline_device_used_bytes: int | None = None
+    """The same at its start."""
+    energy_start_j: float | None = None
+    energy_end_j: float | None = None
+    integrated_energy_j: float | None = None
+    """Power integrated over the samples, where there is no energy counter."""
+    memory_reason: str = ""
+    """Why the GPU numbers are missing."""
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will come."""
+        return self.outcome is not None
+
+    @property
+    def train_s(self) -> float:
+        """Training seconds so far."""
+        return self.progress.train_s if self.progress else 0.0
+
+
+@dataclass(slots=True)
+class SetupState:
+    """Preparation of the data and the audit."""
+
+    phase: Phase | None = None
+    prepare: PrepareProgress | None = None
+    data: DataPrepared | None = None
+    audit: AuditFinished | None = None
+    started: WorkerStarted | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(slots=True)
+class LogLine:
+    """One line for people."""
+
+    wall: str
+    elapsed_s: float
+    """Seconds since the run's first event."""
+    trial: str
+    """Empty: the run itself."""
+    severity: str
+    """info, warning or error."""
+    text: str
+
+
+@dataclass(slots=True)
+class RunState:
+    """A whole run."""
+
+    run: str = ""
+    preset: str = ""
+    model_label: str = ""
+    data_label: str = ""
+    schedule: str = "sequential"
+    pid: int | None = None
+    started_wall: str = ""
+    elapsed_s: float = 0.0
+    """From the first to the newest event."""
+    active: str | None = None
+    """The trial (or `setup`) whose turn it is."""
+    setup: SetupState = field(default_factory=SetupState)
+    trials: dict[str, TrialState] = field(default_factory=dict)
+    gpus: dict[str, GpuState] = field(default_factory=dict)
+    gpu_absent: str = ""
+    """Why no GPU is watched."""
+    host: HostState = field(default_factory=HostState)
+    log: list[LogLine] = field(default_factory=list)
+    """The newest `LOG_KEPT`."""
+    finished: bool = False
+    exit_code: int | None = None
+    seconds: float | None = None
+    """Seconds of the whole run, when it is finished."""
+    warnings: dict[str, str] = field(default_factory=dict)
+    """Of the run itself: code -> message."""

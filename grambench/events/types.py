@@ -1,0 +1,427 @@
+"""Every event that a log may hold, and its one-line JSON form.
+
+A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields}`.
+Workers write trial events into `<trial>/events.jsonl`, the supervisor its own into
+`supervisor.jsonl`. Durations are in seconds (`_s`), sizes in bytes, counters run from the start of the
+trial. A field that could not be measured is None, and `reasons` says why where an event carries it.
+"""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+SCHEMA_VERSION = 1
+
+Phase = Literal[
+    "start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"
+]
+Outcome = Literal["completed", "early-stopped", "stopped", "diverged", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; `type` is the name in the log."""
+
+    type: ClassVar[str] = ""
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """Build from a decoded line; fields of a newer writer are ignored."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{key: value for key, value in fields.items() if key in known})
+
+
+# --- the supervisor's events -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """The supervisor took up the run."""
+
+    type: ClassVar[str] = "run_started"
+    run: str
+    preset: str
+    trials: list[str]
+    """Trials in running order, each `<strategy>.s<seed>`."""
+    pid: int
+    model_label: str = ""
+    """The encoder in words, for example `nreimers/TinyBERT_L-6_H-768_v2`."""
+    data_label: str = ""
+    schedule: str = "sequential"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpawned(Event):
+    """A worker process began; `trial` is `setup` for preparation and audit."""
+
+    type: ClassVar[str] = "worker_spawned"
+    trial: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnGranted(Event):
+    """A worker may train; `seconds` None: until it is done."""
+
+    type: ClassVar[str] = "turn_granted"
+    trial: str
+    turn: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExited(Event):
+    """A worker process ended; a negative code is the signal that ended it."""
+
+    type: ClassVar[str] = "worker_exited"
+    trial: str
+    code: int
+    log_tail: str = ""
+    """Last lines of its worker.log when the code is not 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSample(Event):
+    """NVML's reading of one GPU."""
+
+    type: ClassVar[str] = "gpu_sample"
+    uuid: str
+    index: int
+    name: str
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    utilization_percent: float | None = None
+    power_w: float | None = None
+    temperature_c: float | None = None
+    energy_j: float | None = None
+    """Total energy counter since the driver was loaded."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Field name -> why it is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuAbsent(Event):
+    """No GPU can be watched; no error on a machine without a driver."""
+
+    type: ClassVar[str] = "gpu_absent"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample(Event):
+    """psutil's and NVML's reading of one worker and its children."""
+
+    type: ClassVar[str] = "process_sample"
+    trial: str
+    pid: int
+    rss_bytes: int | None = None
+    cpu_percent: float | None = None
+    """100 is one core."""
+    gpu_memory_bytes: int | None = None
+    """NVML's memory of this process over all GPUs."""
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSample(Event):
+    """psutil's reading of the whole machine."""
+
+    type: ClassVar[str] = "host_sample"
+    cpu_percent: float
+    """100 is every core busy."""
+    memory_used_bytes: int
+    memory_total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The supervisor is done; the last line of a whole log."""
+
+    type: ClassVar[str] = "run_finished"
+    exit_code: int
+    seconds: float
+
+
+# --- events of the setup worker ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareProgress(Event):
+    """Preparation of the data, in units of its phase (texts, rows, bytes)."""
+
+    type: ClassVar[str] = "prepare_progress"
+    phase: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPrepared(Event):
+    """The mapped arrays are ready."""
+
+    type: ClassVar[str] = "data_prepared"
+    folder: str
+    fingerprint: str
+    counts: dict[str, Any]
+    """The manifest's counts (items, tokens, and per part: impressions, clicks, …)."""
+    seconds: float
+    reused: bool
+    """True when an earlier preparation was mapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFinished(Event):
+    """Gradients of gram-1s against e2e on one batch, float64."""
+
+    type: ClassVar[str] = "audit_finished"
+    equivalent: bool
+    tolerance: float
+    users: int
+    occurrences: int
+    unique_items: int
+    encoder_absolute: float
+    """Largest |difference| over the encoder's gradients."""
+    encoder_relative: float
+    """The same over the largest |gradient| of the encoder."""
+    filter_absolute: float
+    filter_relative: float
+    seconds: float
+    note: str = ""
+
+
+# --- events of a trial's worker ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    """First line of a worker's log."""
+
+    type: ClassVar[str] = "worker_started"
+    trial: str
+    pid: int
+    device: str
+    """`cpu`, `cuda:0` …"""
+    device_name: str
+    gpu_uuid: str | None
+    versions: dict[str, str]
+    """torch, transformers, numpy, python, cuda and driver versions as the worker sees them."""
+    threads: int
+    precision: str
+    """`fp32` or `bf16` (autocast of the encoder)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered(Event):
+    """What the worker does now."""
+
+    type: ClassVar[str] = "phase_entered"
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlanned(Event):
+    """Everything decided before the clock starts."""
+
+    type: ClassVar[str] = "trial_planned"
+    strategy: str
+    seed: int
+    steps_per_epoch: int
+    max_steps: int
+    batch_size: int
+    window_steps: int
+    """CF steps between two encoder updates; 1 for E2E and single-step."""
+    encoder_parameters: int
+    filter_parameters: int
+    micro_batch: int | None = None
+    """Users per E2E micro-batch; None where it does not apply."""
+    encoder_chunk: int | None = None
+    """Items per recomputed chunk of single-step; None when one graph is held."""
+    encoder_batch: int | None = None
+    """Items in one encoder step at the close of a window; None where it does not apply."""
+    why: str = ""
+    """How the automatic choices were made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """Counters of a trial so far; read at a synchronised point, at most a few times a second."""
+
+    type: ClassVar[str] = "progress"
+    epoch: int
+    """Epoch under way, from 1."""
+    step: int
+    """CF steps done."""
+    train_s: float
+    """Training seconds so far: evaluation, saving and waiting excluded."""
+    encode_s: float
+    """Of these, seconds in the encoder (forward and backward)."""
+    samples: int
+    """Users trained on so far (each sample of each epoch)."""
+    occurrences: int
+    """Item appearances in the batches so far, padding excluded."""
+    unique_items: int
+    """Sum over windows of their distinct items (what GRAM has to encode)."""
+    items_encoded: int
+    """Item encodings so far, recomputation included."""
+    tokens_encoded: int
+    """Token positions of these, padding excluded."""
+    loss: float | None
+    """Mean loss of a user over the steps since the last event."""
+    encoder_lr: float
+    filter_lr: float
+    memory_allocated_bytes: int | None = None
+    """torch's current device memory; None on a CPU."""
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowClosed(Event):
+    """The encoder followed its pseudo-targets (multi-step only)."""
+
+    type: ClassVar[str] = "window_closed"
+    window: int
+    step: int
+    steps: int
+    unique_items: int
+    occurrences: int
+    drift: float | None
+    """Mean ‖h̃ − h‖ / ‖h‖ of the touched items at the close."""
+    pseudo_loss: float | None
+    """Mean over the items of ½ ‖h̃ − CE(c)‖² during the encoder's pass."""
+    encoder_s: float
+    """Seconds of the encoder's steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFinished(Event):
+    """One pass over the train samples."""
+
+    type: ClassVar[str] = "epoch_finished"
+    epoch: int
+    steps: int
+    train_s: float
+    """Training seconds of this epoch alone."""
+    samples: int
+    occurrences: int
+    unique_items: int
+    items_encoded: int
+    tokens_encoded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated(Event):
+    """Scores of one part; its own clock, not the trial's."""
+
+    type: ClassVar[str] = "evaluated"
+    part: Literal["validation", "test"]
+    epoch: int
+    step: int
+    train_s: float
+    """Training seconds spent before this evaluation."""
+    metrics: dict[str, float | None]
+    """auc, mrr, ndcg@5, ndcg@10: means over the scored impressions."""
+    impressions: int
+    skipped: int
+    """One-class impressions, which have no AUC."""
+    sampled: bool
+    """True when `evaluation.max_impressions` left some out."""
+    seconds: float
+    best: bool
+    """True when it is the best validation AUC so far (test: the selected checkpoint)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved(Event):
+    """Weights on disk, relative to the trial's folder."""
+
+    type: ClassVar[str] = "checkpoint_saved"
+    path: str
+    epoch: int
+    step: int
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something a careful reader of the report should know."""
+
+    type: ClassVar[str] = "warned"
+    code: str
+    """Stable short name, for example `sampled-evaluation`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished(Event):
+    """Last line of a worker's log."""
+
+    type: ClassVar[str] = "trial_finished"
+    outcome: Outcome
+    reason: str = ""
+    exit_code: int = 0
+
+
+REGISTRY: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where and when a record was written."""
+
+    seq: int
+    t_ns: int
+    """Monotonic clock; comparable only under the same `boot`."""
+    boot: str
+    wall: str
+    """Wall time in ISO 8601, a label only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a log."""
+
+    stamp: Stamp
+    event: Event
+
+
+def encode(event: Event, stamp: Stamp) -> bytes:
+    """The line of an event, newline included. Non-finite numbers become null."""
+    fields = {f.name: _finite(getattr(event, f.name)) for f in dataclasses.fields(event)}
+    line = {
+        "v": SCHEMA_VERSION,
+        "seq": stamp.seq,
+        "t_ns": stamp.t_ns,
+        "boot": stamp.boot,
+        "wall": stamp.wall,
+        "type": event.type,
+        **fields,
+    }
+    return json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """The record of a whole line; None for a damaged line or one of an unknown type.
+
+    A log is read while it is written and after crashes, so that a bad line is skipped, never raised.
+    """
+    try:
+        fields = json.loads(line)
+        stamp = Stamp(fields["seq"], fields["t_ns"], fields["boot"], fields["wall"])
+        return Record(stamp, REGISTRY[fields["type"]].from_fields(fields))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
