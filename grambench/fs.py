@@ -69,7 +69,5 @@ def safe_join(folder: Path, name: str) -> Path:
     """
     target = (folder / name).resolve()
     if not target.is_relative_to(folder.resolve()):
-        raise DataError(
-            f"The entry {name!r} would be written outside {folder}.", "Do not use this archive."
-        )
+        raise DataError(f"The entry {name!r} would be written outside {folder}.", "Do not use this archive.")
     return target

@@ -6,9 +6,7 @@ bidirectional overrides or ten thousand characters. Whatever reaches a screen pa
 
 import unicodedata
 
-_BIDI_CONTROLS = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -26,10 +24,12 @@ def safe_text(value: object, limit: int = 200) -> str:
         Text in which every run of white space is one blank and every other control, format,
         surrogate or private-use character is U+FFFD (direction controls are dropped).
     """
-    text = str(value)[: 4 * limit + 64]
-    cleaned = "".join(_printable(character) for character in text)
-    line = " ".join(cleaned.split())
-    return line if len(line) <= limit else line[: max(limit - 1, 0)] + "…"
+    text = str(value)
+    read = text[: 4 * limit + 64]
+    line = " ".join("".join(_printable(character) for character in read).split())
+    if len(line) <= limit and len(read) == len(text):
+        return line
+    return line[: max(limit - 1, 0)] + "…"
 
 
 def _printable(character: str) -> str:

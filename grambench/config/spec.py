@@ -45,9 +45,7 @@ class FieldLimits(Table):
     def _some_text(self) -> "FieldLimits":
         total = self.title + self.abstract + self.body
         if not 3 <= total <= 512:
-            raise ValueError(
-                f"title + abstract + body must be 3 to 512 tokens together, not {total}"
-            )
+            raise ValueError(f"title + abstract + body must be 3 to 512 tokens together, not {total}")
         return self
 
 
@@ -121,7 +119,7 @@ class Architecture(Table):
 class Encoder(Table):
     """Content encoder: text of an item -> vector."""
 
-    model: str | None = "nreimers/TinyBERT_L-6_H-768_v2"
+    model: str | None = None
     """Hugging Face model name or a folder; unset when `architecture` is given."""
     revision: str | None = None
     """Commit of the model; unset: the newest in the cache or on the hub."""
@@ -204,7 +202,7 @@ class Training(Table):
     micro_batch: Positive | Literal["auto"] = "auto"
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
-    """Single-step: items re-encoded at once by exact chunked recomputation; `auto`: only if one graph does not fit."""
+    """Single-step: items a chunk of exact recomputation; `auto`: only if one graph does not fit."""
     memory_share: Share = 0.6
     """Share of the free device (CPU: host) memory that `auto` may plan for."""
 
@@ -236,7 +234,7 @@ class Evaluation(Table):
     """Scoring of the validation and test parts."""
 
     max_impressions: Positive | None = None
-    """Score a fixed sample of so many impressions of each part; unset: all. A sample is marked in the report."""
+    """Score a fixed sample of so many impressions of each part (marked in the report); unset: all."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Seconds to this validation AUC are reported; unset: 99 % of the best AUC of e2e."""
 
@@ -264,7 +262,7 @@ class Spec(Table):
     cpu_threads: Positive | None = None
     """Threads of a worker; unset: one per physical core."""
     data: Data = Data()
-    encoder: Encoder = Encoder()
+    encoder: Encoder = Encoder(model="nreimers/TinyBERT_L-6_H-768_v2")
     filter: Filter = Filter()
     encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)

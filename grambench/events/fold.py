@@ -11,6 +11,8 @@ from grambench.events.types import Event, Record
 
 LOG_KEPT = 500
 WINDOWS_KEPT = 200
+GAP_S = 5.0
+"""GPU samples further apart are not joined when energy is credited: nobody watched in between."""
 _RATE_EVENTS = 8
 
 
@@ -19,8 +21,8 @@ class Fold:
 
     def __init__(self) -> None:
         self.state = RunState()
-        self._boot: str | None = None
-        self._start_ns = 0
+        self._start_ns: dict[str, int] = {}
+        """Boot -> its monotonic time when the run's clock stood at 0."""
         self._recent: dict[str, list[ev.Progress]] = {}
 
     def apply(self, source: str, record: Record) -> None:
@@ -38,15 +40,14 @@ class Fold:
             del self.state.log[:-LOG_KEPT]
 
     def _tick(self, record: Record) -> None:
-        if self._boot is None:
-            self._boot, self._start_ns = record.stamp.boot, record.stamp.t_ns
+        if not self._start_ns:
             self.state.started_wall = record.stamp.wall
+        if record.stamp.boot not in self._start_ns:  # resumed after a reboot: the clock goes on
+            self._start_ns[record.stamp.boot] = record.stamp.t_ns - round(self.state.elapsed_s * 1e9)
         self.state.elapsed_s = max(self.state.elapsed_s, self._elapsed(record))
 
     def _elapsed(self, record: Record) -> float:
-        if record.stamp.boot != self._boot:  # resumed after a reboot: clocks do not compare
-            return self.state.elapsed_s
-        return max(0.0, (record.stamp.t_ns - self._start_ns) / 1e9)
+        return max(0.0, (record.stamp.t_ns - self._start_ns[record.stamp.boot]) / 1e9)
 
     def _trial(self, name: str) -> TrialState:
         if name not in self.state.trials:
@@ -61,6 +62,7 @@ class Fold:
         state.run, state.preset, state.pid = event.run, event.preset, event.pid
         state.model_label, state.data_label = event.model_label, event.data_label
         state.schedule = event.schedule
+        state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
         for name in event.trials:
             self._trial(name)
 
@@ -70,6 +72,8 @@ class Fold:
         else:
             trial = self._trial(event.trial)
             trial.phase = trial.phase or "start"
+            if trial.exit_code is not None:  # resumed
+                trial.outcome, trial.reason, trial.exit_code = None, "", None
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
         self.state.active = event.trial
@@ -93,6 +97,7 @@ class Fold:
     def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
         gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
         elapsed = self.state.elapsed_s
+        self._credit(event, gpu, elapsed)
         for name in ("memory_used_bytes", "memory_total_bytes", "utilization_percent"):
             setattr(gpu, name, getattr(event, name))
         gpu.power_w, gpu.temperature_c = event.power_w, event.temperature_c
@@ -104,25 +109,29 @@ class Fold:
         ):
             if value is not None:
                 series.add(elapsed, value)
-        self._attribute(event, gpu)
 
-    def _attribute(self, event: ev.GpuSample, gpu: GpuState) -> None:
-        """Credit a GPU's sample to the trial that trains on it."""
+    def _credit(self, event: ev.GpuSample, gpu: GpuState, elapsed_s: float) -> None:
+        """Credit a GPU's sample to the trial that trains on it; `gpu` still holds the sample before."""
         trial = self.state.trials.get(self.state.active or "")
+        since_s, gpu.sampled_s = elapsed_s - gpu.sampled_s, elapsed_s
+        before, gpu.credited = gpu.credited, ""
         if trial is None or trial.started is None or trial.started.gpu_uuid != event.uuid:
             return
+        gpu.credited = trial.name
+        joined = before == trial.name and since_s <= GAP_S
         used = event.memory_used_bytes
         if used is not None:
             if trial.baseline_device_used_bytes is None:
                 trial.baseline_device_used_bytes = used
             trial.peak_device_used_bytes = max(used, trial.peak_device_used_bytes or 0)
         if event.energy_j is not None:
-            if trial.energy_start_j is None:
+            if trial.energy_start_j is None or trial.energy_end_j is None:
                 trial.energy_start_j = event.energy_j
+            elif not joined or event.energy_j < trial.energy_end_j:  # a new driver counts from 0
+                trial.energy_start_j += event.energy_j - trial.energy_end_j
             trial.energy_end_j = event.energy_j
-        xs, ys = gpu.power_series.xs, gpu.power_series.ys
-        if event.power_w is not None and len(xs) > 1:
-            joules = (xs[-1] - xs[-2]) * (ys[-1] + ys[-2]) / 2
+        if joined and event.power_w is not None and gpu.power_w is not None:
+            joules = since_s * (event.power_w + gpu.power_w) / 2
             trial.integrated_energy_j = (trial.integrated_energy_j or 0.0) + joules
 
     def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
@@ -198,13 +207,16 @@ class Fold:
             trial.drift_series.add(trial.train_s, event.drift)
 
     def _epoch_finished(self, source: str, event: ev.EpochFinished) -> None:
-        self._trial(source).epochs.append(event)
+        trial = self._trial(source)
+        trial.epochs = [epoch for epoch in trial.epochs if epoch.epoch < event.epoch]  # when resumed
+        trial.epochs.append(event)
 
     def _evaluated(self, source: str, event: ev.Evaluated) -> None:
         trial = self._trial(source)
         if event.part == "test":
             trial.test = event
             return
+        trial.evaluations = [e for e in trial.evaluations if e.step < event.step]  # when resumed
         trial.evaluations.append(event)
         if event.best:
             trial.best = event
@@ -256,9 +268,10 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
-            worst = max(event.encoder_relative, event.filter_relative)
+            relative = (event.encoder_relative, event.filter_relative)  # None: it was not finite
+            worst = "not finite" if None in relative else f"{max(relative):.1e}"
             severity = "info" if event.equivalent else "error"
-            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst:.1e})"
+            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst})"
         case ev.Evaluated():
             auc = event.metrics.get("auc")
             words = "–" if auc is None else f"{auc:.4f}"
@@ -289,6 +302,8 @@ class RunReader:
         self._fold = Fold()
         self._supervisor = Follower(folder / "supervisor.jsonl")
         self._trials: dict[str, Follower] = {}
+        self._boots: dict[str, int] = {}
+        """Boot -> its place in time; the supervisor's log, which is read first, has seen them all."""
 
     @property
     def state(self) -> RunState:
@@ -298,7 +313,7 @@ class RunReader:
     def poll(self) -> int:
         """Apply what was written since the last call; returns the number of records.
 
-        New records of all logs are merged by their monotonic time.
+        New records of all logs are merged by their monotonic time, boot after boot.
         """
         batch = [("", record) for record in self._supervisor.read()]
         if SETUP not in self._trials:
@@ -310,9 +325,12 @@ class RunReader:
                     self._trials.setdefault(name, Follower(log))
         for name, follower in self._trials.items():
             batch.extend((name, record) for record in follower.read())
-        for source, record in sorted(batch, key=lambda item: item[1].stamp.t_ns):
+        for source, record in sorted(batch, key=lambda item: self._moment(item[1])):
             self._fold.apply(source, record)
         return len(batch)
+
+    def _moment(self, record: Record) -> tuple[int, int]:
+        return self._boots.setdefault(record.stamp.boot, len(self._boots)), record.stamp.t_ns
 
 
 def read_run(folder: Path) -> RunState:

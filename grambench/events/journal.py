@@ -42,22 +42,31 @@ class Journal:
         """Write one event.
 
         Raises:
-            OSError: the disk is full or gone; what was written before stays readable.
+            OSError: the disk is full or gone, or the log is closed; what was written before stays
+                readable, and a later event may be written.
         """
         with self._lock:
+            if self._descriptor < 0:
+                raise OSError("the log is closed")
             wall = datetime.now(UTC).isoformat(timespec="milliseconds")
             stamp = Stamp(self._seq, time.monotonic_ns(), self._boot, wall)
             line = encode(event, stamp)
             written = os.write(self._descriptor, line)
             if written != len(line):
+                _heal(self._descriptor)
                 raise OSError(f"only {written} of {len(line)} bytes of an event could be written")
             self._seq += 1
 
     def close(self) -> None:
-        """Flush to disk and close."""
+        """Flush to disk and close; harmless when closed already."""
         with self._lock:
-            os.fsync(self._descriptor)
-            os.close(self._descriptor)
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor < 0:
+                return
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 class Series:
     """Points (x, y) in order; when full, every second point goes and the stride doubles.
 
-    A day of samples costs as much memory as an hour; the newest point is always kept.
+    A day of samples costs as much memory as an hour; the newest point is always kept: the last place
+    holds the newest point of its stride.
     """
 
     capacity: int = 2048
@@ -17,15 +18,19 @@ class Series:
     _seen: int = 0
 
     def add(self, x: float, y: float) -> None:
-        """Append a point; x must not fall."""
+        """Append a point. A falling x (a trial resumed from its checkpoint) cuts off what it repeats."""
+        while self.xs and x < self.xs[-1]:
+            self.xs.pop()
+            self.ys.pop()
+            self._seen = 0
         if self._seen % self._stride and self.xs:
             self.xs[-1], self.ys[-1] = x, y
         else:
             self.xs.append(x)
             self.ys.append(y)
         self._seen += 1
-        if len(self.xs) >= self.capacity:
-            self.xs, self.ys = self.xs[::2], self.ys[::2]
+        if len(self.xs) >= max(2, self.capacity - self.capacity % 2):
+            self.xs, self.ys = self.xs[1::2], self.ys[1::2]
             self._stride *= 2
 
     def __len__(self) -> int:

@@ -38,6 +38,10 @@ class GpuState:
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
     power_series: Series = field(default_factory=Series)
+    sampled_s: float = 0.0
+    """Seconds of the run at the last sample."""
+    credited: str = ""
+    """The trial that the last sample was credited to; empty: none."""
 
 
 @dataclass(slots=True)
@@ -100,7 +104,10 @@ class TrialState:
     baseline_device_used_bytes: int | None = None
     """The same at its start."""
     energy_start_j: float | None = None
+    """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
+    the turn or nobody watched: `energy_end_j - energy_start_j` is the trial's own."""
     energy_end_j: float | None = None
+    """The same counter at the trial's newest sample."""
     integrated_energy_j: float | None = None
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""

@@ -14,9 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 
 SCHEMA_VERSION = 1
 
-Phase = Literal[
-    "start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"
-]
+Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
 Outcome = Literal["completed", "early-stopped", "stopped", "diverged", "failed"]
 
 
@@ -292,7 +290,7 @@ class WindowClosed(Event):
     pseudo_loss: float | None
     """Mean over the items of ½ ‖h̃ − CE(c)‖² during the encoder's pass."""
     encoder_s: float
-    """Seconds of the encoder's steps."""
+    """Seconds in the encoder since the last window closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +411,7 @@ def decode(line: bytes) -> Record | None:
         fields = json.loads(line)
         stamp = Stamp(fields["seq"], fields["t_ns"], fields["boot"], fields["wall"])
         return Record(stamp, REGISTRY[fields["type"]].from_fields(fields))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

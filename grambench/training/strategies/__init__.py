@@ -1,0 +1,49 @@
+"""The strategies by name."""
+
+import math
+
+from grambench.config.spec import STRATEGY_PATTERN
+from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.training.phases import Sampler, Strategy, System
+from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
+from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.strategies.single_step import SingleStep
+
+__all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
+
+
+def window_steps(name: str, steps_per_epoch: int) -> int:
+    """CF steps between two encoder updates of a strategy.
+
+    Raises:
+        ValueError: the name is no strategy.
+    """
+    match = STRATEGY_PATTERN.match(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no strategy")
+    if match[2]:
+        return int(match[2])
+    if match[3]:
+        return max(1, math.ceil(float(match[3]) * steps_per_epoch))
+    return 1
+
+
+def make_strategy(
+    name: str,
+    system: System,
+    sampler: Sampler,
+    *,
+    multi_step: MultiStepSpec,
+    micro_batch: int,
+    encoder_chunk: int | None,
+    seed: int,
+) -> Strategy:
+    """The strategy of a validated name."""
+    if name == "e2e":
+        return EndToEnd(system, micro_batch)
+    if name == "e2e-unique":
+        return EndToEndUnique(system)
+    if name == "gram-1s":
+        return SingleStep(system, encoder_chunk)
+    steps = window_steps(name, sampler.steps_per_epoch)
+    return MultiStep(system, sampler, multi_step, steps, seed)

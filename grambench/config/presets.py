@@ -1,0 +1,197 @@
+"""Presets: TOML files with `extends`, found by name or path, changed by `--set table.key=value`."""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def presets_folder() -> Path:
+    """`presets/` of the installed package, or of the checkout."""
+    inside = _PACKAGE / "presets"
+    return inside if inside.is_dir() else _PACKAGE.parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with grambench, sorted."""
+    return sorted(path.stem for path in presets_folder().glob("*.toml") if not path.stem.startswith("_"))
+
+
+def load_preset(name: str, assignments: Sequence[str] = ()) -> Spec:
+    """Resolve a preset and validate it.
+
+    Args:
+        name: a preset's name, or a path that ends in `.toml`.
+        assignments: `table.key=value` each; the value is TOML, else a plain string.
+
+    Raises:
+        ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
+    """
+    path = find_preset(name)
+    tables = _resolve(path, ())
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(changes, assignment)
+    tables = _merge_encoder(_merge(tables, changes), changes)
+    return validate(tables, str(path) if not assignments else f"{path} with --set")
+
+
+def find_preset(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        ConfigError: it does not exist; the message names the nearest one.
+    """
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        raise ConfigError(f"The preset file {name} does not exist.", "Give a path to a .toml file.")
+    path = presets_folder() / f"{name}.toml"
+    if path.is_file() and not name.startswith("_"):
+        return path
+    names = preset_names()
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
+    raise ConfigError(f"There is no preset {name!r}.", f"{meant} `grambench presets` lists them.")
+
+
+def validate(tables: Mapping[str, Any], origin: str) -> Spec:
+    """Build the specification of merged tables.
+
+    Raises:
+        ConfigError: the first problem, with file, key, value and the nearest valid key.
+    """
+    try:
+        return Spec.model_validate(_tuples(tables))
+    except ValidationError as error:
+        raise _explain(error, origin) from error
+
+
+def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting of a resolved specification: dotted key, value, meaning."""
+    for name, info in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from fields(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
+
+
+def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    path = path.resolve()
+    if path in seen:
+        chain = " -> ".join(p.name for p in (*seen, path))
+        raise ConfigError(f"Presets extend each other in a circle: {chain}.", "Remove one `extends`.")
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    parent = tables.pop("extends", None)
+    if parent is None:
+        return tables
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends must name one preset, not {parent!r}.")
+    sibling = path.parent / f"{parent}.toml"
+    base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path))
+    return _merge_encoder(_merge(base, tables), tables)
+
+
+def _merge_encoder(merged: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """A child's `model` takes the place of its parent's `architecture`, and the other way round."""
+    chosen = top.get("encoder", {})
+    rivals = {"model": "architecture", "architecture": "model"}
+    for key, rival in rivals.items():
+        if key in chosen and rival not in chosen:
+            merged["encoder"] = {k: v for k, v in merged["encoder"].items() if k != rival}
+    return merged
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in top.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merge(merged[name], value) if both else value
+    return merged
+
+
+def _assign(tables: dict[str, Any], assignment: str) -> None:
+    key, sign, text = assignment.partition("=")
+    parts = key.strip().split(".")
+    if not sign or not all(parts):
+        raise ConfigError(
+            f"--set {assignment} has no value.", "Write --set table.key=value, for example training.epochs=3."
+        )
+    table = tables
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {assignment}: {part} is no table.")
+    table[parts[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    if text in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _tuples(value: Any) -> Any:
+    """TOML's arrays as tuples, as the strict models want them."""
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _explain(error: ValidationError, origin: str) -> ConfigError:
+    problem = error.errors()[0]
+    path = [part for part in problem["loc"] if isinstance(part, str)]
+    key = ".".join(path) or "the specification"
+    if problem["type"] == "extra_forbidden":
+        known = _keys_of(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        fix = f"Did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"Known: {', '.join(known)}."
+        return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
+    words = problem["msg"].removeprefix("Value error, ")
+    words = words[:1].lower() + words[1:]
+    given = "" if problem["type"] == "missing" else f", not {problem['input']!r:.80}"
+    shown = given if problem["type"] != "value_error" else ""
+    info = _info(path)
+    meaning = f"It means: {info.description}" if info is not None and info.description else ""
+    return ConfigError(f"{origin}: {key}: {words}{shown}.", meaning)
+
+
+def _keys_of(path: Sequence[str]) -> list[str]:
+    model = _model(Spec, path)
+    return list(model.model_fields) if model is not None else []
+
+
+def _info(path: Sequence[str]) -> FieldInfo | None:
+    model = _model(Spec, path[:-1]) if path else None
+    return model.model_fields.get(path[-1]) if model is not None else None
+
+
+def _model(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
+    """The table's model at a dotted path."""
+    for part in path:
+        info = model.model_fields.get(part)
+        options = (info.annotation, *get_args(info.annotation)) if info is not None else ()
+        tables = [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not tables:
+            return None
+        model = tables[0]
+    return model

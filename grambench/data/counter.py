@@ -1,0 +1,52 @@
+"""A counter-based generator: the same draw for the same (seed, purpose, counters), on any device.
+
+SplitMix64's finaliser (Steele et al., 2014) over 64-bit integers that wrap; no state, so that a draw
+depends neither on the order of the calls nor on who else draws.
+"""
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed integer
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+_MASK = (1 << 64) - 1
+
+
+def key(*parts: int) -> int:
+    """One signed 64-bit key of several integers, for example key(seed, SHUFFLE, epoch)."""
+    state = 0
+    for part in parts:
+        state = _finalise((state ^ (part & _MASK)) + (_GOLDEN & _MASK))
+    return state - (1 << 64) if state >> 63 else state
+
+
+def bits32(draw_key: int, counters: Tensor) -> Tensor:
+    """Uniform integers in [0, 2**32) as int64, one for each counter (an int64 tensor of any shape)."""
+    state = counters * _GOLDEN + draw_key
+    state = (state ^ _shift(state, 30)) * _MIX_1
+    state = (state ^ _shift(state, 27)) * _MIX_2
+    return _shift(state ^ _shift(state, 31), 32)
+
+
+def integers(draw_key: int, counters: Tensor, bound: Tensor) -> Tensor:
+    """Integers in [0, bound), bound ≥ 1 and below 2**31; uniform to within bound / 2**32."""
+    return bits32(draw_key, counters) * bound >> 32
+
+
+def permutation(draw_key: int, count: int, device: torch.device) -> Tensor:
+    """A permutation of range(count): the order of its random keys (a tie keeps the lower number first)."""
+    numbers = torch.arange(count, device=device)
+    return bits32(draw_key, numbers).argsort(stable=True)
+
+
+def _shift(state: Tensor, bits: int) -> Tensor:
+    """Logical right shift of a signed tensor."""
+    return (state >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _finalise(state: int) -> int:
+    state &= _MASK
+    state = (state ^ (state >> 30)) * (_MIX_1 & _MASK) & _MASK
+    state = (state ^ (state >> 27)) * (_MIX_2 & _MASK) & _MASK
+    return state ^ (state >> 31)

@@ -1,0 +1,120 @@
+"""Tab-separated bytes -> arrow strings, without a loop over lines and without a CSV dialect.
+
+MIND has no header and no quoting, and only ``\\n`` ends a line: a carriage return, a quote, U+2028 or
+an escape inside a field is data. CSV readers disagree with at least one of these, so the fields are
+found by their separators' positions. Legend of shapes: R rows, C columns, S strings.
+"""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.errors import DataError
+
+BLOCK_BYTES = 1 << 22
+TAB, NEWLINE, CARRIAGE_RETURN = 9, 10, 13
+
+Int64s = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+
+class MalformedError(Exception):
+    """Some row of the file is not of the format; the literal reader (`mind_lines`) says which."""
+
+
+def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """A file's bytes as blocks of whole lines, each ending in a newline; a leading BOM is left out.
+
+    Raises:
+        DataError: the file cannot be read or holds nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            rest = file.read(block_bytes).removeprefix(codecs.BOM_UTF8)
+            if not rest:
+                raise DataError(f"{path}:1: found an empty file, expected tab-separated rows.")
+            while chunk := file.read(block_bytes):
+                cut = chunk.rfind(b"\n") + 1
+                if cut:
+                    yield rest + chunk[:cut]
+                    rest = chunk[cut:]
+                else:
+                    rest += chunk
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if rest:
+        yield rest if rest.endswith(b"\n") else rest + b"\n"
+
+
+def check_utf8(block: bytes) -> None:
+    """Raise `MalformedError` unless the block is valid UTF-8."""
+    try:
+        block.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError from error
+
+
+def field_bounds(bytes_: Bytes, separators: Int64s, columns: int) -> tuple[Int64s, Int64s]:
+    """Where every field starts and ends.
+
+    Args:
+        bytes_: the block, uint8, ending in a newline.
+        separators: positions of its tabs and newlines, ascending.
+        columns: C, expected in every row.
+
+    Returns:
+        starts and ends, both [R, C] byte positions; a carriage return before the newline is outside.
+
+    Raises:
+        MalformedError: some row has another number of fields.
+    """
+    is_newline = bytes_[separators] == NEWLINE
+    rows = int(np.count_nonzero(is_newline))
+    if len(separators) != rows * columns or not is_newline[columns - 1 :: columns].all():
+        raise MalformedError
+    ends_RC = separators.reshape(rows, columns).copy()
+    starts_RC = np.concatenate(([0], separators[:-1] + 1)).reshape(rows, columns)
+    last_R = ends_RC[:, -1]
+    last_R -= (last_R > starts_RC[:, -1]) & (bytes_[last_R - 1] == CARRIAGE_RETURN)
+    return starts_RC, ends_RC
+
+
+def strings(block: bytes, starts: Int64s, ends: Int64s) -> pa.Array:
+    """The byte ranges `starts[i]:ends[i]` (ascending, disjoint) as large_string [S]; bytes are copied.
+
+    Text and the gap after it alternate in one string array over the block; taking every second one
+    leaves the texts.
+    """
+    count = len(starts)
+    if not count:
+        return pa.array([], pa.large_string())
+    offsets = np.empty(2 * count + 1, np.int64)
+    offsets[0:-1:2] = starts
+    offsets[1::2] = ends
+    offsets[-1] = ends[-1]
+    both = pa.LargeStringArray.from_buffers(2 * count, pa.py_buffer(offsets), pa.py_buffer(block))
+    return both.take(pa.array(np.arange(0, 2 * count, 2)))
+
+
+def columns_of(block: bytes, columns: int, wanted: tuple[int, ...]) -> tuple[pa.Array, ...]:
+    """The wanted columns of a block as large_string arrays.
+
+    Raises:
+        MalformedError: a row has another number of fields, or the block is not UTF-8.
+    """
+    check_utf8(block)
+    bytes_ = np.frombuffer(block, np.uint8)
+    separators = np.flatnonzero((bytes_ == TAB) | (bytes_ == NEWLINE))
+    starts_RC, ends_RC = field_bounds(bytes_, separators, columns)
+    return tuple(strings(block, starts_RC[:, column], ends_RC[:, column]) for column in wanted)
+
+
+def check_unique(ids: pa.Array) -> None:
+    """Raise `MalformedError` if an id is empty or occurs twice."""
+    if pc.count_distinct(ids).as_py() != len(ids) or pc.any(pc.equal(ids, "")).as_py():
+        raise MalformedError

@@ -1,0 +1,233 @@
+"""A data folder, turned once into memory-mapped arrays.
+
+The cache folder is built beside its final place and renamed when it is whole; its name comes from
+everything that determines its content, so a changed file or option makes another folder.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grambench.config.spec import FieldLimits
+from grambench.data.prepared_build import Built, Choices, build, write
+from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory, ready_made
+from grambench.data.prepared_manifest import (
+    SCHEMA_VERSION,
+    Manifest,
+    PartName,
+    Protocol,
+    SourceFile,
+    UnknownItems,
+    ValidationRule,
+    read_manifest,
+)
+from grambench.data.prepared_parts import Part
+from grambench.data.prepared_sources import Report, digests, find_sources
+from grambench.errors import DataError, MachineError
+from grambench.fs import locked, sync_folder
+
+__all__ = [
+    "ItemTokenizer",
+    "Manifest",
+    "Part",
+    "PrepareRequest",
+    "Prepared",
+    "TokenizerFactory",
+    "open_prepared",
+    "prepare",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRequest:
+    """What to prepare; the fields are those of `config.spec.Data`."""
+
+    data_dir: Path
+    dataset: str
+    """Label; begins the cache folder's name."""
+    fields: FieldLimits
+    unknown_items: UnknownItems
+    validation: ValidationRule
+    validation_share: float
+    protocol: Protocol
+    tokenizer: ItemTokenizer | TokenizerFactory
+    """Needed only where the cache has no fitting folder."""
+    tokenizer_key: str = ""
+    """Identifies the tokenizer in the cache key; empty: its fingerprint (not for a factory)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Arrays of a prepared folder, mapped read-only. Shapes: I items, T tokens."""
+
+    folder: Path
+    manifest: Manifest
+    tokens: npt.NDArray[np.int32]
+    """[T] of all items, special tokens included."""
+    token_offsets: npt.NDArray[np.int64]
+    """[I + 1]; item i's tokens lie between offsets i and i + 1."""
+    parts: dict[PartName, Part]
+    """"train", "validation" and "test"; under the paper's protocol the last two are one object."""
+
+
+def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
+    """The cache folder of a request, built if it is not there yet.
+
+    Args:
+        request: what to prepare.
+        cache_dir: holds prepared folders; made if absent.
+        report: called with (phase, done, total); phases are "hash", "read", "tokenize" and "write".
+
+    Raises:
+        DataError: the data is missing, malformed, or holds unknown ids under "error".
+        ConfigError: a field limit leaves no room for the special tokens.
+        MachineError: the cache folder cannot be written.
+    """
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache_dir, error) from error
+    sources = find_sources(request.data_dir, with_bodies=request.fields.body > 0)
+    files = sources.files()
+    hashes = digests(files, cache_dir, report)
+    described = {
+        name: SourceFile(bytes=path.stat().st_size, sha256=hashes[name]) for name, path in files.items()
+    }
+    fingerprint = _fingerprint(request, described)
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", request.dataset).strip(".-") or "data"
+    folder = cache_dir / f"{label}-{fingerprint[:16]}"
+    if _is_whole(folder):
+        return folder
+    lock = cache_dir / f".{folder.name}.lock"
+    try:
+        lock.touch()
+    except OSError as error:
+        raise _unwritable(cache_dir, error) from error
+    with locked(lock):
+        if not _is_whole(folder):
+            choices = _choices(request, fingerprint)
+            built = build(choices, sources, described, request.tokenizer, report)
+            if digests(files, cache_dir, report) != hashes:
+                raise DataError(f"Files in {request.data_dir} changed while they were read.", "Start again.")
+            _place(folder, built, report)
+    return folder
+
+
+def open_prepared(folder: Path) -> Prepared:
+    """Map the arrays of a prepared folder; only headers are read.
+
+    Raises:
+        DataError: the folder is not whole (see `read_manifest`), or an array is not the listed one.
+    """
+    manifest = read_manifest(folder)
+    arrays = {name: _mapped(folder, name, manifest) for name in manifest.arrays}
+    stored = {
+        name: Part(**{field.name: arrays[f"{name}_{field.name}"] for field in dataclasses.fields(Part)})
+        for name in {part.stored_as for part in manifest.parts.values()}
+    }
+    return Prepared(
+        folder=folder,
+        manifest=manifest,
+        tokens=arrays["tokens"],
+        token_offsets=arrays["token_offsets"],
+        parts={name: stored[part.stored_as] for name, part in manifest.parts.items()},
+    )
+
+
+def _place(folder: Path, built: Built, report: Report) -> None:
+    """Write into a temporary sibling and rename it; the caller holds the folder's lock.
+
+    Raises:
+        MachineError: the disk is full or not writable.
+    """
+    temporary = folder.parent / f".{folder.name}.tmp"
+    try:
+        for leftover in (temporary, folder):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        temporary.mkdir()
+        write(temporary, built, report)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise _unwritable(folder.parent, error) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _unwritable(cache_dir: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"The cache folder {cache_dir} cannot be written: {error.strerror or error}.",
+        "Free some space, or choose another cache folder.",
+    )
+
+
+def _choices(request: PrepareRequest, fingerprint: str) -> Choices:
+    return Choices(
+        dataset=request.dataset,
+        fields=request.fields,
+        unknown_items=request.unknown_items,
+        validation=request.validation,
+        validation_share=request.validation_share,
+        protocol=request.protocol,
+        tokenizer_key=_tokenizer_key(request),
+        fingerprint=fingerprint,
+    )
+
+
+def _fingerprint(request: PrepareRequest, described: dict[str, SourceFile]) -> str:
+    rule = request.validation if request.protocol == "honest" else None
+    determinants = {
+        "schema_version": SCHEMA_VERSION,
+        "sources": {name: file.model_dump() for name, file in described.items()},
+        "tokenizer": _tokenizer_key(request),
+        "fields": request.fields.model_dump(),
+        "unknown_items": request.unknown_items,
+        "validation": rule,
+        "validation_share": request.validation_share if rule == "users" else None,
+        "protocol": request.protocol,
+    }
+    text = json.dumps(determinants, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tokenizer_key(request: PrepareRequest) -> str:
+    if request.tokenizer_key:
+        return request.tokenizer_key
+    tokenizer = ready_made(request.tokenizer)
+    if tokenizer is None:
+        raise ValueError("a tokenizer factory needs a tokenizer_key")
+    return tokenizer.fingerprint
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except DataError:
+        return False
+    return True
+
+
+def _mapped(folder: Path, name: str, manifest: Manifest) -> npt.NDArray[Any]:
+    listed = manifest.arrays[name]
+    path = folder / f"{name}.npy"
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be mapped: {error}.", "Delete the folder.") from error
+    if (array.dtype.str, array.shape) != (listed.dtype, listed.shape):
+        raise DataError(
+            f"{path} is {array.dtype.str} {array.shape}, expected {listed.dtype} {listed.shape}.",
+            "Delete the folder; the next run prepares the data again.",
+        )
+    return array

@@ -1,0 +1,258 @@
+"""What a prepared folder holds: read, link, cut into parts, apply the policy, tokenize, write."""
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.config.spec import FieldLimits
+from grambench.data import prepared_parts
+from grambench.data.formats.mind import Behaviors, News, read_behaviors, read_news
+from grambench.data.formats.mind_catalogue import Catalogue, merge_news
+from grambench.data.formats.mind_folder import BEHAVIORS_FILE, NEWS_FILE, Bodies, read_bodies
+from grambench.data.prepared_items import (
+    ItemTokenizer,
+    SavesItself,
+    Texts,
+    TokenizerFactory,
+    corpus,
+    item_texts,
+    ready_made,
+    tokenize,
+)
+from grambench.data.prepared_manifest import (
+    MANIFEST_FILE,
+    ArrayFile,
+    ItemCounts,
+    Manifest,
+    PartCounts,
+    PartInfo,
+    PartName,
+    Protocol,
+    SourceFile,
+    TokenizerInfo,
+    UnknownItems,
+    ValidationRule,
+)
+from grambench.data.prepared_parts import Part
+from grambench.data.prepared_sources import Report, Sources
+from grambench.errors import DataError
+from grambench.fs import sync_folder, write_atomic
+
+TOKENIZER_FOLDER = "tokenizer"
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The request without its paths; goes into the manifest."""
+
+    dataset: str
+    fields: FieldLimits
+    unknown_items: UnknownItems
+    validation: ValidationRule
+    validation_share: float
+    protocol: Protocol
+    tokenizer_key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """Everything that goes into a prepared folder."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    manifest: Manifest
+    """Its `arrays` are listed when they are written."""
+    tokenizer: ItemTokenizer
+
+
+def build(
+    choices: Choices,
+    sources: Sources,
+    described: dict[str, SourceFile],
+    tokenizer: ItemTokenizer | TokenizerFactory,
+    report: Report,
+) -> Built:
+    """Read the sources and make the arrays, in memory.
+
+    Raises:
+        DataError: the data is malformed, holds unknown ids under "error", or leaves a part empty.
+        ConfigError: a field limit leaves no room for the special tokens.
+    """
+    catalogue, train, dev, bodies = _read(sources, report)
+    texts = item_texts(catalogue, bodies, choices.fields)
+    linked, unknown_ids = prepared_parts.link([train, dev], catalogue.ids)
+    if choices.unknown_items == "error" and len(unknown_ids):
+        raise _unknown_error(linked, unknown_ids)
+    before = _cut(choices, train, *linked)
+    after = {name: _apply_policy(choices, part, len(catalogue)) for name, part in before.items()}
+    _check_filled(after)
+    blank_items = len(unknown_ids) if choices.unknown_items == "blank" else 0
+    ready = ready_made(tokenizer)
+    if ready is None:
+        ready = cast(TokenizerFactory, tokenizer)(corpus(texts))
+    tokens, token_offsets = tokenize(texts, blank_items, ready, report)
+    arrays: dict[str, npt.NDArray[Any]] = {"tokens": tokens, "token_offsets": token_offsets}
+    for name, part in after.items():
+        arrays |= {f"{name}_{field.name}": getattr(part, field.name) for field in fields(part)}
+    counts = {name: prepared_parts.count(before[name], after[name]) for name in after}
+    items = _count_items(catalogue, texts, len(unknown_ids), blank_items, token_offsets)
+    return Built(arrays, _manifest(choices, described, ready, counts, items), ready)
+
+
+def write(folder: Path, built: Built, report: Report) -> None:
+    """Fill an empty folder, flushed to disk; the manifest comes last."""
+    listed = _write_arrays(folder, built.arrays, report)
+    if isinstance(built.tokenizer, SavesItself):
+        _save_tokenizer(folder / TOKENIZER_FOLDER, built.tokenizer)
+    manifest = built.manifest.model_copy(update={"arrays": listed})
+    write_atomic(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+
+
+def _manifest(
+    choices: Choices,
+    described: dict[str, SourceFile],
+    tokenizer: ItemTokenizer,
+    counts: dict[PartName, PartCounts],
+    items: ItemCounts,
+) -> Manifest:
+    stored: dict[PartName, PartName] = {name: name for name in counts}
+    stored.setdefault("validation", "test")
+    rule = choices.validation if choices.protocol == "honest" else None
+    return Manifest(
+        schema_version=1,
+        fingerprint=choices.fingerprint,
+        dataset=choices.dataset,
+        sources=described,
+        tokenizer=TokenizerInfo(
+            key=choices.tokenizer_key,
+            fingerprint=tokenizer.fingerprint,
+            vocabulary_size=tokenizer.vocabulary_size,
+            cls_id=tokenizer.cls_id,
+            sep_id=tokenizer.sep_id,
+        ),
+        fields=choices.fields,
+        unknown_items=choices.unknown_items,
+        validation=rule,
+        validation_share=choices.validation_share if rule == "users" else None,
+        protocol=choices.protocol,
+        parts={name: PartInfo(stored_as=where, counts=counts[where]) for name, where in stored.items()},
+        items=items,
+        arrays={},
+    )
+
+
+def _check_filled(parts: dict[PartName, Part]) -> None:
+    for name, part in parts.items():
+        if not len(part):
+            raise DataError(
+                f"The {name} part has no impression with a known candidate.",
+                "Check news.tsv, or keep unknown ids with `--set data.unknown_items=blank`.",
+            )
+
+
+def _read(sources: Sources, report: Report) -> tuple[Catalogue, Behaviors, Behaviors, Bodies | None]:
+    total = len(sources.files())
+    news: list[News] = []
+    for folder in sources.splits.values():
+        report("read", len(news), total)
+        news.append(read_news(folder / NEWS_FILE))
+    behaviors: list[Behaviors] = []
+    for split in ("train", "dev"):
+        report("read", len(news) + len(behaviors), total)
+        behaviors.append(read_behaviors(sources.splits[split] / BEHAVIORS_FILE, labelled=True))
+    bodies = read_bodies(sources.bodies) if sources.bodies else None
+    report("read", total, total)
+    return merge_news(news), behaviors[0], behaviors[1], bodies
+
+
+def _cut(choices: Choices, behaviors: Behaviors, train: Part, dev: Part) -> dict[PartName, Part]:
+    """The stored parts; under the paper's protocol dev is both validation and test."""
+    if choices.protocol == "paper":
+        return {"train": train, "test": dev}
+    if choices.validation == "last-day":
+        held_out = prepared_parts.last_day(train.time_s)
+    else:
+        held_out = prepared_parts.user_share(behaviors, choices.validation_share)
+    return {
+        "train": prepared_parts.select(train, ~held_out),
+        "validation": prepared_parts.select(train, held_out),
+        "test": dev,
+    }
+
+
+def _apply_policy(choices: Choices, part: Part, known: int) -> Part:
+    if choices.unknown_items == "drop":
+        return prepared_parts.drop_unknown(part)
+    return prepared_parts.number_unknown(part, known)
+
+
+def _unknown_error(linked: list[Part], unknown_ids: pa.Array) -> DataError:
+    history = sum(int(np.count_nonzero(split.history_items < 0)) for split in linked)
+    candidates = sum(int(np.count_nonzero(split.candidate_items < 0)) for split in linked)
+    examples = ", ".join(map(repr, unknown_ids[:_EXAMPLES].to_pylist()))
+    return DataError(
+        f"{len(unknown_ids):,} ids have no row in any news.tsv (such as {examples}):"
+        f" {history:,} history clicks and {candidates:,} candidates.",
+        "Add their rows, or choose with `--set data.unknown_items=…`: `drop` leaves them out (counted),"
+        " `blank` keeps each as an item without text, `error` stops here.",
+    )
+
+
+def _count_items(
+    catalogue: Catalogue,
+    texts: Texts,
+    unknown_ids: int,
+    blank_items: int,
+    token_offsets: npt.NDArray[np.int64],
+) -> ItemCounts:
+    lengths = np.diff(token_offsets)
+    is_empty = np.logical_and.reduce([_is_empty(column) for column in texts.columns])
+    body = dict(zip(texts.names, texts.columns, strict=True)).get("body")
+    return ItemCounts(
+        items=len(lengths),
+        tokens=int(token_offsets[-1]),
+        mean_length=float(lengths.mean()),
+        max_length=int(lengths.max()),
+        repeated_ids_same_text=len(catalogue.repeated_same),
+        repeated_ids_other_text=len(catalogue.repeated_other),
+        unknown_ids=unknown_ids,
+        blank_items=blank_items,
+        empty_texts=int(np.count_nonzero(is_empty)),
+        without_body=None if body is None else int(np.count_nonzero(_is_empty(body))),
+    )
+
+
+def _is_empty(column: pa.Array) -> npt.NDArray[np.bool_]:
+    empty: npt.NDArray[np.bool_] = pc.equal(column, "").to_numpy(zero_copy_only=False)
+    return empty
+
+
+def _write_arrays(folder: Path, arrays: dict[str, npt.NDArray[Any]], report: Report) -> dict[str, ArrayFile]:
+    listed = {}
+    for done, (name, array) in enumerate(arrays.items()):
+        report("write", done, len(arrays))
+        path = folder / f"{name}.npy"
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        listed[name] = ArrayFile(dtype=array.dtype.str, shape=array.shape, bytes=path.stat().st_size)
+    report("write", len(arrays), len(arrays))
+    return listed
+
+
+def _save_tokenizer(folder: Path, tokenizer: SavesItself) -> None:
+    folder.mkdir()
+    tokenizer.save(folder)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)

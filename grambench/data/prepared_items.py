@@ -1,0 +1,178 @@
+"""Texts of items -> one flat array of token ids.
+
+An item is `[CLS] title… [SEP] abstract… [SEP] body… [SEP]`; each field is cut to its limit. Legend of
+shapes: I items, T tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.config.spec import FieldLimits
+from grambench.data.formats.mind_catalogue import Catalogue
+from grambench.data.formats.mind_folder import Bodies
+from grambench.data.prepared_sources import Report
+from grambench.errors import ConfigError
+
+BATCH_TEXTS = 2048
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+
+
+@runtime_checkable
+class ItemTokenizer(Protocol):
+    """Text -> token ids, without special tokens."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies vocabulary and rules."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Every id is below it."""
+
+    @property
+    def cls_id(self) -> int:
+        """Opens an item."""
+
+    @property
+    def sep_id(self) -> int:
+        """Closes every field."""
+
+    def encode(self, texts: Sequence[str]) -> tuple[Int32s, Int64s]:
+        """Flat ids of all texts, and offsets [len(texts) + 1]."""
+
+
+@runtime_checkable
+class SavesItself(Protocol):
+    """A tokenizer that leaves files beside the arrays (one built from the corpus)."""
+
+    def save(self, folder: Path) -> None:
+        """Write into `folder`, which exists."""
+
+
+TokenizerFactory = Callable[[Iterator[str]], ItemTokenizer]
+"""Builds a tokenizer from the corpus: every non-empty field of every item."""
+
+
+def ready_made(tokenizer: ItemTokenizer | TokenizerFactory) -> ItemTokenizer | None:
+    """The tokenizer, or None where it has yet to be built (a class of tokenizers is a factory)."""
+    if isinstance(tokenizer, type) or not isinstance(tokenizer, ItemTokenizer):
+        return None
+    return tokenizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """Fields of the known items, in the order of an item, and the most tokens of each."""
+
+    names: tuple[str, ...]
+    limits: tuple[int, ...]
+    """Special tokens included."""
+    columns: tuple[pa.Array, ...]
+    """large_string [I] each."""
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+
+def item_texts(catalogue: Catalogue, bodies: Bodies | None, fields: FieldLimits) -> Texts:
+    """The wanted fields of every item; a missing body is an empty one.
+
+    Raises:
+        ConfigError: a limit leaves no room for the special tokens.
+    """
+    columns = {"title": catalogue.titles, "abstract": catalogue.abstracts}
+    if bodies is not None:
+        found = pc.index_in(catalogue.ids, bodies.ids)
+        columns["body"] = pc.fill_null(bodies.bodies.take(found), "")
+    wanted = tuple(name for name in ("title", "abstract", "body") if getattr(fields, name) > 0)
+    limits = tuple(int(getattr(fields, name)) for name in wanted)
+    if limits[0] < 2:
+        raise ConfigError(
+            f"data.fields.{wanted[0]} = {limits[0]} leaves no room for the two special tokens.",
+            f"Use `--set data.fields.{wanted[0]}=2` or more, or 0 to leave it out.",
+        )
+    return Texts(wanted, limits, tuple(columns[name] for name in wanted))
+
+
+def corpus(texts: Texts) -> Iterator[str]:
+    """Every non-empty field of every item, field by field."""
+    for column in texts.columns:
+        for start in range(0, len(column), BATCH_TEXTS):
+            yield from filter(None, column.slice(start, BATCH_TEXTS).to_pylist())
+
+
+def tokenize(
+    texts: Texts, blank_items: int, tokenizer: ItemTokenizer, report: Report
+) -> tuple[Int32s, Int64s]:
+    """Tokens of all items.
+
+    Args:
+        texts: fields of the known items.
+        blank_items: items without any text, appended at the end.
+        tokenizer: called with a few thousand texts at a time.
+        report: told of the items done.
+
+    Returns:
+        tokens int32 [T] and offsets int64 [I + 1].
+    """
+    total = len(texts) + blank_items
+    tokens: list[Int32s] = []
+    lengths: list[Int64s] = []
+    for start in range(0, len(texts), BATCH_TEXTS):
+        report("tokenize", start, total)
+        encoded = [tokenizer.encode(column.slice(start, BATCH_TEXTS).to_pylist()) for column in texts.columns]
+        _append(tokens, lengths, encoded, texts.limits, tokenizer)
+    if blank_items:
+        empty = (np.zeros(0, np.int32), np.zeros(blank_items + 1, np.int64))
+        _append(tokens, lengths, [empty] * len(texts.columns), texts.limits, tokenizer)
+    report("tokenize", total, total)
+    return np.concatenate(tokens), np.concatenate(([0], np.cumsum(np.concatenate(lengths))))
+
+
+def _append(
+    tokens: list[Int32s],
+    lengths: list[Int64s],
+    encoded: Sequence[tuple[Int32s, Int64s]],
+    limits: Sequence[int],
+    tokenizer: ItemTokenizer,
+) -> None:
+    flat, offsets = join_fields(encoded, limits, tokenizer.cls_id, tokenizer.sep_id)
+    tokens.append(flat)
+    lengths.append(np.diff(offsets))
+
+
+def join_fields(
+    encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], cls_id: int, sep_id: int
+) -> tuple[Int32s, Int64s]:
+    """Cut each field, close it with `sep_id`, open each item with `cls_id`.
+
+    Args:
+        encoded: flat ids and offsets [I + 1] of each field.
+        limits: most tokens of each field; the first one's includes `cls_id`, each one's its `sep_id`.
+        cls_id: opens an item.
+        sep_id: closes a field.
+
+    Returns:
+        tokens int32 [T] and offsets int64 [I + 1].
+    """
+    room = [limit - 1 - (index == 0) for index, limit in enumerate(limits)]
+    kept = [np.minimum(np.diff(offsets), most) for (_, offsets), most in zip(encoded, room, strict=True)]
+    lengths = 1 + sum(field + 1 for field in kept)
+    item_offsets = np.concatenate(([0], np.cumsum(lengths)))
+    tokens = np.full(item_offsets[-1], sep_id, np.int32)
+    tokens[item_offsets[:-1]] = cls_id
+    target = item_offsets[:-1] + 1
+    for (ids, offsets), field in zip(encoded, kept, strict=True):
+        within = np.arange(field.sum()) - np.repeat(np.cumsum(field) - field, field)
+        tokens[np.repeat(target, field) + within] = ids[np.repeat(offsets[:-1], field) + within]
+        target = target + field + 1
+    return tokens, item_offsets

@@ -1,0 +1,145 @@
+"""What a prepared folder says about itself: sources, choices, counts, and the size of every array."""
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from grambench.config.spec import FieldLimits
+from grambench.errors import DataError
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+PartName = Literal["train", "validation", "test"]
+UnknownItems = Literal["error", "drop", "blank"]
+ValidationRule = Literal["last-day", "users"]
+Protocol = Literal["honest", "paper"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SourceFile(_Model):
+    """A file that the arrays were made from."""
+
+    bytes: int
+    sha256: str
+
+
+class ArrayFile(_Model):
+    """One `.npy` file; `bytes` is the size of the file, header included."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+class TokenizerInfo(_Model):
+    """Which tokenizer made the tokens."""
+
+    key: str
+    """What the request named it; part of the cache key."""
+    fingerprint: str
+    vocabulary_size: int
+    cls_id: int
+    sep_id: int
+
+
+class PartCounts(_Model):
+    """Counts of one part, after the unknown-items policy unless said otherwise."""
+
+    impressions: int
+    users: int
+    history_clicks: int
+    candidates: int
+    clicks: int
+    """Candidates labelled 1."""
+    empty_histories: int
+    no_click_impressions: int
+    all_click_impressions: int
+    missing_times: int
+    unknown_history: int
+    """Occurrences of unknown ids in histories, before the policy."""
+    unknown_candidates: int
+    """Occurrences of unknown ids among candidates, before the policy."""
+    dropped_impressions: int
+    """Impressions left out because no candidate was known (`drop`)."""
+
+
+class PartInfo(_Model):
+    """A part, and the part whose arrays it shares (`paper`: validation is test)."""
+
+    stored_as: PartName
+    counts: PartCounts
+
+
+class ItemCounts(_Model):
+    """Counts of the items and their tokens."""
+
+    items: int
+    tokens: int
+    mean_length: float
+    """Tokens of an item, special ones included."""
+    max_length: int
+    repeated_ids_same_text: int
+    """News ids that several splits have, with one text."""
+    repeated_ids_other_text: int
+    """News ids that several splits have with different texts; the earliest split's is used."""
+    unknown_ids: int
+    """Distinct ids of histories and candidates without a row in any news.tsv."""
+    blank_items: int
+    """Unknown ids kept as items without text (`blank`)."""
+    empty_texts: int
+    """Items of news.tsv whose wanted fields are all empty."""
+    without_body: int | None
+    """Items of news.tsv without a body; None where no body is wanted."""
+
+
+class Manifest(_Model):
+    """`manifest.json` of a prepared folder."""
+
+    schema_version: Literal[1]
+    fingerprint: str
+    """sha256 of everything that determines the arrays; its first 16 digits name the folder."""
+    dataset: str
+    sources: dict[str, SourceFile]
+    tokenizer: TokenizerInfo
+    fields: FieldLimits
+    unknown_items: UnknownItems
+    validation: ValidationRule | None
+    """None under the paper's protocol, which cuts nothing out of train."""
+    validation_share: float | None
+    """Share of the users; None unless `validation` is "users"."""
+    protocol: Protocol
+    parts: dict[PartName, PartInfo]
+    items: ItemCounts
+    arrays: dict[str, ArrayFile]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a whole prepared folder; arrays are checked by their size, not read.
+
+    Raises:
+        DataError: there is no manifest, it is damaged or of another version, or an array is missing
+            or has another size.
+    """
+    fix = "Delete the folder; the next run prepares the data again."
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{folder} is no prepared data: {path.name} cannot be read.", fix) from error
+    except pydantic.ValidationError as error:
+        raise DataError(f"{path} is damaged or of another version of grambench.", fix) from error
+    for name, array in manifest.arrays.items():
+        file = folder / f"{name}.npy"
+        try:
+            size = file.stat().st_size
+        except OSError as error:
+            raise DataError(f"{file} is missing.", fix) from error
+        if size != array.bytes:
+            raise DataError(f"{file} has {size} bytes, expected {array.bytes}.", fix)
+    return manifest

@@ -1,0 +1,123 @@
+"""The files that a prepared folder is made from, and their digests, remembered between starts."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grambench.data.formats.mind_folder import (
+    BEHAVIORS_FILE,
+    NEWS_FILE,
+    SPLITS,
+    Split,
+    find_bodies,
+    find_split,
+    split_folder,
+)
+from grambench.errors import DataError
+from grambench.fs import sha256_file, write_atomic
+
+Report = Callable[[str, int, int], None]
+"""Progress: phase, units done, units in all."""
+
+_MEMO_FILE = ".sha256.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is read: splits in order of precedence, and bodies where they are wanted."""
+
+    data_dir: Path
+    splits: dict[Split, Path]
+    """Folder of each split; train and dev are always there, test where the data has it."""
+    bodies: tuple[Path, ...]
+
+    def files(self) -> dict[str, Path]:
+        """Every file that determines the arrays, by a name that does not depend on the folder."""
+        files = {f"{split}/{NEWS_FILE}": folder / NEWS_FILE for split, folder in self.splits.items()}
+        for split in ("train", "dev"):
+            files[f"{split}/{BEHAVIORS_FILE}"] = self.splits[split] / BEHAVIORS_FILE
+        for index, path in enumerate(self.bodies):
+            files[f"bodies/{index}{path.suffix}"] = path
+        return files
+
+
+def find_sources(data_dir: Path, with_bodies: bool) -> Sources:
+    """Locate the files of a data folder.
+
+    Raises:
+        DataError: train or dev is missing, or bodies are wanted and there are none.
+    """
+    splits: dict[Split, Path] = {}
+    for split in SPLITS:
+        folder = find_split(data_dir, split) if split == "test" else split_folder(data_dir, split)
+        if folder is not None:
+            splits[split] = folder
+    bodies = find_bodies(data_dir, list(splits.values())) if with_bodies else []
+    if with_bodies and not bodies:
+        raise DataError(
+            f"The body field is wanted, but {data_dir} has no bodies.tsv or bodies.parquet.",
+            "Put one there (news id, tab, body), or set `--set data.fields.body=0`.",
+        )
+    return Sources(data_dir, splits, tuple(bodies))
+
+
+def digests(files: dict[str, Path], cache_dir: Path, report: Report) -> dict[str, str]:
+    """sha256 of each file, from memory where path, size, mtime and inode are those remembered."""
+    memo_path = cache_dir / _MEMO_FILE
+    remembered = _read_memo(memo_path)
+    memo = dict(remembered)
+    found: dict[str, str] = {}
+    for done, (name, path) in enumerate(files.items()):
+        key = _identity(path)
+        if key not in memo:
+            report("hash", done, len(files))
+            memo[key] = _sha256(path)
+        found[name] = memo[key]
+    if memo != remembered:
+        report("hash", len(files), len(files))
+        with contextlib.suppress(OSError):
+            write_atomic(memo_path, json.dumps(_without_stale(memo), indent=1))
+    return found
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _identity(path: Path) -> str:
+    state = path.stat()
+    return json.dumps([str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino])
+
+
+def _without_stale(memo: dict[str, str]) -> dict[str, str]:
+    """Leave out what was remembered of files that are gone or have changed."""
+    kept = {}
+    for key, digest in memo.items():
+        with contextlib.suppress(OSError):
+            if _identity(Path(json.loads(key)[0])) == key:
+                kept[key] = digest
+    return kept
+
+
+def _read_memo(path: Path) -> dict[str, str]:
+    """The memory, or nothing where it is absent, damaged or not ours."""
+    try:
+        memo = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(memo, dict) or not all(isinstance(digest, str) for digest in memo.values()):
+        return {}
+    return {key: digest for key, digest in memo.items() if _is_identity(key)}
+
+
+def _is_identity(key: str) -> bool:
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        return False
+    return isinstance(parts, list) and len(parts) == 4 and isinstance(parts[0], str)

@@ -1,0 +1,98 @@
+"""Tokenizers for `prepared.prepare`: that of a pretrained model, or a WordPiece of the corpus."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grambench.config.spec import Encoder
+from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
+from grambench.errors import ConfigError
+
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+class FastTokenizer:
+    """A Rust-backed tokenizer of the `tokenizers` library."""
+
+    def __init__(self, tokenizer: Any, cls_id: int, sep_id: int) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self.cls_id, self.sep_id = cls_id, sep_id
+        self.vocabulary_size = int(tokenizer.get_vocab_size(with_added_tokens=True))
+        self.fingerprint = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+
+    def encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Flat ids of all texts without special tokens, and offsets [len(texts) + 1]."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        ids = [encoding.ids for encoding in encoded]
+        offsets = np.concatenate(([0], np.cumsum([len(row) for row in ids]))).astype(np.int64)
+        return np.fromiter((i for row in ids for i in row), np.int32, int(offsets[-1])), offsets
+
+    def save(self, folder: Path) -> None:
+        """Leave `tokenizer.json` in the folder."""
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def tokenizer_for(
+    encoder: Encoder, errors: Callable[[str], Any]
+) -> tuple[ItemTokenizer | TokenizerFactory, str]:
+    """The tokenizer of an encoder and the key that stands for it in the cache.
+
+    Args:
+        encoder: the `encoder` table.
+        errors: context manager that words the hub's failures (`models.encoders.load.hub_errors`).
+
+    Raises:
+        MachineError: the model is not to be had. ConfigError: it has no fast tokenizer.
+    """
+    if encoder.architecture is not None:
+        size = encoder.architecture.vocabulary
+        return lambda corpus: build_wordpiece(corpus, size), f"wordpiece-{size}-v1"
+    from transformers import AutoTokenizer
+
+    assert encoder.model is not None
+    with errors(encoder.model):
+        wrapped = AutoTokenizer.from_pretrained(
+            encoder.model, revision=encoder.revision, use_fast=True, trust_remote_code=False
+        )
+    backend = getattr(wrapped, "backend_tokenizer", None)
+    cls_id = wrapped.cls_token_id if wrapped.cls_token_id is not None else wrapped.bos_token_id
+    sep_id = wrapped.sep_token_id if wrapped.sep_token_id is not None else wrapped.eos_token_id
+    if backend is None or cls_id is None or sep_id is None:
+        raise ConfigError(
+            f"The tokenizer of {encoder.model!r} has no fast version or no opening and closing token.",
+            "Choose an encoder of the BERT, RoBERTa, DeBERTa or MPNet family.",
+        )
+    tokenizer = FastTokenizer(backend, cls_id, sep_id)
+    return tokenizer, tokenizer.fingerprint
+
+
+def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
+    """A lower-casing WordPiece of at most `size` tokens, the same for the same corpus.
+
+    Whole words by falling frequency (ties by spelling) fill the vocabulary after every character and
+    its continuation, so that no word is unknown and nothing depends on a trainer's hash order.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words: dict[str, int] = {}
+    for text in corpus:
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
+            words[word] = words.get(word, 0) + 1
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
+    frequent = sorted(words, key=lambda word: (-words[word], word))
+    pieces += [word for word in frequent if len(word) > 1][: max(0, size - len(pieces))]
+    model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(_SPECIAL)
+    return FastTokenizer(tokenizer, pieces.index("[CLS]"), pieces.index("[SEP]"))

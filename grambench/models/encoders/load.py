@@ -1,0 +1,118 @@
+"""Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from grambench.config.spec import Encoder
+from grambench.errors import ConfigError, MachineError
+from grambench.models.encoders.text import TextEncoder
+
+
+def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEncoder:
+    """The encoder with its weights, on the CPU, in fp32, with the specified dropout everywhere.
+
+    From-scratch weights and the pooling come from torch's global generator: seed it first.
+
+    Args:
+        spec: the `encoder` table.
+        vocabulary_size: tokens of the tokenizer, for an encoder from scratch.
+        autocast: run the backbone in bf16 autocast (CUDA only).
+
+    Raises:
+        MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
+        ConfigError: the folder holds no model that `AutoModel` can read.
+    """
+    if spec.architecture is not None:
+        backbone, width = _from_scratch(spec, vocabulary_size)
+    else:
+        backbone, width = _pretrained(spec)
+    if getattr(backbone, "pooler", None) is not None:
+        backbone.register_module(
+            "pooler", None
+        )  # its output is never read, so it would only hold dead parameters
+    return TextEncoder(backbone, width, spec.pooling, spec.pooling_query, autocast)
+
+
+def _from_scratch(spec: Encoder, vocabulary_size: int) -> tuple[nn.Module, int]:
+    from transformers import BertConfig, BertModel
+
+    shape = spec.architecture
+    assert shape is not None
+    config = BertConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.intermediate_size,
+        hidden_dropout_prob=spec.dropout,
+        attention_probs_dropout_prob=spec.dropout,
+        attn_implementation="sdpa",
+    )
+    return BertModel(config, add_pooling_layer=False), shape.hidden_size
+
+
+def _pretrained(spec: Encoder) -> tuple[nn.Module, int]:
+    from transformers import AutoConfig, AutoModel
+
+    assert spec.model is not None
+    with hub_errors(spec.model):
+        config = AutoConfig.from_pretrained(spec.model, revision=spec.revision, trust_remote_code=False)
+        set_dropout(config, spec.dropout)
+        if spec.layers is not None:
+            config.num_hidden_layers = min(spec.layers, config.num_hidden_layers)
+        backbone = AutoModel.from_pretrained(
+            spec.model,
+            revision=spec.revision,
+            config=config,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+            dtype=torch.float32,
+        )
+    return backbone, int(config.hidden_size)
+
+
+def set_dropout(config: Any, dropout: float) -> None:
+    """Set every dropout probability of a transformers config (names differ between families)."""
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
+            setattr(config, name, dropout)
+
+
+class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
+    """Turns transformers' many failures to find a model into one sentence with the fix."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        folder = Path(self.model).expanduser()
+        looks_local = self.model.startswith((".", "/", "~"))
+        if looks_local and not folder.is_dir():
+            raise ConfigError(
+                f"encoder.model = {self.model!r} is not a folder.",
+                "Give a folder with config.json and weights, or a Hugging Face model name.",
+            )
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, (OSError, ValueError)):
+            return
+        if Path(self.model).expanduser().is_dir():
+            raise ConfigError(
+                f"The folder {self.model} holds no model that transformers can read: {_first(error)}.",
+                "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
+            ) from error
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise MachineError(
+            f"The model {self.model!r} is not in the Hugging Face cache and could not be fetched"
+            f" from the hub{offline}.",
+            f"Run `hf download {self.model}` where there is a network, or name a local folder"
+            " with --set encoder.model=/path/to/model.",
+        ) from error
+
+
+def _first(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")[:200]

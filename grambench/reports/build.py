@@ -1,0 +1,211 @@
+"""Builds a report from a run's folder alone: finished, unfinished or broken."""
+
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pydantic
+
+from grambench.events import compare
+from grambench.events.fold import read_run
+from grambench.events.state import RunState, TrialState
+from grambench.fs import write_atomic
+from grambench.reports.cautions import run_cautions
+from grambench.reports.runfile import RunFile, read_run_file
+from grambench.reports.schema import (
+    AuditFacts,
+    DataFacts,
+    Environment,
+    HostFacts,
+    Report,
+    RunFacts,
+    SeedSummary,
+    Spread,
+)
+from grambench.reports.section import Reasons, finite
+from grambench.reports.trials import build_trial, build_worker
+
+REPORT_FILE = "report.json"
+
+
+def build_report(folder: Path) -> Report:
+    """The report of a run as its files tell it now; the same files give the same report.
+
+    Raises:
+        DataError: `folder` is no run, or its `run.json` is damaged.
+    """
+    run = read_run_file(folder)
+    state = read_run(folder)
+    missing = _missing(state)
+    why = Reasons()
+    return Report(
+        schema_version=1,
+        run=_run_facts(run, state),
+        partial=bool(missing),
+        missing=missing,
+        environment=_environment(run, state),
+        spec=finite(run.spec),
+        data=why.given("data", _data(state), "the data were not prepared"),
+        audit=why.given("audit", _audit(state), "the audit did not finish"),
+        trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
+        seeds=_seed_summaries(state),
+        warnings=run_cautions(state, run.spec),
+        reasons=why,
+    )
+
+
+def report_json(report: Report) -> str:
+    """The text of `report.json`: UTF-8, two blanks of indent, no NaN, checked against the schema."""
+    text = json.dumps(report.model_dump(mode="json"), allow_nan=False, ensure_ascii=False, indent=2)
+    Report.model_validate_json(text)
+    return text + "\n"
+
+
+def write_report(folder: Path) -> Path:
+    """Build the report and put it, whole, into the run's folder.
+
+    Raises:
+        DataError: `folder` is no run, or its `run.json` is damaged.
+        OSError: the report cannot be written; an earlier one stays as it is.
+    """
+    path = folder / REPORT_FILE
+    write_atomic(path, report_json(build_report(folder)))
+    return path
+
+
+def _missing(state: RunState) -> list[str]:
+    """What a whole report would have beside what this one has."""
+    found = []
+    if not state.started_wall:
+        found.append("The logs hold no event.")
+    elif not state.finished:
+        found.append("The run has not finished, or was cut off.")
+    if state.setup.outcome in ("failed", "stopped", "diverged"):
+        found.append(f"The setup {state.setup.outcome}: {state.setup.reason or 'no reason was recorded'}.")
+    if state.setup.data is None:
+        found.append("The data were not prepared.")
+    if state.setup.audit is None:
+        found.append("The audit did not finish.")
+    for trial in state.trials.values():
+        sentence = _missing_of(trial)
+        if sentence:
+            found.append(f"{trial.name} {sentence}.")
+    return found
+
+
+def _missing_of(trial: TrialState) -> str:
+    if trial.outcome in ("failed", "stopped", "diverged"):
+        return f"{trial.outcome}" + (f": {trial.reason}" if trial.reason else "")
+    if trial.phase is None:
+        return "has not begun"
+    if trial.outcome is None:
+        return f"has not ended (phase {trial.phase})"
+    if trial.best is None:
+        return "has no validation"
+    return "" if trial.test else "has no test scores"
+
+
+def _run_facts(run: RunFile, state: RunState) -> RunFacts:
+    why = Reasons()
+    unfinished = "the run has not finished, or was cut off"
+    return RunFacts(
+        name=run.run,
+        preset=run.preset,
+        created=run.created,
+        command=run.command,
+        spec_sha256=run.spec_sha256,
+        schedule=state.schedule,
+        model_label=state.model_label,
+        data_label=state.data_label,
+        finished=state.finished,
+        exit_code=why.given("exit_code", state.exit_code, unfinished),
+        seconds=why.given("seconds", state.seconds, unfinished),
+        reasons=why,
+    )
+
+
+def _environment(run: RunFile, state: RunState) -> Environment:
+    why = Reasons()
+    host: HostFacts | None
+    try:
+        host = HostFacts.model_validate(finite(run.host))
+        unknown = ""
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        host, unknown = None, f"run.json, host.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return Environment(
+        host=why.given("host", host, unknown),
+        setup_worker=why.given(
+            "setup_worker", build_worker(state.setup.started), "the setup has not started"
+        ),
+        reasons=why,
+    )
+
+
+def _data(state: RunState) -> DataFacts | None:
+    data = state.setup.data
+    if data is None:
+        return None
+    return DataFacts(
+        fingerprint=data.fingerprint,
+        folder=data.folder,
+        counts=finite(data.counts),
+        seconds=data.seconds,
+        reused=data.reused,
+    )
+
+
+def _audit(state: RunState) -> AuditFacts | None:
+    audit = state.setup.audit
+    if audit is None:
+        return None
+    why = Reasons()
+
+    def number(name: str) -> Any:
+        return why.given(name, getattr(audit, name), "not a finite number")
+
+    return AuditFacts(
+        equivalent=audit.equivalent,
+        tolerance=number("tolerance"),
+        users=audit.users,
+        occurrences=audit.occurrences,
+        unique_items=audit.unique_items,
+        encoder_absolute=number("encoder_absolute"),
+        encoder_relative=number("encoder_relative"),
+        filter_absolute=number("filter_absolute"),
+        filter_relative=number("filter_relative"),
+        seconds=number("seconds"),
+        note=audit.note,
+        reasons=why,
+    )
+
+
+def _seed_summaries(state: RunState) -> list[SeedSummary]:
+    """Mean and standard deviation of each strategy that ran with two or more seeds."""
+    groups: dict[str, list[TrialState]] = {}
+    for trial in state.trials.values():
+        groups.setdefault(trial.strategy, []).append(trial)
+    return [_seed_summary(name, trials) for name, trials in groups.items() if len(trials) > 1]
+
+
+def _seed_summary(strategy: str, trials: list[TrialState]) -> SeedSummary:
+    why = Reasons()
+    aucs = [trial.test.metrics.get("auc") if trial.test else None for trial in trials]
+    rates = [compare.samples_per_second(trial) for trial in trials]
+    few = "measured with fewer than two seeds"
+    return SeedSummary(
+        strategy=strategy,
+        seeds=[trial.seed for trial in trials],
+        test_auc=why.given("test_auc", _spread(aucs), few),
+        samples_per_s=why.given("samples_per_s", _spread(rates), few),
+        reasons=why,
+    )
+
+
+def _spread(values: list[float | None]) -> Spread | None:
+    known = [value for value in values if finite(value) is not None]
+    if len(known) < 2:
+        return None
+    numbers = [float(value) for value in known if value is not None]
+    return Spread(n=len(numbers), mean=fmean(numbers), standard_deviation=stdev(numbers))

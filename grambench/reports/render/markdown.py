@@ -1,0 +1,90 @@
+"""A report as a Markdown page (GitHub's dialect, for its tables)."""
+
+from functools import cache
+
+import jinja2
+
+from grambench.reports.schema import Environment, Report
+from grambench.reports.trial_schema import Memory, Trial
+from grambench.text import safe_text
+
+DASH = "–"
+_MIB = 1 << 20
+_GIB = 1 << 30
+_ESCAPES = str.maketrans(
+    {**{sign: f"\\{sign}" for sign in "\\|`*[]~"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def render_markdown(report: Report) -> str:
+    """The report in words: environment, audit, strategies, seeds, warnings, and what is missing."""
+    return _template().render(report=report)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("grambench.reports"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # the page is Markdown, where every text passes `cell`
+    )
+    environment.filters.update(
+        cell=cell,
+        number=number,
+        environment=_environment_line,
+        peak=_peak,
+        speedup=_speedup,
+    )
+    return environment.get_template("report.md.j2")
+
+
+def cell(value: object, limit: int = 600) -> str:
+    """Untrusted text for a line or a table's cell: one printable line without active Markdown."""
+    return safe_text(value, limit).translate(_ESCAPES)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with thousands separated, or a dash."""
+    return DASH if value is None else f"{value:,.{digits}f}"
+
+
+def _speedup(trial: Trial) -> str:
+    """Samples/s over e2e of the same seed."""
+    ratio = trial.speedups["e2e"].samples_per_s
+    return DASH if ratio is None else f"{ratio:,.2f}×"
+
+
+def _peak(memory: Memory) -> str:
+    """The peak in MiB and what it is of: torch's allocation on a GPU, else the process's memory."""
+    if memory.torch_peak_allocated_bytes is not None:
+        return f"{memory.torch_peak_allocated_bytes / _MIB:,.0f} (torch)"
+    if memory.rss_peak_bytes is not None:
+        return f"{memory.rss_peak_bytes / _MIB:,.0f} (process)"
+    return DASH
+
+
+def _environment_line(environment: Environment) -> str:
+    host = environment.host
+    if host is None:
+        return f"unknown ({environment.reasons['host']})"
+    packages = host.packages
+    gpus = ", ".join(gpu.name for gpu in host.gpus) or "no GPU"
+    versions = [f"{name} {packages[name]}" for name in ("grambench", "torch") if packages.get(name)]
+    commit = (
+        f"commit {host.git_commit[:12]}{' (modified)' if host.git_dirty else ''}" if host.git_commit else ""
+    )
+    parts = [
+        host.hostname,
+        host.os,
+        f"{host.cpu_model or 'unknown CPU'} ({number(host.physical_cores)} cores)",
+        f"{host.memory_total_bytes / _GIB:,.0f} GiB",
+        gpus,
+        f"driver {host.driver}" if host.driver else "",
+        f"Python {host.python}",
+        *versions,
+        commit,
+    ]
+    return " · ".join(part for part in parts if part)

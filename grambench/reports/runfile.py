@@ -1,0 +1,65 @@
+"""`run.json`: what the runner wrote down before anything was trained."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from grambench.errors import DataError
+
+RUN_FILE = "run.json"
+
+
+class RunFile(BaseModel):
+    """The content of `run.json`; keys of a newer writer are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    schema_version: Literal[1]
+    run: str
+    preset: str
+    spec: dict[str, Any]
+    """The resolved specification, JSON values."""
+    spec_sha256: str
+    created: str
+    """Wall time, ISO 8601, a label."""
+    command: list[str]
+    host: dict[str, Any]
+    """`grambench.runner.host.host_facts`."""
+
+
+def read_run_file(folder: Path) -> RunFile:
+    """The run's own description.
+
+    Raises:
+        DataError: `folder` is no run, or its `run.json` is damaged or of another version.
+    """
+    path = folder / RUN_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{folder} is no run: {path} cannot be read ({error.strerror}).",
+            "Name a folder made by `grambench run`; `grambench runs` lists them.",
+        ) from error
+    try:
+        return RunFile.model_validate(json.loads(content, parse_constant=_refuse))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise _damaged(path, f"{where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} is damaged or of another version of grambench ({what}).",
+        "Use the version that made the run, or run the benchmark again.",
+    )

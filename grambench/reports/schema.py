@@ -1,0 +1,182 @@
+"""`report.json`: the shape of a report, version 1. Units stand in names and descriptions."""
+
+from typing import Any, Literal
+
+from grambench.reports.section import Model, Section
+from grambench.reports.trial_schema import Caution, Trial, Worker
+
+
+class Gpu(Section):
+    """A GPU of the machine."""
+
+    name: str
+    """NVML's name."""
+    uuid: str
+    """NVML's UUID."""
+    memory_total_bytes: int | None
+    """Total memory in bytes."""
+
+
+class HostFacts(Model):
+    """The machine and the software, as `grambench.runner.host.host_facts` found them."""
+
+    hostname: str | None
+    """Name of the machine."""
+    os: str
+    """Operating system and kernel."""
+    cpu_model: str | None
+    """Name of the CPU."""
+    physical_cores: int | None
+    """Cores, a count."""
+    logical_cores: int | None
+    """Hardware threads, a count."""
+    memory_total_bytes: int
+    """Memory of the host in bytes."""
+    python: str
+    """Version of the runner's Python."""
+    packages: dict[str, str | None]
+    """Distribution -> installed version."""
+    git_commit: str | None
+    """Commit of the grambench checkout."""
+    git_dirty: bool | None
+    """True when the checkout differs from its commit."""
+    gpus: list[Gpu]
+    """GPUs of the machine."""
+    driver: str | None
+    """Version of the NVIDIA driver."""
+    reasons: dict[str, str]
+    """Field -> why it is missing (`packages.torch` for a package, `gpus` for an empty list)."""
+
+
+class Environment(Section):
+    """Where the run took place."""
+
+    host: HostFacts | None
+    """The machine and the software."""
+    setup_worker: Worker | None
+    """The process that prepared the data and ran the audit; each trial has its own worker."""
+
+
+class RunFacts(Section):
+    """What was run, and how it ended."""
+
+    name: str
+    """The run's name, also its folder's."""
+    preset: str
+    """Preset that the specification came from."""
+    created: str
+    """Wall time of the run's creation, ISO 8601, a label."""
+    command: list[str]
+    """Command line."""
+    spec_sha256: str
+    """SHA-256 of the resolved specification."""
+    schedule: str
+    """How trials shared the device."""
+    model_label: str
+    """The encoder in words."""
+    data_label: str
+    """The data in words."""
+    finished: bool
+    """True when the runner wrote the run's last event."""
+    exit_code: int | None
+    """Exit code of the run."""
+    seconds: float | None
+    """Seconds of the whole run, waiting included."""
+
+
+class DataFacts(Section):
+    """What was learnt from."""
+
+    fingerprint: str
+    """SHA-256 of everything that determines the prepared arrays."""
+    folder: str
+    """Where the prepared arrays lie."""
+    counts: dict[str, Any]
+    """The preparation's counts: items, tokens, and per part impressions, clicks, unknown ids …"""
+    seconds: float
+    """Seconds of the preparation."""
+    reused: bool
+    """True when an earlier preparation was mapped."""
+
+
+class AuditFacts(Section):
+    """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
+
+    equivalent: bool
+    """True when every relative difference is within the tolerance."""
+    tolerance: float | None
+    """Largest relative difference that counts as equal, a ratio."""
+    users: int
+    """Users of the audited batch, a count."""
+    occurrences: int
+    """Item appearances in it, a count."""
+    unique_items: int
+    """Distinct items in it, a count."""
+    encoder_absolute: float | None
+    """Largest absolute difference over the encoder's gradients."""
+    encoder_relative: float | None
+    """The same over the largest absolute gradient, a ratio."""
+    filter_absolute: float | None
+    """Largest absolute difference over the filter's gradients."""
+    filter_relative: float | None
+    """The same over the largest absolute gradient, a ratio."""
+    seconds: float | None
+    """Seconds of the audit."""
+    note: str
+    """What else there is to say."""
+
+
+class Spread(Model):
+    """A number over several seeds."""
+
+    n: int
+    """Seeds in which it was measured, a count."""
+    mean: float
+    """Mean over the seeds, in the number's own unit."""
+    standard_deviation: float
+    """Sample standard deviation (n − 1), in the same unit."""
+
+
+class SeedSummary(Section):
+    """One strategy over its seeds."""
+
+    strategy: str
+    """Name of the strategy."""
+    seeds: list[int]
+    """Seeds that were run."""
+    test_auc: Spread | None
+    """Test AUC, 0 to 1."""
+    samples_per_s: Spread | None
+    """Users trained on per training second."""
+
+
+class Report(Section):
+    """A run, as its `run.json` and its logs tell it."""
+
+    schema_version: Literal[1]
+    """Version of this schema."""
+    run: RunFacts
+    """What was run."""
+    partial: bool
+    """True when something is missing."""
+    missing: list[str]
+    """What is missing, in sentences."""
+    environment: Environment
+    """Where."""
+    spec: dict[str, Any]
+    """The specification as resolved."""
+    data: DataFacts | None
+    """What was learnt from."""
+    audit: AuditFacts | None
+    """Whether single-step is E2E on this model and data."""
+    trials: list[Trial]
+    """In running order."""
+    seeds: list[SeedSummary]
+    """Strategies that ran with two or more seeds."""
+    warnings: list[Caution]
+    """Of the whole run."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of `report.json`."""
+    return Report.model_json_schema()

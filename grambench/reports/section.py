@@ -1,0 +1,59 @@
+"""What every part of a report obeys: strict, closed, finite, and no null without its reason."""
+
+import math
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_T = TypeVar("_T")
+
+
+class Model(BaseModel):
+    """Strict, immutable, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class Section(Model):
+    """A part of a report whose fields may be null; each null has its reason."""
+
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Field that is null -> why it is missing."""
+
+    @model_validator(mode="after")
+    def _nulls_have_reasons(self) -> Self:
+        nulls = {name for name in type(self).model_fields if getattr(self, name) is None}
+        if nulls != set(self.reasons):
+            raise ValueError(f"null are {sorted(nulls)}, but reasons are given for {sorted(self.reasons)}")
+        return self
+
+
+class Reasons(dict[str, str]):
+    """Collects why fields are missing while a section is built."""
+
+    def given(self, name: str, value: _T | None, why: str) -> _T | None:
+        """`value`, or None with `why` noted when it is missing or not a finite number."""
+        if value is None:
+            self[name] = why
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self[name] = "the measured value is not a finite number"
+            return None
+        return value
+
+
+def finite(value: Any) -> Any:
+    """The JSON value with every NaN and infinity replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

@@ -1,0 +1,237 @@
+"""The report's part about one trial: one strategy with one seed."""
+
+from typing import Literal
+
+from grambench.events.types import Outcome, Phase
+from grambench.reports.section import Model, Section
+
+Point = tuple[float, float]
+
+
+class Caution(Model):
+    """Something a careful reader should know."""
+
+    code: str
+    """Stable short name, for example `sampled-evaluation`."""
+    message: str
+    """One sentence."""
+
+
+class Worker(Section):
+    """The process that trained, as it saw itself."""
+
+    device: str
+    """`cpu`, `cuda:0` …"""
+    device_name: str
+    """The device's name in words."""
+    gpu_uuid: str | None
+    """UUID of the GPU, the name that NVML knows it by."""
+    versions: dict[str, str]
+    """torch, transformers, numpy, python, cuda and driver versions."""
+    threads: int
+    """Threads of torch, a count."""
+    precision: str
+    """Of the encoder: `fp32`, or `bf16` autocast."""
+
+
+class Plan(Section):
+    """What was decided before the clock started."""
+
+    batch_size: int
+    """Users in a batch, a count."""
+    window_steps: int
+    """CF steps between two encoder updates; 1 for E2E and single-step."""
+    steps_per_epoch: int
+    """CF steps in an epoch."""
+    max_steps: int
+    """Most CF steps of the trial."""
+    micro_batch: int | None
+    """Users whose graph E2E holds at once."""
+    encoder_chunk: int | None
+    """Items that single-step recomputes at once."""
+    encoder_batch: int | None
+    """Items in one encoder step when a window closes."""
+    encoder_parameters: int
+    """Parameters of the encoder, a count."""
+    filter_parameters: int
+    """Parameters of the collaborative filter, a count."""
+    why: str
+    """How the automatic choices were made."""
+
+
+class Scores(Section):
+    """One evaluation: means over the scored impressions."""
+
+    epoch: int
+    """Epoch under way, from 1."""
+    step: int
+    """CF steps done."""
+    train_s: float
+    """Training seconds spent before it."""
+    auc: float | None
+    """Area under the ROC curve per impression, ties one half; 0 to 1."""
+    mrr: float | None
+    """Mean over all positives of 1 / rank; 0 to 1."""
+    ndcg_at_5: float | None
+    """nDCG of the first 5; 0 to 1."""
+    ndcg_at_10: float | None
+    """nDCG of the first 10; 0 to 1."""
+    impressions: int
+    """Impressions scored, a count."""
+    skipped: int
+    """Impressions of one class, which have no AUC, a count."""
+    sampled: bool
+    """True when only a fixed sample of the part was scored."""
+    seconds: float
+    """Seconds of the evaluation itself; no part of the training time."""
+
+
+class Times(Section):
+    """Training seconds: evaluation, saving and waiting excluded."""
+
+    train_s_to_best: float | None
+    """Primary: training seconds before the evaluation that selected the checkpoint."""
+    train_s: float | None
+    """Training seconds of the whole trial."""
+    encoder_s: float | None
+    """Of these, seconds in the encoder, forward and backward."""
+    target_auc: float | None
+    """The validation AUC that `train_s_to_target` waits for; 0 to 1."""
+    target_source: str
+    """Where the target comes from."""
+    train_s_to_target: float | None
+    """Training seconds before the first validation AUC at or above the target; null: censored."""
+    epoch_s: float | None
+    """Median training seconds of a finished epoch."""
+    epochs_s: list[float]
+    """Training seconds of each finished epoch."""
+    samples_per_s: float | None
+    """Users trained on per training second."""
+    items_encoded_per_s: float | None
+    """Item encodings per training second, recomputation included."""
+    tokens_per_s: float | None
+    """Token positions encoded per training second, padding excluded."""
+
+
+class Memory(Section):
+    """Five numbers of the GPU that are never mixed, and two of the host; all in bytes."""
+
+    torch_peak_allocated_bytes: int | None
+    """Largest sum of live tensors on the device, torch's count."""
+    torch_peak_reserved_bytes: int | None
+    """Largest memory that torch's allocator held, cache included."""
+    nvml_process_peak_bytes: int | None
+    """Largest memory of the worker process as NVML saw it, CUDA context included; sampled."""
+    nvml_device_peak_bytes: int | None
+    """Largest used memory of the whole GPU while the trial ran; sampled."""
+    nvml_device_baseline_bytes: int | None
+    """Used memory of the whole GPU at the trial's first sample."""
+    rss_peak_bytes: int | None
+    """Largest resident memory of the worker and its children; sampled."""
+    rss_baseline_bytes: int | None
+    """The same at the last sample before training."""
+
+
+class Energy(Section):
+    """What the trial's GPU used while the trial had the turn, evaluation included."""
+
+    joules: float | None
+    """Joules of the whole GPU."""
+    source: Literal["counter", "integrated"] | None
+    """NVML's energy counter, or its power integrated over the samples."""
+
+
+class SpeedUp(Section):
+    """Reference over trial for times, trial over reference for rates: above 1 the trial is faster."""
+
+    samples_per_s: float | None
+    """Ratio of users trained on per training second."""
+    epoch_s: float | None
+    """Ratio of the median seconds per epoch."""
+    train_s_to_best: float | None
+    """Ratio of the training seconds to the best checkpoint."""
+    train_s_to_target: float | None
+    """Ratio of the training seconds to the target AUC."""
+
+
+class Windows(Section):
+    """Windows of multi-step GRAM; means over the newest ones, which the log's fold keeps."""
+
+    closed: int
+    """Windows closed, a count."""
+    averaged: int
+    """The newest windows that the means below are taken over, a count."""
+    mean_steps: float | None
+    """CF steps of a window."""
+    mean_unique_items: float | None
+    """Distinct items of a window."""
+    mean_drift: float | None
+    """Mean of ‖h̃ − h‖ / ‖h‖ at the close, a ratio."""
+    largest_drift: float | None
+    """Largest of the same."""
+    mean_pseudo_loss: float | None
+    """Mean of ½ ‖h̃ − CE(c)‖² over the items."""
+    mean_encoder_s: float | None
+    """Seconds of the encoder's steps in a window."""
+
+
+class Curves(Model):
+    """[x, y] pairs with x in training seconds, thinned to at most 256 points; the newest is kept."""
+
+    throughput: list[Point]
+    """y: users per training second."""
+    loss: list[Point]
+    """y: mean loss of a user."""
+    memory: list[Point]
+    """y: bytes; torch's allocation on a GPU, else resident memory of the worker."""
+    drift: list[Point]
+    """y: drift at the close of a window, a ratio."""
+
+
+class Trial(Section):
+    """One strategy with one seed."""
+
+    name: str
+    """`<strategy>.s<seed>`."""
+    strategy: str
+    """For example `e2e` or `gram-1s`."""
+    seed: int
+    """Seed of weights, batches and negatives."""
+    outcome: Outcome | None
+    """How it ended."""
+    phase: Phase | None
+    """What it did last."""
+    outcome_reason: str
+    """Why it ended so; empty where there is nothing to say."""
+    exit_code: int | None
+    """Exit code of its process; negative: the signal."""
+    worker: Worker | None
+    """The process that trained."""
+    plan: Plan | None
+    """What was decided before the clock started."""
+    epochs_finished: int
+    """Passes over the train samples, a count."""
+    steps: int
+    """CF steps done."""
+    best_validation: Scores | None
+    """The evaluation that selected the checkpoint."""
+    test: Scores | None
+    """The selected checkpoint on the test part."""
+    times: Times
+    """Seconds and rates."""
+    memory: Memory
+    """Peaks and baselines."""
+    energy: Energy
+    """Joules."""
+    reuse_ratio: float | None
+    """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
+    speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]
+    """Reference strategy of the same seed -> ratios."""
+    windows: Windows
+    """Windows of multi-step GRAM."""
+    validations: list[Scores]
+    """Every evaluation of the validation part, in order."""
+    curves: Curves
+    """How it went."""
+    warnings: list[Caution]
+    """Of this trial."""

@@ -1,0 +1,138 @@
+"""What the report says about the machine and the software. Imports none of the packages it names."""
+
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import grambench
+from grambench.events.types import GpuSample
+from grambench.runner.gpu import GpuSampler
+
+PACKAGES = ("torch", "transformers", "numpy", "textual", "grambench")
+_GIT_S = 5.0
+
+
+def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
+    """The machine and the software, as JSON values; what is unknown is None, with a reason.
+
+    Args:
+        gpu: a closed sampler to use; None makes one.
+
+    Returns:
+        The fields of `grambench.reports.schema.HostFacts`.
+    """
+    reasons: dict[str, str] = {}
+
+    def fact(name: str, value: Any, reason: str) -> Any:
+        if value is None or value == "":
+            reasons[name] = reason
+            return None
+        return value
+
+    commit, dirty = _git(Path(grambench.__file__).resolve().parent.parent, reasons)
+    gpus, driver = _gpus(gpu or GpuSampler(), reasons)
+    packages = {name: _version(name) for name in PACKAGES}
+    for name in (name for name, version in packages.items() if version is None):
+        reasons[f"packages.{name}"] = "the package is not installed"
+    return {
+        "hostname": fact("hostname", socket.gethostname(), "the host has no name"),
+        "os": platform.platform(),
+        "cpu_model": fact("cpu_model", _cpu_model(), "/proc/cpuinfo names no model"),
+        "physical_cores": fact("physical_cores", psutil.cpu_count(logical=False), "psutil cannot tell"),
+        "logical_cores": fact("logical_cores", psutil.cpu_count(), "psutil cannot tell"),
+        "memory_total_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        "packages": packages,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "gpus": gpus,
+        "driver": driver,
+        "reasons": reasons,
+    }
+
+
+def _version(package: str) -> str | None:
+    if package == "grambench":  # a checkout may be used without being installed
+        return grambench.__version__
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's name; ARM kernels give none there, then what Python knows."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(root: Path, reasons: dict[str, str]) -> tuple[str | None, bool | None]:
+    """Commit and dirty flag of the checkout that grambench runs from, if it is one."""
+    try:
+        if not (root / ".git").exists():
+            raise OSError("grambench does not run from a git checkout")
+        commit = _run_git(root, "rev-parse", "HEAD")
+        dirty = bool(_run_git(root, "status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError) as error:
+        reasons["git_commit"] = reasons["git_dirty"] = str(error)
+        return None, None
+    return commit, dirty
+
+
+def _run_git(root: Path, *arguments: str) -> str:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_GIT_S,
+        check=False,
+        env=inherited | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+    )
+    if done.returncode:
+        words = done.stderr.strip().split("\n")[0] or f"exit code {done.returncode}"
+        raise OSError(f"git {arguments[0]}: {words}")
+    return done.stdout.strip()
+
+
+def _gpus(sampler: GpuSampler, reasons: dict[str, str]) -> tuple[list[dict[str, Any]], str | None]:
+    absent = sampler.open()
+    if absent is not None:
+        reasons["gpus"] = reasons["driver"] = absent.reason
+        return [], None
+    try:
+        gpus = [_gpu(sample) for sample in sampler.sample()]
+        driver = _or_reason(sampler.driver_version, "driver", reasons)
+    finally:
+        sampler.close()
+    return gpus, driver
+
+
+def _gpu(sample: GpuSample) -> dict[str, Any]:
+    name = "memory_total_bytes"
+    reasons = {name: sample.reasons[name]} if sample.memory_total_bytes is None else {}
+    return {"name": sample.name, "uuid": sample.uuid, name: sample.memory_total_bytes, "reasons": reasons}
+
+
+def _or_reason(call: Callable[[], str], name: str, reasons: dict[str, str]) -> str | None:
+    try:
+        return call()
+    except Exception as error:  # NVML's errors have no base class before the module is loaded
+        reasons[name] = str(error)
+        return None

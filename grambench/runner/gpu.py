@@ -1,0 +1,290 @@
+"""NVML's readings of the GPUs. A machine without a driver is no error, and no reading is ever guessed.
+
+NVML ignores CUDA_VISIBLE_DEVICES, so that GPUs are known by their UUID. Each reading fails on its own:
+None, with NVML's words as the reason. API: https://docs.nvidia.com/deploy/nvml-api/
+"""
+
+import contextlib
+import importlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from grambench.events.types import GpuAbsent, GpuSample
+
+_T = TypeVar("_T")
+_LOST = ("UNINITIALIZED", "GPU_IS_LOST", "RESET_REQUIRED", "DRIVER_NOT_LOADED")
+_UNAVAILABLE = frozenset({2**32 - 1, 2**64 - 1})
+
+
+class ProcessMemory(NamedTuple):
+    """NVML's memory of one process over all GPUs; `reason` says why `used_bytes` is None."""
+
+    used_bytes: int | None
+    reason: str = ""
+    listed: bool = True
+    """False when NVML does not list the process at all."""
+
+
+@dataclass(slots=True)
+class _Gpu:
+    index: int
+    uuid: str
+    name: str
+    mig: bool
+    handle: Any
+    """NVML's handle; None while the GPU cannot be reached."""
+    trouble: str = ""
+    """Why `handle` is None."""
+
+
+class GpuSampler:
+    """Watches every GPU of the machine; not thread-safe."""
+
+    def __init__(
+        self,
+        nvml: Any = None,
+        reopen_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is loaded before `open`.
+
+        Args:
+            nvml: a module with pynvml's functions; None imports `pynvml` (distribution nvidia-ml-py).
+            reopen_s: shortest time between two attempts to reach a lost GPU again, in seconds.
+            clock: monotonic seconds.
+        """
+        self._nvml = nvml
+        self._reopen_s = reopen_s
+        self._clock = clock
+        self._gpus: list[_Gpu] = []
+        self._initialised = False
+        self._lost = False
+        self._tried_s = 0.0
+
+    def open(self) -> GpuAbsent | None:
+        """Find the GPUs; returns why none can be watched, or None when there is at least one."""
+        try:
+            if self._nvml is None:
+                self._nvml = importlib.import_module("pynvml")
+            self._gpus = self._discover()
+        except Exception as error:  # no library, no driver, no permission: all the same to a run
+            self.close()
+            return GpuAbsent(_words(error))
+        if not self._gpus:
+            self.close()
+            return GpuAbsent("the NVIDIA driver lists no GPU")
+        return None
+
+    def close(self) -> None:
+        """Let NVML go; harmless when it was never opened."""
+        if self._initialised:
+            self._initialised = False
+            with contextlib.suppress(Exception):
+                self._nvml.nvmlShutdown()
+        self._gpus = []
+
+    def driver_version(self) -> str:
+        """The NVIDIA driver's version.
+
+        Raises:
+            Exception: NVML's error; the sampler must be open.
+        """
+        return _text(self._nvml.nvmlSystemGetDriverVersion())
+
+    def sample(self) -> list[GpuSample]:
+        """One reading of each GPU found by `open`, lost ones included."""
+        if self._lost and self._clock() - self._tried_s >= self._reopen_s:
+            self._reopen()
+        return [self._sample(gpu) for gpu in self._gpus]
+
+    def process_memory(self, pids: Iterable[int]) -> dict[int, ProcessMemory]:
+        """Memory of processes: the compute and graphics lists of every GPU, summed over GPUs.
+
+        A process in both lists of a GPU is counted once. A GPU whose lists cannot be read counts
+        only as the reason for a process found nowhere else. A list may be empty, or hold the host's
+        pids, inside a container.
+        """
+        used: dict[int, int | None] = {}
+        troubles: list[str] = []
+        for gpu in self._gpus:
+            try:
+                for pid, share in self._processes(gpu).items():
+                    known = used.get(pid, 0)
+                    used[pid] = None if share is None or known is None else known + share
+            except Exception as error:
+                troubles.append(f"GPU {gpu.index}: {self._note(error)}")
+        missing = "; ".join(troubles) or _unlisted(used, bool(self._gpus))
+        return {pid: _process_memory(pid, used, missing) for pid in pids}
+
+    # --- GPUs ----------------------------------------------------------------------------------
+
+    def _discover(self) -> list[_Gpu]:
+        if not self._initialised:
+            self._nvml.nvmlInit()
+            self._initialised = True
+        return [self._meet(index) for index in range(self._nvml.nvmlDeviceGetCount())]
+
+    def _meet(self, index: int) -> _Gpu:
+        nvml = self._nvml
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+        except Exception as error:  # one GPU out of order does not hide the others
+            return _Gpu(index, f"index-{index}", "unknown", False, None, self._note(error))
+        name, mig = "unknown", False
+        with contextlib.suppress(Exception):
+            name = _text(nvml.nvmlDeviceGetName(handle))
+        with contextlib.suppress(Exception):
+            mig = nvml.nvmlDeviceGetMigMode(handle)[0] == 1
+        return _Gpu(index, uuid, name, mig, handle)
+
+    def _reopen(self) -> None:
+        """Start NVML anew and give the known GPUs their new handles; the list itself stays."""
+        self._tried_s, self._lost = self._clock(), False
+        known = self._gpus
+        self.close()
+        found, trouble = {}, "the driver does not list the GPU any more"
+        try:
+            found = {gpu.uuid: gpu for gpu in self._discover()}
+        except Exception as error:
+            trouble = self._note(error)
+        for gpu in known:
+            again = found.get(gpu.uuid)
+            gpu.handle = again.handle if again else None
+            gpu.trouble = again.trouble if again else trouble
+            self._lost |= gpu.handle is None
+        self._gpus = known
+
+    def _note(self, error: Exception) -> str:
+        """The error's words; remembers that NVML has to be started anew if a GPU was lost."""
+        if _is_lost(self._nvml, error) and not self._lost:
+            self._lost, self._tried_s = True, self._clock()
+        return _words(error)
+
+    # --- one reading ---------------------------------------------------------------------------
+
+    def _sample(self, gpu: _Gpu) -> GpuSample:
+        reasons: dict[str, str] = {}
+        memory = self._read(gpu, reasons, "memory_used_bytes", lambda: self._memory(gpu, reasons))
+        if memory is None:
+            reasons["memory_total_bytes"] = reasons["memory_used_bytes"]
+        utilization = self._read(gpu, reasons, "utilization_percent", lambda: self._utilization(gpu))
+        if gpu.mig and utilization is None:
+            reasons["utilization_percent"] += " (MIG is on: a divided GPU has no utilisation)"
+        return GpuSample(
+            uuid=gpu.uuid,
+            index=gpu.index,
+            name=gpu.name,
+            memory_used_bytes=memory[0] if memory else None,
+            memory_total_bytes=memory[1] if memory else None,
+            utilization_percent=utilization,
+            power_w=self._read(gpu, reasons, "power_w", lambda: self._milli("PowerUsage", gpu)),
+            temperature_c=self._read(gpu, reasons, "temperature_c", lambda: self._temperature(gpu)),
+            energy_j=self._read(gpu, reasons, "energy_j", lambda: self._milli("TotalEnergyConsumption", gpu)),
+            reasons=reasons,
+        )
+
+    def _read(self, gpu: _Gpu, reasons: dict[str, str], name: str, call: Callable[[], _T]) -> _T | None:
+        if gpu.handle is None:
+            reasons[name] = gpu.trouble
+            return None
+        try:
+            return call()
+        except Exception as error:  # also a binding older or newer than the driver
+            reasons[name] = self._note(error)
+            return None
+
+    def _memory(self, gpu: _Gpu, reasons: dict[str, str]) -> tuple[int, int]:
+        """Used and total bytes; v2 of the struct leaves the driver's reserved share out of "used"."""
+        nvml = self._nvml
+        try:
+            info = nvml.nvmlDeviceGetMemoryInfo(gpu.handle, version=nvml.nvmlMemory_v2)
+        except Exception as error:
+            if _is_lost(nvml, error):
+                raise
+            info = nvml.nvmlDeviceGetMemoryInfo(gpu.handle)
+            reasons["memory_note"] = (
+                f"v1 struct, the driver's reserved memory counts as used (v2: {_words(error)})"
+            )
+        used, total = _available(info.used), _available(info.total)
+        if total == 0:
+            raise ValueError("NVML gives a total of 0 bytes, as on GPUs that share the host's memory")
+        return int(used), int(total)
+
+    def _utilization(self, gpu: _Gpu) -> float:
+        return float(_available(self._nvml.nvmlDeviceGetUtilizationRates(gpu.handle).gpu))
+
+    def _milli(self, quantity: str, gpu: _Gpu) -> float:
+        """A quantity that NVML gives in thousandths (mW, mJ), in units (W, J)."""
+        return float(_available(getattr(self._nvml, f"nvmlDeviceGet{quantity}")(gpu.handle))) / 1000
+
+    def _temperature(self, gpu: _Gpu) -> float:
+        nvml = self._nvml
+        try:
+            degrees = nvml.nvmlDeviceGetTemperatureV(gpu.handle, nvml.NVML_TEMPERATURE_GPU)
+        except Exception as error:  # drivers before 570 and bindings before 12.570 know only the old call
+            if _is_lost(nvml, error):
+                raise
+            degrees = nvml.nvmlDeviceGetTemperature(gpu.handle, nvml.NVML_TEMPERATURE_GPU)
+        return float(_available(degrees))
+
+    def _processes(self, gpu: _Gpu) -> dict[int, int | None]:
+        """pid -> bytes on one GPU; None where NVML lists the process but not its memory."""
+        if gpu.handle is None:
+            raise LookupError(gpu.trouble)
+        nvml = self._nvml
+        rows = list(nvml.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
+        with contextlib.suppress(Exception):  # a GPU for computing alone may have no graphics list
+            rows += nvml.nvmlDeviceGetGraphicsRunningProcesses(gpu.handle)
+        instances: dict[tuple[int, Any, Any], int | None] = {}
+        for row in rows:
+            key = (row.pid, getattr(row, "gpuInstanceId", None), getattr(row, "computeInstanceId", None))
+            share = None if row.usedGpuMemory in _UNAVAILABLE else row.usedGpuMemory
+            known = instances.get(key)
+            instances[key] = share if known is None else max(known, share or 0)
+        used: dict[int, int | None] = {}
+        for (pid, *_), share in instances.items():
+            total = used.get(pid, 0)
+            used[pid] = None if share is None or total is None else total + share
+        return used
+
+
+def _process_memory(pid: int, used: dict[int, int | None], missing: str) -> ProcessMemory:
+    if pid not in used:
+        return ProcessMemory(None, missing, listed=False)
+    share = used[pid]
+    if share is None:
+        return ProcessMemory(None, "NVML lists the process but not its memory (WSL, or no permission)")
+    return ProcessMemory(share)
+
+
+def _unlisted(used: dict[int, int | None], watching: bool) -> str:
+    if not watching:
+        return "no GPU is watched"
+    if not used:
+        return "NVML lists no process (none holds GPU memory, or a container hides them)"
+    return "NVML lists other processes only (it holds no GPU memory, or a container has its own pids)"
+
+
+def _is_lost(nvml: Any, error: Exception) -> bool:
+    code = getattr(error, "value", None)
+    return code is not None and code in {getattr(nvml, f"NVML_ERROR_{name}", None) for name in _LOST}
+
+
+def _available(value: _T) -> _T:
+    """The value, unless it is NVML's mark for "not available" (all bits set)."""
+    if value in _UNAVAILABLE:
+        raise ValueError("NVML marks the value as not available")
+    return value
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "the pynvml module is missing (install nvidia-ml-py)"
+    return str(error) or type(error).__name__
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else name

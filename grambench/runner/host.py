@@ -1,0 +1,107 @@
+"""psutil's readings of the machine and of worker processes."""
+
+import time
+from collections.abc import Callable
+
+import psutil
+
+from grambench.events.types import HostSample, ProcessSample
+from grambench.runner.facts import host_facts
+
+__all__ = ["HostSampler", "host_facts"]
+
+_GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
+
+
+class HostSampler:
+    """Samples the host and process trees; CPU shares are those since the last sample. Not thread-safe."""
+
+    def __init__(self, children_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            children_s: a process's children are looked up again after so many seconds (a walk
+                through all processes of the machine, the costliest part of a sample).
+            clock: monotonic seconds.
+        """
+        self._children_s = children_s
+        self._clock = clock
+        self._families: dict[int, list[psutil.Process]] = {}
+        self._looked_s: dict[int, float] = {}
+        psutil.cpu_percent(interval=None)  # the first call has nothing to compare with
+
+    def sample(self) -> HostSample:
+        """The whole machine; used memory is what is not available to a new process."""
+        memory = psutil.virtual_memory()
+        return HostSample(
+            cpu_percent=psutil.cpu_percent(interval=None),
+            memory_used_bytes=memory.total - memory.available,
+            memory_total_bytes=memory.total,
+        )
+
+    def process_sample(self, trial: str, pid: int) -> ProcessSample:
+        """A worker and its descendants, without the GPU part; None and a reason once it has ended."""
+        try:
+            first = pid not in self._families
+            rss_bytes, cpu_percent = self._measure(self._family(pid))
+        except _GONE:
+            self.forget(pid)
+            return _missing(trial, pid, f"process {pid} has ended")
+        except psutil.Error as error:
+            self.forget(pid)
+            return _missing(trial, pid, str(error))
+        if first:
+            reasons = {"cpu_percent": "a share needs two samples"}
+            return ProcessSample(trial, pid, rss_bytes=rss_bytes, reasons=reasons)
+        return ProcessSample(trial, pid, rss_bytes=rss_bytes, cpu_percent=cpu_percent)
+
+    def family(self, pid: int) -> list[int]:
+        """The pid and its descendants as of the last `process_sample`."""
+        return [process.pid for process in self._families.get(pid, [])] or [pid]
+
+    def known(self) -> set[int]:
+        """The pids that are remembered."""
+        return set(self._families)
+
+    def forget(self, pid: int) -> None:
+        """Drop what is remembered of a process."""
+        self._families.pop(pid, None)
+        self._looked_s.pop(pid, None)
+
+    def _family(self, pid: int) -> list[psutil.Process]:
+        """The root first. Process objects are kept: each remembers its CPU time between samples."""
+        now_s = self._clock()
+        known = self._families.get(pid)
+        if known is None or not known[0].is_running():
+            known = [psutil.Process(pid)]
+            self._looked_s.pop(pid, None)
+        if now_s - self._looked_s.get(pid, -self._children_s) >= self._children_s:
+            old = {process: process for process in known[1:]}
+            children = known[0].children(recursive=True)
+            known = [known[0], *(old.get(child, child) for child in children)]
+            self._looked_s[pid] = now_s
+        self._families[pid] = known
+        return known
+
+    @staticmethod
+    def _measure(family: list[psutil.Process]) -> tuple[int, float]:
+        """Resident bytes and CPU percent, summed; children that have ended are left out.
+
+        Raises:
+            psutil.NoSuchProcess, psutil.ZombieProcess: the root has ended.
+        """
+        rss_bytes, cpu_percent = 0, 0.0
+        for place, process in enumerate(family):
+            try:
+                with process.oneshot():
+                    if process.status() == psutil.STATUS_ZOMBIE:  # its memory would read as 0
+                        raise psutil.ZombieProcess(process.pid)
+                    rss_bytes += process.memory_info().rss
+                    cpu_percent += process.cpu_percent(interval=None)
+            except _GONE:
+                if place == 0:
+                    raise
+        return rss_bytes, cpu_percent
+
+
+def _missing(trial: str, pid: int, reason: str) -> ProcessSample:
+    return ProcessSample(trial, pid, reasons={"rss_bytes": reason, "cpu_percent": reason})

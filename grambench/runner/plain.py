@@ -1,0 +1,148 @@
+"""Progress as plain lines, for a stream that is no terminal; and the table printed after a run."""
+
+import time
+from collections.abc import Callable
+from math import ceil
+from typing import TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from grambench.events import compare
+from grambench.events.state import SETUP, LogLine, RunState, TrialState
+from grambench.runner import words
+from grambench.runner.standings import name_of, several_seeds, standings
+from grambench.text import safe_text
+
+_TEXT_LIMIT = 400
+_EVERYTHING = 10_000  # columns wide enough for every column of the table
+
+
+class PlainPrinter:
+    """Prints what is new in a state, one line each.
+
+    Args:
+        stream: where the lines go; flushed after each update.
+        clock: seconds, monotonic.
+        every_s: seconds between two progress lines of a trial.
+    """
+
+    def __init__(
+        self, stream: TextIO, clock: Callable[[], float] = time.monotonic, every_s: float = 5.0
+    ) -> None:
+        self._stream, self._clock, self._every_s = stream, clock, every_s
+        self._last_line: LogLine | None = None
+        self._printed_at: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
+        self._phases: dict[str, str] = {}
+        self._headed = False
+
+    def update(self, state: RunState) -> None:
+        """Print what the state holds beyond the last one."""
+        if not self._headed and state.run:
+            self._headed = True
+            self._head(state)
+        self._phase_of_setup(state)
+        self._log(state)
+        for trial in state.trials.values():
+            self._plan(state, trial)
+            self._progress(state, trial)
+        self._stream.flush()
+
+    def _say(self, elapsed_s: float, who: str, text: str) -> None:
+        who = f"{who}: " if who else ""
+        self._stream.write(f"[{words.clock(elapsed_s):>7}] {who}{text}\n")
+
+    def _head(self, state: RunState) -> None:
+        parts = (state.preset, state.model_label, state.data_label)
+        self._say(0.0, "", ", ".join(safe_text(part, 80) for part in parts if part))
+        self._say(0.0, "", f"{len(state.trials)} trials: {', '.join(_who(state, t) for t in state.trials)}")
+
+    def _log(self, state: RunState) -> None:
+        """New lines of the log; the fold keeps only the newest, so they are found by identity."""
+        fresh = state.log
+        for index in range(len(state.log) - 1, -1, -1):
+            if state.log[index] is self._last_line:
+                fresh = state.log[index + 1 :]
+                break
+        for line in fresh:
+            prefix = "" if line.severity == "info" else f"{line.severity}: "
+            text = safe_text(line.text, _TEXT_LIMIT)
+            self._say(line.elapsed_s, _who(state, line.trial), prefix + text)
+        if state.log:
+            self._last_line = state.log[-1]
+
+    def _phase_of_setup(self, state: RunState) -> None:
+        setup = state.setup
+        if setup.phase is not None and setup.phase != self._phases.get(SETUP):
+            self._phases[SETUP] = setup.phase
+            self._say(state.elapsed_s, SETUP, setup.phase)
+        prepare = setup.prepare
+        if prepare is None or setup.data is not None:
+            return
+        whole = prepare.total is not None and prepare.done >= prepare.total
+        if prepare.done != self._steps.get(SETUP) and (whole or self._due(SETUP)):
+            self._steps[SETUP] = prepare.done
+            total = f" / {words.count(prepare.total)}" if prepare.total is not None else ""
+            done = f"{words.count(prepare.done)}{total}"
+            self._say(state.elapsed_s, SETUP, f"{safe_text(prepare.phase, 60)} {done}")
+
+    def _plan(self, state: RunState, trial: TrialState) -> None:
+        plan = trial.plan
+        if plan is None or trial.name in self._phases:
+            return
+        self._phases[trial.name] = "planned"
+        why = f" ({safe_text(plan.why, 160)})" if plan.why else ""
+        steps = f"{words.count(plan.max_steps)} steps, {words.count(plan.steps_per_epoch)} an epoch"
+        self._say(state.elapsed_s, _who(state, trial.name), f"{steps}, batch {plan.batch_size}{why}")
+
+    def _progress(self, state: RunState, trial: TrialState) -> None:
+        progress = trial.progress
+        if progress is None or trial.ended or progress.step == self._steps.get(trial.name):
+            return
+        if not self._due(trial.name):
+            return
+        self._steps[trial.name] = progress.step
+        plan = trial.plan
+        epochs = f"/{ceil(plan.max_steps / plan.steps_per_epoch)}" if plan and plan.steps_per_epoch else ""
+        steps = f"/{words.count(plan.max_steps)}" if plan else ""
+        parts = [
+            f"epoch {progress.epoch}{epochs}",
+            f"step {words.count(progress.step)}{steps}",
+            f"{words.rate(trial.rate)} samples/s",
+            f"loss {words.score(progress.loss)}",
+            f"ETA {words.clock(compare.remaining_s(trial))}",
+        ]
+        faster = compare.speedup(state, trial)
+        if faster is not None and trial.strategy != "e2e":
+            parts.insert(3, f"{words.times(faster)} e2e")
+        self._say(state.elapsed_s, _who(state, trial.name), ", ".join(parts))
+
+    def _due(self, key: str) -> bool:
+        """True at most every `every_s` seconds per key; the first time at once."""
+        now = self._clock()
+        last = self._printed_at.get(key)
+        if last is not None and now - last < self._every_s:
+            return False
+        self._printed_at[key] = now
+        return True
+
+
+def _who(state: RunState, name: str) -> str:
+    trial = state.trials.get(name)
+    if trial is None:
+        return safe_text(name, 40)
+    return f"{name_of(trial)} seed {trial.seed}" if several_seeds(state) else name_of(trial)
+
+
+def summary_table(state: RunState) -> Table:
+    """The final comparison: the dashboard's leaderboard with every column."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=None)
+    cells = standings(state, _EVERYTHING)
+    table.add_column(Text("strategy"), no_wrap=True)
+    for column in cells.columns:
+        table.add_column(Text(column.head), justify="left" if column.left else "right", no_wrap=True)
+    for name, row in zip(cells.names, cells.cells, strict=True):
+        table.add_row(Text(name), *(Text(text) for text in row))
+    return table

@@ -1,0 +1,181 @@
+"""The comparison table as plain text cells: order, columns, and which of them fit.
+
+The dashboard's leaderboard and the table printed after a run are this very table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grambench.events import compare
+from grambench.events.state import RunState, TrialState
+from grambench.runner import words
+from grambench.text import safe_text
+
+NAME_LIMIT = 24
+_PHASES = {
+    "start": "preparing",
+    "prepare": "preparing",
+    "audit": "preparing",
+    "load": "preparing",
+    "probe": "preparing",
+    "train": "training",
+    "evaluate": "evaluating",
+    "test": "evaluating",
+    "save": "saving",
+    "done": "done",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of numbers."""
+
+    head: str
+    """Name with its unit."""
+    keep: int
+    """Importance: when the screen is narrow, the column with the lowest goes first."""
+    cell: Callable[[RunState, TrialState], str]
+    left: bool = False
+    """True for words; numbers stand on the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a trial: of the device on a GPU, else of the process."""
+
+    now: int | None
+    peak: int | None
+    total: int | None
+
+
+def several_seeds(state: RunState) -> bool:
+    """True when the seed must be named to tell trials apart."""
+    return len({trial.seed for trial in state.trials.values()}) > 1
+
+
+def state_word(state: RunState, trial: TrialState) -> str:
+    """One word for where a trial stands."""
+    if trial.outcome is not None:
+        return "done" if trial.outcome == "completed" else trial.outcome
+    if state.finished:
+        return "not run" if trial.phase is None else "interrupted"
+    return "waiting" if trial.phase is None else _PHASES.get(trial.phase, "training")
+
+
+def memory_of(state: RunState, trial: TrialState) -> Memory:
+    """What the trial holds: torch's allocation on a GPU, resident memory on a CPU."""
+    progress = trial.progress
+    on_gpu = trial.started is not None and trial.started.gpu_uuid is not None
+    if not on_gpu:
+        ended = trial.ended
+        return Memory(None if ended else trial.rss_bytes, trial.peak_rss_bytes, state.host.memory_total_bytes)
+    uuid = trial.started.gpu_uuid if trial.started else None
+    gpu = state.gpus.get(uuid or "")
+    total = gpu.memory_total_bytes if gpu else None
+    if progress is None:
+        return Memory(None, None, total)
+    now = None if trial.ended else progress.memory_allocated_bytes
+    return Memory(now, progress.peak_allocated_bytes, total)
+
+
+def _test(name: str) -> Callable[[RunState, TrialState], str]:
+    def cell(_: RunState, trial: TrialState) -> str:
+        return words.score(trial.test.metrics.get(name) if trial.test else None)
+
+    return cell
+
+
+def _best_auc(trial: TrialState) -> float | None:
+    return trial.best.metrics.get("auc") if trial.best else None
+
+
+def _test_auc(trial: TrialState) -> float | None:
+    return trial.test.metrics.get("auc") if trial.test else None
+
+
+def columns(state: RunState) -> list[Column]:
+    """The columns that this run has, marker and strategy left to the caller."""
+    found = [
+        Column("seed", 85, lambda _, t: str(t.seed)),
+        Column("state", 70, state_word, left=True),
+        Column("× e2e", 100, lambda s, t: words.ratio(compare.speedup(s, t))),
+        Column("× unique", 60, lambda s, t: words.ratio(compare.speedup(s, t, "e2e-unique"))),
+        Column("R", 75, lambda _, t: words.ratio(compare.reuse_ratio(t))),
+        Column("s/epoch", 65, lambda _, t: words.seconds(compare.seconds_per_epoch(t))),
+        Column("samples/s", 80, lambda _, t: words.rate(compare.samples_per_second(t))),
+        Column("val AUC", 95, lambda _, t: words.score(_best_auc(t))),
+        Column("test AUC", 90, _test("auc")),
+        Column("MRR", 40, _test("mrr")),
+        Column("nDCG@5", 30, _test("ndcg@5")),
+        Column("nDCG@10", 35, _test("ndcg@10")),
+        Column("s to best", 55, lambda _, t: words.seconds(compare.seconds_to_best(t))),
+        Column("peak GiB", 50, lambda s, t: words.gib(memory_of(s, t).peak)),
+    ]
+    if not several_seeds(state):
+        found = [column for column in found if column.head != "seed"]
+    if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
+        found = [column for column in found if column.head != "× unique"]
+    if not any(trial.test for trial in state.trials.values()):
+        absent = {"MRR", "nDCG@5", "nDCG@10"}
+        found = [column for column in found if column.head not in absent]
+    return found
+
+
+def ordered(state: RunState) -> list[TrialState]:
+    """By test AUC, else by best validation AUC; the seeds of a strategy stand together.
+
+    A strategy's place is that of the mean over its seeds. Trials without a score keep the running
+    order, below those that have one.
+    """
+    trials = list(state.trials.values())
+    use_test = bool(trials) and all(_test_auc(trial) is not None for trial in trials if _best_auc(trial))
+    score = _test_auc if use_test else _best_auc
+    means: dict[str, float] = {}
+    for strategy in {trial.strategy for trial in trials}:
+        scores = [s for t in trials if t.strategy == strategy and (s := score(t)) is not None]
+        means[strategy] = sum(scores) / len(scores) if scores else -1.0
+    first = {trial.strategy: index for index, trial in reversed(list(enumerate(trials)))}
+    return sorted(trials, key=lambda t: (-means[t.strategy], first[t.strategy], t.seed))
+
+
+def name_of(trial: TrialState) -> str:
+    """The strategy's name, safe for a terminal."""
+    return safe_text(trial.strategy, NAME_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Cells ready to be drawn; the first column (marker and strategy) is `names`."""
+
+    trials: tuple[TrialState, ...]
+    names: tuple[str, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[str, ...], ...]
+    """Per trial, one text per column."""
+    widths: tuple[int, ...]
+
+    @property
+    def name_width(self) -> int:
+        """Cells of the first column, without the marker."""
+        return max((len(name) for name in (*self.names, "strategy")), default=8)
+
+
+def standings(state: RunState, width: int, gap: int = 2, lead: int = 2) -> Standings:
+    """The table that fits `width` cells, with `gap` between columns and `lead` for the marker."""
+    trials = tuple(ordered(state))
+    names = tuple(name_of(trial) for trial in trials)
+    left = width - lead - max((len(name) for name in (*names, "strategy")), default=8)
+    kept: dict[int, tuple[Column, tuple[str, ...], int]] = {}
+    every = list(enumerate(columns(state)))
+    for index, column in sorted(every, key=lambda pair: -pair[1].keep):
+        texts = tuple(column.cell(state, trial) for trial in trials)
+        size = max(len(text) for text in (column.head, *texts))
+        if size + gap > left:
+            continue
+        left -= size + gap
+        kept[index] = (column, texts, size)
+    chosen = [kept[index] for index in sorted(kept)]
+    by_trial = tuple(tuple(texts[row] for _, texts, _ in chosen) for row in range(len(trials)))
+    return Standings(
+        trials, names, tuple(column for column, _, _ in chosen), by_trial, tuple(size for *_, size in chosen)
+    )

@@ -1,0 +1,98 @@
+"""The equivalence audit: is the gradient of gram-1s that of e2e, on this very model and data?"""
+
+import time
+
+import torch
+
+from grambench.config.spec import Spec
+from grambench.data.batch import NewsBatch
+from grambench.data.prepared import Prepared
+from grambench.data.sampler import NewsSampler
+from grambench.events.types import AuditFinished
+from grambench.training.phases import System
+from grambench.training.strategies.e2e import EndToEnd
+from grambench.training.strategies.single_step import SingleStep
+from grambench.training.system import Modules, build_system
+
+TOLERANCE = 1e-10
+MAX_TOKENS = 8192
+"""Token positions of the audited batch; users are left out until it fits."""
+
+
+def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
+    """Compare both gradients in float64 with dropout 0, through the strategies' own code.
+
+    The batch is the first of the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats,
+    its users are taken twice, so that there is something to share.
+    """
+    began = time.monotonic_ns()
+    exact = spec.model_copy(update={"encoder": spec.encoder.model_copy(update={"dropout": 0.0})})
+    system, modules = build_system(exact, data, device, seed=spec.audit.seed, dtype=torch.float64)
+    batch, note = _audited_batch(spec, data, system, device)
+    reference = _gradients(EndToEnd(system, batch.users), modules, batch)
+    candidate = _gradients(SingleStep(system), modules, batch)
+    differences = {name: _difference(reference[name], candidate[name]) for name in reference}
+    worst = max(max(pair) for pair in differences.values())
+    return AuditFinished(
+        equivalent=worst <= TOLERANCE,
+        tolerance=TOLERANCE,
+        users=batch.users,
+        occurrences=batch.occurrences().occurrences,
+        unique_items=len(batch.unique().items_N),
+        encoder_absolute=differences["encoder"][0],
+        encoder_relative=differences["encoder"][1],
+        filter_absolute=differences["filter"][0],
+        filter_relative=differences["filter"][1],
+        seconds=(time.monotonic_ns() - began) / 1e9,
+        note=note,
+    )
+
+
+def _audited_batch(spec: Spec, data: Prepared, system: System, device: torch.device) -> tuple[NewsBatch, str]:
+    sampler = NewsSampler(
+        data.parts["train"],
+        seed=spec.audit.seed,
+        batch_size=spec.audit.users,
+        negatives=spec.training.negatives,
+        history=spec.filter.history,
+        epochs=1,
+        max_steps=None,
+        device=device,
+    )
+    batch = sampler.batch(0)
+    whole = batch.users
+    while batch.users > 1 and _tokens(system, batch) > MAX_TOKENS:
+        batch = next(batch.split(max(1, batch.users // 2)))
+    notes = [] if batch.users == whole else [f"cut from {whole} to {batch.users} users"]
+    if len(batch.unique().items_N) == batch.occurrences().occurrences:
+        batch = batch.repeated()
+        notes.append("no item repeated, so its users were taken twice")
+    return batch, "; ".join(notes)
+
+
+def _tokens(system: System, batch: NewsBatch) -> int:
+    return int(system.encode.tokens.lengths[batch.occurrence_ids()].sum())
+
+
+def _gradients(
+    strategy: EndToEnd | SingleStep, modules: Modules, batch: NewsBatch
+) -> dict[str, list[torch.Tensor]]:
+    strategy.gradients(batch)
+    taken = {}
+    for name, module in (("encoder", modules.encoder), ("filter", modules.filter)):
+        parameters = list(module.parameters())
+        taken[name] = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+    return taken
+
+
+def _difference(reference: list[torch.Tensor], candidate: list[torch.Tensor]) -> tuple[float, float]:
+    """Largest |difference| over a module, absolute and over the module's largest |gradient|.
+
+    Relative to the module, not to each element: some true gradients are exactly 0 (an attention
+    key's bias), where only rounding is left to compare.
+    """
+    absolute = max(float((a - b).abs().max()) for a, b in zip(reference, candidate, strict=True))
+    scale = max(float(a.abs().max()) for a in reference)
+    return absolute, absolute / scale if scale else absolute

@@ -1,0 +1,110 @@
+"""Automatic sizes: how many users or items a graph may hold, found before the clock starts.
+
+The bytes that autograd keeps for one token position of the encoder are measured on a probe of real
+items; the plan follows from the free memory. No trial and error, so nothing is ever out of memory
+because of the search itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from grambench.config.spec import Training
+from grambench.models.encoders.buckets import LENGTH_STEP, ItemTokens
+from grambench.training.phases import Batch, System
+
+PROBE_ITEMS = 32
+_BACKWARD_SHARE = 1.4
+"""Peak over kept bytes while the graph is walked back (temporaries, gradients of activations)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphPlan:
+    """Sizes for `e2e` and `gram-1s`."""
+
+    micro_batch: int
+    encoder_chunk: int | None
+    why: str
+
+
+def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.device) -> GraphPlan:
+    """Sizes as given, or the largest whose graph fits into `memory_share` of the free memory.
+
+    Also warms the device up: the probe runs the encoder forwards and backwards once.
+    """
+    view, unique = batch.occurrences(), batch.unique()
+    bytes_per_token = kept_bytes_per_token(system, unique.items_N)
+    free = free_bytes(device)
+    tokens = spec.memory_share * free / (bytes_per_token * _BACKWARD_SHARE)
+    per_user = _tokens(system.encode.tokens, view.items_N) / batch.users
+    per_item = _tokens(system.encode.tokens, unique.items_N) / len(unique.items_N)
+
+    micro = (
+        spec.micro_batch
+        if isinstance(spec.micro_batch, int)
+        else _equal_parts(batch.users, tokens / per_user)
+    )
+    if spec.encoder_chunk == "off":
+        chunk = None
+    elif isinstance(spec.encoder_chunk, int):
+        chunk = spec.encoder_chunk
+    else:
+        fits = int(tokens / per_item)
+        chunk = None if fits >= len(unique.items_N) else max(1, fits)
+    why = (
+        f"{bytes_per_token / 1024:.1f} KiB kept a token position, {free / 2**30:.1f} GiB free,"
+        f" {spec.memory_share:.0%} of it planned for"
+    )
+    return GraphPlan(min(micro, batch.users), chunk, why)
+
+
+def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
+    """Bytes that autograd keeps for the backward pass, per padded token position."""
+    longest = system.encode.tokens.lengths[items_N].argsort(descending=True)[:PROBE_ITEMS]
+    items = items_N[longest]
+    weights = {p.untyped_storage().data_ptr() for p in system.encode.encoder.parameters()}
+    kept: dict[int, int] = {}
+    keep_alive: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+            keep_alive.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        vectors = system.encode(items)
+    torch.autograd.backward(vectors, torch.zeros_like(vectors))
+    for parameter in system.encode.encoder.parameters():
+        parameter.grad = None
+    return max(1.0, sum(kept.values()) / _tokens(system.encode.tokens, items))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be taken: on the device, or on the host within its control group."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    available = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no control group, or no limit ("max")
+        return available
+    return max(0, min(available, limit - used))
+
+
+def _tokens(tokens: ItemTokens, items_N: Tensor) -> float:
+    """Token positions with the lengths rounded up as the buckets do."""
+    lengths = tokens.lengths[items_N]
+    return float(((lengths + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP).sum())
+
+
+def _equal_parts(users: int, most: float) -> int:
+    """The size of the fewest equal parts of `users` with at most `most` users each."""
+    parts = -(-users // max(1, int(most)))
+    return -(-users // parts)

@@ -1,0 +1,38 @@
+"""Adam with a constant rate or the Noam schedule."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from grambench.config.spec import Optimizer
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+class ScheduledAdam:
+    """Adam whose rate follows its own step count (encoder and filter step at different paces)."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], spec: Optimizer) -> None:
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.spec = spec
+        self.steps = 0
+        self._adam = torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, foreach=True)
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        if self.spec.schedule == "constant":
+            return self.spec.lr
+        warmup, step = self.spec.warmup_steps, self.steps + 1
+        # Vaswani et al. (2017), section 5.3, scaled so that the peak, at the end of the warm-up, is lr
+        return self.spec.lr * min(step / warmup, math.sqrt(warmup / step))
+
+    def step(self) -> None:
+        """One update from the gradients, which are then dropped."""
+        for group in self._adam.param_groups:
+            group["lr"] = self.rate()
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        self.steps += 1

@@ -1,0 +1,159 @@
+"""The phases that the strategies are made of, named as in the paper.
+
+Legend: B users, N items of a view, D width.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from grambench.models.encoders.buckets import ItemEncoder
+from grambench.training.optim import ScheduledAdam
+from grambench.training.timing import TrainClock
+
+
+class View(Protocol):
+    """A batch whose indices point into the vectors of `items_N`; the rest is the filter's to read."""
+
+    @property
+    def items_N(self) -> Tensor:
+        """Item ids to encode, or rows of a window's table."""
+
+    @property
+    def occurrences(self) -> int:
+        """Item appearances, padding excluded."""
+
+
+class Batch(Protocol):
+    """The training samples of one CF step, in the terms that every domain shares."""
+
+    @property
+    def epoch(self) -> int:
+        """From 0."""
+
+    @property
+    def step(self) -> int:
+        """CF steps before this one, over all epochs."""
+
+    @property
+    def ends_epoch(self) -> bool: ...
+
+    @property
+    def ends_training(self) -> bool: ...
+
+    @property
+    def users(self) -> int: ...
+
+    def occurrences(self) -> View:
+        """Each appearance is an item of its own."""
+
+    def unique(self) -> View:
+        """Each distinct item once."""
+
+    def within(self, slots_I: Tensor) -> View:
+        """Each distinct item once, as a row of a window's table."""
+
+    def split(self, users: int) -> Iterator[Self]:
+        """Micro-batches."""
+
+
+class Sampler(Protocol):
+    """Draws the batches."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def items_ahead(self, step: int, steps: int) -> Tensor:
+        """Distinct item ids of the batches of `steps` steps from `step` on."""
+
+
+class Filter(Protocol):
+    """A collaborative filter (an `nn.Module`)."""
+
+    def loss(self, item_vectors_ND: Tensor, batch: Any) -> Tensor:
+        """Loss SUMMED over the users of the view."""
+
+
+@dataclass(slots=True)
+class System:
+    """Both modules with their optimisers and the trial's clock: all that a strategy needs."""
+
+    encode: ItemEncoder
+    filter: Filter
+    encoder_optimizer: ScheduledAdam
+    filter_optimizer: ScheduledAdam
+    clock: TrainClock
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one CF step did; tensors are left on the device."""
+
+    loss: Tensor
+    """Loss summed over the users."""
+    users: int
+    occurrences: int
+    unique_items: int
+    """Items that the strategy had to encode anew for this step (multi-step: at the window's start)."""
+    window: "ClosedWindow | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedWindow:
+    """A window in numbers; tensors are left on the device."""
+
+    steps: int
+    unique_items: int
+    occurrences: int
+    drift: Tensor
+    """Mean ‖h̃ − h‖ / ‖h‖ of its items."""
+    pseudo_loss: Tensor
+    """Mean over its items of ½ ‖h̃ − CE(c)‖² during the encoder's last pass."""
+
+
+class Strategy(Protocol):
+    """A way to train both modules: the only thing that differs between two trials."""
+
+    window_steps: int
+
+    def step(self, batch: Batch) -> StepResult:
+        """One CF step, with the encoder's step where the strategy has one."""
+        ...
+
+
+def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) -> tuple[Tensor, Tensor]:
+    """Steps (2) and (3) of Algorithm 1 up to the pseudo-target: the CF's loss and ∂𝓛/∂h.
+
+    The filter's parameters receive the gradient of the mean loss over `users`. The graph is cut at
+    the item vectors.
+
+    Returns:
+        The loss summed over the users of the view, and the gradient [N, D] of the mean loss.
+    """
+    leaf_ND = vectors_ND.detach().requires_grad_()
+    loss: Tensor = system.filter.loss(leaf_ND, view)
+    (loss / users).backward()
+    assert leaf_ND.grad is not None
+    return loss.detach(), leaf_ND.grad
+
+
+def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
+    """Step (4) for N = 1: push ∂𝓛/∂h through the graph that is already there.
+
+    The gradient of the pseudo-loss ½ Σ ‖h̃ − CE(c)‖² at h̃ = h − ∂𝓛/∂h is this vector-Jacobian
+    product, without a second forward pass or a subtraction of nearly equal numbers.
+    """
+    with system.clock.encoding():
+        torch.autograd.backward(vectors_ND, gradient_ND)
+
+
+def encode(system: System, items_N: Tensor) -> Tensor:
+    """Item vectors [N, D], with a graph unless the caller forbids it."""
+    with system.clock.encoding():
+        return system.encode(items_N)

@@ -1,0 +1,63 @@
+"""End-to-end: the encoder runs on every appearance of every item."""
+
+import torch
+
+from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
+
+
+class EndToEnd:
+    """`e2e`: one encoding an occurrence; padding is never encoded.
+
+    `micro_batch` users' graphs are held at once; gradients are accumulated, so that the step stays
+    that of the whole batch.
+    """
+
+    window_steps = 1
+
+    def __init__(self, system: System, micro_batch: int) -> None:
+        self.system = system
+        self.micro_batch = micro_batch
+
+    def step(self, batch: Batch) -> StepResult:
+        """Gradients of the whole batch, then one step of both optimisers."""
+        result = self.gradients(batch)
+        self.system.filter_optimizer.step()
+        self.system.encoder_optimizer.step()
+        return result
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Accumulate the gradients of the mean loss in both modules."""
+        losses, occurrences = [], 0
+        for part in batch.split(self.micro_batch):
+            view = part.occurrences()
+            vectors_ND = encode(self.system, view.items_N)
+            loss, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
+            encoder_backward(self.system, vectors_ND, gradient_ND)
+            losses.append(loss)
+            occurrences += view.occurrences
+        return StepResult(torch.stack(losses).sum(), batch.users, occurrences, occurrences)
+
+
+class EndToEndUnique:
+    """`e2e-unique`: plain autograd through one encoding of each distinct item of the batch."""
+
+    window_steps = 1
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def step(self, batch: Batch) -> StepResult:
+        """Gradients of the whole batch, then one step of both optimisers."""
+        result = self.gradients(batch)
+        self.system.filter_optimizer.step()
+        self.system.encoder_optimizer.step()
+        return result
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Backpropagate the mean loss through filter, gather and encoder in one graph."""
+        view = batch.unique()
+        vectors_ND = encode(self.system, view.items_N)
+        loss = self.system.filter.loss(vectors_ND, view)
+        with self.system.clock.encoding():
+            (loss / batch.users).backward()
+        return StepResult(loss.detach(), batch.users, view.occurrences, len(view.items_N))

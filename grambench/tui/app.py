@@ -1,0 +1,262 @@
+"""The dashboard: follows a run's logs and draws what the fold knows, at most four times a second."""
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Footer, Static
+
+from grambench.events.fold import RunReader
+from grambench.events.state import RunState
+from grambench.tui import plots
+from grambench.tui.arrange import PANELS, arrange
+from grambench.tui.banner import banner_text
+from grambench.tui.layout import Layout, plan
+from grambench.tui.palette import DARK_THEME, LIGHT_THEME
+from grambench.tui.scene import Scene
+from grambench.tui.screens.help import HelpScreen
+from grambench.tui.screens.leave import Choice, LeaveScreen
+from grambench.tui.terminal import on_hangup, terminal_is_gone
+from grambench.tui.widgets.board import Board, board_width
+from grambench.tui.widgets.card import Card
+from grambench.tui.widgets.header import Header
+from grambench.tui.widgets.log import LogView
+from grambench.tui.widgets.panel import Panel
+
+SHORTEST_POLL_S = 0.25
+
+
+class Dashboard(App[str | None]):
+    """The live screen of one run.
+
+    Its result: None when the run had ended (or is not ours to stop), "stop" when the user asked to
+    stop it, "detach" when the user, or a lost terminal, left it running.
+
+    Args:
+        folder: the run's folder; the logs may not exist yet.
+        poll_s: seconds between two looks at the logs, at least 0.25.
+        reader: where the state comes from; unset: the logs in `folder`.
+        live: False for a replay: leaving asks nothing.
+    """
+
+    CSS_PATH = "dashboard.tcss"
+    TITLE = "grambench"
+    AUTO_FOCUS = None
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "quit"),
+        Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
+        Binding("question_mark", "help", "help", key_display="?"),
+        Binding("tab", "app.focus_next", "panel", priority=True, show=False),
+        Binding("m,enter", "maximise", "maximise", key_display="m"),
+        Binding("l", "log", "log"),
+        Binding("t", "theme", "theme"),
+        Binding("escape", "all_panels", "back", show=False),
+        Binding("down", "body('down')", show=False),
+        Binding("up", "body('up')", show=False),
+        Binding("pagedown", "body('page_down')", show=False),
+        Binding("pageup", "body('page_up')", show=False),
+    ]
+
+    def __init__(
+        self, folder: Path, *, poll_s: float = 0.25, reader: RunReader | None = None, live: bool = True
+    ) -> None:
+        super().__init__()
+        self.register_theme(DARK_THEME)
+        self.register_theme(LIGHT_THEME)
+        self.theme = DARK_THEME.name
+        self._folder, self._live = folder, live
+        self._poll_s = max(poll_s, SHORTEST_POLL_S)
+        self._reader = reader or RunReader(folder)
+        self._arrangement: tuple[Layout, str | None, int] | None = None
+        self._solo: str | None = None
+        self._reported = False
+        self._restore: Callable[[], None] | None = None
+
+    @property
+    def state(self) -> RunState:
+        """The state that is drawn."""
+        return self._reader.state
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Header()
+        with VerticalScroll(id="body", can_focus=False):
+            yield Container(id="cards")
+            with Container(id="plots"):
+                yield Panel("metric", "validation AUC over training time")
+                with Container(id="side"):
+                    yield Panel("rate", "samples/s")
+                    yield Panel("memory", "memory, GiB")
+            with Container(id="bottom"):
+                yield Board()
+                yield LogView()
+        banner = Static(id="banner")
+        banner.display = False
+        yield banner
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Read the logs and go on reading."""
+        if not self.is_headless:
+            self._restore = on_hangup(self._hung_up)
+        self.set_interval(self._poll_s, self._poll)
+        self._reader.poll()
+        self.call_after_refresh(self.redraw)
+
+    def on_unmount(self) -> None:
+        """Signals go back to their owner."""
+        if self._restore is not None:
+            self._restore()
+
+    def _poll(self) -> None:
+        if not self.is_headless and terminal_is_gone():
+            self._hung_up()
+            return
+        news = self._reader.poll()
+        reported = (self._folder / "report.json").exists()
+        if news or reported != self._reported:
+            self._reported = reported
+            self.redraw()
+
+    def _hung_up(self) -> None:
+        self.exit(None if self.state.finished or not self._live else "detach")
+
+    # --- drawing -------------------------------------------------------------------------------
+
+    @property
+    def scene(self) -> Scene:
+        """What is drawn now."""
+        return Scene.of(self.state, self.current_theme.dark, self._reported)
+
+    def redraw(self) -> None:
+        """Give every widget the newest scene; each redraws only if its own part changed."""
+        if len(self.screen_stack) == 0 or not self.screen_stack[0].is_mounted:
+            return
+        base, scene = self.screen_stack[0], self.scene
+        said = banner_text(scene)
+        banner = base.query_one("#banner", Static)
+        if not (isinstance(banner.content, Content) and said.is_same(banner.content)):
+            banner.update(said)
+            banner.display = bool(said.plain)
+        self._mount_cards(base, scene)
+        layout = plan(self.size.width, self.size.height, len(scene.state.trials), bool(said.plain))
+        arrangement = (layout, self._solo, board_width(scene.state, self.size.width))
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            arrange(base, *arrangement)
+        base.query_one(Header).show(scene)
+        for card in base.query(Card):
+            card.show(scene, layout.density)
+        self._draw_plots(base, scene)
+        base.query_one(Board).show(scene)
+        base.query_one(LogView).show(scene)
+
+    def _mount_cards(self, base: Screen[object], scene: Scene) -> None:
+        names = list(scene.state.trials)
+        cards = base.query_one("#cards")
+        known = {card.trial_name for card in base.query(Card)}
+        fresh = [Card(name) for name in names if name not in known]
+        if fresh:
+            cards.mount(*fresh)
+
+    def _draw_plots(self, base: Screen[object], scene: Scene) -> None:
+        metric, rate = base.query_one("#metric", Panel), base.query_one("#rate", Panel)
+        memory = base.query_one("#memory", Panel)
+        width = metric.content_size.width
+        metric.show(plots.metric_picture(scene), plots.metric_empty(scene, width))
+        width = max(rate.content_size.width, memory.content_size.width)
+        if rate.display:
+            rate.show(plots.rate_picture(scene, width), plots.plain_empty(scene, "samples/s"))
+        if memory.display:
+            memory.show(plots.memory_picture(scene, width), plots.plain_empty(scene, "memory"))
+
+    def on_resize(self, _: Resize) -> None:
+        """Arrange anew."""
+        self.call_after_refresh(self.redraw)
+
+    # --- keys ----------------------------------------------------------------------------------
+
+    def action_leave(self) -> None:
+        """Leave; ask first while the run goes on."""
+        if isinstance(self.screen, ModalScreen):
+            if not isinstance(self.screen, LeaveScreen):
+                self.screen.dismiss(None)
+            return
+        if self.state.finished or not self._live:
+            self.exit(None)
+        else:
+            self.push_screen(LeaveScreen(), self._left)
+
+    def _left(self, choice: Choice | None) -> None:
+        if choice in ("stop", "detach"):
+            self.exit(choice)
+
+    def action_help(self) -> None:
+        """Keys and words."""
+        tones = self.scene.tones
+        self.push_screen(HelpScreen(tones.muted, tones.accent))
+
+    def action_theme(self) -> None:
+        """Dark or light."""
+        self.theme = LIGHT_THEME.name if self.current_theme.dark else DARK_THEME.name
+        self.call_after_refresh(self.redraw)
+
+    def action_maximise(self) -> None:
+        """The focused panel alone, or all again; without a focus, the metric plot."""
+        focused = self.focused.id if self.focused is not None else None
+        self._show_alone(None if self._solo else focused if focused in PANELS else "metric")
+
+    def action_log(self) -> None:
+        """The log alone, or all again."""
+        self._show_alone(None if self._solo == "log" else "log")
+
+    def action_all_panels(self) -> None:
+        """All panels again, no focus."""
+        self._show_alone(None)
+        self.screen.set_focus(None)
+
+    def _show_alone(self, panel: str | None) -> None:
+        self._solo = panel
+        self.redraw()
+        if panel:
+            self.screen_stack[0].query_one(f"#{panel}").focus()
+        self.call_after_refresh(self.redraw)
+
+    def action_body(self, how: str) -> None:
+        """Scroll the body by keys."""
+        body = self.screen_stack[0].query_one("#body", VerticalScroll)
+        moves = {
+            "down": body.scroll_down,
+            "up": body.scroll_up,
+            "page_down": body.scroll_page_down,
+            "page_up": body.scroll_page_up,
+        }
+        moves[how](animate=False)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette's commands: ours only."""
+        yield SystemCommand("Help", "Keys and the words of the method", self.action_help)
+        yield SystemCommand("Theme", "Dark or light", self.action_theme)
+        yield SystemCommand("Log", "Maximise the log, or back", self.action_log)
+        yield SystemCommand("Quit", "Leave; asks while the run goes on", self.action_leave)
+
+
+def show(folder: Path) -> str | None:
+    """Run the dashboard on the terminal until the user leaves.
+
+    Returns:
+        What `Dashboard` returns.
+
+    Raises:
+        RuntimeError: stdin or stderr is no terminal; use `grambench.runner.plain` there.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise RuntimeError("the dashboard needs a terminal on stdin and stderr")
+    return Dashboard(folder).run()

@@ -1,0 +1,30 @@
+"""The line that says how a run ended and what to do now."""
+
+from textual.content import Content
+
+from grambench.errors import ExitCode
+from grambench.runner import words
+from grambench.tui.scene import Scene
+
+_ENDINGS: dict[int, str] = {
+    ExitCode.OK: "finished in",
+    ExitCode.PARTIAL: "finished, some strategies failed, in",
+    ExitCode.STOPPED: "stopped after",
+    ExitCode.INTERRUPTED: "interrupted after",
+}
+
+
+def banner_text(scene: Scene) -> Content:
+    """Empty while the run goes on."""
+    state, tones = scene.state, scene.tones
+    if not state.finished:
+        return Content("")
+    ending = _ENDINGS.get(state.exit_code or 0, f"ended with code {state.exit_code} after")
+    good = not state.exit_code
+    sign, colour = ("✓ ", tones.good) if good else ("✗ ", tones.warn)
+    report = "report.json written" if scene.reported else "report.json not written yet"
+    return Content.assemble(
+        (sign, f"bold {colour}"),
+        (f"{ending} {words.clock(state.seconds)}", f"bold {tones.text}"),
+        (f" – q to leave, {report}", tones.muted),
+    )

@@ -1,0 +1,110 @@
+"""Where everything stands at a given size: a pure function, so that every size can be checked."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from math import ceil
+
+STACKED_BELOW = 100
+"""Columns below which panels stand one above the other."""
+LONG_HEADER = 150
+"""Columns from which the header needs one line only."""
+_CARD_WIDTH = 26
+_LINE_WIDTH = 28
+_BOTH = 14  # rows from which throughput and memory both fit beside the plot
+
+
+class Density(IntEnum):
+    """How much a card shows; the value is its height in rows, frame included."""
+
+    LINE = 1
+    COMPACT = 4
+    NORMAL = 7
+    TALL = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows and columns of a screen; a height of 0 hides the panel."""
+
+    stacked: bool
+    header: int
+    density: Density
+    card_columns: int
+    card_rows: int
+    metric: int
+    """Rows of the metric plot."""
+    side: int
+    """Rows of throughput and memory together: beside the metric plot, or below it when stacked."""
+    memory: bool
+    """False where throughput needs all those rows."""
+    board: int
+    log: int
+    scrolls: bool
+    """True when the body is higher than the screen."""
+
+    @property
+    def cards(self) -> int:
+        """Rows of all cards."""
+        return self.card_rows * self.density
+
+
+def plan(width: int, height: int, trials: int, banner: bool) -> Layout:
+    """The layout of a screen of `width` by `height` cells with `trials` cards.
+
+    `banner`: the line that says how the run ended is shown.
+    """
+    header = 1 if width >= LONG_HEADER or height < 22 else 2
+    body = max(1, height - header - 1 - banner)
+    trials = max(1, trials)
+    if width < STACKED_BELOW:
+        return _stacked(width, body, trials, header)
+    return _beside(width, body, trials, header)
+
+
+def _grid(width: int, trials: int, density: Density) -> tuple[int, int]:
+    """Columns and rows of the cards, the rows as even as can be."""
+    most = max(1, width // (_LINE_WIDTH if density == Density.LINE else _CARD_WIDTH))
+    if density == Density.LINE:
+        most = min(most, 2 if trials > 4 else 1)
+    rows = ceil(trials / min(most, trials))
+    return ceil(trials / rows), rows
+
+
+def _beside(width: int, body: int, trials: int, header: int) -> Layout:
+    board = trials + 3
+    wanted = {Density.TALL: 14, Density.NORMAL: 11, Density.COMPACT: 8, Density.LINE: 8}
+    low_board = max(6, min(board, 9))
+    for density, plot in wanted.items():
+        columns, rows = _grid(width, trials, density)
+        left = body - rows * density - plot - low_board
+        if left >= 0:
+            # the table first gets the rows it needs, then the log a third of the rest
+            table = min(left, max(0, board - low_board))
+            extra = left - table
+            bottom = low_board + table + min(extra // 3, 8)
+            metric = body - rows * density - bottom
+            both = metric >= _BOTH
+            return Layout(False, header, density, columns, rows, metric, metric, both, bottom, bottom, False)
+    columns, rows = _grid(width, trials, Density.LINE)
+    return Layout(False, header, Density.LINE, columns, rows, 9, 9, False, board, board, True)
+
+
+def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
+    board = trials + 3
+    for density, plot in ((Density.NORMAL, 16), (Density.COMPACT, 9), (Density.LINE, 9)):
+        columns, rows = _grid(width, trials, density)
+        if density != Density.LINE and columns < min(trials, 3):
+            continue
+        left = body - rows * density - plot - board
+        if left >= 0:
+            log = min(left, 6) if left >= 5 else 0
+            side = 9 if left - log >= 9 else 0
+            extra = left - log - side
+            more_log = extra // 2 if log else 0
+            metric = plot + extra - more_log
+            return Layout(
+                True, header, density, columns, rows, metric, side, True, board, log + more_log, False
+            )
+    columns, rows = _grid(width, trials, Density.LINE)
+    metric = max(8, min(12, body - rows))
+    return Layout(True, header, Density.LINE, columns, rows, metric, 0, False, board, 0, True)

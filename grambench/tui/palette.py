@@ -1,0 +1,135 @@
+"""One colour and one marker per strategy (Okabe-Ito), and the quiet tones around them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.theme import Theme
+
+
+@dataclass(frozen=True, slots=True)
+class Tones:
+    """Colours of everything that is not a strategy."""
+
+    text: str
+    muted: str
+    """Labels and axes' numbers."""
+    faint: str
+    """Frames, axes, the empty part of a bar."""
+    good: str
+    warn: str
+    bad: str
+    accent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a strategy is drawn everywhere."""
+
+    colour: str
+    marker: str
+
+
+DARK = Tones("#d6dde4", "#8391a0", "#3a4551", "#6fbf8b", "#e0b04a", "#f0745a", "#9db8d2")
+LIGHT = Tones("#1f2933", "#5f6c7a", "#c3ccd5", "#1f7a4d", "#8a6100", "#b3371f", "#35618c")
+
+DARK_THEME = Theme(
+    name="grambench-dark",
+    primary="#9db8d2",
+    secondary="#8391a0",
+    accent="#9db8d2",
+    foreground=DARK.text,
+    background="#0f1419",
+    surface="#141a21",
+    panel="#1a222b",
+    warning=DARK.warn,
+    error=DARK.bad,
+    success=DARK.good,
+    dark=True,
+    variables={
+        "faint": DARK.faint,
+        "muted": DARK.muted,
+        "footer-key-foreground": "#9db8d2",
+        "footer-description-foreground": DARK.muted,
+        "footer-background": "#0f1419",
+        "scrollbar": "#2a343f",
+        "scrollbar-background": "#0f1419",
+        "scrollbar-corner-color": "#0f1419",
+    },
+)
+LIGHT_THEME = Theme(
+    name="grambench-light",
+    primary="#35618c",
+    secondary="#5f6c7a",
+    accent="#35618c",
+    foreground=LIGHT.text,
+    background="#fbfcfd",
+    surface="#f3f5f7",
+    panel="#e9edf1",
+    warning=LIGHT.warn,
+    error=LIGHT.bad,
+    success=LIGHT.good,
+    dark=False,
+    variables={
+        "faint": LIGHT.faint,
+        "muted": LIGHT.muted,
+        "footer-key-foreground": "#35618c",
+        "footer-description-foreground": LIGHT.muted,
+        "footer-background": "#fbfcfd",
+        "scrollbar": "#c3ccd5",
+        "scrollbar-background": "#fbfcfd",
+        "scrollbar-corner-color": "#fbfcfd",
+    },
+)
+
+# Per family: (dark screen, light screen) of its first, second, … member, and their markers.
+_FAMILIES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+    "e2e": ((("#E69F00", "#B36B00"),), "●"),
+    "e2e-unique": ((("#C2703D", "#8F4514"),), "○"),
+    "single": ((("#56B4E9", "#1579B5"),), "■"),
+    "steps": ((("#009E73", "#007355"), ("#4FC9A4", "#2E8F72"), ("#8FDCC4", "#51A68B")), "▲△"),
+    "epochs": ((("#CC79A7", "#A8427B"), ("#E3AECB", "#BF6C9A"), ("#A85C8C", "#7D2F5C")), "◆◇"),
+    "auto": ((("#F0E442", "#857C00"),), "▼"),
+    "baseline": ((("#D55E00", "#B34700"), ("#A7B0B8", "#6B757E"), ("#E58A52", "#8C3A00")), "✚✖"),
+}
+
+
+def _family(strategy: str) -> str:
+    if strategy in ("e2e", "e2e-unique"):
+        return strategy
+    if strategy == "gram-1s":
+        return "single"
+    if strategy == "gram-auto":
+        return "auto"
+    if strategy.startswith("gram-") and strategy[-1] in "se":
+        return "steps" if strategy.endswith("s") else "epochs"
+    return "baseline"
+
+
+def looks(strategies: Iterable[str], dark: bool = True) -> dict[str, Look]:
+    """The look of each strategy; members of a family differ in shade and marker.
+
+    `gram-1e` is the family's first shade whenever it runs, so that it looks the same in every run.
+    """
+    found: dict[str, Look] = {}
+    taken: dict[str, int] = {}
+    for strategy in sorted(dict.fromkeys(strategies), key=lambda name: name != "gram-1e"):
+        family = _family(strategy)
+        shades, markers = _FAMILIES[family]
+        index = taken.get(family, 0)
+        taken[family] = index + 1
+        shade = shades[index % len(shades)][0 if dark else 1]
+        found[strategy] = Look(shade, markers[index % len(markers)])
+    return found
+
+
+def state_colour(word: str, tones: Tones, own: str) -> str:
+    """The colour of a state's word; `own` is the strategy's colour, used while it works."""
+    if word in ("training", "evaluating", "saving"):
+        return own
+    if word in ("done", "early-stopped"):
+        return tones.good
+    if word in ("failed", "diverged"):
+        return tones.bad
+    if word in ("stopped", "interrupted"):
+        return tones.warn
+    return tones.accent if word == "preparing" else tones.muted

@@ -1,0 +1,57 @@
+"""Small parts of which lines are made: pairs that never wrap, bars, big digits."""
+
+from textual.content import Content
+from textual.renderables.digits import DIGITS, DIGITS3X3_BOLD
+
+
+def styled(text: str, style: str = "") -> Content:
+    """Plain text in one style; never markup."""
+    return Content.assemble((text, style)) if style else Content(text)
+
+
+def pair(left: Content, right: Content, width: int) -> Content:
+    """`left` at the left edge, `right` at the right one, exactly `width` cells.
+
+    The left side is cut with an ellipsis where both do not fit; the right side goes where even that
+    would leave less than four cells.
+    """
+    room = width - right.cell_length - 1
+    if room < 4 and left.cell_length > room:
+        return left.truncate(width, ellipsis=True, pad=True)
+    left = left.truncate(width - right.cell_length - (1 if right.cell_length else 0), ellipsis=True)
+    gap = width - left.cell_length - right.cell_length
+    return Content.assemble(left, " " * max(0, gap), right)
+
+
+def fill(parts: list[tuple[int, Content]], width: int, gap: str = "  ") -> Content:
+    """Join parts in order; while they are too long, the one with the lowest number goes."""
+    kept = list(parts)
+    while len(kept) > 1 and _length(kept, gap) > width:
+        kept.remove(min(kept, key=lambda part: part[0]))
+    return Content(gap).join([part for _, part in kept]).truncate(width, ellipsis=True)
+
+
+def _length(parts: list[tuple[int, Content]], gap: str) -> int:
+    return sum(part.cell_length for _, part in parts) + len(gap) * (len(parts) - 1)
+
+
+def bar(share: float | None, width: int, colour: str, faint: str) -> Content:
+    """A thin bar, readable without colour: heavy for the filled part, light for the rest."""
+    width = max(0, width)
+    filled = 0 if share is None else round(max(0.0, min(1.0, share)) * width)
+    return Content.assemble(("━" * filled, colour), ("─" * (width - filled), faint))
+
+
+def big_digits(text: str) -> list[str]:
+    """Three lines of digits; characters without a big form stand on the lowest line."""
+    rows = ["", "", ""]
+    for character in text:
+        if character == "–":
+            glyph = ("   ", "╺━╸", "   ")
+        elif character in DIGITS:
+            start = DIGITS.index(character) * 3
+            glyph = tuple(line.ljust(3) for line in DIGITS3X3_BOLD[start : start + 3])  # type: ignore[assignment]
+        else:
+            glyph = (" ", " ", character)
+        rows = [row + piece for row, piece in zip(rows, glyph, strict=True)]
+    return rows

@@ -1,0 +1,152 @@
+"""What the three plots show: validation AUC, throughput and memory over training seconds."""
+
+from collections.abc import Callable
+
+from textual.content import Content
+
+from grambench.events.series import Series
+from grambench.events.state import TrialState
+from grambench.runner import words
+from grambench.text import safe_text
+from grambench.tui.axes import thin
+from grambench.tui.pieces import bar, styled
+from grambench.tui.scene import Scene
+from grambench.tui.widgets.chart import Curve, Picture
+
+_SETUP_WORDS = {
+    "start": "starting the worker",
+    "prepare": "preparing the data",
+    "audit": "auditing gram-1s against e2e in float64",
+    "load": "loading the model",
+    "done": "setup done",
+}
+
+
+def metric_picture(scene: Scene) -> Picture:
+    """Every validation of every trial, named at its end."""
+
+    def points(trial: TrialState) -> list[tuple[float, float]]:
+        pairs = ((e.train_s, e.metrics.get("auc")) for e in trial.evaluations)
+        return [(x, y) for x, y in pairs if y is not None]
+
+    return Picture(_curves(scene, points, 400, _long_name), scene.tones)
+
+
+def rate_picture(scene: Scene, width: int) -> Picture:
+    """Samples/s of every trial."""
+    return _series(scene, width, lambda trial: trial.rate_series)
+
+
+def memory_picture(scene: Scene, width: int) -> Picture:
+    """GiB of every trial."""
+    return _series(scene, width, lambda trial: trial.memory_series, words.GIB)
+
+
+def _series(scene: Scene, width: int, of: Callable[[TrialState], Series], unit: float = 1.0) -> Picture:
+    def points(trial: TrialState) -> list[tuple[float, float]]:
+        series = of(trial)
+        return [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
+
+    curves = _curves(scene, points, max(16, 2 * width), _short_name)
+    plain = tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
+    return Picture(plain, scene.tones, zero=True)
+
+
+def _curves(
+    scene: Scene,
+    points: Callable[[TrialState], list[tuple[float, float]]],
+    most: int,
+    name: Callable[[TrialState], str],
+) -> tuple[Curve, ...]:
+    """One curve per trial; a strategy is named once, at the end of its longest curve."""
+    found = {trial.name: points(trial) for trial in scene.state.trials.values()}
+    longest: dict[str, str] = {}
+    for trial in scene.state.trials.values():
+        best = longest.get(trial.strategy)
+        ends = found[trial.name][-1][0] if found[trial.name] else -1.0
+        if best is None or ends > (found[best][-1][0] if found[best] else -1.0):
+            longest[trial.strategy] = trial.name
+    return tuple(
+        Curve(
+            name(trial) if longest[trial.strategy] == trial.name else "",
+            scene.look(trial).colour,
+            scene.look(trial).marker,
+            thin(found[trial.name], most),
+        )
+        for trial in scene.state.trials.values()
+    )
+
+
+def _long_name(trial: TrialState) -> str:
+    return safe_text(trial.strategy, 16)
+
+
+def _short_name(trial: TrialState) -> str:
+    """`1S` for gram-1s, `E2E` for e2e: the paper's own short forms."""
+    name = _long_name(trial).removeprefix("gram-")
+    return name.upper() if len(name) <= 4 else name
+
+
+# --- words in the place of a plot ------------------------------------------------------------------
+
+
+def metric_empty(scene: Scene, width: int) -> Content:
+    """Setup's progress while it runs; then what the first validation waits for."""
+    state, tones = scene.state, scene.tones
+    lines = [*_setup_lines(scene, max(10, min(width - 4, 60)))]
+    if state.finished:
+        lines.append(styled("no trial was validated", tones.muted))
+    elif not scene.setting_up:
+        lines.append(styled("first validation after epoch 1", tones.muted))
+    elif not lines:
+        lines.append(styled("waiting for the run's first event", tones.muted))
+    return Content("\n").join(lines)
+
+
+def plain_empty(scene: Scene, what: str) -> Content:
+    """One sentence about what will be plotted."""
+    ended = scene.state.finished
+    return styled(f"no {what} was measured" if ended else f"{what} once training starts", scene.tones.muted)
+
+
+def _setup_lines(scene: Scene, width: int) -> list[Content]:
+    setup, tones = scene.state.setup, scene.tones
+    lines: list[Content] = []
+    prepare = setup.prepare
+    if setup.data is not None:
+        how = "mapped from an earlier run" if setup.data.reused else "prepared"
+        items = setup.data.counts.get("items")
+        detail = f", {words.count(items)} items" if isinstance(items, int) else ""
+        lines.append(
+            Content.assemble(
+                ("✓ ", tones.good),
+                (f"data {how} in {words.seconds(setup.data.seconds)} s{detail}", tones.text),
+            )
+        )
+    elif prepare is not None:
+        total = f" / {words.count(prepare.total)}" if prepare.total else ""
+        numbers = f"{words.count(prepare.done)}{total}"
+        name = safe_text(prepare.phase, 40)
+        lines.append(Content.assemble(("▸ ", tones.accent), (f"{name}  ", tones.text), (numbers, tones.text)))
+        if prepare.total:
+            lines.append(
+                Content.assemble("  ", bar(prepare.done / prepare.total, width, tones.accent, tones.faint))
+            )
+    audit = setup.audit
+    if audit is not None:
+        verdict = "1S = E2E" if audit.equivalent else "1S ≠ E2E"
+        worst = words.tolerance(max(audit.encoder_relative, audit.filter_relative))
+        sign, colour = ("✓ ", tones.good) if audit.equivalent else ("✗ ", tones.bad)
+        detail = f"audit: {verdict} to {worst} on {audit.users} users, {audit.unique_items} items"
+        lines.append(Content.assemble((sign, colour), (detail, tones.text)))
+    if setup.outcome in ("failed", "stopped"):
+        reason = safe_text(setup.reason, 200)
+        lines.append(Content.assemble(("✗ ", tones.bad), (f"setup {setup.outcome}: {reason}", tones.bad)))
+    elif setup.phase is not None and scene.setting_up and audit is None and (prepare is None or setup.data):
+        what = _SETUP_WORDS.get(setup.phase, setup.phase)
+        lines.append(Content.assemble(("▸ ", tones.accent), (what, tones.text)))
+    if scene.setting_up and not scene.state.finished:
+        todo = [] if audit is not None else ["audit of gram-1s against e2e"]
+        todo += [f"{len(scene.state.trials)} trials, one after the other"] if scene.state.trials else []
+        lines += [styled(f"· {what}", tones.muted) for what in todo]
+    return lines

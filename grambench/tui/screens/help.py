@@ -1,0 +1,65 @@
+"""Keys and the words of the method."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+_KEYS = (
+    ("q  ctrl+c", "leave; asks while the run goes on"),
+    ("tab", "next panel"),
+    ("m  enter", "maximise the panel, or back"),
+    ("l", "maximise the log, or back"),
+    ("t", "dark or light"),
+    ("↑ ↓ pgup pgdn", "scroll"),
+    ("esc", "back"),
+)
+_WORDS = (
+    ("E2E", "end to end: every item of every user is encoded anew"),
+    ("e2e-unique", "the same gradient, each distinct item of the batch encoded once"),
+    ("1S", "single-step GRAM: E2E's gradient from one pass over the batch's distinct items"),
+    ("N-step, 1E", "multi-step GRAM: the encoder follows once in N steps, or once an epoch"),
+    ("× e2e", "samples per second over those of e2e with the same seed"),
+    ("R", "reuse ratio: item occurrences / unique items, the ceiling of the encoder's speed-up"),
+    ("window", "the N steps between two updates of the encoder"),
+    ("drift", "how far the item table walked within a window: mean ‖h̃ − h‖ / ‖h‖"),
+    ("val AUC", "the score that selects the checkpoint; test AUC is scored once, with that checkpoint"),
+    ("seconds", "training only: evaluation, saving and waiting are left out"),
+    ("memory", "torch's allocation on a GPU, resident memory of the process on a CPU"),
+    ("–", "not measured; the log says why"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Closed by `?`, `q`, `esc` or enter."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "dismiss", "Back"),
+    ]
+
+    def __init__(self, muted: str, accent: str) -> None:
+        super().__init__()
+        self._muted, self._accent = muted, accent
+
+    def compose(self) -> ComposeResult:
+        """Two lists."""
+        with VerticalScroll(id="help", classes="dialog") as box:
+            box.border_title = "help"
+            yield Static(self._rows("keys", _KEYS, 15))
+            yield Static(self._rows("words", _WORDS, 15))
+
+    def on_mount(self) -> None:
+        """Let the keys scroll."""
+        self.query_one("#help").focus()
+
+    def _rows(self, title: str, rows: tuple[tuple[str, str], ...], width: int) -> Content:
+        lines = [Content.assemble((title, f"bold {self._accent}"))]
+        for word, meaning in rows:
+            wrapped = Content(meaning).wrap(40 if self.app.size.width < 72 else 60)
+            lines.append(Content.assemble((f"{word:<{width}}", self._accent), wrapped[0]))
+            lines += [Content.assemble(" " * width, rest) for rest in wrapped[1:]]
+        return Content("\n").join([*lines, Content("")])

@@ -1,0 +1,90 @@
+"""The leaderboard: the comparison table of `grambench.runner.standings`, in colour."""
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from grambench.events.state import RunState
+from grambench.runner import words
+from grambench.runner.standings import Standings, standings
+from grambench.tui.palette import state_colour
+from grambench.tui.pieces import styled
+from grambench.tui.scene import Scene
+
+_FRAME = 5  # border, padding and the scrollbar that may come
+
+
+class Board(VerticalScroll, can_focus=True):
+    """Rows by score; the columns that fit."""
+
+    def __init__(self) -> None:
+        super().__init__(id="board", classes="panel")
+        self._scene: Scene | None = None
+        self._lines: Content | None = None
+
+    def compose(self) -> ComposeResult:
+        """One text, as high as the table."""
+        yield Static(id="table")
+
+    def on_mount(self) -> None:
+        """Name the panel."""
+        self.border_title = "leaderboard"
+
+    def show(self, scene: Scene) -> None:
+        """Draw the table of the scene."""
+        self._scene = scene
+        self._update()
+
+    def on_resize(self) -> None:
+        """Other columns may fit now."""
+        self._update()
+
+    def _update(self) -> None:
+        width = self.scrollable_content_region.width
+        if self._scene is None or width < 12:
+            return
+        lines = _table(self._scene, width)
+        if self._lines is None or not lines.is_same(self._lines):
+            self._lines = lines
+            self.query_one("#table", Static).update(lines)
+
+
+def board_width(state: RunState, width: int) -> int:
+    """Columns for the panel on a screen of `width`, the log keeping the rest: at least 44, or 2 in 5."""
+    most = width - max(44, width * 3 // 10) if width >= 140 else width * 3 // 5
+    table = standings(state, 1000)
+    natural = 2 + table.name_width + sum(table.widths) + 2 * len(table.widths) + _FRAME
+    return max(min(natural + len(table.widths), most), width // 2)
+
+
+def _table(scene: Scene, width: int) -> Content:
+    if not scene.state.trials:
+        return styled("trials appear when the run starts", scene.tones.muted)
+    table = standings(scene.state, width)
+    spare = width - 2 - table.name_width - sum(table.widths) - 2 * len(table.widths)
+    gap = " " * (2 + min(2, spare // max(1, len(table.widths))))
+    rows = [_head(scene, table, gap)]
+    rows += [_row(scene, table, row, gap) for row in range(len(table.trials))]
+    return Content("\n").join(rows)
+
+
+def _head(scene: Scene, table: Standings, gap: str) -> Content:
+    cells = [f"  {'strategy':<{table.name_width}}"]
+    for column, width in zip(table.columns, table.widths, strict=True):
+        cells.append(f"{column.head:<{width}}" if column.left else f"{column.head:>{width}}")
+    return styled(gap.join(cells), scene.tones.muted)
+
+
+def _row(scene: Scene, table: Standings, row: int, gap: str) -> Content:
+    trial = table.trials[row]
+    look, tones = scene.look(trial), scene.tones
+    cells = [styled(f"{look.marker} {table.names[row]:<{table.name_width}}", f"bold {look.colour}")]
+    for column, text, width in zip(table.columns, table.cells[row], table.widths, strict=True):
+        style = tones.faint if text == words.DASH else tones.text
+        if column.head == "state":
+            style = state_colour(text, tones, look.colour)
+        elif column.head == "× e2e" and text != words.DASH:
+            style = f"bold {tones.text}"
+        cells.append(styled(f"{text:<{width}}" if column.left else f"{text:>{width}}", style))
+    return Content(gap).join(cells)

@@ -1,0 +1,217 @@
+"""One trial at a glance: fixed slots that never wrap, in four sizes."""
+
+from math import ceil
+
+from textual.content import Content
+from textual.widget import Widget
+
+from grambench.events import compare
+from grambench.events.state import TrialState
+from grambench.runner import words
+from grambench.runner.standings import memory_of
+from grambench.text import safe_text
+from grambench.tui.layout import Density
+from grambench.tui.palette import state_colour
+from grambench.tui.pieces import bar, big_digits, fill, pair, styled
+from grambench.tui.scene import Scene
+
+
+class Card(Widget):
+    """The card of one trial."""
+
+    can_focus = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__(classes="card")
+        self.trial_name = name
+        self._scene: Scene | None = None
+        self._lines: Content | None = None
+        self._density = Density.NORMAL
+
+    def show(self, scene: Scene, density: Density) -> None:
+        """Draw the trial as `scene` knows it."""
+        self._scene, self._density = scene, density
+        self.set_class(density == Density.LINE, "-line")
+        trial = scene.state.trials[self.trial_name]
+        word, look = scene.words(trial), scene.look(trial)
+        colour = state_colour(word, scene.tones, look.colour)
+        if density != Density.LINE:
+            self.border_title = styled(f"{look.marker} {scene.title(trial)}", f"bold {look.colour}")
+            self.border_subtitle = styled(word, colour)
+            calm = word in ("waiting", "not run", "done", "early-stopped")
+            self.styles.border = ("round", scene.tones.faint if calm else colour)
+        lines = self._compose_lines()
+        if self._lines is None or not lines.is_same(self._lines):
+            self._lines = lines
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """The slots are measured anew."""
+        self._lines = self._compose_lines()
+        self.refresh()
+
+    def render(self) -> Content:
+        """The lines as last composed."""
+        return self._lines or Content("")
+
+    def _compose_lines(self) -> Content:
+        width = self.content_size.width
+        if self._scene is None or width < 4:
+            return Content("")
+        slots = _Slots(self._scene, self._scene.state.trials[self.trial_name], width)
+        lines = {
+            Density.LINE: slots.one_line,
+            Density.COMPACT: slots.compact,
+            Density.NORMAL: slots.normal,
+            Density.TALL: slots.tall,
+        }[self._density]()
+        return Content("\n").join([line.truncate(width, ellipsis=True) for line in lines])
+
+
+class _Slots:
+    """The slots of a card, `width` cells wide."""
+
+    def __init__(self, scene: Scene, trial: TrialState, width: int) -> None:
+        self.scene, self.trial, self.width = scene, trial, width
+        self.tones, self.look = scene.tones, scene.look(trial)
+        self.quiet, self.bright = scene.tones.muted, f"bold {scene.look(trial).colour}"
+
+    # --- the four sizes ------------------------------------------------------------------------
+
+    def tall(self) -> list[Content]:
+        """Big digits, R and pace beside them, then the slots of the normal card but the first."""
+        digits = big_digits(words.ratio(self._speedup()))
+        beside = [self._reuse(), self._pace(), Content("")]
+        rows = []
+        for index, (digit, right) in enumerate(zip(digits, beside, strict=True)):
+            left = styled(digit, self.bright)
+            if index == 2:
+                left = Content.assemble(left, (" ×", self.bright), (" E2E", self.quiet))
+            rows.append(pair(left, right, self.width))
+        return [*rows, *self.normal()[1:]]
+
+    def normal(self) -> list[Content]:
+        """Speed-up and R; progress; rate; metric; memory."""
+        return [
+            pair(self._headline(), self._reuse(), self.width),
+            self._progress(),
+            self._trouble() or self._rate(),
+            self._metric(),
+            self._memory(),
+        ]
+
+    def compact(self) -> list[Content]:
+        """Speed-up, metric and R; progress or what went wrong."""
+        best = self._best()
+        right = self._reuse() if self.width < 34 else fill([(2, best), (1, self._reuse())], self.width - 12)
+        return [pair(self._headline(), right, self.width), self._trouble() or self._progress()]
+
+    def one_line(self) -> list[Content]:
+        """Everything in one line, no frame: marker, name, state, speed-up, R, epoch, best."""
+        word = self.scene.words(self.trial)
+        short = {"early-stopped": "early stop", "interrupted": "interrupt."}.get(word, word)
+        colour = state_colour(word, self.tones, self.look.colour)
+        name = f"{self.look.marker} {self.scene.title(self.trial)}"
+        longest = max(len(self.scene.title(other)) for other in self.scene.state.trials.values())
+        parts = [
+            (9, styled(name.ljust(longest + 2), self.bright)),
+            (8, styled(short.ljust(10), colour)),
+            (7, styled(f"{words.times(self._speedup()):>6}", self.bright)),
+            (4, Content.assemble(("R ", self.quiet), (f"{words.ratio(self._r()):<4}", self.tones.text))),
+            (5, styled(f"{self._epochs():>5}", self.tones.text)),
+            (6, Content.assemble(("AUC ", self.quiet), (words.score(self._best_auc()), self.tones.text))),
+            (3, styled(f"{words.clock(self._remaining()):>6} left", self.quiet)),
+        ]
+        return [fill(parts, self.width, " ")]
+
+    # --- the slots -----------------------------------------------------------------------------
+
+    def _headline(self) -> Content:
+        return Content.assemble((words.times(self._speedup()), self.bright), (" E2E", self.quiet))
+
+    def _reuse(self) -> Content:
+        return Content.assemble(("R ", self.quiet), (words.ratio(self._r()), self.tones.text))
+
+    def _pace(self) -> Content:
+        seconds = words.seconds(compare.seconds_per_epoch(self.trial))
+        return Content.assemble((seconds, self.tones.text), (" s/epoch", self.quiet))
+
+    def _progress(self) -> Content:
+        ended = self.trial.ended
+        left = Content.assemble(
+            ("epoch " if self.width >= 34 else "", self.quiet), (self._epochs(), self.tones.text)
+        )
+        spent = words.clock(self.trial.train_s if self.trial.progress else None)
+        label, value = ("took ", spent) if ended else ("ETA ", words.clock(self._remaining()))
+        right = Content.assemble((label, self.quiet), (value, self.tones.text))
+        # the words stand in slots of their own width, so that the bar's end does not dance
+        room = self.width - (14 if self.width >= 34 else 8) - 12
+        done = bar(self._share(), max(4, room), self.look.colour, self.tones.faint)
+        return pair(Content.assemble(done, " ", left), right, self.width)
+
+    def _rate(self) -> Content:
+        rate = self.trial.rate if not self.trial.ended else compare.samples_per_second(self.trial)
+        left = Content.assemble((words.rate(rate), self.tones.text), (" samples/s", self.quiet))
+        blocks = words.sparkline(self.trial.rate_series.ys, min(24, self.width - 19))
+        return pair(left, styled(blocks, self.look.colour), self.width)
+
+    def _metric(self) -> Content:
+        newest = self.trial.evaluations[-1].metrics.get("auc") if self.trial.evaluations else None
+        left = Content.assemble(("AUC ", self.quiet), (words.score(newest), self.tones.text))
+        if self.trial.test is not None and self.width >= 40:
+            test = words.score(self.trial.test.metrics.get("auc"))
+            left = Content.assemble(left, ("  test ", self.quiet), (test, f"bold {self.tones.text}"))
+        return pair(left, self._best(), self.width)
+
+    def _best(self) -> Content:
+        return Content.assemble(("best ", self.quiet), (words.score(self._best_auc()), self.tones.text))
+
+    def _memory(self) -> Content:
+        memory = memory_of(self.scene.state, self.trial)
+        now = f"{words.gib(memory.now)} / " if memory.now is not None else ""
+        right = Content.assemble(
+            (now, self.quiet),
+            ("peak " if self.width >= 34 or not now else "", self.quiet),
+            (words.gib(memory.peak), self.tones.text),
+            (" GiB", self.quiet),
+        )
+        share = None
+        held = memory.now if memory.now is not None else memory.peak
+        if held is not None and memory.total:
+            share = held / memory.total
+        room = max(0, self.width - 29)
+        label = Content.assemble(("mem ", self.quiet))
+        drawn = bar(share, room, self.look.colour, self.tones.faint)
+        return pair(Content.assemble(label, drawn), right, self.width)
+
+    def _trouble(self) -> Content | None:
+        if self.scene.words(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
+            return None
+        reason = safe_text(self.trial.reason, 120) or "the log says more"
+        return styled(reason, self.tones.warn).truncate(self.width, ellipsis=True)
+
+    # --- numbers -------------------------------------------------------------------------------
+
+    def _speedup(self) -> float | None:
+        return compare.speedup(self.scene.state, self.trial)
+
+    def _r(self) -> float | None:
+        return compare.reuse_ratio(self.trial)
+
+    def _best_auc(self) -> float | None:
+        return self.trial.best.metrics.get("auc") if self.trial.best else None
+
+    def _remaining(self) -> float | None:
+        return None if self.trial.ended else compare.remaining_s(self.trial)
+
+    def _share(self) -> float | None:
+        progress, plan = self.trial.progress, self.trial.plan
+        return progress.step / plan.max_steps if progress and plan and plan.max_steps else None
+
+    def _epochs(self) -> str:
+        progress, plan = self.trial.progress, self.trial.plan
+        if progress is None:
+            return words.DASH
+        if plan is None or not plan.steps_per_epoch:
+            return str(progress.epoch)
+        return f"{progress.epoch}/{ceil(plan.max_steps / plan.steps_per_epoch)}"

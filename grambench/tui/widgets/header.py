@@ -1,0 +1,155 @@
+"""The top of the screen: what runs, on what machine, for how long."""
+
+from textual.content import Content
+from textual.widget import Widget
+
+from grambench.events.state import GpuState, RunState
+from grambench.runner import words
+from grambench.runner.words import gib
+from grambench.text import safe_text
+from grambench.tui.pieces import fill, pair, styled
+from grambench.tui.scene import Scene
+
+
+class Header(Widget):
+    """One line on a wide screen, else two."""
+
+    can_focus = False
+
+    def __init__(self) -> None:
+        super().__init__(id="header")
+        self._scene: Scene | None = None
+        self._lines: Content | None = None
+
+    def show(self, scene: Scene) -> None:
+        """Draw the scene's run and machine."""
+        self._scene = scene
+        lines = self._compose_lines()
+        if self._lines is None or not lines.is_same(self._lines):
+            self._lines = lines
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """Other parts may fit now."""
+        self._lines = self._compose_lines()
+        self.refresh()
+
+    def render(self) -> Content:
+        """The lines as last composed."""
+        return self._lines or Content("")
+
+    def _compose_lines(self) -> Content:
+        if self._scene is None:
+            return Content("")
+        scene, width, rows = self._scene, self.content_size.width, self.content_size.height
+        state, tones = scene.state, scene.tones
+        left = [
+            (9, styled("grambench", f"bold {tones.accent}")),
+            (8, styled(safe_text(state.preset, 28) or words.DASH, f"bold {tones.text}")),
+        ]
+        about = [
+            (5, styled(_tail(state.model_label, 40), tones.text)),
+            (4, styled(safe_text(state.data_label, 60), tones.muted)),
+        ]
+        about = [part for part in about if part[1].plain]
+        audit = [(7, part) for part in (audit_verdict(scene),) if part is not None]
+        clock = [
+            (3, styled(safe_text(state.schedule, 12), tones.muted)),
+            (9, _clock(scene)),
+        ]
+        machine = machine_words(scene, narrow=width < 90)
+        if rows < 2:
+            return _one_row([*left, *about, *audit], [(6, machine), *clock], width)
+        first = _one_row([*left, *audit], clock, width)
+        room = width - machine.cell_length - 2
+        second = pair(fill(about, room, "   ") if about and room > 8 else Content(""), machine, width)
+        return Content("\n").join([first, second])
+
+
+def _one_row(left: list[tuple[int, Content]], right: list[tuple[int, Content]], width: int) -> Content:
+    """Both sides in one line; while they are too long together, the least important part goes."""
+
+    def length() -> int:
+        return sum(part.cell_length + 3 for _, part in (*left, *right))
+
+    while length() > width + 2 and len(left) + len(right) > 2:
+        least = min((*left, *right), key=lambda part: part[0])
+        (left if least in left else right).remove(least)
+    gap = Content("   ")
+    return pair(gap.join([part for _, part in left]), gap.join([part for _, part in right]), width)
+
+
+def audit_verdict(scene: Scene) -> Content | None:
+    """`✓ 1S = E2E to 3e-15`, once the audit is done."""
+    audit = scene.state.setup.audit
+    if audit is None:
+        return None
+    worst = words.tolerance(max(audit.encoder_relative, audit.filter_relative))
+    if audit.equivalent:
+        return Content.assemble(("✓ ", scene.tones.good), (f"1S = E2E to {worst}", scene.tones.text))
+    return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))
+
+
+def machine_words(scene: Scene, narrow: bool) -> Content:
+    """The watched GPU's readings, or CPU and memory where there is none."""
+    gpu, tones = _watched(scene.state), scene.tones
+    if gpu is not None:
+        parts = [
+            (9, styled(_short_gpu(gpu.name), tones.text)),
+            (5, _reading(gpu.utilization_percent, "%", scene)),
+            (6, _reading(gpu.temperature_c, "°C", scene)),
+            (7, _reading(gpu.power_w, "W", scene)),
+            (8, _memory(gpu.memory_used_bytes, gpu.memory_total_bytes, scene)),
+        ]
+        if len(scene.state.gpus) > 1:
+            parts.insert(1, (4, styled(f"GPU {gpu.index} of {len(scene.state.gpus)}", tones.muted)))
+        return fill(parts, 48 if narrow else 60)
+    host = scene.state.host
+    return fill(
+        [
+            (9, Content.assemble(("CPU ", tones.muted), _reading(host.cpu_percent, "%", scene))),
+            (
+                8,
+                Content.assemble(
+                    ("RAM ", tones.muted), _memory(host.memory_used_bytes, host.memory_total_bytes, scene)
+                ),
+            ),
+        ],
+        48,
+    )
+
+
+def _watched(state: RunState) -> GpuState | None:
+    """The GPU of the trial whose turn it is, else of any trial, else the first."""
+    active = state.trials.get(state.active or "")
+    for trial in (active, *reversed(list(state.trials.values()))):
+        if trial is not None and trial.started is not None and trial.started.gpu_uuid in state.gpus:
+            return state.gpus[trial.started.gpu_uuid]
+    on_cpu = any(trial.started is not None for trial in state.trials.values())
+    return None if on_cpu else next(iter(state.gpus.values()), None)
+
+
+def _short_gpu(name: str) -> str:
+    return safe_text(name.removeprefix("NVIDIA ").removeprefix("GeForce "), 22)
+
+
+def _reading(value: float | None, unit: str, scene: Scene) -> Content:
+    """A number in a slot of three, so that the line does not dance."""
+    number = words.DASH if value is None else f"{value:.0f}"
+    return Content.assemble((f"{number:>3}", scene.tones.text), (f" {unit}", scene.tones.muted))
+
+
+def _memory(used: float | None, total: float | None, scene: Scene) -> Content:
+    text = f"{gib(used)}/{gib(total)}"
+    return Content.assemble((text, scene.tones.text), (" GiB", scene.tones.muted))
+
+
+def _clock(scene: Scene) -> Content:
+    state = scene.state
+    seconds = state.seconds if state.finished and state.seconds is not None else state.elapsed_s
+    return styled(words.clock(seconds), f"bold {scene.tones.text}")
+
+
+def _tail(label: str, limit: int) -> str:
+    """A model's name without its owner, a folder's without its parents."""
+    return safe_text(label, 4 * limit).rstrip("/").rpartition("/")[2][:limit]

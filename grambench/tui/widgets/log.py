@@ -1,0 +1,84 @@
+"""The log: one entry per event that people read, wrapped to the panel, newest at the bottom."""
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from grambench.events.state import SETUP, LogLine
+from grambench.runner import words
+from grambench.text import safe_text
+from grambench.tui.pieces import styled
+from grambench.tui.scene import Scene
+
+_TEXT_LIMIT = 600
+
+
+class LogView(ScrollView, can_focus=True):
+    """Scrolls by itself while its end is in view."""
+
+    def __init__(self) -> None:
+        super().__init__(id="log", classes="panel")
+        self._scene: Scene | None = None
+        self._shown: tuple[object, ...] = ()
+        self._rows: list[Content] = []
+
+    def on_mount(self) -> None:
+        """Name the panel."""
+        self.border_title = "log"
+
+    def show(self, scene: Scene) -> None:
+        """Take up the scene's log."""
+        self._scene = scene
+        self._update()
+
+    def on_resize(self) -> None:
+        """Wrap to the new width."""
+        self._update()
+
+    def _update(self) -> None:
+        width = self.scrollable_content_region.width
+        if self._scene is None or width < 8:
+            return
+        log, tones = self._scene.state.log, self._scene.tones
+        key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
+        if key == self._shown:
+            return
+        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
+        self._shown = key
+        self._rows = [row for line in log for row in self._entry(self._scene, line, width)]
+        if not self._rows:
+            self._rows = [styled("what happens will be written here", tones.muted)]
+        self.virtual_size = Size(width, len(self._rows))
+        if at_end:
+            self.call_after_refresh(self.scroll_end, animate=False)
+        self.refresh()
+
+    def _entry(self, scene: Scene, line: LogLine, width: int) -> list[Content]:
+        """One line of the log in rows of at most `width` cells."""
+        tones = scene.tones
+        trial = scene.state.trials.get(line.trial)
+        time = f"{words.clock(line.elapsed_s):>6} "
+        if trial is not None:
+            look = scene.look(trial)
+            who = styled(f"{look.marker} {scene.title(trial)} ", look.colour)
+        else:
+            who = styled("setup " if line.trial == SETUP else "", tones.accent)
+        sign, style = {"warning": ("! ", tones.warn), "error": ("✗ ", tones.bad)}.get(
+            line.severity, ("", tones.text)
+        )
+        said = Content.assemble(who, (sign, f"bold {style}"), (safe_text(line.text, _TEXT_LIMIT), style))
+        indent = " " * (len(time) if width >= 40 else 2)
+        rows = said.wrap(max(8, width - len(time)))
+        first = Content.assemble((time, tones.muted), rows[0] if rows else "")
+        return [first, *(Content.assemble(indent, row) for row in rows[1:])]
+
+    def render_line(self, y: int) -> Strip:
+        """One row of the visible part."""
+        top = self.scroll_offset.y
+        width = self.scrollable_content_region.width
+        style = self.visual_style
+        if not 0 <= top + y < len(self._rows):
+            return Strip.blank(width, style.rich_style)
+        segments = self._rows[top + y].render_segments(style)
+        return Strip(segments).adjust_cell_length(width, style.rich_style)

@@ -1,0 +1,118 @@
+"""A worker process: `setup RUN` prepares and audits, `trial RUN NAME` trains one strategy and seed."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from grambench.config.spec import Spec
+from grambench.errors import ExitCode, GrambenchError
+from grambench.events import types as ev
+from grambench.events.journal import Journal
+from grambench.events.state import SETUP
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role to its end; the log tells how it ended, the exit code which kind of error."""
+    role, run, *rest = arguments
+    name = rest[0] if rest else SETUP
+    folder = Path(run) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    _quiet_libraries()
+    with Journal(folder / "events.jsonl") as journal:
+        try:
+            spec = read_spec(Path(run))
+            if role == "setup":
+                return _setup(spec, journal.append)
+            return _trial(spec, Path(run), name, journal.append)
+        except GrambenchError as error:
+            journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
+            return int(error.exit_code)
+        except Exception as error:
+            traceback.print_exc()
+            outcome = _describe(error)
+            journal.append(outcome)
+            return outcome.exit_code
+
+
+def read_spec(run: Path) -> Spec:
+    """The specification in `run.json`."""
+    return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+
+
+def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
+    from grambench.worker.device import resolve_device
+
+    emit(ev.PhaseEntered("prepare"))
+    device = resolve_device(spec)
+    emit(started(SETUP, device))
+    from grambench.data.prepared import open_prepared
+    from grambench.training.audit import audit
+    from grambench.worker.prepare import prepare_data
+    from grambench.worker.warnings import spec_warnings
+
+    for warning in spec_warnings(spec):
+        emit(warning)
+    data = open_prepared(prepare_data(spec, emit))
+    emit(ev.PhaseEntered("audit"))
+    emit(audit(spec, data, device.torch))
+    emit(ev.PhaseEntered("done"))
+    emit(ev.TrialFinished("completed"))
+    return ExitCode.OK
+
+
+def _trial(spec: Spec, run: Path, name: str, emit: Callable[[ev.Event], None]) -> int:
+    from grambench.worker.device import resolve_device
+    from grambench.worker.trial import run_trial
+    from grambench.worker.turns import PipeTurn
+
+    emit(ev.PhaseEntered("load"))
+    turn = PipeTurn(sys.stdin.fileno())
+    device = resolve_device(spec)
+    emit(started(name, device))
+    outcome, reason = run_trial(spec, run, name, device, emit, turn)
+    emit(ev.PhaseEntered("done"))
+    code = ExitCode.OK if outcome in ("completed", "early-stopped") else ExitCode.PARTIAL
+    code = ExitCode.STOPPED if outcome == "stopped" else code
+    emit(ev.TrialFinished(outcome, reason, int(code)))
+    return code
+
+
+def started(name: str, device: "Device") -> ev.WorkerStarted:  # type: ignore[name-defined] # noqa: F821
+    """The event that says where a worker runs."""
+    from grambench.worker.device import versions
+
+    return ev.WorkerStarted(
+        trial=name,
+        pid=os.getpid(),
+        device=str(device.torch),
+        device_name=device.name,
+        gpu_uuid=device.gpu_uuid,
+        versions=versions(),
+        threads=device.threads,
+        precision=device.precision,
+    )
+
+
+def _describe(error: Exception) -> ev.TrialFinished:
+    """An unexpected error as the log's last line; its traceback is in worker.log."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        words = (
+            "The device ran out of memory. Use --set training.micro_batch or training.encoder_chunk,"
+            " or a smaller training.batch_size."
+        )
+        return ev.TrialFinished("failed", words, int(ExitCode.ENVIRONMENT))
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ev.TrialFinished("failed", f"{words} (traceback in worker.log)", int(ExitCode.BUG))
+
+
+def _quiet_libraries() -> None:
+    """Progress bars and advice of libraries have no place in a log."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -1,0 +1,98 @@
+"""From the specification to mapped arrays: synthetic data, a folder, or an earlier download."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from grambench.config.paths import cache_dir, dataset_dir, prepared_dir
+from grambench.config.spec import Spec
+from grambench.data.prepared import PrepareRequest, open_prepared, prepare
+from grambench.data.synthetic import generate
+from grambench.data.tokenizer import tokenizer_for
+from grambench.errors import DataError
+from grambench.events import types as ev
+from grambench.fs import locked
+from grambench.models.encoders.load import hub_errors
+
+REPORT_S = 0.2
+
+
+def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
+    """Prepare once, or find what was prepared; returns the cache folder.
+
+    Raises:
+        DataError: no data, or data that cannot be used. MachineError: the tokenizer is not to be had.
+    """
+    began = time.monotonic_ns()
+    throttle = _Throttle(emit)
+    folder = data_folder(spec)
+    tokenizer, key = tokenizer_for(spec.encoder, hub_errors)
+    request = PrepareRequest(
+        data_dir=folder,
+        dataset=spec.data.dataset,
+        fields=spec.data.fields,
+        unknown_items=spec.data.unknown_items,
+        validation=spec.data.validation,
+        validation_share=spec.data.validation_share,
+        protocol=spec.data.protocol,
+        tokenizer=tokenizer,
+        tokenizer_key=key,
+    )
+    prepared = prepare(request, prepared_dir(), throttle)
+    manifest = open_prepared(prepared).manifest
+    counts: dict[str, object] = {
+        "items": manifest.items.model_dump(),
+        **{name: part.counts.model_dump() for name, part in manifest.parts.items()},
+    }
+    seconds = (time.monotonic_ns() - began) / 1e9
+    emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused))
+    return prepared
+
+
+def data_folder(spec: Spec) -> Path:
+    """The folder with `train/` and `dev/`; synthetic data is generated into the cache.
+
+    Raises:
+        DataError: there is no such folder, with where to put the files.
+    """
+    if spec.data.source == "synthetic":
+        law = spec.data.synthetic.model_dump_json()
+        name = f"synthetic-{hashlib.sha256(law.encode()).hexdigest()[:16]}"
+        folder = cache_dir() / "synthetic" / name
+        with locked(folder.with_name(f".{name}.lock")):
+            if not folder.is_dir():
+                generate(spec.data.synthetic, folder)
+        return folder
+    if spec.data.dir is not None:
+        folder = Path(spec.data.dir).expanduser()
+        if folder.is_dir():
+            return folder
+        raise DataError(
+            f"The data folder {folder} does not exist.",
+            "Give --data-dir a folder that holds train/ and dev/ (or MINDsmall_train/ and so on).",
+        )
+    folder = dataset_dir(spec.data.dataset)
+    if folder.is_dir():
+        return folder
+    if spec.data.dataset.startswith("mind-"):
+        fix = f"Run `grambench data prepare {spec.data.dataset}`, or give a folder with --data-dir."
+    else:
+        fix = "Give the folder that holds train/ and dev/ with --data-dir."
+    raise DataError(f"There is no data for {spec.data.dataset} in {folder}.", fix)
+
+
+class _Throttle:
+    """Turns the preparation's reports into at most a few events a second."""
+
+    def __init__(self, emit: Callable[[ev.Event], None]) -> None:
+        self._emit = emit
+        self._last: tuple[str, int] = ("", 0)
+        self.reused = True
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        self.reused = self.reused and phase == "hash"
+        now = time.monotonic_ns()
+        if phase != self._last[0] or now - self._last[1] > REPORT_S * 1e9:
+            self._last = phase, now
+            self._emit(ev.PrepareProgress(phase, done, total))

@@ -1,0 +1,492 @@
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import report_logs as logs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from report_logs import Run
+
+from grambench.errors import DataError, ExitCode
+from grambench.events import types as ev
+from grambench.reports.build import build_report, report_json, write_report
+from grambench.reports.schema import Report, json_schema
+from grambench.reports.trial_schema import Trial
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+
+def built(folder: Path) -> Report:
+    """The report of `folder`, written twice with the same bytes and valid."""
+    report = build_report(folder)
+    path = write_report(folder)
+    content = path.read_bytes()
+    assert path.name == "report.json"
+    assert write_report(folder).read_bytes() == content == report_json(report).encode()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    VALIDATOR.validate(json.loads(content, parse_constant=refuse))
+    return report
+
+
+def trial_of(report: Report, name: str) -> Trial:
+    (trial,) = (trial for trial in report.trials if trial.name == name)
+    return trial
+
+
+# --- a whole run -------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_whole(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    report = built(tmp_path)
+    assert (report.partial, report.missing, report.reasons) == (False, [], {})
+    assert [trial.name for trial in report.trials] == ["e2e.s0", "gram-1s.s0"]
+    assert report.run.exit_code == 0
+    assert report.run.model_label == "TinyBERT"
+    assert report.data is not None
+    assert report.data.fingerprint == "f1"
+    assert report.data.counts == logs.COUNTS
+    assert report.audit is not None
+    assert report.audit.equivalent
+    assert report.spec["training"]["epochs"] == 10
+    assert report.warnings == []
+    assert report.seeds == []
+
+
+def test_times_and_rates_by_hand(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    times = trial_of(built(tmp_path), "e2e.s0").times
+    assert times.train_s_to_best == 20.0
+    assert (times.train_s, times.encoder_s) == (20.0, 10.0)
+    assert (times.epoch_s, times.epochs_s) == (10.0, [10.0, 10.0])
+    assert times.samples_per_s == 80 / 20
+    assert times.items_encoded_per_s == 200 / 20
+    assert times.tokens_per_s == 1000 / 20
+    assert times.target_auc == pytest.approx(0.99 * 0.70)
+    assert times.target_source == "99 % of the best validation AUC of e2e.s0"
+    assert times.train_s_to_target == 20.0
+
+
+def test_speedups_by_hand(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    trial = trial_of(built(tmp_path), "gram-1s.s0")
+    over = trial.speedups["e2e"]
+    assert over.samples_per_s == pytest.approx((80 / 8) / (80 / 20))
+    assert over.epoch_s == pytest.approx(10 / 4)
+    assert over.train_s_to_best == pytest.approx(20 / 4)
+    assert over.train_s_to_target == pytest.approx(20 / 4)
+    assert trial.reuse_ratio == 2.0
+    unique = trial.speedups["e2e-unique"]
+    assert unique.samples_per_s is None
+    assert unique.reasons["samples_per_s"] == "e2e-unique did not run with seed 0"
+
+
+def test_scores_are_those_of_the_selected_checkpoint(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    trial = trial_of(built(tmp_path), "gram-1s.s0")
+    assert trial.best_validation is not None
+    assert (trial.best_validation.epoch, trial.best_validation.auc) == (1, 0.694)
+    assert trial.test is not None
+    assert (trial.test.auc, trial.test.mrr, trial.test.ndcg_at_5, trial.test.ndcg_at_10) == (
+        0.66,
+        0.3,
+        0.35,
+        0.4,
+    )
+    assert (trial.test.impressions, trial.test.skipped, trial.test.sampled) == (90, 10, False)
+    assert [scores.auc for scores in trial.validations] == [0.694, 0.68]
+
+
+def test_plan_and_worker_are_reported(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0"))
+    plan = logs.planned("e2e", micro_batch=2, why="two fit")
+    run.log("e2e.s0", 1, logs.worker_started("e2e.s0", "GPU-a"), plan)
+    trial = trial_of(built(tmp_path), "e2e.s0")
+    assert trial.plan is not None
+    assert (trial.plan.batch_size, trial.plan.micro_batch, trial.plan.why) == (4, 2, "two fit")
+    assert set(trial.plan.reasons) == {"encoder_chunk", "encoder_batch"}
+    assert trial.worker is not None
+    assert (trial.worker.device, trial.worker.gpu_uuid) == ("cuda:0", "GPU-a")
+    assert trial.worker.versions == {"torch": "2.6.0"}
+
+
+def test_a_cpu_run_has_only_the_hosts_memory_and_says_why(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    trial = trial_of(built(tmp_path), "e2e.s0")
+    assert (trial.memory.rss_baseline_bytes, trial.memory.rss_peak_bytes) == (500, 900)
+    assert "torch counts no device memory" in trial.memory.reasons["torch_peak_allocated_bytes"]
+    assert trial.memory.reasons["nvml_process_peak_bytes"] == "the trial ran on cpu"
+    assert trial.energy.joules is None
+    assert "cpu" in trial.energy.reasons["joules"]
+    assert trial.curves.memory == [(20.0, 900.0)]
+    assert trial.curves.loss == [(10.0, 1.0), (20.0, 1.0)]
+    assert trial.curves.throughput == [(20.0, 4.0)]
+
+
+# --- a GPU -------------------------------------------------------------------------------------
+
+
+def gpu_sample(used: int, **fields: Any) -> ev.GpuSample:
+    return ev.GpuSample("GPU-a", 0, "H200", memory_used_bytes=used, memory_total_bytes=99, **fields)
+
+
+def write_gpu_trial(run: Run, samples: list[tuple[float, ev.GpuSample]]) -> None:
+    name = "gram-1e.s0"
+    run.log("", 0, logs.run_started(name))
+    run.log("", 1, ev.WorkerSpawned(name, 12), ev.TurnGranted(name, 1))
+    run.log(name, 1, logs.worker_started(name, "GPU-a"))
+    peaks = {"memory_allocated_bytes": 40, "peak_allocated_bytes": 50, "peak_reserved_bytes": 60}
+    run.log(name, 1.5, logs.progress(5, 1.0, **peaks))
+    for drift in (0.25, 0.75):
+        run.log(name, 2, ev.WindowClosed(1, 5, 10, 30, 90, drift, 0.5, 2.0))
+    run.log("", 2, ev.ProcessSample(name, 12, rss_bytes=500, gpu_memory_bytes=70))
+    run.log("", 3, ev.ProcessSample(name, 12, rss_bytes=400, gpu_memory_bytes=65))
+    for t_s, sample in samples:
+        run.log("", t_s, sample)
+
+
+def test_the_memory_numbers_of_a_gpu_are_never_mixed(tmp_path: Path) -> None:
+    write_gpu_trial(Run(tmp_path), [(4, gpu_sample(20)), (5, gpu_sample(90)), (6, gpu_sample(30))])
+    memory = trial_of(built(tmp_path), "gram-1e.s0").memory
+    assert memory.torch_peak_allocated_bytes == 50
+    assert memory.torch_peak_reserved_bytes == 60
+    assert memory.nvml_process_peak_bytes == 70
+    assert memory.nvml_device_peak_bytes == 90
+    assert memory.nvml_device_baseline_bytes == 20
+    assert memory.rss_peak_bytes == 500
+    assert memory.reasons == {"rss_baseline_bytes": "no sample of the process was taken"}
+
+
+def test_energy_comes_from_the_counter_where_there_is_one(tmp_path: Path) -> None:
+    counted = [(t, gpu_sample(1, energy_j=1000.0 + 7 * t, power_w=100.0)) for t in (4, 5, 6)]
+    write_gpu_trial(Run(tmp_path), counted)
+    energy = trial_of(built(tmp_path), "gram-1e.s0").energy
+    assert (energy.joules, energy.source) == (14.0, "counter")
+
+
+def test_energy_is_integrated_from_the_power_otherwise(tmp_path: Path) -> None:
+    write_gpu_trial(Run(tmp_path), [(4, gpu_sample(1, power_w=100.0)), (6, gpu_sample(1, power_w=200.0))])
+    energy = trial_of(built(tmp_path), "gram-1e.s0").energy
+    assert (energy.joules, energy.source) == (300.0, "integrated")
+
+
+def test_one_reading_of_the_counter_is_no_energy(tmp_path: Path) -> None:
+    write_gpu_trial(Run(tmp_path), [(4, gpu_sample(1, energy_j=5.0, power_w=1.0))])
+    energy = trial_of(built(tmp_path), "gram-1e.s0").energy
+    assert (energy.joules, energy.source) == (None, None)
+    assert set(energy.reasons) == {"joules", "source"}
+
+
+def test_windows_are_summed_up(tmp_path: Path) -> None:
+    write_gpu_trial(Run(tmp_path), [])
+    trial = trial_of(built(tmp_path), "gram-1e.s0")
+    windows = trial.windows
+    assert (windows.closed, windows.averaged) == (2, 2)
+    assert (windows.mean_steps, windows.mean_unique_items, windows.mean_encoder_s) == (10, 30, 2.0)
+    assert (windows.mean_drift, windows.largest_drift) == (0.5, 0.75)
+    assert trial.curves.drift == [(1.0, 0.25), (1.0, 0.75)]
+
+
+# --- unfinished and broken runs ----------------------------------------------------------------
+
+
+def test_every_prefix_of_the_logs_gives_a_valid_partial_report(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    supervisor = run.path("").read_bytes()
+    for cut in range(0, len(supervisor) - 1, 97):
+        run.path("").write_bytes(supervisor[:cut])
+        report = build_report(tmp_path)
+        VALIDATOR.validate(json.loads(report_json(report)))
+        assert report.partial
+        assert report.missing
+
+
+def test_a_run_without_logs_is_partial(tmp_path: Path) -> None:
+    Run(tmp_path)
+    report = built(tmp_path)
+    assert report.partial
+    assert report.missing == [
+        "The logs hold no event.",
+        "The data were not prepared.",
+        "The audit did not finish.",
+    ]
+    assert (report.trials, report.data, report.audit) == ([], None, None)
+
+
+def test_a_trial_under_way_and_one_not_begun(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0", "gram-1s.s0"))
+    logs.write_setup(run)
+    run.log("e2e.s0", 5, ev.PhaseEntered("train"), logs.progress(3, 1.5))
+    report = built(tmp_path)
+    assert report.missing == [
+        "The run has not finished, or was cut off.",
+        "e2e.s0 has not ended (phase train).",
+        "gram-1s.s0 has not begun.",
+    ]
+    begun, waiting = report.trials
+    assert begun.times.samples_per_s == 8.0
+    assert begun.times.reasons["epoch_s"] == "no epoch was finished"
+    assert begun.times.reasons["target_auc"].endswith("e2e.s0 has no validation AUC")
+    assert waiting.reasons["outcome"] == "the trial has not begun"
+    assert waiting.times.reasons["samples_per_s"] == "no training step was recorded"
+
+
+def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    log = run.path("gram-1s.s0")
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-3])
+    report = built(tmp_path)
+    trial = trial_of(report, "gram-1s.s0")
+    assert trial.test is not None
+    assert trial.outcome == "failed"  # its last line is missing, and its process has ended
+    assert report.partial
+
+
+def test_a_killed_worker_is_reported_with_its_signal(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0"))
+    run.log("e2e.s0", 1, ev.PhaseEntered("train"))
+    run.log("", 2, ev.WorkerExited("e2e.s0", -9, "Killed"), ev.RunFinished(5, 2.0))
+    trial = trial_of(built(tmp_path), "e2e.s0")
+    assert (trial.outcome, trial.exit_code) == ("failed", -9)
+    assert trial.outcome_reason == "the worker ended with signal 9 in phase train"
+
+
+def test_a_diverged_trial_keeps_what_was_measured(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("gram-1e.s0"))
+    run.log("gram-1e.s0", 1, logs.progress(10, 5.0, loss=math.nan))
+    run.log("gram-1e.s0", 2, ev.WindowClosed(1, 10, 10, 30, 90, math.inf, math.nan, 2.0))
+    run.log("gram-1e.s0", 3, ev.TrialFinished("diverged", "the drift is not finite"))
+    report = built(tmp_path)
+    trial = trial_of(report, "gram-1e.s0")
+    assert (trial.outcome, trial.outcome_reason) == ("diverged", "the drift is not finite")
+    assert trial.times.samples_per_s == 8.0
+    assert trial.windows.reasons["mean_drift"] == "no window has it"
+    assert [warning.code for warning in trial.warnings] == ["diverged"]
+    assert "gram-1e.s0 diverged: the drift is not finite." in report.missing
+
+
+def test_a_failed_setup_is_missing_with_its_reason(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0"), ev.WorkerSpawned("setup", 5))
+    run.log("setup", 1, ev.TrialFinished("failed", "news.tsv is missing"))
+    run.log("", 1, ev.WorkerExited("setup", 3), ev.RunFinished(3, 1.0))
+    report = built(tmp_path)
+    assert "The setup failed: news.tsv is missing." in report.missing
+    assert report.run.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"schema_version": 2}',
+        b'{"schema_version": 1, "run": 3}',
+        b'{"schema_version": NaN}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_run_file_is_a_data_error_with_a_fix(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        build_report(tmp_path)
+    assert str(tmp_path / "run.json") in caught.value.message
+    assert caught.value.fix
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_folder_that_is_no_run_is_a_data_error_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        write_report(tmp_path)
+    assert caught.value.exit_code is ExitCode.DATA
+    assert "grambench runs" in caught.value.fix
+
+
+def test_host_facts_of_another_version_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path, host={"hostname": "box"})
+    environment = built(tmp_path).environment
+    assert environment.host is None
+    assert "run.json, host." in environment.reasons["host"]
+
+
+# --- targets, seeds, warnings ------------------------------------------------------------------
+
+
+def test_a_target_of_the_specification_comes_first(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path, {"evaluation": {"target_auc": 0.69}})
+    report = built(tmp_path)
+    assert {t.times.target_source for t in report.trials} == {"evaluation.target_auc"}
+    assert [t.times.train_s_to_target for t in report.trials] == [20.0, 4.0]
+
+
+def test_a_target_that_was_not_reached_is_censored(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path, {"evaluation": {"target_auc": 0.695}})
+    trial = trial_of(built(tmp_path), "gram-1s.s0")
+    assert trial.times.train_s_to_target is None
+    assert trial.times.reasons["train_s_to_target"] == "never reached within 8.0 s of training"
+    assert trial.speedups["e2e"].reasons["train_s_to_target"].endswith("for gram-1s.s0")
+
+
+def test_without_e2e_there_is_no_target(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("gram-1s.s0"))
+    logs.write_trial(run, "gram-1s.s0", 4, 4.0, (0.6, 0.7))
+    times = trial_of(built(tmp_path), "gram-1s.s0").times
+    assert times.target_auc is None
+    assert times.reasons["train_s_to_target"].endswith("e2e did not run with seed 0")
+
+
+def test_several_seeds_give_mean_and_standard_deviation(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    names = ["e2e.s0", "gram-1s.s0", "gram-1s.s1", "gram-1s.s2"]
+    run.log("", 0, logs.run_started(*names))
+    t_s = logs.write_trial(run, names[0], 4, 10.0, (0.6, 0.7))
+    for name, epoch_s, auc in zip(names[1:], (4.0, 5.0, 8.0), (0.65, 0.67, 0.69), strict=True):
+        t_s = logs.write_trial(run, name, t_s, epoch_s, (0.6, 0.7), auc)
+    report = built(tmp_path)
+    (row,) = report.seeds
+    assert (row.strategy, row.seeds) == ("gram-1s", [0, 1, 2])
+    assert row.test_auc is not None
+    assert row.test_auc.mean == pytest.approx(0.67)
+    assert row.test_auc.standard_deviation == pytest.approx(0.02)
+    assert row.samples_per_s is not None
+    assert row.samples_per_s.n == 3
+    assert row.samples_per_s.standard_deviation == pytest.approx(statistics.stdev((10, 8, 5)))
+    over = trial_of(report, "gram-1s.s1").speedups["e2e"]
+    assert over.reasons["samples_per_s"] == "e2e did not run with seed 1"
+
+
+def test_seeds_without_scores_have_no_spread(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0", "e2e.s1"))
+    logs.write_trial(run, "e2e.s0", 4, 10.0, (0.6, 0.7))
+    (row,) = built(tmp_path).seeds
+    assert row.test_auc is None
+    assert set(row.reasons) == {"test_auc", "samples_per_s"}
+
+
+def test_what_a_reader_should_know_is_a_warning(tmp_path: Path) -> None:
+    spec = {
+        "encoder": {"model": "some/model", "dropout": 0.1},
+        "data": {"protocol": "paper", "unknown_items": "drop"},
+    }
+    run = Run(tmp_path, spec)
+    run.log("", 0, logs.run_started("e2e.s0"), ev.Warned("low-disk", "2 GB are left"))
+    counts = {"train": {"unknown_history": 3, "unknown_candidates": 4}, "unknown_ids": 5}
+    logs.write_setup(run, counts=counts)
+    run.log("e2e.s0", 5, logs.evaluated("validation", 1, 1.0, 0.6, sampled=True))
+    run.log("e2e.s0", 5, ev.Warned("shared-gpu", "another process uses the GPU"))
+    report = built(tmp_path)
+    assert [warning.code for warning in report.warnings] == [
+        "encoder-dropout",
+        "low-disk",
+        "paper-protocol",
+        "unknown-items",
+    ]
+    assert "not comparable to E2E" in report.warnings[0].message
+    assert "12" in report.warnings[3].message
+    assert "drop" in report.warnings[3].message
+    codes = [warning.code for warning in trial_of(report, "e2e.s0").warnings]
+    assert codes == ["sampled-evaluation", "shared-gpu"]
+
+
+def test_a_workers_own_words_come_before_ours(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0"))
+    run.log("e2e.s0", 5, logs.evaluated("validation", 1, 1.0, 0.6, sampled=True))
+    run.log("e2e.s0", 5, ev.Warned("sampled-evaluation", "1,000 of 9,000"))
+    (warning,) = trial_of(built(tmp_path), "e2e.s0").warnings
+    assert warning.message == "1,000 of 9,000"
+
+
+def test_a_failed_audit_is_a_warning(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started())
+    run.log("setup", 1, ev.AuditFinished(False, 1e-9, 16, 80, 40, 1.0, math.inf, 0.0, 0.0, 0.1))
+    report = built(tmp_path)
+    assert report.audit is not None
+    assert report.audit.encoder_relative is None
+    assert [warning.code for warning in report.warnings] == ["audit-failed"]
+
+
+# --- numbers -----------------------------------------------------------------------------------
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    losses=st.lists(anything, max_size=5),
+    aucs=st.lists(anything, max_size=4),
+    drifts=st.lists(anything, max_size=4),
+    audited=anything,
+    power=st.lists(anything, max_size=4),
+)
+def test_whatever_is_measured_the_report_holds_no_nan(
+    tmp_path_factory: pytest.TempPathFactory,
+    losses: list[float],
+    aucs: list[float],
+    drifts: list[float],
+    audited: float,
+    power: list[float],
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    run = Run(folder)
+    name = "gram-1e.s0"
+    run.log("", 0, logs.run_started(name, "e2e.s0"), ev.TurnGranted(name, 1))
+    run.log("setup", 0, ev.AuditFinished(False, 1e-9, 1, 1, 1, audited, audited, audited, audited, 0.1))
+    run.log(name, 1, logs.worker_started(name, "GPU-a"))
+    for step, loss in enumerate(losses, 1):
+        run.log(name, 1 + step, logs.progress(step, 0.5 * step, loss=loss))
+    for epoch, auc in enumerate(aucs, 1):
+        run.log(name, 10, logs.evaluated("validation", epoch, 1.0, auc))
+        run.log("e2e.s0", 10, logs.evaluated("validation", epoch, 1.0, auc))
+    for drift in drifts:
+        run.log(name, 11, ev.WindowClosed(1, 1, 1, 1, 1, drift, drift, 1.0))
+    for t_s, watts in enumerate(power, 12):
+        run.log("", t_s, ev.GpuSample("GPU-a", 0, "H200", power_w=watts, energy_j=watts))
+    report = built(folder)
+    assert "NaN" not in report_json(report)
+
+
+@settings(max_examples=20, deadline=None)
+@given(text=st.text(max_size=30))
+def test_foreign_log_lines_with_nan_or_junk_are_survived(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    folder = tmp_path_factory.mktemp("run")
+    run = logs.write_whole(folder)
+    with run.path("e2e.s0").open("ab") as file:
+        file.write(text.encode() + b"\n" + b'{"type": "progress"}\n[]\nnull\n')
+        line = ev.encode(logs.progress(30, 30.0, loss=0.125), ev.Stamp(99, 10**11, "b", "w"))
+        file.write(line.replace(b"0.125", b"NaN"))
+        scores = ev.encode(logs.evaluated("test", 2, 20.0, 0.125), ev.Stamp(99, 10**11, "b", "w"))
+        file.write(scores.replace(b"0.125", b"Infinity"))
+    trial = trial_of(built(folder), "e2e.s0")
+    assert trial.steps == 30
+    assert trial.test is not None
+    assert trial.test.reasons == {"auc": "the measured value is not a finite number"}
+
+
+def test_curves_are_thinned_and_keep_the_newest_point(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("", 0, logs.run_started("e2e.s0"))
+    run.log("e2e.s0", 1, *[logs.progress(step, step / 10, loss=step / 7) for step in range(1, 1001)])
+    loss = trial_of(built(tmp_path), "e2e.s0").curves.loss
+    assert 128 < len(loss) <= 256
+    assert loss[-1] == (100.0, 1000 / 7)
+    assert loss == sorted(loss)
