@@ -5,6 +5,8 @@ from the unclicked candidates of the same impression. Legend: S samples, B users
 H history positions, K negatives, C = 1 + K candidates.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -94,9 +96,9 @@ class NewsSampler:
             for samples_B in self._epoch_order(epoch)[rows].split(_BLOCK):
                 history_BH, mask_BH = self._histories(samples_B)
                 candidates_BC = self._candidates(epoch, samples_B)
-                found.append(torch.cat((history_BH[mask_BH], candidates_BC.flatten())).unique())
+                found.append(distinct([history_BH[mask_BH], candidates_BC.flatten()]))
             step += count
-        return torch.cat(found).unique()
+        return distinct(found)
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
@@ -133,6 +135,12 @@ class NewsSampler:
         negatives_BK = self.candidate_items[self.unclicked[position_BK]]
         clicked_B1 = self.candidate_items[self.sample_candidate[samples_B], None]
         return torch.cat((clicked_B1, negatives_BK), dim=1)
+
+
+def distinct(ids: Sequence[Tensor]) -> Tensor:
+    """The distinct values of several tensors, ascending."""
+    found: Tensor = torch.cat(list(ids)).unique()
+    return found
 
 
 def latest_clicks(

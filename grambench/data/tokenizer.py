@@ -90,7 +90,10 @@ def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
     pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
     frequent = sorted(words, key=lambda word: (-words[word], word))
     pieces += [word for word in frequent if len(word) > 1][: max(0, size - len(pieces))]
-    model = models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    longest = max(map(len, words), default=1)  # the library's own limit, 100 characters, gives [UNK]
+    model = models.WordPiece(
+        {piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]", max_input_chars_per_word=longest
+    )
     tokenizer = Tokenizer(model)
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.decoder = decoders.WordPiece()

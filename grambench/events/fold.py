@@ -268,8 +268,7 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
-            relative = (event.encoder_relative, event.filter_relative)  # None: it was not finite
-            worst = "not finite" if None in relative else f"{max(relative):.1e}"
+            worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
             severity = "info" if event.equivalent else "error"
             return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst})"
         case ev.Evaluated():

@@ -179,14 +179,21 @@ class AuditFinished(Event):
     users: int
     occurrences: int
     unique_items: int
-    encoder_absolute: float
-    """Largest |difference| over the encoder's gradients."""
-    encoder_relative: float
+    encoder_absolute: float | None
+    """Largest |difference| over the encoder's gradients; None: a gradient was not finite."""
+    encoder_relative: float | None
     """The same over the largest |gradient| of the encoder."""
-    filter_absolute: float
-    filter_relative: float
+    filter_absolute: float | None
+    filter_relative: float | None
     seconds: float
     note: str = ""
+
+    @property
+    def relative(self) -> float | None:
+        """The larger of both relative differences; None: a gradient was not finite."""
+        if self.encoder_relative is None or self.filter_relative is None:
+            return None
+        return max(self.encoder_relative, self.filter_relative)
 
 
 # --- events of a trial's worker ----------------------------------------------------------------

@@ -15,6 +15,10 @@ _CUTOFFS = (5, 10)
 _SIGN = np.uint32(1 << 31)
 
 
+class NotFiniteError(ValueError):
+    """A score is NaN or infinite: the model that made it has diverged."""
+
+
 @dataclass(frozen=True, slots=True)
 class RankingScores:
     """Metrics of each impression with both classes."""
@@ -50,12 +54,14 @@ def ranking_scores(
         offsets: [M + 1] impression i holds the candidates offsets[i]:offsets[i + 1].
 
     Raises:
-        ValueError: a score is not finite, or the shapes do not fit.
+        NotFiniteError: a score is not finite in float32. ValueError: the shapes do not fit.
     """
     if labels.shape != scores.shape or offsets[-1] != labels.size:
         raise ValueError(f"{labels.size} labels, {scores.size} scores and offsets to {offsets[-1]}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused
+        scores = scores.astype(np.float32)
     if not np.isfinite(scores).all():
-        raise ValueError("a score is not finite")
+        raise NotFiniteError("a score is not finite")
     sizes = np.diff(offsets).astype(np.int64)
     clicks = _segment_sums(labels.astype(np.int64), offsets)
     both = (clicks > 0) & (clicks < sizes)
@@ -85,7 +91,7 @@ def _sorted_keys(
     segment: NDArray[np.uint64], labels: NDArray[np.integer], scores: NDArray[np.floating]
 ) -> NDArray[np.uint64]:
     """Keys that sort by impression, then falling score, then label (31 + 32 + 1 bits)."""
-    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes -0 equal 0
+    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 makes -0 equal 0
     ascending = np.where(bits & _SIGN, ~bits, bits | _SIGN)
     keys = segment << np.uint64(33) | (~ascending).astype(np.uint64) << np.uint64(1)
     keys |= labels.astype(np.uint64)

@@ -6,10 +6,11 @@ from grambench.events.state import RunState, TrialState
 from grambench.reports.trial_schema import Caution
 
 
-def trial_cautions(trial: TrialState) -> list[Caution]:
-    """Warnings of one trial."""
+def trial_cautions(state: RunState, trial: TrialState) -> list[Caution]:
+    """Warnings of one trial; what is said of the whole run is not repeated."""
     found = dict(trial.warnings)
-    if any(e.sampled for e in (*trial.evaluations, *filter(None, [trial.test]))):
+    sampled = any(e.sampled for e in (*trial.evaluations, *filter(None, [trial.test])))
+    if sampled and "sampled-evaluation" not in state.warnings:
         found.setdefault(
             "sampled-evaluation", "Only a fixed sample of the impressions was scored; see `impressions`."
         )

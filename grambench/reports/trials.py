@@ -64,7 +64,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
             memory=_points(trial.memory_series),
             drift=_points(trial.drift_series),
         ),
-        warnings=trial_cautions(trial),
+        warnings=trial_cautions(state, trial),
         reasons=why,
     )
 

@@ -66,8 +66,10 @@ def gib(value: float | None) -> str:
     return f"{size:,.0f}" if size >= 100 else f"{size:.1f}" if size >= 10 else f"{size:.2f}"
 
 
-def tolerance(value: float) -> str:
-    """A tiny number with one digit: `3e-15`; `0` is exact."""
+def tolerance(value: float | None) -> str:
+    """A tiny number with one digit: `3e-15`; `0` is exact; a dash for None."""
+    if value is None:
+        return MISSING
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(value)))

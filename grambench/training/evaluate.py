@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grambench.data import counter
 from grambench.data.prepared import Part
-from grambench.data.sampler import latest_clicks, to_device
+from grambench.data.sampler import distinct, latest_clicks, to_device
 from grambench.metrics.ranking import RankingScores, ranking_scores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.nrms import NRMS
@@ -77,8 +77,8 @@ class RankingEvaluator:
         for block_B in self.impressions_M.split(_BLOCK):
             clicks_BH, mask_BH = self._histories(block_B)
             candidates = self.candidate_items[self._candidates(block_B)[0]]
-            found.append(torch.cat((clicks_BH[mask_BH], candidates)).unique())
-        return torch.cat(found).unique()
+            found.append(distinct([clicks_BH[mask_BH], candidates]))
+        return distinct(found)
 
     def _histories(self, block_B: Tensor) -> tuple[Tensor, Tensor]:
         return latest_clicks(self.history_items, self.history_offsets, block_B, self.history)

@@ -12,14 +12,19 @@ _EPS = 1e-12
 
 
 class TableOptimizer:
-    """Moves touched rows only; everything is held in fp32 (fp64 for an fp64 encoder)."""
+    """Moves touched rows only, in the precision of the table: fp32 (fp64 for an fp64 encoder).
+
+    The accumulators, one number an item, are fp64 in any case.
+    """
 
     def __init__(
         self, rule: Literal["adagrad", "sgd"], lr: float, catalogue: int, device: torch.device
     ) -> None:
         """`sgd` with lr 1 is the paper's eq. 6; `adagrad` keeps one accumulator an item."""
         self.rule, self.lr = rule, lr
-        self.accumulator_I = torch.zeros(catalogue if rule == "adagrad" else 0, device=device)
+        self.accumulator_I = torch.zeros(
+            catalogue if rule == "adagrad" else 0, dtype=torch.float64, device=device
+        )
 
     def begin_epoch(self) -> None:
         """Forget the accumulated squares."""
@@ -32,7 +37,7 @@ class TableOptimizer:
         """
         if self.rule == "sgd":
             return -self.lr * gradient_ND
-        squares_N = self.accumulator_I[items_N] + gradient_ND.square().mean(dim=1).float()
+        squares_N = self.accumulator_I[items_N] + gradient_ND.square().mean(dim=1).double()
         self.accumulator_I[items_N] = squares_N
         scale_N = self.lr / (squares_N + _EPS).sqrt()
         return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar
 
+from psutil import pid_exists
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -13,6 +15,7 @@ from textual.events import Resize
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Static
 
+from grambench.errors import MachineError
 from grambench.events.fold import RunReader
 from grambench.events.state import RunState
 from grambench.tui import plots
@@ -31,6 +34,8 @@ from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
 
 SHORTEST_POLL_S = 0.25
+SIDES_S = 1.0
+"""Throughput and memory, the dearest plots, are drawn no more often than this."""
 
 
 class Dashboard(App[str | None]):
@@ -54,7 +59,8 @@ class Dashboard(App[str | None]):
         Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
-        Binding("m,enter", "maximise", "maximise", key_display="m"),
+        Binding("m", "maximise", "maximise"),
+        Binding("enter", "maximise", show=False),
         Binding("l", "log", "log"),
         Binding("t", "theme", "theme"),
         Binding("escape", "all_panels", "back", show=False),
@@ -76,7 +82,8 @@ class Dashboard(App[str | None]):
         self._reader = reader or RunReader(folder)
         self._arrangement: tuple[Layout, str | None, int] | None = None
         self._solo: str | None = None
-        self._reported = False
+        self._reported, self._gone = False, False
+        self._sides_at, self._sides_stale = 0.0, False
         self._restore: Callable[[], None] | None = None
 
     @property
@@ -108,6 +115,7 @@ class Dashboard(App[str | None]):
             self._restore = on_hangup(self._hung_up)
         self.set_interval(self._poll_s, self._poll)
         self._reader.poll()
+        self._reported = self._report_exists()
         self.call_after_refresh(self.redraw)
 
     def on_unmount(self) -> None:
@@ -120,23 +128,41 @@ class Dashboard(App[str | None]):
             self._hung_up()
             return
         news = self._reader.poll()
-        reported = (self._folder / "report.json").exists()
-        if news or reported != self._reported:
-            self._reported = reported
-            self.redraw()
+        reported = self._report_exists()
+        gone = not news and self._runner_gone()
+        self._sides_stale = self._sides_stale or news > 0
+        sides = self._sides_stale and monotonic() - self._sides_at >= SIDES_S
+        if news or sides or (reported, gone) != (self._reported, self._gone):
+            self._reported, self._gone = reported, gone
+            self.redraw(sides)
+
+    def _report_exists(self) -> bool:
+        return (self._folder / "report.json").exists()
+
+    def _runner_gone(self) -> bool:
+        state = self.state
+        return self._live and not state.finished and state.pid is not None and not pid_exists(state.pid)
 
     def _hung_up(self) -> None:
-        self.exit(None if self.state.finished or not self._live else "detach")
+        self.exit(None if self._over else "detach")
+
+    @property
+    def _over(self) -> bool:
+        """Nothing goes on that could be stopped from here."""
+        return self.state.finished or not self._live or self._gone
 
     # --- drawing -------------------------------------------------------------------------------
 
     @property
     def scene(self) -> Scene:
         """What is drawn now."""
-        return Scene.of(self.state, self.current_theme.dark, self._reported)
+        return Scene.of(self.state, self.current_theme.dark, self._reported, self._gone)
 
-    def redraw(self) -> None:
-        """Give every widget the newest scene; each redraws only if its own part changed."""
+    def redraw(self, sides: bool = True) -> None:
+        """Give every widget the newest scene; each redraws only if its own part changed.
+
+        `sides`: throughput and memory too.
+        """
         if len(self.screen_stack) == 0 or not self.screen_stack[0].is_mounted:
             return
         base, scene = self.screen_stack[0], self.scene
@@ -154,7 +180,10 @@ class Dashboard(App[str | None]):
         base.query_one(Header).show(scene)
         for card in base.query(Card):
             card.show(scene, layout.density)
-        self._draw_plots(base, scene)
+        metric = base.query_one("#metric", Panel)
+        metric.show(plots.metric_picture(scene), plots.metric_empty(scene, metric.content_size.width))
+        if sides:
+            self._draw_sides(base, scene)
         base.query_one(Board).show(scene)
         base.query_one(LogView).show(scene)
 
@@ -166,11 +195,9 @@ class Dashboard(App[str | None]):
         if fresh:
             cards.mount(*fresh)
 
-    def _draw_plots(self, base: Screen[object], scene: Scene) -> None:
-        metric, rate = base.query_one("#metric", Panel), base.query_one("#rate", Panel)
-        memory = base.query_one("#memory", Panel)
-        width = metric.content_size.width
-        metric.show(plots.metric_picture(scene), plots.metric_empty(scene, width))
+    def _draw_sides(self, base: Screen[object], scene: Scene) -> None:
+        self._sides_at, self._sides_stale = monotonic(), False
+        rate, memory = base.query_one("#rate", Panel), base.query_one("#memory", Panel)
         width = max(rate.content_size.width, memory.content_size.width)
         if rate.display:
             rate.show(plots.rate_picture(scene, width), plots.plain_empty(scene, "samples/s"))
@@ -189,7 +216,7 @@ class Dashboard(App[str | None]):
             if not isinstance(self.screen, LeaveScreen):
                 self.screen.dismiss(None)
             return
-        if self.state.finished or not self._live:
+        if self._over:
             self.exit(None)
         else:
             self.push_screen(LeaveScreen(), self._left)
@@ -200,8 +227,7 @@ class Dashboard(App[str | None]):
 
     def action_help(self) -> None:
         """Keys and words."""
-        tones = self.scene.tones
-        self.push_screen(HelpScreen(tones.muted, tones.accent))
+        self.push_screen(HelpScreen(self.scene.tones.accent))
 
     def action_theme(self) -> None:
         """Dark or light."""
@@ -255,8 +281,8 @@ def show(folder: Path) -> str | None:
         What `Dashboard` returns.
 
     Raises:
-        RuntimeError: stdin or stderr is no terminal; use `grambench.runner.plain` there.
+        MachineError: stdin or stderr is no terminal.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise RuntimeError("the dashboard needs a terminal on stdin and stderr")
+        raise MachineError("The dashboard needs a terminal on stdin and stderr.", "Use --plain here.")
     return Dashboard(folder).run()

@@ -1,6 +1,6 @@
 """Axis limits and ticks at round values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Self
@@ -66,14 +66,16 @@ def _time_label(value: float, step: int) -> str:
     return f"{value:g} s"
 
 
-def thin(points: Sequence[tuple[float, float]], most: int) -> tuple[tuple[float, float], ...]:
-    """At most about `most` points: the mean of each stretch, and the newest as it is."""
+def thin(
+    points: Sequence[tuple[float, float]], most: int, pick: Callable[[list[float]], float]
+) -> tuple[tuple[float, float], ...]:
+    """At most about `most` points: `pick` of each stretch's values, and the newest as it is."""
     if len(points) <= most or most < 2:
         return tuple(points)
     size = len(points) / (most - 1)
     found: list[tuple[float, float]] = []
     for index in range(most - 1):
         stretch = points[floor(index * size) : max(floor((index + 1) * size), floor(index * size) + 1)]
-        found.append((stretch[-1][0], sum(y for _, y in stretch) / len(stretch)))
+        found.append((stretch[-1][0], pick([y for _, y in stretch])))
     found[-1] = points[-1]
     return tuple(found)

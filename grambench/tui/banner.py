@@ -15,8 +15,14 @@ _ENDINGS: dict[int, str] = {
 
 
 def banner_text(scene: Scene) -> Content:
-    """Empty while the run goes on."""
+    """Empty while the run goes on as it should."""
     state, tones = scene.state, scene.tones
+    if scene.gone:
+        return Content.assemble(
+            ("✗ ", f"bold {tones.warn}"),
+            (f"no process {state.pid} here", f"bold {tones.text}"),
+            (" – the runner was killed, or runs on another machine; q to leave", tones.muted),
+        )
     if not state.finished:
         return Content("")
     ending = _ENDINGS.get(state.exit_code or 0, f"ended with code {state.exit_code} after")

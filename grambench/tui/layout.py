@@ -61,11 +61,12 @@ def plan(width: int, height: int, trials: int, banner: bool) -> Layout:
     return _beside(width, body, trials, header)
 
 
-def _grid(width: int, trials: int, density: Density) -> tuple[int, int]:
+def _grid(width: int, trials: int, density: Density, body: int = 0) -> tuple[int, int]:
     """Columns and rows of the cards, the rows as even as can be."""
     most = max(1, width // (_LINE_WIDTH if density == Density.LINE else _CARD_WIDTH))
     if density == Density.LINE:
-        most = min(most, 2 if trials > 4 else 1)
+        roomy = trials <= 4 or (width < 72 and trials + 10 <= body)
+        most = min(most, 1 if roomy else 2)
     rows = ceil(trials / min(most, trials))
     return ceil(trials / rows), rows
 
@@ -92,7 +93,7 @@ def _beside(width: int, body: int, trials: int, header: int) -> Layout:
 def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
     board = trials + 3
     for density, plot in ((Density.NORMAL, 16), (Density.COMPACT, 9), (Density.LINE, 9)):
-        columns, rows = _grid(width, trials, density)
+        columns, rows = _grid(width, trials, density, body)
         if density != Density.LINE and columns < min(trials, 3):
             continue
         left = body - rows * density - plot - board
@@ -105,6 +106,6 @@ def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
             return Layout(
                 True, header, density, columns, rows, metric, side, True, board, log + more_log, False
             )
-    columns, rows = _grid(width, trials, Density.LINE)
+    columns, rows = _grid(width, trials, Density.LINE, body)
     metric = max(8, min(12, body - rows))
     return Layout(True, header, Density.LINE, columns, rows, metric, 0, False, board, 0, True)

@@ -1,6 +1,7 @@
 """What the three plots show: validation AUC, throughput and memory over training seconds."""
 
 from collections.abc import Callable
+from statistics import fmean
 
 from textual.content import Content
 
@@ -13,6 +14,7 @@ from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.chart import Curve, Picture
 
+Pick = Callable[[list[float]], float]
 _SETUP_WORDS = {
     "start": "starting the worker",
     "prepare": "preparing the data",
@@ -29,25 +31,27 @@ def metric_picture(scene: Scene) -> Picture:
         pairs = ((e.train_s, e.metrics.get("auc")) for e in trial.evaluations)
         return [(x, y) for x, y in pairs if y is not None]
 
-    return Picture(_curves(scene, points, 400, _long_name), scene.tones)
+    return Picture(_curves(scene, points, 400, _long_name, max), scene.tones)
 
 
 def rate_picture(scene: Scene, width: int) -> Picture:
     """Samples/s of every trial."""
-    return _series(scene, width, lambda trial: trial.rate_series)
+    return _series(scene, width, lambda trial: trial.rate_series, fmean)
 
 
 def memory_picture(scene: Scene, width: int) -> Picture:
-    """GiB of every trial."""
-    return _series(scene, width, lambda trial: trial.memory_series, words.GIB)
+    """GiB of every trial; a spike is never averaged away."""
+    return _series(scene, width, lambda trial: trial.memory_series, max, words.GIB)
 
 
-def _series(scene: Scene, width: int, of: Callable[[TrialState], Series], unit: float = 1.0) -> Picture:
+def _series(
+    scene: Scene, width: int, of: Callable[[TrialState], Series], pick: Pick, unit: float = 1.0
+) -> Picture:
     def points(trial: TrialState) -> list[tuple[float, float]]:
         series = of(trial)
         return [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
 
-    curves = _curves(scene, points, max(16, 2 * width), _short_name)
+    curves = _curves(scene, points, max(16, 2 * width), _short_name, pick)
     plain = tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
     return Picture(plain, scene.tones, zero=True)
 
@@ -57,6 +61,7 @@ def _curves(
     points: Callable[[TrialState], list[tuple[float, float]]],
     most: int,
     name: Callable[[TrialState], str],
+    pick: Pick,
 ) -> tuple[Curve, ...]:
     """One curve per trial; a strategy is named once, at the end of its longest curve."""
     found = {trial.name: points(trial) for trial in scene.state.trials.values()}
@@ -71,7 +76,7 @@ def _curves(
             name(trial) if longest[trial.strategy] == trial.name else "",
             scene.look(trial).colour,
             scene.look(trial).marker,
-            thin(found[trial.name], most),
+            thin(found[trial.name], most, pick),
         )
         for trial in scene.state.trials.values()
     )
@@ -135,7 +140,7 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
     audit = setup.audit
     if audit is not None:
         verdict = "1S = E2E" if audit.equivalent else "1S ≠ E2E"
-        worst = words.tolerance(max(audit.encoder_relative, audit.filter_relative))
+        worst = words.tolerance(audit.relative)
         sign, colour = ("✓ ", tones.good) if audit.equivalent else ("✗ ", tones.bad)
         detail = f"audit: {verdict} to {worst} on {audit.users} users, {audit.unique_items} items"
         lines.append(Content.assemble((sign, colour), (detail, tones.text)))
@@ -145,8 +150,8 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
     elif setup.phase is not None and scene.setting_up and audit is None and (prepare is None or setup.data):
         what = _SETUP_WORDS.get(setup.phase, setup.phase)
         lines.append(Content.assemble(("▸ ", tones.accent), (what, tones.text)))
-    if scene.setting_up and not scene.state.finished:
-        todo = [] if audit is not None else ["audit of gram-1s against e2e"]
+    if scene.setting_up and scene.state.run and not scene.state.finished:
+        todo = [] if audit is not None or setup.phase == "audit" else ["audit of gram-1s against e2e"]
         todo += [f"{len(scene.state.trials)} trials, one after the other"] if scene.state.trials else []
         lines += [styled(f"· {what}", tones.muted) for what in todo]
     return lines

@@ -19,13 +19,15 @@ class Scene:
     """Several seeds run, so that a trial's name carries its seed."""
     reported: bool
     """report.json is written."""
+    gone: bool
+    """The run has not ended, but its runner is no process of this machine."""
 
     @classmethod
-    def of(cls, state: RunState, dark: bool, reported: bool) -> "Scene":
+    def of(cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False) -> "Scene":
         """The scene of a state under the dark or the light theme."""
         strategies = [trial.strategy for trial in state.trials.values()]
         tones = DARK if dark else LIGHT
-        return cls(state, looks(strategies, dark), tones, standings.several_seeds(state), reported)
+        return cls(state, looks(strategies, dark), tones, standings.several_seeds(state), reported, gone)
 
     def look(self, trial: TrialState) -> Look:
         """Colour and marker of a trial."""

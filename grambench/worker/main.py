@@ -1,8 +1,12 @@
-"""A worker process: `setup RUN` prepares and audits, `trial RUN NAME` trains one strategy and seed."""
+"""A worker process: `setup RUN` prepares and audits, `trial RUN NAME` trains one strategy and seed.
+
+`prepare RUN` prepares only, and writes its events where `setup` would.
+"""
 
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +30,8 @@ def main(arguments: list[str]) -> int:
             spec = read_spec(Path(run))
             if role == "setup":
                 return _setup(spec, journal.append)
+            if role == "prepare":
+                return _prepare(spec, journal.append)
             return _trial(spec, Path(run), name, journal.append)
         except GrambenchError as error:
             journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
@@ -61,6 +67,24 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK
+
+
+def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    emit(ev.PhaseEntered("prepare"))
+    from grambench.worker.prepare import prepare_data
+
+    prepare_data(spec, emit)
+    emit(ev.PhaseEntered("done"))
+    emit(ev.TrialFinished("completed"))
+    return ExitCode.OK
+
+
+def _end_with_parent(descriptor: int) -> None:
+    """Wait for the end of the control pipe and end: arrays appear whole or not at all, so none are torn."""
+    while os.read(descriptor, 4096):
+        pass
+    os._exit(ExitCode.STOPPED)
 
 
 def _trial(spec: Spec, run: Path, name: str, emit: Callable[[ev.Event], None]) -> int:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from grambench.config.paths import cache_dir, dataset_dir, prepared_dir
+from grambench.config.paths import cache_dir, prepared_dir
 from grambench.config.spec import Spec
+from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.synthetic import generate
 from grambench.data.tokenizer import tokenizer_for
-from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.fs import locked
 from grambench.models.encoders.load import hub_errors
@@ -56,30 +56,15 @@ def data_folder(spec: Spec) -> Path:
     Raises:
         DataError: there is no such folder, with where to put the files.
     """
-    if spec.data.source == "synthetic":
-        law = spec.data.synthetic.model_dump_json()
-        name = f"synthetic-{hashlib.sha256(law.encode()).hexdigest()[:16]}"
-        folder = cache_dir() / "synthetic" / name
-        with locked(folder.with_name(f".{name}.lock")):
-            if not folder.is_dir():
-                generate(spec.data.synthetic, folder)
-        return folder
-    if spec.data.dir is not None:
-        folder = Path(spec.data.dir).expanduser()
-        if folder.is_dir():
-            return folder
-        raise DataError(
-            f"The data folder {folder} does not exist.",
-            "Give --data-dir a folder that holds train/ and dev/ (or MINDsmall_train/ and so on).",
-        )
-    folder = dataset_dir(spec.data.dataset)
-    if folder.is_dir():
-        return folder
-    if spec.data.dataset.startswith("mind-"):
-        fix = f"Run `grambench data prepare {spec.data.dataset}`, or give a folder with --data-dir."
-    else:
-        fix = "Give the folder that holds train/ and dev/ with --data-dir."
-    raise DataError(f"There is no data for {spec.data.dataset} in {folder}.", fix)
+    if spec.data.source != "synthetic":
+        return locate(spec.data)
+    law = spec.data.synthetic.model_dump_json()
+    name = f"synthetic-{hashlib.sha256(law.encode()).hexdigest()[:16]}"
+    folder = cache_dir() / "synthetic" / name
+    with locked(folder.with_name(f".{name}.lock")):
+        if not folder.is_dir():
+            generate(spec.data.synthetic, folder)
+    return folder
 
 
 class _Throttle:

@@ -1,15 +1,21 @@
 """Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from grambench.config.spec import Encoder
 from grambench.errors import ConfigError, MachineError
 from grambench.models.encoders.text import TextEncoder
+
+
+_DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
+"""What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
 
 
 def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEncoder:
@@ -24,7 +30,7 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
-        ConfigError: the folder holds no model that `AutoModel` can read.
+        ConfigError: the folder holds no model that `AutoModel` can read, or lacks some of its weights.
     """
     if spec.architecture is not None:
         backbone, width = _from_scratch(spec, vocabulary_size)
@@ -64,13 +70,21 @@ def _pretrained(spec: Encoder) -> tuple[nn.Module, int]:
         set_dropout(config, spec.dropout)
         if spec.layers is not None:
             config.num_hidden_layers = min(spec.layers, config.num_hidden_layers)
-        backbone = AutoModel.from_pretrained(
+        backbone, loading = AutoModel.from_pretrained(
             spec.model,
             revision=spec.revision,
             config=config,
             trust_remote_code=False,
             attn_implementation="sdpa",
             dtype=torch.float32,
+            output_loading_info=True,
+        )
+    absent = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
+    if absent:  # transformers would draw them at random and go on
+        raise ConfigError(
+            f"The model {spec.model!r} has no weights for {len(absent)} tensors of its config.json,"
+            f" {absent[0]} among them.",
+            "Check that its config.json and its weights belong together.",
         )
     return backbone, int(config.hidden_size)
 
@@ -98,12 +112,17 @@ class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
             )
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, (OSError, ValueError)):
+        if error is None or not isinstance(error, (OSError, ValueError, *_DAMAGED)):
             return
         if Path(self.model).expanduser().is_dir():
             raise ConfigError(
                 f"The folder {self.model} holds no model that transformers can read: {_first(error)}.",
                 "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
+            ) from error
+        if isinstance(error, _DAMAGED):
+            raise ConfigError(
+                f"The cached files of {self.model!r} cannot be read: {_first(error)}.",
+                f"Fetch them again: `hf download --force-download {self.model}`.",
             ) from error
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise MachineError(

@@ -1,6 +1,7 @@
 """The strategies by name."""
 
 import math
+from fractions import Fraction
 
 from grambench.config.spec import STRATEGY_PATTERN
 from grambench.config.spec import MultiStep as MultiStepSpec
@@ -24,7 +25,7 @@ def window_steps(name: str, steps_per_epoch: int) -> int:
     if match[2]:
         return int(match[2])
     if match[3]:
-        return max(1, math.ceil(float(match[3]) * steps_per_epoch))
+        return max(1, math.ceil(Fraction(match[3]) * steps_per_epoch))
     return 1
 
 

@@ -34,6 +34,9 @@ _WORDS = (
 )
 
 
+_WORD, _WIDEST = 15, 82
+
+
 class HelpScreen(ModalScreen[None]):
     """Closed by `?`, `q`, `esc` or enter."""
 
@@ -41,25 +44,30 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,enter", "dismiss", "Back"),
     ]
 
-    def __init__(self, muted: str, accent: str) -> None:
+    def __init__(self, accent: str) -> None:
         super().__init__()
-        self._muted, self._accent = muted, accent
+        self._accent = accent
 
     def compose(self) -> ComposeResult:
         """Two lists."""
         with VerticalScroll(id="help", classes="dialog") as box:
             box.border_title = "help"
-            yield Static(self._rows("keys", _KEYS, 15))
-            yield Static(self._rows("words", _WORDS, 15))
+            yield Static(id="rows")
 
     def on_mount(self) -> None:
         """Let the keys scroll."""
         self.query_one("#help").focus()
 
-    def _rows(self, title: str, rows: tuple[tuple[str, str], ...], width: int) -> Content:
+    def on_resize(self) -> None:
+        """Wrap to the new width."""
+        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 9 - _WORD)
+        lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _WORDS, room)]
+        self.query_one("#rows", Static).update(Content("\n").join(lists))
+
+    def _rows(self, title: str, rows: tuple[tuple[str, str], ...], room: int) -> Content:
         lines = [Content.assemble((title, f"bold {self._accent}"))]
         for word, meaning in rows:
-            wrapped = Content(meaning).wrap(40 if self.app.size.width < 72 else 60)
-            lines.append(Content.assemble((f"{word:<{width}}", self._accent), wrapped[0]))
-            lines += [Content.assemble(" " * width, rest) for rest in wrapped[1:]]
-        return Content("\n").join([*lines, Content("")])
+            wrapped = Content(meaning).wrap(room)
+            lines.append(Content.assemble((f"{word:<{_WORD}}", self._accent), wrapped[0]))
+            lines += [Content.assemble(" " * _WORD, rest) for rest in wrapped[1:]]
+        return Content("\n").join(lines)

@@ -46,8 +46,9 @@ class Board(VerticalScroll, can_focus=True):
             return
         lines = _table(self._scene, width)
         if self._lines is None or not lines.is_same(self._lines):
+            rows = self._lines.plain.count("\n") if self._lines is not None else -1
             self._lines = lines
-            self.query_one("#table", Static).update(lines)
+            self.query_one("#table", Static).update(lines, layout=lines.plain.count("\n") != rows)
 
 
 def board_width(state: RunState, width: int) -> int:

@@ -27,23 +27,32 @@ class Card(Widget):
         self._scene: Scene | None = None
         self._lines: Content | None = None
         self._density = Density.NORMAL
+        self._frame: tuple[object, ...] = ()
 
     def show(self, scene: Scene, density: Density) -> None:
         """Draw the trial as `scene` knows it."""
         self._scene, self._density = scene, density
-        self.set_class(density == Density.LINE, "-line")
         trial = scene.state.trials[self.trial_name]
         word, look = scene.words(trial), scene.look(trial)
-        colour = state_colour(word, scene.tones, look.colour)
-        if density != Density.LINE:
-            self.border_title = styled(f"{look.marker} {scene.title(trial)}", f"bold {look.colour}")
-            self.border_subtitle = styled(word, colour)
-            calm = word in ("waiting", "not run", "done", "early-stopped")
-            self.styles.border = ("round", scene.tones.faint if calm else colour)
+        frame = (density, word, look, scene.title(trial), scene.tones)
+        if frame != self._frame:
+            self._frame = frame
+            self._draw_frame(scene, trial, word)
         lines = self._compose_lines()
         if self._lines is None or not lines.is_same(self._lines):
             self._lines = lines
             self.refresh()
+
+    def _draw_frame(self, scene: Scene, trial: TrialState, word: str) -> None:
+        """Name and state stand in the border; a quiet state has a quiet frame."""
+        look = scene.look(trial)
+        colour = state_colour(word, scene.tones, look.colour)
+        line = self._density == Density.LINE
+        self.set_class(line, "-line")
+        self.border_title = styled(f"{look.marker} {scene.title(trial)}", f"bold {look.colour}")
+        self.border_subtitle = styled(word, colour)
+        calm = word in ("waiting", "not run", "done", "early-stopped")
+        self.styles.border = ("none" if line else "round", scene.tones.faint if calm else colour)
 
     def on_resize(self) -> None:
         """The slots are measured anew."""
@@ -66,6 +75,10 @@ class Card(Widget):
             Density.TALL: slots.tall,
         }[self._density]()
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in lines])
+
+
+def _short(word: str) -> str:
+    return {"early-stopped": "early stop", "interrupted": "interrupt."}.get(word, word)
 
 
 class _Slots:
@@ -109,13 +122,14 @@ class _Slots:
     def one_line(self) -> list[Content]:
         """Everything in one line, no frame: marker, name, state, speed-up, R, epoch, best."""
         word = self.scene.words(self.trial)
-        short = {"early-stopped": "early stop", "interrupted": "interrupt."}.get(word, word)
+        others = self.scene.state.trials.values()
+        longest_word = max(len(_short(self.scene.words(other))) for other in others)
         colour = state_colour(word, self.tones, self.look.colour)
         name = f"{self.look.marker} {self.scene.title(self.trial)}"
-        longest = max(len(self.scene.title(other)) for other in self.scene.state.trials.values())
+        longest = max(len(self.scene.title(other)) for other in others)
         parts = [
             (9, styled(name.ljust(longest + 2), self.bright)),
-            (8, styled(short.ljust(10), colour)),
+            (8, styled(_short(word).ljust(longest_word), colour)),
             (7, styled(f"{words.times(self._speedup()):>6}", self.bright)),
             (4, Content.assemble(("R ", self.quiet), (f"{words.ratio(self._r()):<4}", self.tones.text))),
             (5, styled(f"{self._epochs():>5}", self.tones.text)),

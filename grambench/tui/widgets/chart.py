@@ -5,6 +5,7 @@ from itertools import pairwise
 from math import floor
 
 from textual import on
+from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
 from grambench.tui.axes import Axis, nice_ticks, tick_labels, time_axis
@@ -51,6 +52,11 @@ class Chart(Canvas):
         if picture != self._picture:
             self._picture = picture
             self._draw()
+
+    def render_line(self, y: int) -> Strip:
+        """A row; one that is not drawn yet is blank in our own colours (NO_COLOR needs a style)."""
+        strip = super().render_line(y)
+        return strip if strip.cell_length else Strip.blank(self.size.width, self.rich_style)
 
     @on(Canvas.Resize)
     def _resized(self, event: Canvas.Resize) -> None:

@@ -84,7 +84,7 @@ def audit_verdict(scene: Scene) -> Content | None:
     audit = scene.state.setup.audit
     if audit is None:
         return None
-    worst = words.tolerance(max(audit.encoder_relative, audit.filter_relative))
+    worst = words.tolerance(audit.relative)
     if audit.equivalent:
         return Content.assemble(("✓ ", scene.tones.good), (f"1S = E2E to {worst}", scene.tones.text))
     return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))

@@ -166,7 +166,8 @@ def test_the_memory_numbers_of_a_gpu_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_energy_comes_from_the_counter_where_there_is_one(tmp_path: Path) -> None:
-    counted = [(t, gpu_sample(1, energy_j=1000.0 + 7 * t, power_w=100.0)) for t in (4, 5, 6)]
+    times = (4.0, 5.0, 6.0)
+    counted = [(t, gpu_sample(1, energy_j=1000.0 + 7 * t, power_w=100.0)) for t in times]
     write_gpu_trial(Run(tmp_path), counted)
     energy = trial_of(built(tmp_path), "gram-1e.s0").energy
     assert (energy.joules, energy.source) == (14.0, "counter")
@@ -402,6 +403,9 @@ def test_what_a_reader_should_know_is_a_warning(tmp_path: Path) -> None:
     assert "drop" in report.warnings[3].message
     codes = [warning.code for warning in trial_of(report, "e2e.s0").warnings]
     assert codes == ["sampled-evaluation", "shared-gpu"]
+    run.log("setup", 6, ev.Warned("sampled-evaluation", "1,000 impressions a part"))
+    codes = [warning.code for warning in trial_of(built(tmp_path), "e2e.s0").warnings]
+    assert codes == ["shared-gpu"]
 
 
 def test_a_workers_own_words_come_before_ours(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def test_every_object_is_closed_and_every_field_described(name: str, part: dict[
 
 
 def gpu(**fields: Any) -> Gpu:
-    return Gpu(**{"name": "H200", "uuid": "GPU-a", "memory_total_bytes": 1} | fields)
+    known: dict[str, Any] = {"name": "H200", "uuid": "GPU-a", "memory_total_bytes": 1}
+    return Gpu(**known | fields)
 
 
 def test_a_null_needs_its_reason() -> None:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from fake_nvml import FakeGpu, FakeNvml, error
 
+import grambench
 from grambench.reports.schema import HostFacts
 from grambench.runner import facts
 from grambench.runner.gpu import GpuSampler
@@ -170,7 +171,7 @@ def test_commit_and_dirty_flag_follow_the_checkout(tmp_path: Path, monkeypatch: 
     package = tmp_path / "grambench"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(facts.grambench, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(grambench, "__file__", str(package / "__init__.py"))
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     no_gpu = GpuSampler(FakeNvml())
     assert "not run from a git checkout" in host_facts(no_gpu)["reasons"]["git_commit"]
@@ -188,7 +189,7 @@ def test_commit_and_dirty_flag_follow_the_checkout(tmp_path: Path, monkeypatch: 
 
 def test_a_machine_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(facts.grambench, "__file__", str(tmp_path / "grambench" / "__init__.py"))
+    monkeypatch.setattr(grambench, "__file__", str(tmp_path / "grambench" / "__init__.py"))
     monkeypatch.setenv("PATH", str(tmp_path))
     found = host_facts(GpuSampler(FakeNvml()))
     assert found["git_commit"] is None

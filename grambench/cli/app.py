@@ -1,0 +1,60 @@
+"""`grambench`: the command line. Commands import what they need when they run."""
+
+import sys
+import traceback
+
+import typer
+
+import grambench
+from grambench.cli import audit, data, presets, report, run, runs
+from grambench.errors import ExitCode, GrambenchError
+
+app = typer.Typer(
+    name="grambench",
+    help="Benchmark training strategies (E2E, single-step and multi-step GRAM) for recommenders"
+    " with a language model inside.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("watch")(runs.watch)
+app.command("runs")(runs.runs)
+app.command("stop")(runs.stop)
+app.command("report")(report.report)
+app.command("presets")(presets.presets)
+app.add_typer(data.app, name="data")
+app.command("audit")(audit.audit)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"grambench {grambench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """Benchmark training strategies for recommenders with a language model inside."""
+
+
+def main() -> None:
+    """Run a command; an error of the user's is one sentence with its exit code, never a traceback."""
+    try:
+        app()
+    except GrambenchError as error:
+        typer.echo(f"grambench: {error}", err=True)
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.STOPPED))
+    except BrokenPipeError:
+        sys.exit(int(ExitCode.OK))
+    except Exception:
+        traceback.print_exc()
+        typer.echo("grambench: this is a bug; please report the lines above.", err=True)
+        sys.exit(int(ExitCode.BUG))

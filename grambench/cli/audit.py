@@ -1,0 +1,62 @@
+"""`grambench audit`: is single-step's gradient that of E2E, on this model and data?"""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grambench.errors import ExitCode
+
+
+def audit(
+    preset: Annotated[str, typer.Option("--preset", "-p", help="A preset's name, or a .toml file.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with train/ and dev/.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ."""
+    from grambench.cli.run import resolve
+    from grambench.data.locate import locate
+    from grambench.events.fold import read_run
+    from grambench.events.state import SETUP
+    from grambench.runner.rundir import create_run
+    from grambench.runner.workers import Worker
+    from grambench.text import safe_text
+
+    spec = resolve(preset, assignments or [], device=device, data_dir=data_dir)
+    if spec.data.source != "synthetic":
+        locate(spec.data)
+    with tempfile.TemporaryDirectory(prefix="grambench-audit-") as scratch:
+        folder = create_run(spec, preset, Path(scratch), ["grambench", "audit"])
+        worker = Worker(folder, SETUP)
+        try:
+            while worker.wait(timeout_s=1.0) is None:
+                pass
+        finally:
+            worker.terminate()
+            worker.close()
+        setup = read_run(folder).setup
+    result = setup.audit
+    if result is None:
+        typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
+        raise typer.Exit(setup.exit_code or int(ExitCode.BUG))
+    if json_:
+        typer.echo(json.dumps(asdict(result)))
+    else:
+        verdict = "equivalent" if result.equivalent else "NOT equivalent"
+        typer.echo(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64)")
+        for name in ("encoder", "filter"):
+            absolute, relative = getattr(result, f"{name}_absolute"), getattr(result, f"{name}_relative")
+            typer.echo(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")
+        typer.echo(
+            f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
+            f"{'; ' + safe_text(result.note) if result.note else ''}"
+        )
+    raise typer.Exit(int(ExitCode.OK if result.equivalent else ExitCode.NOT_COMPARABLE))

@@ -1,0 +1,157 @@
+"""`grambench data prepare`: fetch what may be fetched, then let a worker make the arrays."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast, get_args
+
+from grambench.cli.data_sets import has_splits
+from grambench.cli.steps import Steps, megabytes
+from grambench.config.paths import dataset_dir
+from grambench.config.spec import Data, Spec
+from grambench.errors import ExitCode, GrambenchError, MachineError
+from grambench.events import types as ev
+from grambench.events.journal import Follower
+from grambench.events.state import SETUP
+
+_POLL_S = 0.1
+_GRACE_S = 5.0
+_PHASES = {
+    "hash": "files checked",
+    "read": "files read",
+    "tokenize": "items tokenized",
+    "write": "arrays written",
+}
+
+
+def fetch_if_missing(data: Data, steps: Steps) -> None:
+    """Make sure that the files of `data` are there; MIND is fetched into its own folder.
+
+    Raises:
+        DataError: there is no data, with where to put it. MachineError: no source could be reached.
+    """
+    from grambench.data.fetch import LICENCE, Dataset, fetch
+    from grambench.data.locate import locate
+
+    if data.source == "synthetic":
+        return
+    folder = dataset_dir(data.dataset)
+    if data.dir is None and data.dataset in get_args(Dataset) and not has_splits(folder):
+        steps.note(LICENCE)
+        steps.note(f"Fetching {data.dataset} into {folder}.")
+        fetch(
+            cast(Dataset, data.dataset),
+            folder,
+            lambda name, done, total: steps.show(name, done, total, megabytes),
+        )
+    locate(data)
+
+
+def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> ev.DataPrepared:
+    """Prepare the arrays in a worker process, which alone loads the tokenizer.
+
+    The scratch folder of the worker is removed, unless its log is needed to find a bug.
+
+    Raises:
+        GrambenchError: the worker's own error, with its exit code.
+    """
+    from grambench.runner.rundir import create_run
+
+    steps.note(f"Preparing {name}.")
+    scratch = Path(tempfile.mkdtemp(prefix="grambench-prepare-"))
+    keep = False
+    try:
+        run = create_run(spec, name, scratch, ["grambench", "data", "prepare", name])
+        log = run / "worker.log"
+        with _worker(run, log) as worker:
+            prepared, finished = _follow(worker, run, steps)
+        code = worker.returncode
+        if code == ExitCode.OK and prepared is not None:
+            return prepared
+        keep = finished is None or code == ExitCode.BUG
+        raise _failure(code, finished, log)
+    finally:
+        if not keep:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _worker(run: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker that ends with this block, or with this process: its standard input is its lifeline."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "grambench.worker", "prepare", str(run)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert process.stdin is not None
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _follow(
+    worker: "subprocess.Popen[bytes]", run: Path, steps: Steps
+) -> tuple[ev.DataPrepared | None, ev.TrialFinished | None]:
+    """Show the worker's log until it ends; what it prepared, and its last words."""
+    follower = Follower(run / SETUP / "events.jsonl")
+    prepared: ev.DataPrepared | None = None
+    finished: ev.TrialFinished | None = None
+    last: ev.PrepareProgress | None = None
+    while True:
+        ended = worker.poll() is not None  # asked before the read, so that no line is missed
+        for record in follower.read():
+            match record.event:
+                case ev.PrepareProgress() as progress:
+                    if last is not None and last.phase != progress.phase:
+                        _show_done(last, steps)
+                    last = progress
+                    steps.show(_words(progress), progress.done, progress.total)
+                case ev.DataPrepared() as prepared:
+                    if last is not None:
+                        _show_done(last, steps)
+                case ev.TrialFinished() as finished:
+                    pass
+        if ended:
+            return prepared, finished
+        time.sleep(_POLL_S)
+
+
+def _show_done(phase: ev.PrepareProgress, steps: Steps) -> None:
+    """The worker's reports are thinned out, so that the last one of a phase may be missing."""
+    if phase.total is not None:
+        steps.show(_words(phase), phase.total, phase.total)
+
+
+def _words(progress: ev.PrepareProgress) -> str:
+    return _PHASES.get(progress.phase, progress.phase)
+
+
+def _failure(code: int, finished: ev.TrialFinished | None, log: Path) -> GrambenchError:
+    """The worker's sentence with its exit code, or what little is known without one."""
+    if finished is None:
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return MachineError(
+            f"The worker that prepares the data ended with {how} before it could say why.",
+            f"Look into {log}; SIGKILL mostly means that the memory ran out.",
+        )
+    known = code in {member.value for member in ExitCode} and code != ExitCode.OK
+    fix = f"The log is {log}." if code == ExitCode.BUG else ""
+    error = GrambenchError(finished.reason, fix)
+    error.exit_code = ExitCode(code) if known else ExitCode.BUG
+    return error

@@ -1,0 +1,98 @@
+"""The data sets that grambench knows by name, and what a name on the command line means."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from grambench.cli.run import resolve
+from grambench.config.paths import cache_dir, dataset_dir
+from grambench.config.presets import preset_names
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError, DataError
+
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set and where it comes from."""
+
+    name: str
+    source: Literal["download", "folder", "generated"]
+    """Fetched by `data prepare`, put there by the user, or made by the generator."""
+    about: str
+    preset: str
+    """Whose settings `data prepare NAME` uses."""
+
+
+DATA_SETS = (
+    DataSet("mind-small", "download", "Microsoft News, 50,000 users.", "mind-small"),
+    DataSet("mind-large", "download", "Microsoft News, the whole of it.", "mind-small"),
+    DataSet("mind-demo", "download", "Microsoft News, a small excerpt for trials.", "mind-small"),
+    DataSet("goodreads", "folder", "Book histories in MIND's format, a folder of your own.", "goodreads"),
+    DataSet(SYNTHETIC, "generated", "Made-up news with planted tastes, in MIND's format.", "demo"),
+)
+
+
+def folder_of(data_set: DataSet) -> Path:
+    """Where a data set lies, or would lie (synthetic data: one folder inside for each size and seed)."""
+    return cache_dir() / "synthetic" if data_set.name == SYNTHETIC else dataset_dir(data_set.name)
+
+
+def is_there(data_set: DataSet) -> bool:
+    """Whether its train and dev splits are both complete (synthetic: whether any was generated)."""
+    folder = folder_of(data_set)
+    if data_set.name == SYNTHETIC:
+        return folder.is_dir() and any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
+    return has_splits(folder)
+
+
+def has_splits(folder: Path) -> bool:
+    """Whether a folder holds train and dev, each with its news.tsv and behaviors.tsv."""
+    from grambench.data.formats.mind_folder import find_split
+
+    try:
+        return all(find_split(folder, split) is not None for split in ("train", "dev"))
+    except DataError:
+        return False
+
+
+def spec_of(name: str, assignments: Sequence[str], data_dir: Path | None) -> Spec:
+    """The specification that a preset's name or path, or a data set's name, stands for.
+
+    Raises:
+        ConfigError: it is none of these, a setting cannot be used, or generated data is given a folder.
+    """
+    changes = list(assignments)
+    if is_preset(name):
+        spec = resolve(name, changes, data_dir=data_dir)
+    else:
+        known = {data_set.name: data_set for data_set in DATA_SETS}
+        if name not in known:
+            raise _unknown(name, [*preset_names(), *known])
+        if name != SYNTHETIC:
+            changes.insert(0, f'data.dataset="{name}"')
+        spec = resolve(known[name].preset, changes, data_dir=data_dir)
+    if spec.data.source == "synthetic" and spec.data.dir is not None:
+        raise ConfigError(
+            f"{name} generates its data, so it reads no folder.",
+            "Leave --data-dir out, or add `--set data.source=mind`.",
+        )
+    return spec
+
+
+def is_preset(name: str) -> bool:
+    """Whether a name is that of a preset, or looks like the path of one."""
+    return name.endswith(".toml") or "/" in name or name in preset_names()
+
+
+def _unknown(name: str, known: list[str]) -> ConfigError:
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
+    return ConfigError(
+        f"{name!r} is neither a preset nor a known data set.",
+        f"{meant} A folder of your own goes with a preset: `data prepare mind-small --data-dir DIR`.",
+    )

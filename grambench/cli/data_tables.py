@@ -1,0 +1,124 @@
+"""What the `data` commands print: lists and tables of counts, for 80 columns and more."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grambench.cli.steps import megabytes
+from grambench.data.verify import Problem, SplitCheck, Verification
+from grambench.events.types import DataPrepared
+from grambench.runner import words
+from grambench.text import safe_text
+
+_PATH_LIMIT = 1000
+_ID_LIMIT = 24
+_NAMES = {
+    "unknown_history": "history ids without a row",
+    "unknown_candidates": "candidate ids without a row",
+    "foreign_history": "history ids of another split",
+    "foreign_candidates": "candidate ids of another split",
+    "unknown_ids": "ids without a row",
+    "repeated_news_same_text": "repeated, same text",
+    "repeated_news_other_text": "repeated, other text",
+    "repeated_ids_same_text": "repeated, same text",
+    "repeated_ids_other_text": "repeated, other text",
+}
+_ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": words.DASH}
+
+
+def print_verification(found: Verification, console: Console) -> None:
+    """A table for each split and one for the folder."""
+    console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
+    for split, check in found.splits.items():
+        title = split if check.labelled else f"{split} (unlabelled)"
+        console.print(Group(_heading(title), _files(check, split), _problems(check)))
+    console.print(Group(_heading("all splits"), _problems(found)))
+    read = [check for split, check in found.splits.items() if split != "test"]
+    if any(check.unknown_history.occurrences or check.unknown_candidates.occurrences for check in read):
+        console.print(
+            Text(
+                "A run stops at ids without a row, unless `--set data.unknown_items=drop` leaves them out"
+                " (counted), or `=blank` keeps each as an item without text."
+            )
+        )
+
+
+def print_prepared(prepared: DataPrepared, console: Console) -> None:
+    """The folder, its fingerprint and its counts, parts side by side."""
+    counts: Mapping[str, Mapping[str, Any]] = prepared.counts
+    how = "found in the cache" if prepared.reused else f"prepared in {prepared.seconds:.1f} s"
+    for name, value in (("folder", prepared.folder), ("fingerprint", prepared.fingerprint), ("", how)):
+        console.print(Text(f"{name:<13}{safe_text(value, _PATH_LIMIT)}"), soft_wrap=True)
+    parts = {name: part for name, part in counts.items() if name != "items"}
+    table = _table("", *parts)
+    for key in next(iter(parts.values())):
+        table.add_row(_name(key), *(Text(words.count(part[key])) for part in parts.values()))
+    items = _table("", "items and tokens")
+    for key, value in counts["items"].items():
+        items.add_row(_name(key), f"{value:,.1f}" if isinstance(value, float) else words.count(value))
+    console.print(Group(table, items))
+
+
+def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """A few lines for each data set."""
+    for row in rows:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        size = row["unpacked_bytes"]
+        amount = words.DASH if size is None else f"{megabytes(size)} unpacked"
+        for name, value in (
+            ("here", "yes" if row["there"] else "no"),
+            ("folder", row["folder"]),
+            ("size", amount),
+            ("licence", row["licence"]),
+        ):
+            grid.add_row(Text(f"  {name}", style="dim"), Text(safe_text(value, _PATH_LIMIT)))
+        console.print(Group(_heading(row["name"], row["about"]), grid))
+    console.print(Text("\nAny other folder in MIND's format is used with --data-dir DIR."))
+
+
+def _files(check: SplitCheck, split: str) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for file, name in zip(check.files, ("news.tsv", "behaviors.tsv"), strict=True):
+        table.add_row(f"{split}/{name}", f"{file.bytes:,} bytes", _ORIGINS[file.origin])
+    return table
+
+
+def _problems(counts: BaseModel) -> Table:
+    """Numbers of a model, and its problems with their first examples."""
+    table = _table("", "count", "distinct")
+    table.add_column("first ones", overflow="fold")
+    for key in type(counts).model_fields:
+        value = getattr(counts, key)
+        if isinstance(value, Problem):
+            examples = " ".join(safe_text(example, _ID_LIMIT) for example in value.examples)
+            distinct = words.count(value.distinct)
+            table.add_row(_name(key), words.count(value.occurrences), distinct, Text(examples))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            table.add_row(_name(key), words.count(value))
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _name(key: str) -> Text:
+    return Text(_NAMES.get(key, key.replace("_", " ")))
+
+
+def _heading(name: str, about: str = "") -> Text:
+    return Text.assemble("\n", (safe_text(name), "bold"), "  ", safe_text(about))

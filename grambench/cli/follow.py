@@ -1,0 +1,141 @@
+"""Shows a run until it ends: as a dashboard, as lines, or not at all; then its results."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import typer
+
+from grambench.errors import ExitCode
+from grambench.events.fold import RunReader, read_run
+from grambench.events.state import RunState
+from grambench.text import safe_text
+
+_POLL_S = 0.2
+Mode = Literal["dashboard", "plain", "json"]
+
+
+class Follow:
+    """Follows a run that this terminal started, or one that is going on elsewhere."""
+
+    def __init__(self, folder: Path, supervisor: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.folder = folder
+        self.supervisor = supervisor
+        self._interrupts = 0
+
+    def watch(self, mode: Mode) -> bool:
+        """Show the run; True when it has ended, False when the user left it running."""
+        if mode == "dashboard":
+            from grambench.tui.app import show
+
+            match show(self.folder):
+                case "detach":
+                    name = self.folder.name
+                    typer.echo(
+                        f"{name} goes on: `grambench watch {name}` shows it, `grambench stop {name}` ends it",
+                        err=True,
+                    )
+                    return False
+                case "stop":
+                    self._stop()
+            mode = "json"  # whatever is left to wait for happens quietly
+        self._wait(mode)
+        return True
+
+    def _wait(self, mode: Mode) -> None:
+        """Until the supervisor has ended; the first Ctrl+C stops the run, the second one at once."""
+        from grambench.runner.plain import PlainPrinter
+
+        printer = PlainPrinter(sys.stderr) if mode == "plain" else None
+        reader = RunReader(self.folder)
+        before = signal.signal(signal.SIGINT, self._interrupted)
+        try:
+            while True:
+                alive = self._alive()
+                if reader.poll() and printer is not None:
+                    printer.update(reader.state)
+                if not alive:
+                    return
+                time.sleep(_POLL_S)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _alive(self) -> bool:
+        from grambench.runner.rundir import supervisor_of
+
+        if self.supervisor is not None:
+            return self.supervisor.poll() is None
+        return supervisor_of(self.folder) is not None
+
+    def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            typer.echo("\nstopping after the step under way; Ctrl+C again stops at once", err=True)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.supervisor is not None:
+            if self.supervisor.poll() is None:
+                self.supervisor.send_signal(signal.SIGTERM)
+            return
+        from grambench.errors import ConfigError
+        from grambench.runner.rundir import stop_run
+
+        try:
+            stop_run(self.folder)
+        except ConfigError:  # it has just ended by itself
+            return
+
+
+def finish(folder: Path, *, as_json: bool) -> None:
+    """Print the results of an ended run and exit with its code.
+
+    Raises:
+        typer.Exit: always, with the run's exit code.
+    """
+    from grambench.reports.build import build_report, report_json, write_report
+
+    state = read_run(folder)
+    path = write_report(folder)
+    if as_json:
+        sys.stdout.write(report_json(build_report(folder)))
+    else:
+        _print_results(state, path)
+    code = state.exit_code if state.exit_code is not None else int(ExitCode.BUG)
+    if code not in (ExitCode.OK, ExitCode.STOPPED):
+        _print_cause(folder, state)
+    raise typer.Exit(code)
+
+
+def _print_results(state: RunState, report: Path) -> None:
+    from rich.console import Console
+
+    from grambench.runner.plain import summary_table
+    from grambench.runner.words import tolerance
+
+    console = Console(file=sys.stdout)
+    if any(trial.progress for trial in state.trials.values()):
+        console.print(summary_table(state))
+    audit = state.setup.audit
+    if audit is not None:
+        verdict = "equivalent" if audit.equivalent else "not equivalent"
+        worst = tolerance(audit.relative)
+        typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+    typer.echo(f"report: {report}")
+
+
+def _print_cause(folder: Path, state: RunState) -> None:
+    """Why the exit code is not 0, one sentence a failure."""
+    if state.setup.outcome == "failed":
+        typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
+    elif not state.finished:
+        typer.echo(
+            f"grambench: The supervisor ended before the run did; see {folder / 'supervisor.log'}.", err=True
+        )
+    for trial in state.trials.values():
+        if trial.outcome in ("failed", "diverged"):
+            typer.echo(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)

@@ -1,0 +1,39 @@
+"""`grambench report`: a run's report, built anew from its logs."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grambench.cli.run import OutOption
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")] = "last",
+    format_: Annotated[Format, typer.Option("--format", help="json or markdown.")] = Format.JSON,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
+    out: OutOption = Path("runs"),
+) -> None:
+    """Print a run's report to stdout, and write its report.json."""
+    from grambench.reports.build import build_report, report_json, write_report
+    from grambench.reports.render.markdown import render_markdown
+    from grambench.reports.schema import json_schema
+    from grambench.runner.rundir import find_run
+
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=1))
+        return
+    folder = find_run(run, out)
+    built = build_report(folder)
+    write_report(folder)
+    text = report_json(built) if format_ is Format.JSON else render_markdown(built)
+    typer.echo(text, nl=not text.endswith("\n"))

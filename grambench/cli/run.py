@@ -1,0 +1,99 @@
+"""`grambench run`: start a run and show it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grambench.cli.follow import Follow, Mode, finish
+from grambench.config.presets import fields, load_preset
+from grambench.config.spec import Spec
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+
+
+def run(
+    preset: Annotated[str, typer.Option("--preset", "-p", help="A preset's name, or a .toml file.")],
+    strategies: Annotated[
+        str | None, typer.Option(help="Comma-separated, for example e2e,gram-1s,gram-1e.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with train/ and dev/ (or MINDsmall_train/ …).")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated, for example 0,1,2.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    out: OutOption = Path("runs"),
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the report to stdout and nothing else.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and stop.")] = False,
+) -> None:
+    """Train every strategy of a preset in turn and report how they compare."""
+    from grambench.data.locate import locate
+    from grambench.runner.rundir import create_run
+
+    spec = resolve(preset, assignments or [], strategies, seeds, device, data_dir)
+    if dry_run:
+        for key, value, _ in fields(spec):
+            typer.echo(f"{key} = {value}")
+        return
+    if spec.data.source != "synthetic":
+        locate(spec.data)
+    folder = create_run(spec, preset, out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+    supervisor = start_supervisor(folder)
+    if Follow(folder, supervisor).watch("json" if json_ else view(plain)):
+        finish(folder, as_json=json_)
+
+
+def resolve(
+    preset: str,
+    assignments: list[str],
+    strategies: str | None = None,
+    seeds: str | None = None,
+    device: str | None = None,
+    data_dir: Path | None = None,
+) -> Spec:
+    """The specification of a command line; options are short forms of `--set`.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    changes = list(assignments)
+    if strategies is not None:
+        changes.append(f"training.strategies=[{_quoted(strategies)}]")
+    if seeds is not None:
+        changes.append(f"training.seeds=[{seeds}]")
+    if device is not None:
+        changes.append(f'device="{device}"')
+    if data_dir is not None:
+        changes.append(f"data.dir='''{data_dir.expanduser().absolute()}'''")
+    return load_preset(preset, changes)
+
+
+def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
+    """The run's supervisor, in a session of its own: a closed terminal does not end it."""
+    with (folder / "supervisor.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "grambench.runner", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def view(plain: bool) -> Mode:
+    """The dashboard where it can be drawn (Textual itself does not check), else lines."""
+    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    return "dashboard" if on_terminal and not plain else "plain"
+
+
+def _quoted(names: str) -> str:
+    return ", ".join(f'"{name.strip()}"' for name in names.split(",") if name.strip())

@@ -1,0 +1,20 @@
+"""Model and data in a few words, for headers and reports."""
+
+from grambench.config.spec import Spec
+
+
+def model_label(spec: Spec) -> str:
+    """The encoder, for example `BERT from scratch, 2 layers × 64`."""
+    shape = spec.encoder.architecture
+    if shape is not None:
+        return f"BERT from scratch, {shape.layers} layers × {shape.hidden_size}"
+    cut = f", first {spec.encoder.layers} layers" if spec.encoder.layers else ""
+    return f"{spec.encoder.model}{cut}"
+
+
+def data_label(spec: Spec) -> str:
+    """The data set and the text fields read, for example `mind-small, title + abstract`."""
+    limits = spec.data.fields
+    fields = [name for name in ("title", "abstract", "body") if getattr(limits, name)]
+    kind = " (synthetic)" if spec.data.source == "synthetic" else ""
+    return f"{spec.data.dataset}{kind}, {' + '.join(fields)}"

@@ -1,0 +1,131 @@
+"""Run folders: made once, found again by name or path."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError, DataError, MachineError
+from grambench.fs import write_atomic
+from grambench.runner.facts import host_facts
+
+RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
+SUPERVISOR_LOG = "supervisor.jsonl"
+
+
+def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
+    """Make `<out>/<name>-<time>` with its `run.json`.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip(".-") or "run"
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    try:
+        folder = _fresh_folder(out, f"{label}-{stamp}")
+        resolved = spec.model_dump(mode="json")
+        canonical = json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        run = {
+            "schema_version": 1,
+            "run": folder.name,
+            "preset": preset,
+            "spec": resolved,
+            "spec_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command,
+            "host": host_facts(),
+        }
+        write_atomic(folder / RUN_FILE, json.dumps(run, indent=1, allow_nan=False))
+    except OSError as error:
+        raise MachineError(
+            f"The run folder cannot be made in {out}: {error.strerror or error}.",
+            "Choose a folder that you can write to with --out.",
+        ) from error
+    return folder
+
+
+def _fresh_folder(out: Path, name: str) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1000):
+        folder = out / (name if attempt == 0 else f"{name}-{attempt}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder.resolve()
+    raise FileExistsError(f"{out / name} exists a thousand times")
+
+
+def find_run(name: str, out: Path) -> Path:
+    """The folder of a run, by path, by name, or `last` for the newest.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name == "last":
+        runs = list_runs(out)
+        if runs:
+            return runs[-1]
+        raise DataError(f"There is no run in {out}.", "Start one with `grambench run --preset demo`.")
+    for folder in (Path(name).expanduser(), out / name):
+        if (folder / RUN_FILE).is_file():
+            return folder.resolve()
+    raise DataError(
+        f"{name!r} is no run: there is no {RUN_FILE} in it.",
+        f"`grambench runs` lists those in {out}; --out looks elsewhere.",
+    )
+
+
+def list_runs(out: Path) -> list[Path]:
+    """Run folders, oldest first."""
+    found = [path.parent for path in out.glob(f"*/{RUN_FILE}")]
+    return sorted(found, key=lambda folder: ((folder / RUN_FILE).stat().st_mtime_ns, folder.name))
+
+
+def read_spec(folder: Path) -> tuple[str, Spec]:
+    """Preset and specification of a run.
+
+    Raises:
+        DataError: `run.json` is missing or damaged.
+    """
+    try:
+        run = json.loads((folder / RUN_FILE).read_bytes())
+        return str(run["preset"]), Spec.model_validate_json(json.dumps(run["spec"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.") from error
+
+
+def write_pid(folder: Path) -> None:
+    """Leave this process's pid and start time, so that a later one with the pid is told apart."""
+    process = psutil.Process()
+    identity = {"pid": process.pid, "created": process.create_time()}
+    write_atomic(folder / PID_FILE, json.dumps(identity))
+
+
+def supervisor_of(folder: Path) -> psutil.Process | None:
+    """The living supervisor of a run; None when it has ended."""
+    try:
+        identity = json.loads((folder / PID_FILE).read_bytes())
+        process = psutil.Process(int(identity["pid"]))
+        same = abs(process.create_time() - float(identity["created"])) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def stop_run(folder: Path) -> None:
+    """Ask a run's supervisor to stop after the step under way.
+
+    Raises:
+        ConfigError: the run is not going on.
+    """
+    process = supervisor_of(folder)
+    if process is None:
+        raise ConfigError(f"The run {folder.name} is not going on.", "`grambench runs` tells which are.")
+    os.kill(process.pid, signal.SIGTERM)

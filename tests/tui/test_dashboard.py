@@ -1,0 +1,325 @@
+"""The dashboard driven by keys at many sizes, over fixture logs with frozen clocks."""
+
+import subprocess
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from textual.geometry import Region
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from grambench.events import types as ev
+from grambench.tui.app import Dashboard
+from grambench.tui.layout import Density, plan
+from grambench.tui.screens.help import HelpScreen
+from grambench.tui.screens.leave import LeaveScreen
+from grambench.tui.widgets.card import Card
+from grambench.tui.widgets.chart import Chart
+from grambench.tui.widgets.log import LogView
+from grambench.tui.widgets.panel import Panel
+from tests.tui.logs import COURSES, STATES, Recorder, build, trial
+
+SIZES = [(60, 24), (100, 20), (120, 40), (200, 60), (80, 80), (300, 80)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[str], Dashboard]:
+    return lambda state: Dashboard(build(state, tmp_path / state))
+
+
+async def until(pilot: Pilot[str | None], holds: Callable[[], bool]) -> None:
+    """Wait for what a poll of the logs brings, at most ten seconds."""
+    for _ in range(100):
+        if holds():
+            break
+        await pilot.pause(0.1)
+    await pilot.pause()
+    assert holds()
+
+
+async def drawn(pilot: Pilot[str | None]) -> None:
+    await pilot.pause()
+    await pilot.pause()
+
+
+def parts(app: Dashboard) -> list[Widget]:
+    """Everything that has a place of its own on the screen."""
+    names = ("#header", ".card", ".panel", "#banner", "Footer")
+    found = [widget for name in names for widget in app.screen.query(name)]
+    return [widget for widget in found if widget.display and widget.region.area]
+
+
+def assert_whole(app: Dashboard) -> None:
+    """Nothing overlaps, nothing is cut off; the body may scroll, but never sideways."""
+    body = app.screen.query_one("#body")
+    shown: list[tuple[Widget, Region]] = []
+    for widget in parts(app):
+        region = widget.region
+        if body in widget.ancestors:
+            wide = Region(body.region.x, -1000, body.scrollable_content_region.width, 10_000)
+            assert wide.contains_region(region), f"{widget} at {region} is wider than the body"
+            if body.max_scroll_y > 0:
+                region = region.intersection(body.region)
+        assert app.screen.region.contains_region(region), f"{widget} at {region} leaves the screen"
+        shown.append((widget, region))
+    for (one, here), (other, there) in combinations(shown, 2):
+        assert not here.overlaps(there), f"{one} at {here} and {other} at {there} overlap"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_nothing_overlaps_at_any_size(run: Callable[[str], Dashboard], size: tuple[int, int]) -> None:
+    app = run("mid")
+    async with app.run_test(size=size) as pilot:
+        await drawn(pilot)
+        assert_whole(app)
+        assert app.query_one("#body").max_scroll_y == 0
+
+
+@pytest.mark.parametrize("state", list(STATES))
+async def test_every_state_is_whole_on_a_small_and_a_large_screen(
+    run: Callable[[str], Dashboard], state: str
+) -> None:
+    app = run(state)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        assert_whole(app)
+        await pilot.resize_terminal(160, 45)
+        await drawn(pilot)
+        assert_whole(app)
+
+
+async def test_a_narrow_screen_loses_the_cards_frames_and_gets_them_back(
+    run: Callable[[str], Dashboard],
+) -> None:
+    app = run("mid")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        assert {card.region.height for card in app.query(Card)} == {Density.TALL}
+        await pilot.resize_terminal(60, 24)
+        await drawn(pilot)
+        cards = list(app.query(Card))
+        assert {card.content_size.height for card in cards} == {1}
+        assert all("×" in str(card.render()) for card in cards)
+        await pilot.resize_terminal(120, 40)
+        await drawn(pilot)
+        assert {card.content_size.height for card in app.query(Card)} == {Density.TALL - 2}
+
+
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 160, 200, 320])
+@pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 8, 12])
+def test_a_plan_fills_the_body_exactly_or_scrolls(width: int, trials: int) -> None:
+    for height in range(20, 81):
+        for banner in (False, True):
+            layout = plan(width, height, trials, banner)
+            body = height - layout.header - 1 - banner
+            used = layout.cards + layout.metric
+            used += layout.side + layout.board + layout.log if layout.stacked else layout.board
+            assert layout.card_columns * layout.card_rows >= trials
+            assert used == body or layout.scrolls
+            if not layout.stacked:
+                assert layout.board == layout.log
+            assert layout.cards + layout.metric <= body or layout.card_rows > 4
+
+
+async def test_q_leaves_a_finished_run_at_once(run: Callable[[str], Dashboard]) -> None:
+    app = run("finished")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        assert "q to leave, report.json written" in str(app.query_one("#banner").render())
+        await pilot.press("q")
+    assert app.return_value is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "result"),
+    [
+        (("q", "s"), "stop"),
+        (("ctrl+c", "s"), "stop"),
+        (("q", "d"), "detach"),
+        (("ctrl+q", "d"), "detach"),
+        (("q", "left", "left", "enter"), "stop"),
+        (("q", "left", "enter"), "detach"),
+    ],
+)
+async def test_leaving_a_live_run_asks_first(
+    run: Callable[[str], Dashboard], keys: tuple[str, ...], result: str
+) -> None:
+    app = run("mid")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press(keys[0])
+        assert isinstance(app.screen, LeaveScreen)
+        await pilot.press(*keys[1:])
+    assert app.return_value == result
+
+
+@pytest.mark.parametrize("key", ["escape", "q", "b", "enter"])
+async def test_back_keeps_the_dashboard(run: Callable[[str], Dashboard], key: str) -> None:
+    app = run("mid")
+    async with app.run_test(size=(60, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("q")
+        assert all(app.screen.region.contains_region(button.region) for button in app.screen.query("Button"))
+        await pilot.press(key)
+        await drawn(pilot)
+        assert not isinstance(app.screen, LeaveScreen)
+        assert app.is_running
+
+
+async def test_a_replay_is_left_without_a_question(tmp_path: Path) -> None:
+    app = Dashboard(build("mid", tmp_path / "run"), live=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("q")
+    assert app.return_value is None
+
+
+async def test_a_dead_runner_is_said_and_needs_no_question(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    Recorder(folder).write("", ev.RunStarted("r", "demo", ["e2e.s0"], ended.pid))
+    app = Dashboard(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: f"no process {ended.pid} here" in str(app.query_one("#banner").render()))
+        assert_whole(app)
+        await pilot.press("q")
+    assert app.return_value is None
+
+
+async def test_help_opens_scrolls_and_closes(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(60, 24)) as pilot:
+        await pilot.press("question_mark")
+        await drawn(pilot)
+        assert isinstance(app.screen, HelpScreen)
+        await pilot.press("pagedown")
+        await drawn(pilot)
+        assert app.screen.query_one("#help").scroll_offset.y > 0
+        await pilot.press("escape")
+        await drawn(pilot)
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_the_log_and_any_panel_can_be_alone(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        await pilot.press("l")
+        await drawn(pilot)
+        assert [widget.id for widget in parts(app) if "panel" in widget.classes] == ["log"]
+        assert app.query_one(LogView).region.height > 30
+        await pilot.press("l", "m")
+        await drawn(pilot)
+        await pilot.press("escape")
+        await drawn(pilot)
+        assert len([widget for widget in parts(app) if "panel" in widget.classes]) == 5
+        for name in ("metric", "rate", "memory", "board", "log"):
+            await pilot.press("tab")
+            assert app.focused is not None
+            assert app.focused.id == name
+            await pilot.press("m")
+            await pilot.pause()
+            assert [widget.id for widget in parts(app) if "panel" in widget.classes] == [name]
+            assert_whole(app)
+            await pilot.press("m")
+
+
+async def test_the_theme_changes_the_colours_of_data_too(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        before = app.export_screenshot()
+        await pilot.press("t")
+        await drawn(pilot)
+        after = app.export_screenshot()
+        assert "#e69f00" in before.lower()
+        assert "#e69f00" not in after.lower()
+
+
+async def test_footer_shows_our_keys_only(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(60, 24)) as pilot:
+        await pilot.press("tab")
+        await drawn(pilot)
+        keys = [
+            binding.binding.description
+            for binding in app.screen.active_bindings.values()
+            if binding.binding.show
+        ]
+        assert sorted(keys) == ["help", "log", "maximise", "quit", "theme"]
+
+
+async def test_new_events_are_drawn_and_silence_draws_nothing(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    STATES["first"](recorder)
+    app = Dashboard(tmp_path)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await drawn(pilot)
+        metric = app.query_one("#metric", Panel).query_one(Chart)
+        assert metric.drawn == 0
+        empty = str(app.query_one("#metric .empty").render())
+        assert "first validation after epoch 1" in empty
+        trial(recorder, COURSES["gram-1e"], epochs=2.0, ends=None)
+        await until(pilot, lambda: metric.drawn > 0)
+        assert metric.display
+        await pilot.pause(0.3)
+        frames = metric.drawn
+        await pilot.pause(0.6)
+        assert metric.drawn == frames
+
+
+async def test_a_trial_that_appears_later_gets_a_card(tmp_path: Path) -> None:
+    app = Dashboard(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        assert not app.query(Card)
+        assert "waiting for the run's first event" in str(app.query_one("#metric .empty").render())
+        Recorder(tmp_path).write("", ev.RunStarted("r", "demo", ["e2e.s0", "gram-1s.s0"], 1))
+        await until(pilot, lambda: len(app.query(Card)) == 2)
+        assert_whole(app)
+
+
+async def test_setup_shows_its_progress_and_later_the_verdict_stays(run: Callable[[str], Dashboard]) -> None:
+    app = run("setup")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        assert "tokenising titles  12,000 / 51,282" in str(app.query_one("#metric .empty").render())
+    app = run("mid")
+    async with app.run_test(size=(60, 24)) as pilot:
+        await drawn(pilot)
+        assert "✓ 1S = E2E to 3e-15" in str(app.query_one("#header").render())
+
+
+async def test_missing_numbers_are_dashes_never_zeros(run: Callable[[str], Dashboard]) -> None:
+    app = run("auditing")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await drawn(pilot)
+        for card in app.query(Card):
+            assert "–" in str(card.render())
+            assert "0" not in str(card.render())
+
+
+async def test_hostile_text_reaches_no_screen_unescaped(run: Callable[[str], Dashboard]) -> None:
+    app = run("hostile")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        assert_whole(app)
+        picture = app.export_screenshot()
+        assert not set("\x1b\x9b\u202e\u2067\u2028") & set(picture)
+        assert "[/b]" in str(app.query_one("#header").render())
+
+
+async def test_markers_tell_strategies_apart_without_colour(
+    run: Callable[[str], Dashboard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = run("seven")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await drawn(pilot)
+        assert app.no_color
+        rows = str(app.query_one("#table").render()).split("\n")[1:]
+        assert len({row[0] for row in rows}) == 7

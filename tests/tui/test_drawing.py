@@ -1,0 +1,89 @@
+"""The pure parts of the screen: axes, bars, digits, looks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.content import Content
+
+from grambench.tui.axes import Axis, nice_ticks, thin, tick_labels, time_axis
+from grambench.tui.palette import looks
+from grambench.tui.pieces import bar, big_digits, fill, pair, styled
+
+finite = st.floats(-1e9, 1e9)
+
+
+@given(st.lists(finite, min_size=1, max_size=20), st.integers(1, 12))
+def test_an_axis_holds_its_values_and_its_ticks(values: list[float], most: int) -> None:
+    axis = Axis.around(values)
+    assert axis.low < axis.high
+    assert axis.low <= min(values)
+    assert axis.high >= max(values)
+    ticks = nice_ticks(axis.low, axis.high, most)
+    span = axis.high - axis.low
+    assert 1 <= len(ticks) <= most + 1
+    assert all(axis.low - 1e-6 * span <= tick <= axis.high + 1e-6 * span for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.54, 0.67, ["0.55", "0.60", "0.65"]),
+        (0.0, 2300.0, ["0", "1,000", "2,000"]),
+        (0.0, 9.3, ["0", "5"]),
+    ],
+)
+def test_tick_labels_show_the_decimals_that_differ(low: float, high: float, labels: list[str]) -> None:
+    assert tick_labels(nice_ticks(low, high, 3)) == labels
+
+
+@given(st.floats(0.01, 1e7), st.integers(2, 12))
+def test_time_ticks_begin_at_zero_and_carry_their_unit(high: float, most: int) -> None:
+    ticks = time_axis(high, most)
+    assert ticks[0][0] == 0
+    assert len(ticks) <= most + 1
+    assert all(value <= high * 1.001 for value, _ in ticks)
+    assert all(label.endswith((" s", " min", " h")) for _, label in ticks[1:])
+
+
+@given(st.lists(finite, max_size=300), st.integers(2, 60))
+def test_thinning_bounds_the_points_and_keeps_the_newest(ys: list[float], most: int) -> None:
+    points = [(float(x), y) for x, y in enumerate(ys)]
+    kept = thin(points, most, max)
+    assert len(kept) <= most
+    assert not points or kept[-1] == points[-1]
+    assert [x for x, _ in kept] == sorted(x for x, _ in kept)
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.integers(1, 60))
+def test_a_pair_is_exactly_as_wide_as_asked(left: str, right: str, width: int) -> None:
+    one, other = Content(left.replace("\n", " ")), Content(right.replace("\n", " "))
+    if other.cell_length < width:
+        assert pair(one, other, width).cell_length == width
+
+
+def test_a_bar_is_readable_without_colour() -> None:
+    assert bar(0.5, 8, "", "").plain == "━━━━────"
+    assert bar(None, 4, "", "").plain == "────"
+    assert bar(7.0, 4, "", "").plain == "━━━━"
+
+
+def test_what_matters_least_goes_first() -> None:
+    parts = [(3, styled("aaaa")), (1, styled("bbbb")), (2, styled("cccc"))]
+    assert fill(parts, 20).plain == "aaaa  bbbb  cccc"
+    assert fill(parts, 12).plain == "aaaa  cccc"
+    assert fill(parts, 3).plain == "aa…"
+
+
+def test_big_digits_are_three_even_rows() -> None:
+    for text in ("6.4", "146", "–", "0.28"):
+        rows = big_digits(text)
+        assert len(rows) == 3
+        assert len({len(row) for row in rows}) == 1
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_every_strategy_of_a_run_looks_different(dark: bool) -> None:
+    names = ["e2e", "e2e-unique", "gram-1s", "gram-10s", "gram-50s", "gram-0.5e", "gram-1e", "gram-auto"]
+    found = looks([*names, "nofinetune", "nocontent"], dark)
+    assert len({(look.colour, look.marker) for look in found.values()}) == len(names) + 2
+    assert found["gram-1e"] == looks(["gram-1e"], dark)["gram-1e"]

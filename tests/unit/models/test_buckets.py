@@ -1,0 +1,94 @@
+"""Buckets: exact, within their budget, in order, counted."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder
+
+from grambench.models.encoders.buckets import CALL_TOKENS, LENGTH_STEP, ItemEncoder, bucket_bounds
+
+falling_lengths = st.lists(st.integers(1, 200), max_size=150).map(lambda n: np.array(sorted(n, reverse=True), int))
+
+
+@pytest.fixture(scope="module")
+def encode() -> ItemEncoder:
+    return ItemEncoder(tiny_encoder(), item_tokens(longest=40), 128)
+
+
+@given(falling_lengths, st.integers(1, 3000))
+def test_bounds_cover_every_item_once_with_room_and_within_budget(lengths: np.ndarray, budget: int) -> None:
+    buckets = list(bucket_bounds(lengths, budget))
+    assert [i for start, stop, _ in buckets for i in range(start, stop)] == list(range(len(lengths)))
+    assert all(stop > start for start, stop, _ in buckets)
+    assert [length for *_, length in buckets] == sorted((length for *_, length in buckets), reverse=True)
+    for start, stop, length in buckets:
+        assert length % LENGTH_STEP == 0
+        assert lengths[start] <= length < lengths[0] + LENGTH_STEP  # the first of a bucket is its longest
+        assert (stop - start) * length <= budget or stop - start == 1
+
+
+@given(falling_lengths)
+def test_padding_between_lengths_stays_under_the_cost_of_a_call(lengths: np.ndarray) -> None:
+    for start, stop, length in bucket_bounds(lengths, 10**9):
+        rounded = -(-lengths[start:stop] // LENGTH_STEP) * LENGTH_STEP
+        assert (length - rounded).sum() <= CALL_TOKENS
+
+
+def test_parts_of_a_bucket_over_budget_are_as_few_as_can_be() -> None:
+    assert len(list(bucket_bounds(np.full(100, 8), 8 * 30))) == 4
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=30), st.sampled_from([8, 64, 10**6]))
+def test_bucketed_vectors_are_those_of_items_encoded_one_by_one(items: list[int], budget: int) -> None:
+    encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), budget)
+    with torch.no_grad():
+        found = encode(torch.tensor(items))
+        wanted = encode_one_by_one(encode.encoder, encode.tokens, items)
+    assert float((found - wanted).abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_padding_changes_no_vector(pooling: str) -> None:
+    encoder, tokens = tiny_encoder(pooling=pooling), item_tokens()
+    items = torch.tensor([1, 2, 3])
+    with torch.no_grad():
+        wanted = encode_one_by_one(encoder, tokens, items.tolist())
+        for length in (20, 24, 40):
+            assert float((encoder(*tokens.padded(items, length)) - wanted).abs().max()) < 1e-10
+
+
+def test_padded_holds_the_tokens_of_each_item() -> None:
+    tokens = item_tokens()
+    ids, mask = tokens.padded(torch.tensor([4, 0]), 24)
+    for row, item in enumerate((4, 0)):
+        wanted = tokens.flat[tokens.offsets[item] : tokens.offsets[item + 1]].tolist()
+        assert ids[row, : len(wanted)].tolist() == wanted
+        assert mask[row].tolist() == [True] * len(wanted) + [False] * (24 - len(wanted))
+        assert not ids[row, len(wanted) :].any()
+
+
+def test_repeats_are_encoded_as_often_as_they_come(encode: ItemEncoder) -> None:
+    rows: list[int] = []
+    hook = encode.encoder.register_forward_hook(lambda _module, inputs, _output: rows.append(len(inputs[0])))
+    before = (encode.counts.items, encode.counts.tokens, encode.counts.calls)
+    with torch.no_grad():
+        encode(torch.tensor([7, 7, 7, 2]))
+    hook.remove()
+    lengths = encode.tokens.lengths
+    assert sum(rows) == 4
+    assert encode.counts.items - before[0] == 4
+    assert encode.counts.tokens - before[1] == int(3 * lengths[7] + lengths[2])
+    assert encode.counts.calls - before[2] == len(rows)
+
+
+@given(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=30), st.integers(1, 31))
+def test_chunks_cover_every_position_once_in_falling_length(items: list[int], size: int) -> None:
+    encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), 128)
+    chunks = encode.chunks(torch.tensor(items), size)
+    assert sorted(torch.cat(chunks).tolist()) == list(range(len(items)))
+    assert all(1 <= len(chunk) <= size for chunk in chunks)
+    lengths = encode.tokens.lengths[torch.tensor(items)[torch.cat(chunks)]].tolist()
+    assert lengths == sorted(lengths, reverse=True)

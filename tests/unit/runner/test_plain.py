@@ -1,0 +1,147 @@
+"""The plain printer and the final table."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grambench.events import compare
+from grambench.events.fold import RunReader, read_run
+from grambench.runner import words
+from grambench.runner.plain import PlainPrinter, summary_table
+from grambench.runner.standings import ordered, standings
+from tests.tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
+
+
+class Clock:
+    """Seconds that pass only when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def printed(folder: Path) -> str:
+    stream = io.StringIO()
+    PlainPrinter(stream, Clock()).update(read_run(folder))
+    return stream.getvalue()
+
+
+def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
+    text = printed(build("finished", tmp_path / "run"))
+    for part in (
+        "mind-small, nreimers/TinyBERT_L-6_H-768_v2, MIND small",
+        "3 trials: e2e, gram-1s, gram-1e",
+        "data prepared in 6.0 s",
+        "audit: gram-1s and e2e are equivalent",
+        "e2e: 942 steps, 157 an epoch, batch 64",
+        "gram-1e: epoch 6: validation AUC 0.6561, the best so far",
+        "gram-1e: epoch 6: test AUC 0.6521",
+        "gram-1e: early-stopped: no better AUC for 2 evaluations",
+        "run finished in",
+    ):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_prints_only_what_is_new_and_progress_every_five_seconds(tmp_path: Path) -> None:
+    recorder, clock, stream = Recorder(tmp_path), Clock(), io.StringIO()
+    reader, printer = RunReader(tmp_path), PlainPrinter(stream, clock)
+    start(recorder, ["e2e.s0"])
+    prepare(recorder, 12_000)
+
+    def update() -> list[str]:
+        stream.truncate(0)
+        stream.seek(0)
+        reader.poll()
+        printer.update(reader.state)
+        return stream.getvalue().splitlines()
+
+    assert any("tokenising titles 12,000 / 51,282" in line for line in update())
+    assert update() == []
+    audit(recorder)
+    trial(recorder, COURSES["e2e"], epochs=0.5, ends=None)
+    assert sum("samples/s" in line for line in update()) == 1
+    assert update() == []
+    trial(recorder, COURSES["e2e"], epochs=0.8, ends=None)
+    assert not any("samples/s" in line for line in update())
+    clock.now = 5.0
+    lines = update()
+    assert len(lines) == 1
+    assert "step 126/942" in lines[0]
+    finish(recorder)
+    assert len(update()) == 1
+
+
+def test_hostile_text_stays_one_line_without_controls(tmp_path: Path) -> None:
+    text = printed(build("hostile", tmp_path / "run"))
+    assert not set("\x1b\x9b\u202e\u2067\u2028") & set(text)
+    assert max(len(line) for line in text.split("\n")) < 500
+    assert all(line.startswith("[") for line in text.rstrip("\n").split("\n"))
+
+
+def test_speedups_of_the_table_are_those_of_the_report(tmp_path: Path) -> None:
+    state = read_run(build("seven", tmp_path / "run"))
+    stream = io.StringIO()
+    Console(file=stream, width=250).print(summary_table(state))
+    rows = {line.split()[0]: line for line in stream.getvalue().splitlines() if line.strip()}
+    for one in state.trials.values():
+        assert words.ratio(compare.speedup(state, one)) in rows[one.strategy].split()
+    assert "nDCG@10" in rows["strategy"]
+
+
+def test_order_is_by_test_auc_and_seeds_stand_together(tmp_path: Path) -> None:
+    state = read_run(build("eight", tmp_path / "run"))
+    names = [one.name for one in ordered(state)]
+    assert names[:4] == ["e2e.s0", "e2e.s1", "gram-1s.s0", "gram-1s.s1"]
+    assert [one.strategy for one in ordered(read_run(build("seven", tmp_path / "b")))][-1] == "nofinetune"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_a_narrow_table_keeps_the_important_columns_and_its_width(tmp_path: Path, width: int) -> None:
+    state = read_run(build("eight", tmp_path / "run"))
+    table = standings(state, width)
+    heads = [column.head for column in table.columns]
+    assert "× e2e" in heads
+    assert 2 + table.name_width + sum(size + 2 for size in table.widths) <= width
+    assert all(len(row) == len(heads) for row in table.cells)
+
+
+@pytest.mark.parametrize("name", list(STATES))
+def test_every_state_can_be_printed(tmp_path: Path, name: str) -> None:
+    folder = build(name, tmp_path / "run")
+    printed(folder)
+    Console(file=io.StringIO()).print(summary_table(read_run(folder)))
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (words.clock, 42, "0:42"),
+        (words.clock, 3723, "1:02:03"),
+        (words.clock, 200_000, "2 d 07:33"),
+        (words.clock, None, "–"),
+        (words.ratio, 6.44, "6.4"),
+        (words.ratio, 146.2, "146"),
+        (words.ratio, 0.281, "0.28"),
+        (words.count, 51_282, "51,282"),
+        (words.tolerance, 3.1e-15, "3e-15"),
+        (words.tolerance, 9.7e-16, "1e-15"),
+        (words.tolerance, 0.0, "0"),
+        (words.gib, 3.2 * words.GIB, "3.20"),
+        (words.gib, None, "–"),
+    ],
+)
+def test_numbers_are_written_for_people(write: object, value: float | None, text: str) -> None:
+    assert callable(write)
+    assert write(value) == text
+
+
+def test_sparkline_is_bounded_and_empty_without_data() -> None:
+    assert words.sparkline([], 10) == ""
+    assert words.sparkline([1.0, 2.0], 0) == ""
+    assert len(words.sparkline([float(i) for i in range(100)], 12)) == 12
+    assert words.sparkline([0.0, float("nan"), 4.0], 5)[-1] > words.sparkline([0.0, 4.0], 5)[0]

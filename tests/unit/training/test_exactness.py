@@ -1,0 +1,162 @@
+"""End-to-end, its two shortcuts and Algorithm 1 read literally: one gradient, one trajectory, in float64."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_systems import Tiny, assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
+from torch import Tensor
+
+from grambench.data.batch import NewsBatch
+from grambench.training.strategies import make_strategy
+from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
+from grambench.training.strategies.single_step import SingleStep
+
+
+class LiteralGram:
+    """Equations 1 and 2 with N = 1: pseudo-targets by SGD with rate 1, then a second forward pass."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.tiny = tiny
+
+    def gradients(self, batch: NewsBatch) -> Tensor:
+        view, system = batch.unique(), self.tiny.system
+        with torch.no_grad():
+            vectors = system.encode(view.items_N)
+        leaf = vectors.clone().requires_grad_()
+        loss = system.filter.loss(leaf, view)
+        loss.backward()
+        target = vectors - 1.0 * leaf.grad
+        pseudo_loss = 0.5 * (target - system.encode(view.items_N)).square().sum()
+        pseudo_loss.backward()
+        for parameter in (*self.tiny.encoder.parameters(), *self.tiny.filter.parameters()):
+            parameter.grad /= batch.users  # eq. 8 is a sum, the optimisers see the mean
+        return loss.detach()
+
+    def step(self, batch: NewsBatch) -> None:
+        self.gradients(batch)
+        self.tiny.system.filter_optimizer.step()
+        self.tiny.system.encoder_optimizer.step()
+
+
+class LiteralE2E:
+    """Autograd through unbatched, unpadded encodings of every occurrence, a user at a time."""
+
+    def __init__(self, tiny: Tiny) -> None:
+        self.tiny = tiny
+
+    def gradients(self, batch: NewsBatch) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64)
+        for user in batch.split(1):
+            view = user.occurrences()
+            vectors = encode_one_by_one(self.tiny.encoder, self.tiny.spy.tokens, view.items_N.tolist())
+            total = total + self.tiny.filter.loss(vectors, view)
+        (total / batch.users).backward()
+        return total.detach()
+
+    def step(self, batch: NewsBatch) -> None:
+        self.gradients(batch)
+        self.tiny.system.filter_optimizer.step()
+        self.tiny.system.encoder_optimizer.step()
+
+
+BUILD: dict[str, Callable[[Tiny], object]] = {
+    "e2e": lambda tiny: EndToEnd(tiny.system, 6),
+    "e2e in micro-batches": lambda tiny: EndToEnd(tiny.system, 4),
+    "e2e-unique": lambda tiny: EndToEndUnique(tiny.system),
+    "gram-1s": lambda tiny: SingleStep(tiny.system),
+    "gram-1s in chunks": lambda tiny: SingleStep(tiny.system, 5),
+    "algorithm 1": LiteralGram,
+}
+
+
+@pytest.mark.parametrize("pooling", ["attention", "mean"])
+@pytest.mark.parametrize("name", BUILD)
+def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str) -> None:
+    tiny, batch = tiny_system(pooling=pooling), news_sampler(random_part()).batch(0)
+    wanted_loss = LiteralE2E(tiny).gradients(batch)
+    wanted = tiny.take_gradients()
+    result = BUILD[name](tiny).gradients(batch)
+    assert_same(tiny.take_gradients(), wanted)
+    loss = result if isinstance(result, Tensor) else result.loss
+    assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str) -> None:
+    sampler = news_sampler(random_part())
+    reference, tiny = tiny_system(), tiny_system()
+    start = tiny.parameters()
+    slow, strategy = LiteralE2E(reference), BUILD[name](tiny)
+    for step in range(sampler.steps_per_epoch + 2):
+        slow.step(sampler.batch(step))
+        strategy.step(sampler.batch(step))
+    assert_same(tiny.parameters(), reference.parameters())
+    assert all(float((tiny.parameters()[key] - start[key]).abs().max()) > 1e-3 for key in start if "key.bias" not in key)
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 1000), st.integers(0, 7), st.integers(1, 40), st.integers(1, 8))
+def test_chunk_and_micro_batch_never_matter(seed: int, step: int, chunk: int, micro_batch: int) -> None:
+    sampler = news_sampler(random_part(seed), batch_size=8)
+    batch = sampler.batch(step % sampler.total_steps)
+    tiny = tiny_system(seed)
+    EndToEndUnique(tiny.system).gradients(batch)
+    wanted = tiny.take_gradients()
+    SingleStep(tiny.system, chunk).gradients(batch)
+    assert_same(tiny.take_gradients(), wanted)
+    EndToEnd(tiny.system, micro_batch).gradients(batch)
+    assert_same(tiny.take_gradients(), wanted)
+
+
+@pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s"])
+def test_no_gradient_survives_a_step(name: str) -> None:
+    tiny, sampler = tiny_system(), news_sampler(random_part())
+    strategy = make_strategy(
+        name, tiny.system, sampler, multi_step=None, micro_batch=4, encoder_chunk=7, seed=0
+    )
+    strategy.step(sampler.batch(0))
+    assert all(p.grad is None for p in (*tiny.encoder.parameters(), *tiny.filter.parameters()))
+
+
+def counted(items: list[int]) -> dict[int, int]:
+    return {item: items.count(item) for item in set(items)}
+
+
+def test_single_step_encodes_each_unique_item_once() -> None:
+    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+    result = SingleStep(tiny.system).step(batch)
+    unique = batch.unique().items_N.tolist()
+    assert tiny.spy.times(with_graph=True) == dict.fromkeys(unique, 1)
+    assert tiny.spy.times(with_graph=False) == {}
+    assert tiny.spy.counts.items == result.unique_items == len(unique)
+    assert tiny.spy.counts.tokens == int(tiny.spy.tokens.lengths[unique].sum())
+
+
+def test_recomputation_encodes_each_unique_item_once_without_and_once_with_a_graph() -> None:
+    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+    result = SingleStep(tiny.system, 4).step(batch)
+    unique = batch.unique().items_N.tolist()
+    assert tiny.spy.times(with_graph=True) == tiny.spy.times(with_graph=False) == dict.fromkeys(unique, 1)
+    assert all(len(call.ids) <= 4 for call in tiny.spy.seen)
+    assert result.unique_items == len(unique)
+    assert tiny.spy.counts.items == 2 * len(unique)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4, 100])
+def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int) -> None:
+    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+    assert not batch.mask_BH.all()
+    result = EndToEnd(tiny.system, micro_batch).step(batch)
+    assert tiny.spy.times(with_graph=True) == counted(batch.occurrence_ids().tolist())
+    assert tiny.spy.times(with_graph=False) == {}
+    assert result.occurrences == result.unique_items == tiny.spy.counts.items
+    assert len(tiny.spy.seen) == -(-batch.users // micro_batch)
+
+
+def test_e2e_unique_encodes_each_unique_item_once() -> None:
+    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+    EndToEndUnique(tiny.system).step(batch)
+    assert tiny.spy.times(with_graph=True) == dict.fromkeys(batch.unique().items_N.tolist(), 1)

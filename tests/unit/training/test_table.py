@@ -1,0 +1,86 @@
+"""The item table: what moves, how far, and in which precision."""
+
+import pytest
+import torch
+from tiny_systems import CPU, Tiny, news_sampler, random_part, tiny_system
+
+from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.table import TableOptimizer, Window
+
+
+def window(vectors: torch.Tensor, items: list[int], frozen: bool = False) -> Window:
+    return Window(torch.tensor(items), vectors, 100, frozen)
+
+
+def test_displacement_of_a_ten_thousandth_survives_in_fp32() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(20, 768)
+    table = window(start, list(range(20)))
+    step = 1e-4 * start.norm(dim=1, keepdim=True) * torch.nn.functional.normalize(torch.randn(20, 768), dim=1)
+    for _ in range(10):
+        table.move(torch.arange(20), step)
+    moved = table.table_UD - table.start_UD
+    assert float(((moved - 10 * step).norm(dim=1) / (10 * step).norm(dim=1)).max()) < 1e-2
+    assert float(table.drift()) == pytest.approx(1e-3, rel=1e-2)
+    lost = (start.bfloat16() + step.bfloat16()).float() - start.bfloat16().float()
+    assert float((lost - step).norm() / step.norm()) > 0.5  # why the table is not in bf16
+
+
+def test_table_of_an_encoder_in_bf16_autocast_is_fp32() -> None:
+    tiny: Tiny = tiny_system(dtype=torch.float32)
+    tiny.encoder.autocast = True
+    sampler = news_sampler(random_part())
+    strategy = MultiStep(tiny.system, sampler, MultiStepSpec(), sampler.steps_per_epoch, 0)
+    strategy.step(sampler.batch(0))
+    assert strategy.window.table_UD.dtype == strategy.window.start_UD.dtype == torch.float32
+    moved = (strategy.window.table_UD - strategy.window.start_UD).abs().amax(dim=1)
+    assert int((moved > 0).sum()) == len(sampler.batch(0).unique().items_N)
+
+
+def test_frozen_window_reads_the_start_and_walking_reads_the_moved() -> None:
+    for frozen in (True, False):
+        table = window(torch.ones(2, 3), [7, 9], frozen)
+        table.move(torch.tensor([1]), torch.full((1, 3), 0.5))
+        assert table.read(torch.tensor([1, 0])).tolist() == [[1.0 if frozen else 1.5] * 3, [1.0] * 3]
+        assert table.table_UD[1].tolist() == [1.5] * 3
+
+
+def test_slots_lead_from_item_to_row() -> None:
+    table = window(torch.ones(2, 3), [7, 9])
+    assert table.slots_I[[7, 9]].tolist() == [0, 1]
+    assert int((table.slots_I >= 0).sum()) == 2
+
+
+def test_drift_is_the_mean_over_the_window_s_items() -> None:
+    table = window(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), [0, 1])
+    table.move(torch.tensor([0]), torch.tensor([[0.0, 1.0]]))
+    assert float(table.drift()) == pytest.approx((1 / 5 + 0) / 2)
+
+
+def test_sgd_moves_against_the_gradient_of_the_sum() -> None:
+    rule = TableOptimizer("sgd", 1.0, 100, CPU)
+    gradient = torch.randn(3, 4, dtype=torch.float64)
+    assert torch.equal(rule.displacement(torch.tensor([1, 2, 3]), gradient), -gradient)
+
+
+def test_adagrad_s_first_step_has_length_lr_in_rms_whatever_the_gradient_s_scale() -> None:
+    gradient = torch.randn(3, 4, dtype=torch.float64) * torch.tensor([[1e-3], [1.0], [1e3]])
+    rule = TableOptimizer("adagrad", 0.1, 100, CPU)
+    moved = rule.displacement(torch.tensor([5, 6, 7]), gradient)
+    assert moved.square().mean(dim=1).sqrt().tolist() == pytest.approx([0.1] * 3, rel=1e-6)
+
+
+def test_adagrad_keeps_a_square_an_item_until_the_epoch_begins() -> None:
+    rule = TableOptimizer("adagrad", 0.1, 100, CPU)
+    gradient = torch.ones(1, 4, dtype=torch.float64)
+    steps = [float(rule.displacement(torch.tensor([5]), gradient)[0, 0]) for _ in range(3)]
+    assert steps == pytest.approx([-0.1, -0.1 / 2**0.5, -0.1 / 3**0.5], abs=1e-10)
+    assert float(rule.displacement(torch.tensor([6]), gradient)[0, 0]) == pytest.approx(-0.1, abs=1e-10)
+    rule.begin_epoch()
+    assert float(rule.displacement(torch.tensor([5]), gradient)[0, 0]) == pytest.approx(-0.1, abs=1e-10)
+
+
+def test_row_without_gradient_stays() -> None:
+    rule = TableOptimizer("adagrad", 0.1, 100, CPU)
+    assert rule.displacement(torch.tensor([5]), torch.zeros(1, 4)).tolist() == [[0.0] * 4]
