@@ -86,7 +86,7 @@ def _worker(run: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker that ends with this block, or with this process: its standard input is its lifeline."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "grambench.worker", "prepare", str(run)],
+            [sys.executable, "-P", "-m", "grambench.worker", "prepare", str(run)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

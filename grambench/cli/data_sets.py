@@ -75,11 +75,6 @@ def spec_of(name: str, assignments: Sequence[str], data_dir: Path | None) -> Spe
         if name != SYNTHETIC:
             changes.insert(0, f'data.dataset="{name}"')
         spec = resolve(known[name].preset, changes, data_dir=data_dir)
-    if spec.data.source == "synthetic" and spec.data.dir is not None:
-        raise ConfigError(
-            f"{name} generates its data, so it reads no folder.",
-            "Leave --data-dir out, or add `--set data.source=mind`.",
-        )
     return spec
 
 

@@ -10,6 +10,7 @@ import typer
 from grambench.cli.follow import Follow, Mode, finish
 from grambench.config.presets import fields, load_preset
 from grambench.config.spec import Spec
+from grambench.errors import ConfigError
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
 
@@ -74,14 +75,20 @@ def resolve(
         changes.append(f'device="{device}"')
     if data_dir is not None:
         changes.append(f"data.dir='''{data_dir.expanduser().absolute()}'''")
-    return load_preset(preset, changes)
+    spec = load_preset(preset, changes)
+    if spec.data.source == "synthetic" and spec.data.dir is not None:
+        raise ConfigError(
+            f"{preset} generates its data, so it reads no folder.",
+            "Leave --data-dir out, or add --set data.source=mind.",
+        )
+    return spec
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
     """The run's supervisor, in a session of its own: a closed terminal does not end it."""
     with (folder / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "grambench.runner", str(folder)],
+            [sys.executable, "-P", "-m", "grambench.runner", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -42,7 +42,8 @@ def load_preset(name: str, assignments: Sequence[str] = ()) -> Spec:
     for assignment in assignments:
         _assign(changes, assignment)
     tables = _merge_encoder(_merge(tables, changes), changes)
-    return validate(tables, str(path) if not assignments else f"{path} with --set")
+    given = frozenset(assignment.partition("=")[0].strip() for assignment in assignments)
+    return validate(tables, str(path), given)
 
 
 def find_preset(name: str) -> Path:
@@ -65,8 +66,13 @@ def find_preset(name: str) -> Path:
     raise ConfigError(f"There is no preset {name!r}.", f"{meant} `grambench presets` lists them.")
 
 
-def validate(tables: Mapping[str, Any], origin: str) -> Spec:
+def validate(tables: Mapping[str, Any], origin: str, given: frozenset[str] = frozenset()) -> Spec:
     """Build the specification of merged tables.
+
+    Args:
+        tables: the settings.
+        origin: where they come from, for messages.
+        given: dotted keys that came from the command line instead.
 
     Raises:
         ConfigError: the first problem, with file, key, value and the nearest valid key.
@@ -74,7 +80,7 @@ def validate(tables: Mapping[str, Any], origin: str) -> Spec:
     try:
         return Spec.model_validate(_tuples(tables))
     except ValidationError as error:
-        raise _explain(error, origin) from error
+        raise _explain(error, origin, given) from error
 
 
 def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -157,10 +163,12 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _explain(error: ValidationError, origin: str) -> ConfigError:
+def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> ConfigError:
     problem = error.errors()[0]
     path = [part for part in problem["loc"] if isinstance(part, str)]
+    path = [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
     key = ".".join(path) or "the specification"
+    origin = "command line" if key in given else origin
     if problem["type"] == "extra_forbidden":
         known = _keys_of(path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from grambench.config.paths import dataset_dir
 from grambench.config.spec import Data
+from grambench.data.formats.mind_folder import find_split
 from grambench.errors import DataError
 
 
@@ -22,7 +23,7 @@ def locate(data: Data) -> Path:
             "Give --data-dir a folder that holds train/ and dev/ (or MINDsmall_train/ and so on).",
         )
     folder = dataset_dir(data.dataset)
-    if folder.is_dir():
+    if folder.is_dir() and find_split(folder, "train") is not None:
         return folder
     if data.dataset.startswith("mind-"):
         fix = f"Run `grambench data prepare {data.dataset}`, or give a folder with --data-dir."

@@ -69,7 +69,7 @@ def gib(value: float | None) -> str:
 def tolerance(value: float | None) -> str:
     """A tiny number with one digit: `3e-15`; `0` is exact; a dash for None."""
     if value is None:
-        return MISSING
+        return DASH
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(value)))

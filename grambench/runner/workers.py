@@ -29,7 +29,7 @@ class Worker:
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "grambench.worker", *role],
+                [sys.executable, "-P", "-m", "grambench.worker", *role],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

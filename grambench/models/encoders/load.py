@@ -13,7 +13,6 @@ from grambench.config.spec import Encoder
 from grambench.errors import ConfigError, MachineError
 from grambench.models.encoders.text import TextEncoder
 
-
 _DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
 
