@@ -114,12 +114,12 @@ def finish(folder: Path, *, as_json: bool) -> None:
 def _print_results(state: RunState, report: Path) -> None:
     from rich.console import Console
 
-    from grambench.runner.plain import summary_table
+    from grambench.runner.plain import EVERY_COLUMN, summary_table
     from grambench.runner.words import tolerance
 
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
     if any(trial.progress for trial in state.trials.values()):
-        console.print(summary_table(state))
+        console.print(summary_table(state, console.width))
     audit = state.setup.audit
     if audit is not None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"

@@ -176,8 +176,8 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
         return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
     words = problem["msg"].removeprefix("Value error, ")
     words = words[:1].lower() + words[1:]
-    given = "" if problem["type"] == "missing" else f", not {problem['input']!r:.80}"
-    shown = given if problem["type"] != "value_error" else ""
+    own_words = problem["type"] in ("missing", "value_error")
+    shown = "" if own_words else f", not {problem['input']!r:.80}"
     info = _info(path)
     meaning = f"It means: {info.description}" if info is not None and info.description else ""
     return ConfigError(f"{origin}: {key}: {words}{shown}.", meaning)

@@ -15,6 +15,7 @@ from torch import Tensor
 from grambench.data import counter
 from grambench.data.batch import NewsBatch
 from grambench.data.prepared import Part
+from grambench.errors import DataError
 
 SHUFFLE, NEGATIVES = 1, 2
 _BLOCK = 1 << 15
@@ -40,6 +41,9 @@ class NewsSampler:
 
         An impression without a click yields no sample; one without an unclicked candidate has no
         negative and yields none either (`one_class` counts both).
+
+        Raises:
+            DataError: no impression yields a sample.
         """
         self.seed, self.batch_size, self.negatives = seed, batch_size, negatives
         self.history, self.device = history, device
@@ -50,6 +54,11 @@ class NewsSampler:
             to_device(part.candidate_labels, device), to_device(part.candidate_offsets, device)
         )
         self.samples = len(self.sample_impression)
+        if not self.samples:
+            raise DataError(
+                "The train part has no impression with both a clicked and an unclicked candidate.",
+                "Check the data with `grambench data verify`.",
+            )
         self.steps_per_epoch = -(-self.samples // batch_size)
         whole = epochs * self.steps_per_epoch
         self.total_steps = min(whole, max_steps) if max_steps else whole

@@ -16,7 +16,8 @@ from grambench.runner.standings import name_of, several_seeds, standings
 from grambench.text import safe_text
 
 _TEXT_LIMIT = 400
-_EVERYTHING = 10_000  # columns wide enough for every column of the table
+EVERY_COLUMN = 200
+"""Cells that every column of the table fits into."""
 
 
 class PlainPrinter:
@@ -136,10 +137,10 @@ def _who(state: RunState, name: str) -> str:
     return f"{name_of(trial)} seed {trial.seed}" if several_seeds(state) else name_of(trial)
 
 
-def summary_table(state: RunState) -> Table:
-    """The final comparison: the dashboard's leaderboard with every column."""
+def summary_table(state: RunState, width: int = EVERY_COLUMN) -> Table:
+    """The final comparison: the dashboard's leaderboard, with the columns that fit `width` cells."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=None)
-    cells = standings(state, _EVERYTHING)
+    cells = standings(state, width, gap=3)
     table.add_column(Text("strategy"), no_wrap=True)
     for column in cells.columns:
         table.add_column(Text(column.head), justify="left" if column.left else "right", no_wrap=True)

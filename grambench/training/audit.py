@@ -1,5 +1,6 @@
 """The equivalence audit: is the gradient of gram-1s that of e2e, on this very model and data?"""
 
+import math
 import time
 
 import torch
@@ -91,8 +92,10 @@ def _difference(reference: list[torch.Tensor], candidate: list[torch.Tensor]) ->
     """Largest |difference| over a module, absolute and over the module's largest |gradient|.
 
     Relative to the module, not to each element: some true gradients are exactly 0 (an attention
-    key's bias), where only rounding is left to compare.
+    key's bias), where only rounding is left to compare. Infinite where a gradient is not finite.
     """
+    if not all(bool(tensor.isfinite().all()) for tensor in (*reference, *candidate)):
+        return math.inf, math.inf  # max() would pass over a NaN
     absolute = max(float((a - b).abs().max()) for a, b in zip(reference, candidate, strict=True))
     scale = max(float(a.abs().max()) for a in reference)
     return absolute, absolute / scale if scale else absolute

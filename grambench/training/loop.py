@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from grambench.events import types as ev
+from grambench.metrics.ranking import NotFiniteError
 from grambench.training.phases import Batch, ClosedWindow, StepResult, Strategy, System
 
 REPORT_S = 0.5
@@ -111,6 +112,9 @@ class Trainer:
             if loss is not None and not math.isfinite(loss):
                 self.system.clock.stop()
                 return "diverged", f"the loss was not finite at step {step + 1}"
+            if result.window is not None and not _is_finite(result.window):
+                self.system.clock.stop()
+                return "diverged", f"the drift or the pseudo-loss was not finite at step {step + 1}"
             if last:
                 self.system.clock.stop()
                 if batch.ends_epoch:
@@ -204,7 +208,10 @@ class Trainer:
         """Evaluate, keep a better checkpoint; the outcome when training is to end here."""
         self.effects.emit(ev.PhaseEntered("evaluate"))
         trained = dataclasses.replace(self.system.encode.counts)
-        scored = self.effects.evaluate("validation")
+        try:
+            scored = self.effects.evaluate("validation")
+        except NotFiniteError:  # the epoch's last update broke the weights after a finite loss
+            return "diverged", f"the validation scores were not finite at step {self.totals.steps}"
         self.system.encode.counts = trained  # the encodings of an evaluation are not the trial's
         auc = scored.metrics.get("auc")
         if auc is None:
@@ -228,6 +235,10 @@ class Trainer:
         if self._stale >= self.patience:
             return "early-stopped", f"no better validation AUC for {self.patience} evaluations"
         return None
+
+
+def _is_finite(window: ClosedWindow) -> bool:
+    return math.isfinite(float(window.drift)) and math.isfinite(float(window.pseudo_loss))
 
 
 def _number(value: Tensor) -> float | None:

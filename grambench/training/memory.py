@@ -5,6 +5,7 @@ items; the plan follows from the free memory. No trial and error, so nothing is 
 because of the search itself.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,10 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
 
 
 def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
-    """Bytes that autograd keeps for the backward pass, per padded token position."""
+    """Bytes that autograd keeps for the backward pass, per padded token position.
+
+    The probe's gradients are dropped, and what it encodes is not counted.
+    """
     longest = system.encode.tokens.lengths[items_N].argsort(descending=True)[:PROBE_ITEMS]
     items = items_N[longest]
     weights = {p.untyped_storage().data_ptr() for p in system.encode.encoder.parameters()}
@@ -76,9 +80,11 @@ def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
             keep_alive.append(tensor)
         return tensor
 
+    counts = dataclasses.replace(system.encode.counts)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         vectors = system.encode(items)
     torch.autograd.backward(vectors, torch.zeros_like(vectors))
+    system.encode.counts = counts
     for parameter in system.encode.encoder.parameters():
         parameter.grad = None
     return max(1.0, sum(kept.values()) / _tokens(system.encode.tokens, items))

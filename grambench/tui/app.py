@@ -6,7 +6,6 @@ from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
-from psutil import pid_exists
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -18,6 +17,7 @@ from textual.widgets import Footer, Static
 from grambench.errors import MachineError
 from grambench.events.fold import RunReader
 from grambench.events.state import RunState
+from grambench.runner.rundir import PID_FILE, supervisor_of
 from grambench.tui import plots
 from grambench.tui.arrange import PANELS, arrange
 from grambench.tui.banner import banner_text
@@ -140,8 +140,8 @@ class Dashboard(App[str | None]):
         return (self._folder / "report.json").exists()
 
     def _runner_gone(self) -> bool:
-        state = self.state
-        return self._live and not state.finished and state.pid is not None and not pid_exists(state.pid)
+        started = self._live and not self.state.finished and (self._folder / PID_FILE).exists()
+        return started and supervisor_of(self._folder) is None
 
     def _hung_up(self) -> None:
         self.exit(None if self._over else "detach")

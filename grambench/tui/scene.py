@@ -3,20 +3,9 @@
 from dataclasses import dataclass
 
 from grambench.events.state import RunState, TrialState
-from grambench.events.types import AuditFinished
-from grambench.runner import standings, words
+from grambench.runner import standings
 from grambench.text import safe_text
 from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
-
-
-def audit_words(audit: AuditFinished) -> str:
-    """`1S = E2E to 3e-15`: the verdict and the largest relative difference."""
-    relative = (audit.encoder_relative, audit.filter_relative)
-    found = [value for value in relative if value is not None]
-    if len(found) < len(relative):
-        return "1S ≠ E2E, a gradient is not finite"
-    worst = words.tolerance(max(found))
-    return f"1S = E2E to {worst}" if audit.equivalent else f"1S ≠ E2E, off by {worst}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +20,7 @@ class Scene:
     reported: bool
     """report.json is written."""
     gone: bool
-    """The run has not ended, but its runner is no process of this machine."""
+    """The run has not ended, but its supervisor is no process of this machine."""
 
     @classmethod
     def of(cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False) -> "Scene":

@@ -37,11 +37,6 @@ def run_trial(
     data = open_prepared(_prepared_folder(run))
     system, modules = build_system(spec, data, device.torch, seed=int(seed), autocast=device.autocast)
     sampler = _sampler(spec, data, int(seed), device.torch)
-    if not sampler.samples:
-        raise DataError(
-            "The train part has no impression with both a clicked and an unclicked candidate.",
-            "Check the data with `grambench data verify`.",
-        )
     evaluate = _evaluator(spec, data, system, modules, device.torch)
 
     emit(ev.PhaseEntered("probe"))

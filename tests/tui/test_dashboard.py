@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from grambench.events import types as ev
+from grambench.runner.rundir import PID_FILE
 from grambench.tui.app import Dashboard
 from grambench.tui.layout import Density, plan
 from grambench.tui.screens.help import HelpScreen
@@ -181,6 +182,7 @@ async def test_a_dead_runner_is_said_and_needs_no_question(tmp_path: Path) -> No
     folder.mkdir()
     ended = subprocess.Popen(["true"])
     ended.wait()
+    (folder / PID_FILE).write_text(f'{{"pid": {ended.pid}, "created": 0.0}}')
     Recorder(folder).write("", ev.RunStarted("r", "demo", ["e2e.s0"], ended.pid))
     app = Dashboard(folder)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -1,0 +1,118 @@
+"""The audit: says yes to the real strategies, and no to every strategy that is a little off."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, make_part, tiny_data
+
+from grambench.config.spec import Audit, Filter, Optimizer, Spec, Training
+from grambench.data.batch import NewsBatch
+from grambench.data.prepared import Prepared
+from grambench.errors import DataError
+from grambench.events.types import AuditFinished
+from grambench.training import audit as module
+from grambench.training.audit import audit
+from grambench.training.strategies import e2e, single_step
+
+SPEC = Spec(
+    encoder=encoder_spec(dropout=0.2),
+    filter=Filter(heads=HEADS, query=QUERY, history=5),
+    encoder_optimizer=Optimizer(lr=LR),
+    training=Training(negatives=3, batch_size=6),
+    audit=Audit(users=8),
+)
+
+
+def audited(data: Prepared | None = None) -> AuditFinished:
+    return audit(SPEC, data or tiny_data(), CPU)
+
+
+def test_real_strategies_are_equivalent_even_where_the_run_has_dropout() -> None:
+    found = audited()
+    assert found.equivalent
+    assert max(found.encoder_absolute, found.filter_absolute) <= found.tolerance == 1e-10
+    assert found.users == 8
+    assert found.unique_items < found.occurrences
+    assert found.note == ""
+
+
+def scaled(function: Callable[..., None], factor: float) -> Callable[..., None]:
+    return lambda system, vectors, gradient: function(system, vectors, gradient * factor)
+
+
+@pytest.mark.parametrize("strategy", [single_step, e2e])
+def test_gradient_scaled_by_a_millionth_is_not_equivalent(
+    strategy: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strategy, "encoder_backward", scaled(strategy.encoder_backward, 1 + 1e-6))
+    found = audited()
+    assert not found.equivalent
+    assert found.encoder_relative == pytest.approx(1e-6, rel=1e-2)
+    assert found.filter_absolute <= 1e-10
+
+
+def test_padding_that_is_trained_on_is_not_equivalent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy that reads padding as clicks on item 0."""
+    honest = NewsBatch.unique
+
+    def padded(batch: NewsBatch) -> object:
+        view = honest(batch)
+        object.__setattr__(view, "mask_BH", torch.ones_like(view.mask_BH))
+        return view
+
+    monkeypatch.setattr(NewsBatch, "unique", padded)
+    assert not audited().equivalent
+
+
+def test_item_left_out_is_not_equivalent(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = single_step.encoder_backward
+
+    def forgets(system: object, vectors: torch.Tensor, gradient: torch.Tensor) -> None:
+        gradient = gradient.clone()
+        gradient[gradient.abs().sum(dim=1).argmax()] = 0
+        honest(system, vectors, gradient)
+
+    monkeypatch.setattr(single_step, "encoder_backward", forgets)
+    assert not audited().equivalent
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_gradient_that_is_nan_is_not_equivalent(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = module._gradients
+
+    def broken(*arguments: object) -> dict[str, list[torch.Tensor]]:
+        taken = honest(*arguments)
+        taken["encoder"][place] = torch.full_like(taken["encoder"][place], math.nan)
+        return taken
+
+    monkeypatch.setattr(module, "_gradients", broken)
+    found = audited()
+    assert not found.equivalent
+    assert found.encoder_absolute == math.inf
+
+
+def test_users_are_left_out_until_the_batch_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TOKENS", 200)
+    found = audited()
+    assert found.equivalent
+    assert 1 <= found.users < 8
+    assert found.note == f"cut from 8 to {found.users} users"
+
+
+def test_users_are_taken_twice_where_nothing_repeats() -> None:
+    data = tiny_data()
+    data.parts["train"] = make_part([[1, 2], [3]], [[4, 5], [6, 7]], [[1, 0], [1, 0]])
+    spec = SPEC.model_copy(update={"training": Training(negatives=1)})
+    found = audit(spec, data, CPU)
+    assert found.equivalent
+    assert (found.users, found.occurrences, found.unique_items) == (4, 14, 7)
+    assert found.note == "no item repeated, so its users were taken twice"
+
+
+def test_data_without_a_sample_is_a_data_error() -> None:
+    data = tiny_data()
+    data.parts["train"] = make_part([[1]], [[2, 3]], [[0, 0]])
+    with pytest.raises(DataError, match="no impression with both a clicked and an unclicked"):
+        audited(data)

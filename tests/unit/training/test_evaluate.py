@@ -1,0 +1,85 @@
+"""Evaluation against scores computed an impression at a time."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_systems import CPU, Tiny, encode_one_by_one, make_part, random_part, tiny_system
+
+from grambench.data.prepared import Part
+from grambench.metrics.ranking import NotFiniteError, ranking_scores
+from grambench.training.evaluate import RankingEvaluator
+
+HISTORY = 4
+
+
+def evaluator(part: Part, max_impressions: int | None = None) -> RankingEvaluator:
+    return RankingEvaluator(part, history=HISTORY, max_impressions=max_impressions, device=CPU)
+
+
+def literal_scores(tiny: Tiny, part: Part, row: int) -> list[float]:
+    clicks = part.history_items[part.history_offsets[row] : part.history_offsets[row + 1]].tolist()[-HISTORY:]
+    shown = part.candidate_items[part.candidate_offsets[row] : part.candidate_offsets[row + 1]].tolist()
+    vectors = encode_one_by_one(tiny.encoder, tiny.spy.tokens, [*clicks, *shown])
+    user = tiny.filter.no_history
+    if clicks:
+        user = tiny.filter.users(vectors[None, : len(clicks)], torch.ones(1, len(clicks), dtype=torch.bool))[0]
+    return [float(user @ vector) for vector in vectors[len(clicks) :]]
+
+
+@pytest.mark.parametrize("block", [1, 5, 1024])
+def test_scores_are_those_of_an_impression_at_a_time(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grambench.training.evaluate._BLOCK", block)
+    tiny, part = tiny_system(), random_part()
+    found = evaluator(part)(tiny.system.encode, tiny.filter)
+    with torch.no_grad():
+        scores = [score for row in range(len(part)) for score in literal_scores(tiny, part, row)]
+    wanted = ranking_scores(part.candidate_labels, np.array(scores), part.candidate_offsets)
+    for name in ("auc", "mrr", "ndcg5", "ndcg10"):
+        assert np.allclose(getattr(found.scores, name), getattr(wanted, name), atol=1e-10)
+    assert (found.impressions, found.scores.skipped, found.sampled) == (len(part), wanted.skipped, False)
+
+
+def test_each_item_is_encoded_once_without_a_graph_and_without_dropout() -> None:
+    tiny, part = tiny_system(dropout=0.5), random_part()
+    evaluate = evaluator(part)
+    first = evaluate(tiny.system.encode, tiny.filter)
+    again = evaluate(tiny.system.encode, tiny.filter)
+    rows = [part.history_items[a:b][-HISTORY:] for a, b in zip(part.history_offsets, part.history_offsets[1:])]
+    items = set(np.concatenate([*rows, part.candidate_items]).tolist())
+    assert tiny.spy.times(with_graph=False) == dict.fromkeys(items, 2)
+    assert tiny.spy.times(with_graph=True) == {}
+    assert first.scores.means() == again.scores.means()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_modes_are_left_as_they_were(training: bool) -> None:
+    tiny = tiny_system()
+    tiny.encoder.train(training)
+    tiny.filter.train(training)
+    evaluator(random_part())(tiny.system.encode, tiny.filter)
+    assert tiny.encoder.training is tiny.filter.training is training
+
+
+def test_sample_is_fixed_and_marked() -> None:
+    tiny, part = tiny_system(), random_part()
+    first, second = evaluator(part, 7), evaluator(part, 7)
+    assert first.impressions_M.tolist() == second.impressions_M.tolist()
+    found = first(tiny.system.encode, tiny.filter)
+    assert (found.impressions, found.sampled) == (7, True)
+    whole = evaluator(part, len(part))
+    assert (whole.sampled, len(whole.impressions_M)) == (False, len(part))
+
+
+def test_part_without_a_single_click_in_its_histories() -> None:
+    tiny, part = tiny_system(), make_part([[], []], [[1, 2], [3, 4]], [[1, 0], [0, 1]])
+    found = evaluator(part)(tiny.system.encode, tiny.filter)
+    assert len(found.scores.auc) == 2
+
+
+def test_broken_weights_are_said_to_be_broken() -> None:
+    tiny = tiny_system()
+    with torch.no_grad():
+        tiny.filter.to_value.weight.fill_(float("nan"))
+    with pytest.raises(NotFiniteError):
+        evaluator(random_part())(tiny.system.encode, tiny.filter)
+    assert tiny.encoder.training

@@ -1,0 +1,266 @@
+"""The loop, with a strategy, a turn and a clock that the test holds in its hands."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import TypeVar
+
+import pytest
+import torch
+
+from grambench.events import types as ev
+from grambench.metrics.ranking import NotFiniteError
+from grambench.models.encoders.buckets import EncodingCounts
+from grambench.training.loop import Effects, Trainer
+from grambench.training.phases import ClosedWindow, StepResult
+
+E = TypeVar("E", bound=ev.Event)
+
+USERS, OCCURRENCES, UNIQUE = 4, 9, 7
+
+
+class Batches:
+    """Three steps an epoch."""
+
+    steps_per_epoch = 3
+
+    def __init__(self, total_steps: int) -> None:
+        self.total_steps = total_steps
+
+    def batch(self, step: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            epoch=step // 3,
+            step=step,
+            ends_epoch=step % 3 == 2,
+            ends_training=step + 1 == self.total_steps,
+            users=USERS,
+        )
+
+
+class Clock:
+    """A second passes with every step and every wait; only a running clock counts it."""
+
+    def __init__(self) -> None:
+        self.seconds, self.running = 0.0, False
+
+    def start(self) -> None:
+        assert not self.running
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def read(self) -> tuple[float, float]:
+        return self.seconds, self.seconds / 2
+
+    def pass_second(self) -> None:
+        self.seconds += self.running
+
+
+class Turn:
+    """Withholds the turn before some steps, or stops."""
+
+    def __init__(self, world: "World", waits: Sequence[int] = (), stop_at: int | None = None) -> None:
+        self.world, self.waits, self.stop_at, self.waited = world, list(waits), stop_at, 0
+
+    def must_wait(self) -> bool:
+        return self.world.steps in self.waits
+
+    def wait(self) -> None:
+        self.waits.remove(self.world.steps)
+        self.waited += 1
+        for _ in range(100):
+            self.world.clock.pass_second()
+
+    def must_stop(self) -> bool:
+        return self.world.steps == self.stop_at
+
+
+@dataclasses.dataclass
+class World:
+    """All that surrounds a trainer."""
+
+    aucs: Sequence[float | None | Exception] = (0.5,) * 99
+    losses: Sequence[float] = (2.0,) * 99
+    windows: dict[int, ClosedWindow] = dataclasses.field(default_factory=dict)
+    events: list[ev.Event] = dataclasses.field(default_factory=list)
+    saved: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    window_steps: int = 1
+    steps: int = 0
+    evaluations: int = 0
+
+    def step(self, _batch: object) -> StepResult:
+        assert self.clock.running
+        self.clock.pass_second()
+        loss, window = self.losses[self.steps], self.windows.get(self.steps)
+        self.steps += 1
+        self.encode.counts.items += 10
+        self.encode.counts.tokens += 50
+        return StepResult(torch.tensor(loss * USERS), USERS, OCCURRENCES, UNIQUE, window)
+
+    def evaluate(self, part: str) -> ev.Evaluated:
+        assert part == "validation"
+        assert not self.clock.running
+        auc = self.aucs[self.evaluations]
+        self.evaluations += 1
+        self.encode.counts.items += 10**6
+        if isinstance(auc, Exception):
+            raise auc
+        return ev.Evaluated("validation", 0, 0, 0.0, {"auc": auc}, 5, 1, False, 0.1, False)
+
+    def run(
+        self, total_steps: int = 12, patience: int = 10, turn: Callable[["World"], Turn] = Turn
+    ) -> tuple[ev.Outcome, str]:
+        self.encode = SimpleNamespace(counts=EncodingCounts())
+        optimizer = SimpleNamespace(rate=lambda: 0.5)
+        system = SimpleNamespace(
+            encode=self.encode, encoder_optimizer=optimizer, filter_optimizer=optimizer, clock=self.clock
+        )
+        self.turn = turn(self)
+        effects = Effects(
+            self.events.append,
+            self.evaluate,
+            lambda epoch, step: self.saved.append((epoch, step)),
+            self.turn,
+            lambda: (1, 2, 3),
+        )
+        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience)
+        outcome = self.trainer.run()
+        assert not self.clock.running
+        return outcome
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def window(drift: float = 0.3, pseudo_loss: float = 1.5) -> ClosedWindow:
+    return ClosedWindow(3, 20, 60, torch.tensor(drift), torch.tensor(pseudo_loss))
+
+
+def test_trains_every_step_and_evaluates_every_epoch() -> None:
+    world = World(aucs=[0.5, 0.6, 0.7, 0.8])
+    assert world.run(12) == ("completed", "")
+    assert world.steps == 12
+    assert [(e.epoch, e.step) for e in world.all(ev.Evaluated)] == [(1, 3), (2, 6), (3, 9), (4, 12)]
+    assert [e.train_s for e in world.all(ev.Evaluated)] == [3.0, 6.0, 9.0, 12.0]
+
+
+def test_best_checkpoint_is_the_first_with_the_best_auc() -> None:
+    world = World(aucs=[0.5, 0.7, 0.7, 0.6])
+    world.run(12)
+    assert world.saved == [(1, 3), (2, 6)]
+    assert [e.best for e in world.all(ev.Evaluated)] == [True, True, False, False]
+    assert (world.trainer.best.epoch, world.trainer.best.step, world.trainer.best.train_s) == (2, 6, 6.0)
+
+
+def test_patience_counts_evaluations_without_a_better_auc() -> None:
+    world = World(aucs=[0.5, 0.4, 0.6, 0.6, 0.5, 0.9])
+    outcome, reason = world.run(18, patience=2)
+    assert (outcome, reason) == ("early-stopped", "no better validation AUC for 2 evaluations")
+    assert world.evaluations == 5
+    assert world.steps == 15
+    assert world.saved == [(1, 3), (3, 9)]
+
+
+def test_training_that_ends_within_an_epoch_is_evaluated_there() -> None:
+    world = World(aucs=[0.5, 0.6])
+    assert world.run(5) == ("completed", "")
+    assert [(e.epoch, e.step) for e in world.all(ev.Evaluated)] == [(1, 3), (2, 5)]
+    assert [e.epoch for e in world.all(ev.EpochFinished)] == [1]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_loss_that_is_not_finite_ends_as_diverged(bad: float) -> None:
+    world = World(losses=[2.0, bad, 2.0])
+    assert world.run(3) == ("diverged", "the loss was not finite at step 3")
+    assert world.evaluations == 0
+
+
+@pytest.mark.parametrize(("drift", "pseudo_loss"), [(math.nan, 1.0), (math.inf, 1.0), (0.1, math.nan)])
+def test_window_that_is_not_finite_ends_as_diverged(drift: float, pseudo_loss: float) -> None:
+    world = World(windows={1: window(drift, pseudo_loss)})
+    assert world.run(12) == ("diverged", "the drift or the pseudo-loss was not finite at step 2")
+    (closed,) = world.all(ev.WindowClosed)
+    assert (closed.drift is None) != math.isfinite(drift)
+    assert world.steps == 2
+
+
+def test_scores_that_are_not_finite_end_as_diverged() -> None:
+    """The last update of an epoch can break the weights after a finite loss."""
+    world = World(aucs=[0.5, NotFiniteError("a score is not finite")])
+    assert world.run(12) == ("diverged", "the validation scores were not finite at step 6")
+    assert world.saved == [(1, 3)]
+
+
+def test_validation_without_an_auc_fails() -> None:
+    outcome, reason = World(aucs=[None]).run(3)
+    assert outcome == "failed"
+    assert "both a clicked and an unclicked" in reason
+
+
+def test_stop_request_ends_as_stopped_before_the_next_step() -> None:
+    world = World()
+    assert world.run(turn=lambda w: Turn(w, stop_at=4)) == ("stopped", "stopped by the user after 4 steps")
+    assert world.steps == 4
+
+
+def test_stop_during_a_pause_ends_as_stopped() -> None:
+    world = World()
+    outcome, _ = world.run(turn=lambda w: Turn(w, waits=[4], stop_at=4))
+    assert outcome == "stopped"
+    assert world.turn.waited == 1
+    assert world.clock.seconds == 4.0
+
+
+def test_pause_does_not_count() -> None:
+    world = World()
+    world.run(6, turn=lambda w: Turn(w, waits=[0, 4]))
+    assert world.turn.waited == 2
+    assert world.steps == 6
+    assert world.clock.seconds == 6.0
+    assert [e.train_s for e in world.all(ev.EpochFinished)] == [3.0, 3.0]
+
+
+def test_counters_are_those_of_the_steps() -> None:
+    world = World()
+    world.run(6)
+    last = world.all(ev.Progress)[-1]
+    assert (last.epoch, last.step, last.samples) == (2, 6, 6 * USERS)
+    assert (last.occurrences, last.unique_items) == (6 * OCCURRENCES, 6 * UNIQUE)
+    assert (last.items_encoded, last.tokens_encoded) == (60, 300)  # without the evaluation's
+    assert (last.train_s, last.encode_s) == (6.0, 3.0)
+    assert (last.memory_allocated_bytes, last.peak_allocated_bytes, last.peak_reserved_bytes) == (1, 2, 3)
+    for epoch in world.all(ev.EpochFinished):
+        assert (epoch.steps, epoch.samples, epoch.items_encoded, epoch.tokens_encoded) == (3, 12, 30, 150)
+
+
+def test_progress_tells_the_mean_loss_of_a_user_since_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grambench.training.loop.REPORT_S", 1e9)
+    world = World(losses=[1.0, 2.0, 6.0, 4.0, 5.0, 9.0])
+    world.run(6)
+    assert [(e.step, e.loss) for e in world.all(ev.Progress)] == [(3, 3.0), (6, 6.0)]
+
+
+def test_progress_comes_at_every_step_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grambench.training.loop.REPORT_S", 0.0)
+    world = World(losses=[1.0, 2.0, 6.0])
+    world.run(3)
+    assert [e.loss for e in world.all(ev.Progress)] == [1.0, 2.0, 6.0]
+
+
+def test_windows_are_reported_with_their_own_encoder_seconds() -> None:
+    world = World(windows={2: window(), 5: window(0.2)})
+    world.run(6)
+    first, second = world.all(ev.WindowClosed)
+    assert (first.window, first.step, first.steps, first.unique_items, first.occurrences) == (1, 3, 3, 20, 60)
+    assert (first.encoder_s, second.encoder_s) == (1.5, 1.5)
+    assert second.drift == pytest.approx(0.2)
+
+
+def test_phases_follow_each_other() -> None:
+    world = World(aucs=[0.5, 0.4])
+    world.run(6)
+    phases = [event.phase for event in world.all(ev.PhaseEntered)]
+    assert phases[:5] == ["train", "evaluate", "save", "train", "evaluate"]

@@ -1,0 +1,101 @@
+"""Automatic sizes: what autograd keeps is measured, what is given is respected."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_system
+
+from grambench.config.spec import Architecture, Training
+from grambench.data.batch import NewsBatch
+from grambench.training.memory import GraphPlan, _equal_parts, free_bytes, kept_bytes_per_token, plan_graphs
+
+
+def shape(layers: int, width: int) -> Architecture:
+    return Architecture(hidden_size=width, layers=layers, heads=HEADS, intermediate_size=2 * width)
+
+
+def kept(**changes: object) -> float:
+    tiny = tiny_system(dtype=torch.float32, **changes)
+    return kept_bytes_per_token(tiny.system, torch.arange(40))
+
+
+def batch() -> NewsBatch:
+    return news_sampler(random_part()).batch(0)
+
+
+def plan(monkeypatch: pytest.MonkeyPatch, free: int, **options: object) -> GraphPlan:
+    monkeypatch.setattr("grambench.training.memory.free_bytes", lambda _device: free)
+    return plan_graphs(tiny_system(dtype=torch.float32).system, batch(), Training(**options), CPU)
+
+
+def test_kept_bytes_grow_with_the_layers() -> None:
+    one, two, four = (kept(architecture=shape(layers, 16)) for layers in (1, 2, 4))
+    assert 0 < one < two < four
+    assert four - two == pytest.approx(2 * (two - one), rel=0.02)
+
+
+def test_kept_bytes_are_those_of_activations_not_of_weights() -> None:
+    """Weights would weigh heavily on the few positions of one item, and lightly on those of 32."""
+    tiny = tiny_system(dtype=torch.float32, architecture=shape(2, 64))
+    one, many = (kept_bytes_per_token(tiny.system, torch.arange(items)) for items in (1, 32))
+    assert one == pytest.approx(many, rel=0.25)
+
+
+def test_kept_bytes_are_double_in_float64() -> None:
+    single = kept_bytes_per_token(tiny_system(dtype=torch.float32).system, torch.arange(40))
+    double = kept_bytes_per_token(tiny_system().system, torch.arange(40))
+    assert double == pytest.approx(2 * single, rel=0.1)
+
+
+def test_probe_leaves_no_trace() -> None:
+    tiny: Tiny = tiny_system(dropout=0.1)
+    before, counts = tiny.parameters(), dataclasses.replace(tiny.spy.counts)
+    plan_graphs(tiny.system, batch(), Training(), CPU)
+    assert tiny.spy.counts == counts  # what the probe encodes is not the trial's
+    assert all(p.grad is None for p in (*tiny.encoder.parameters(), *tiny.filter.parameters()))
+    assert all(torch.equal(value, before[name]) for name, value in tiny.parameters().items())
+
+
+def test_plenty_of_memory_holds_the_whole_batch_in_one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(monkeypatch, 1 << 40)
+    assert (found.micro_batch, found.encoder_chunk) == (batch().users, None)
+
+
+def test_little_memory_cuts_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [plan(monkeypatch, free) for free in (1 << 20, 1 << 19, 1 << 18)]
+    chunks = [found.encoder_chunk for found in sizes]
+    assert all(chunk is not None and 1 <= chunk < len(batch().unique().items_N) for chunk in chunks)
+    assert chunks == sorted(chunks, reverse=True)
+    assert 1 <= sizes[-1].micro_batch <= sizes[0].micro_batch < batch().users
+
+
+def test_no_memory_at_all_still_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(monkeypatch, 0)
+    assert (found.micro_batch, found.encoder_chunk) == (1, 1)
+
+
+def test_given_sizes_are_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = plan(monkeypatch, 0, micro_batch=5, encoder_chunk=9)
+    assert (found.micro_batch, found.encoder_chunk) == (5, 9)
+    assert plan(monkeypatch, 0, encoder_chunk="off").encoder_chunk is None
+    assert plan(monkeypatch, 0, micro_batch=10_000).micro_batch == batch().users
+
+
+def test_plan_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "8.0 GiB free, 25% of it planned for" in plan(monkeypatch, 1 << 33, memory_share=0.25).why
+
+
+@given(st.integers(1, 2000), st.floats(0, 3000))
+def test_parts_are_equal_and_as_few_as_can_be(users: int, most: float) -> None:
+    size, whole = _equal_parts(users, most), max(1, int(most))
+    assert 1 <= size <= min(whole, users)
+    assert -(-users // size) == -(-users // min(whole, users))
+
+
+def test_free_memory_is_less_than_the_machine_s() -> None:
+    import psutil
+
+    assert 0 < free_bytes(CPU) <= psutil.virtual_memory().total
