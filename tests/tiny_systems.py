@@ -60,9 +60,7 @@ def item_tokens(seed: int = 0, items: int = ITEMS, longest: int = 20) -> ItemTok
     return ItemTokens(*ragged_tokens(seed, items, longest), CPU)
 
 
-def make_part(
-    histories: list[list[int]], candidates: list[list[int]], labels: list[list[int]]
-) -> Part:
+def make_part(histories: list[list[int]], candidates: list[list[int]], labels: list[list[int]]) -> Part:
     """A part of the given impressions."""
 
     def offsets(rows: list[list[int]]) -> np.ndarray:
@@ -149,7 +147,10 @@ class Tiny:
     spy: SpyEncoder = field(repr=False)
 
     def parameters(self) -> dict[str, Tensor]:
-        named = [*self.encoder.named_parameters(prefix="encoder"), *self.filter.named_parameters(prefix="filter")]
+        named = [
+            *self.encoder.named_parameters(prefix="encoder"),
+            *self.filter.named_parameters(prefix="filter"),
+        ]
         return {name: parameter.detach().clone() for name, parameter in named}
 
     def take_gradients(self) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Automatic sizes: how many users or items a graph may hold, found before the clock starts.
 
-The bytes that autograd keeps for one token position of the encoder are measured on a probe of real
-items; the plan follows from the free memory. No trial and error, so nothing is ever out of memory
+The bytes that autograd keeps for one token position of the encoder are measured on probes of a real
+item; the plan follows from the free memory. No trial and error, so nothing is ever out of memory
 because of the search itself.
 """
 
@@ -34,7 +34,7 @@ class GraphPlan:
 def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.device) -> GraphPlan:
     """Sizes as given, or the largest whose graph fits into `memory_share` of the free memory.
 
-    Also warms the device up: the probe runs the encoder forwards and backwards once.
+    Also warms the device up: the probe runs the encoder forwards and backwards.
     """
     view, unique = batch.occurrences(), batch.unique()
     bytes_per_token = kept_bytes_per_token(system, unique.items_N)
@@ -65,10 +65,20 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
 def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
     """Bytes that autograd keeps for the backward pass, per padded token position.
 
-    The probe's gradients are dropped, and what it encodes is not counted.
+    Two probes of different size, both of the longest item: what does not grow with the items, such
+    as the bf16 copies of the weights, falls out of the difference. The probes' gradients are dropped,
+    and what they encode is not counted.
     """
-    longest = system.encode.tokens.lengths[items_N].argsort(descending=True)[:PROBE_ITEMS]
-    items = items_N[longest]
+    longest_1 = items_N[system.encode.tokens.lengths[items_N].argmax()].reshape(1)
+    small, large = (longest_1.repeat(items) for items in (PROBE_ITEMS // 2, PROBE_ITEMS))
+    counts = dataclasses.replace(system.encode.counts)
+    grown = _kept_bytes(system, large) - _kept_bytes(system, small)
+    system.encode.counts = counts
+    tokens = system.encode.tokens
+    return max(1.0, grown / (_tokens(tokens, large) - _tokens(tokens, small)))
+
+
+def _kept_bytes(system: System, items_N: Tensor) -> int:
     weights = {p.untyped_storage().data_ptr() for p in system.encode.encoder.parameters()}
     kept: dict[int, int] = {}
     keep_alive: list[Tensor] = []
@@ -80,14 +90,12 @@ def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
             keep_alive.append(tensor)
         return tensor
 
-    counts = dataclasses.replace(system.encode.counts)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        vectors = system.encode(items)
+        vectors = system.encode(items_N)
     torch.autograd.backward(vectors, torch.zeros_like(vectors))
-    system.encode.counts = counts
     for parameter in system.encode.encoder.parameters():
         parameter.grad = None
-    return max(1.0, sum(kept.values()) / _tokens(system.encode.tokens, items))
+    return sum(kept.values())
 
 
 def free_bytes(device: torch.device) -> int:

@@ -34,5 +34,9 @@ class ScheduledAdam:
         for group in self._adam.param_groups:
             group["lr"] = self.rate()
         self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
+        self.discard()
         self.steps += 1
+
+    def discard(self) -> None:
+        """Drop the gradients."""
+        self._adam.zero_grad(set_to_none=True)

@@ -4,7 +4,8 @@ Legend: B users, N items of a view, D width.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.training.optim import ScheduledAdam
+from grambench.training.replay import RandomState
 from grambench.training.timing import TrainClock
 
 
@@ -122,6 +124,9 @@ class Strategy(Protocol):
 
     window_steps: int
 
+    def warm_up(self, batch: Batch) -> None:
+        """Run the work of a step without changing a weight, so that the first step is as fast as any."""
+
     def step(self, batch: Batch) -> StepResult:
         """One CF step, with the encoder's step where the strategy has one."""
         ...
@@ -151,6 +156,17 @@ def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) ->
     """
     with system.clock.encoding():
         torch.autograd.backward(vectors_ND, gradient_ND)
+
+
+@contextmanager
+def rehearsal(system: System) -> Iterator[None]:
+    """Afterwards gradients, counts and random states are what they were before."""
+    state, counts = RandomState.capture(system.clock.device), replace(system.encode.counts)
+    yield
+    system.encode.counts = counts
+    for optimizer in (system.encoder_optimizer, system.filter_optimizer):
+        optimizer.discard()
+    state.restore()
 
 
 def encode(system: System, items_N: Tensor) -> Tensor:

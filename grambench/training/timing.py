@@ -16,7 +16,7 @@ class TrainClock:
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
-        self._device = device
+        self.device = device
         self._total_ns = 0
         self._since_ns: int | None = None
         self._encode_ns = 0
@@ -59,4 +59,4 @@ class TrainClock:
 
     def _synchronize(self) -> None:
         if self._cuda:
-            torch.cuda.synchronize(self._device)
+            torch.cuda.synchronize(self.device)

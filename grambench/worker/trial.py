@@ -51,6 +51,7 @@ def run_trial(
         seed=int(seed),
     )
     emit(_planned(spec, strategy_name, int(seed), sampler, strategy, plan, modules))
+    strategy.warm_up(sampler.batch(0))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)

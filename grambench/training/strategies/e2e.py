@@ -2,7 +2,15 @@
 
 import torch
 
-from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
+from grambench.training.phases import (
+    Batch,
+    StepResult,
+    System,
+    encode,
+    encoder_backward,
+    filter_backward,
+    rehearsal,
+)
 
 
 class EndToEnd:
@@ -17,6 +25,11 @@ class EndToEnd:
     def __init__(self, system: System, micro_batch: int) -> None:
         self.system = system
         self.micro_batch = micro_batch
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped."""
+        with rehearsal(self.system):
+            self.gradients(batch)
 
     def step(self, batch: Batch) -> StepResult:
         """Gradients of the whole batch, then one step of both optimisers."""
@@ -45,6 +58,11 @@ class EndToEndUnique:
 
     def __init__(self, system: System) -> None:
         self.system = system
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped."""
+        with rehearsal(self.system):
+            self.gradients(batch)
 
     def step(self, batch: Batch) -> StepResult:
         """Gradients of the whole batch, then one step of both optimisers."""

@@ -40,6 +40,15 @@ class MultiStep:
         )
         self._epoch = -1
 
+    def warm_up(self, batch: Batch) -> None:
+        """The filter's gradients of a batch, and one mini-batch of the encoder, dropped."""
+        with rehearsal(self.system):
+            view = batch.unique()
+            with torch.no_grad():
+                vectors_ND = encode(self.system, view.items_N)
+            filter_backward(self.system, view, vectors_ND, batch.users)
+            encode(self.system, view.items_N[: self.spec.encoder_batch]).sum().backward()
+
     def step(self, batch: Batch) -> StepResult:
         """A CF step against the table; the window's last one also teaches the encoder."""
         if batch.epoch != self._epoch:

@@ -3,7 +3,15 @@
 import torch
 from torch import Tensor
 
-from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
+from grambench.training.phases import (
+    Batch,
+    StepResult,
+    System,
+    encode,
+    encoder_backward,
+    filter_backward,
+    rehearsal,
+)
 from grambench.training.replay import RandomState
 
 
@@ -20,6 +28,11 @@ class SingleStep:
     def __init__(self, system: System, encoder_chunk: int | None = None) -> None:
         self.system = system
         self.encoder_chunk = encoder_chunk
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped."""
+        with rehearsal(self.system):
+            self.gradients(batch)
 
     def step(self, batch: Batch) -> StepResult:
         """Gradients of the whole batch, then one step of both optimisers."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import CPU, make_part, news_sampler, random_part
+from tiny_systems import make_part, news_sampler, random_part
 
 from grambench.data.batch import NewsBatch
 from grambench.data.prepared import Part
@@ -19,7 +19,9 @@ def rows_of(part: Part) -> list[tuple[list[int], list[int], list[int]]]:
     for i in range(len(part)):
         clicks = part.history_items[part.history_offsets[i] : part.history_offsets[i + 1]].tolist()
         span = slice(part.candidate_offsets[i], part.candidate_offsets[i + 1])
-        shown = list(zip(part.candidate_items[span].tolist(), part.candidate_labels[span].tolist(), strict=True))
+        shown = list(
+            zip(part.candidate_items[span].tolist(), part.candidate_labels[span].tolist(), strict=True)
+        )
         rows.append((clicks, [c for c, label in shown if label], [c for c, label in shown if not label]))
     return rows
 
@@ -185,4 +187,3 @@ def test_views_point_at_the_items_of_the_batch(step: int, users: int) -> None:
     parts = list(batch.split(users))
     assert torch.equal(torch.cat([part.candidates_BC for part in parts]), batch.candidates_BC)
     assert all(part.users <= users for part in parts)
-    assert CPU == batch.candidates_BC.device

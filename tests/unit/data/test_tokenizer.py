@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def rows(tokenizer: FastTokenizer, texts: list[str]) -> list[list[int]]:
     flat, offsets = tokenizer.encode(texts)
     assert offsets[0] == 0
     assert offsets[-1] == len(flat)
-    return [flat[start:stop].tolist() for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [flat[start:stop].tolist() for start, stop in pairwise(offsets)]
 
 
 def test_wordpiece_is_the_same_in_processes_that_hash_differently() -> None:

@@ -9,7 +9,9 @@ from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder
 
 from grambench.models.encoders.buckets import CALL_TOKENS, LENGTH_STEP, ItemEncoder, bucket_bounds
 
-falling_lengths = st.lists(st.integers(1, 200), max_size=150).map(lambda n: np.array(sorted(n, reverse=True), int))
+falling_lengths = st.lists(st.integers(1, 200), max_size=150).map(
+    lambda n: np.array(sorted(n, reverse=True), int)
+)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,9 @@ def bert() -> BertModel:
 
 
 def distilbert() -> DistilBertModel:
-    return DistilBertModel(DistilBertConfig(vocab_size=VOCABULARY, dim=16, n_heads=4, hidden_dim=32, n_layers=3))
+    return DistilBertModel(
+        DistilBertConfig(vocab_size=VOCABULARY, dim=16, n_heads=4, hidden_dim=32, n_layers=3)
+    )
 
 
 def roberta() -> RobertaModel:
@@ -143,13 +145,16 @@ def test_folder_without_weights_is_a_config_error(tmp_path: Path) -> None:
 def test_damaged_weights_are_a_config_error(tmp_path: Path) -> None:
     save(bert(), tmp_path, "model.safetensors")
     file = tmp_path / "model.safetensors"
-    file.write_bytes(file.read_bytes()[: 1000])
+    file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ConfigError, match="holds no model that transformers can read"):
         load_encoder(Encoder(model=str(tmp_path)), 0, autocast=False)
 
 
 def test_damaged_cache_says_how_to_fetch_the_model_again() -> None:
-    with pytest.raises(ConfigError, match="hf download --force-download some/model"), hub_errors("some/model"):
+    with (
+        pytest.raises(ConfigError, match="hf download --force-download some/model"),
+        hub_errors("some/model"),
+    ):
         raise RuntimeError("PytorchStreamReader failed")
 
 
@@ -186,7 +191,7 @@ def test_model_outside_the_cache_while_offline_is_one_sentence_with_the_fix(tmp_
         check=True,
     )
     assert run.stdout == (
-        "The model 'nobody/no-such-model' is not in the Hugging Face cache and could not be fetched from the hub"
-        " (HF_HUB_OFFLINE is set). Run `hf download nobody/no-such-model` where there is a network, or name a"
-        " local folder with --set encoder.model=/path/to/model.\n"
+        "The model 'nobody/no-such-model' is not in the Hugging Face cache and could not be fetched from"
+        " the hub (HF_HUB_OFFLINE is set). Run `hf download nobody/no-such-model` where there is a"
+        " network, or name a local folder with --set encoder.model=/path/to/model.\n"
     )

@@ -56,7 +56,9 @@ def literal_user(user_model: NRMS, clicks: list[Tensor]) -> Tensor:
     return sum(weight * vector for weight, vector in zip(softmax(scores), attended, strict=True))
 
 
-def literal_loss(user_model: NRMS, vectors_ID: Tensor, histories: list[list[int]], shown: list[list[int]]) -> float:
+def literal_loss(
+    user_model: NRMS, vectors_ID: Tensor, histories: list[list[int]], shown: list[list[int]]
+) -> float:
     total = 0.0
     for clicks, candidates in zip(histories, shown, strict=True):
         user = literal_user(user_model, [vectors_ID[i] for i in clicks])

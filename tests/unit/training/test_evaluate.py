@@ -1,5 +1,7 @@
 """Evaluation against scores computed an impression at a time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,9 @@ def literal_scores(tiny: Tiny, part: Part, row: int) -> list[float]:
     vectors = encode_one_by_one(tiny.encoder, tiny.spy.tokens, [*clicks, *shown])
     user = tiny.filter.no_history
     if clicks:
-        user = tiny.filter.users(vectors[None, : len(clicks)], torch.ones(1, len(clicks), dtype=torch.bool))[0]
+        user = tiny.filter.users(vectors[None, : len(clicks)], torch.ones(1, len(clicks), dtype=torch.bool))[
+            0
+        ]
     return [float(user @ vector) for vector in vectors[len(clicks) :]]
 
 
@@ -44,7 +48,7 @@ def test_each_item_is_encoded_once_without_a_graph_and_without_dropout() -> None
     evaluate = evaluator(part)
     first = evaluate(tiny.system.encode, tiny.filter)
     again = evaluate(tiny.system.encode, tiny.filter)
-    rows = [part.history_items[a:b][-HISTORY:] for a, b in zip(part.history_offsets, part.history_offsets[1:])]
+    rows = [part.history_items[a:b][-HISTORY:] for a, b in pairwise(part.history_offsets)]
     items = set(np.concatenate([*rows, part.candidate_items]).tolist())
     assert tiny.spy.times(with_graph=False) == dict.fromkeys(items, 2)
     assert tiny.spy.times(with_graph=True) == {}

@@ -94,7 +94,11 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str) -> N
         slow.step(sampler.batch(step))
         strategy.step(sampler.batch(step))
     assert_same(tiny.parameters(), reference.parameters())
-    assert all(float((tiny.parameters()[key] - start[key]).abs().max()) > 1e-3 for key in start if "key.bias" not in key)
+    assert all(
+        float((tiny.parameters()[key] - start[key]).abs().max()) > 1e-3
+        for key in start
+        if "key.bias" not in key
+    )
 
 
 @settings(max_examples=15)

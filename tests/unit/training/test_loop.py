@@ -81,7 +81,7 @@ class Turn:
 class World:
     """All that surrounds a trainer."""
 
-    aucs: Sequence[float | None | Exception] = (0.5,) * 99
+    aucs: Sequence[float | Exception | None] = (0.5,) * 99
     losses: Sequence[float] = (2.0,) * 99
     windows: dict[int, ClosedWindow] = dataclasses.field(default_factory=dict)
     events: list[ev.Event] = dataclasses.field(default_factory=list)

@@ -37,11 +37,18 @@ def test_kept_bytes_grow_with_the_layers() -> None:
     assert four - two == pytest.approx(2 * (two - one), rel=0.02)
 
 
-def test_kept_bytes_are_those_of_activations_not_of_weights() -> None:
-    """Weights would weigh heavily on the few positions of one item, and lightly on those of 32."""
-    tiny = tiny_system(dtype=torch.float32, architecture=shape(2, 64))
-    one, many = (kept_bytes_per_token(tiny.system, torch.arange(items)) for items in (1, 32))
-    assert one == pytest.approx(many, rel=0.25)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_kept_bytes_are_those_of_activations_not_of_weights(
+    autocast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights would weigh on few positions, hardly on many; in autocast there is a bf16 copy of each."""
+    tiny = tiny_system(dtype=torch.float32, architecture=shape(2, 64), bucket_tokens=10**6)
+    tiny.encoder.autocast = autocast
+    found = []
+    for items in (2, 64):
+        monkeypatch.setattr("grambench.training.memory.PROBE_ITEMS", items)
+        found.append(kept_bytes_per_token(tiny.system, torch.arange(40)))
+    assert found[0] == pytest.approx(found[1], rel=0.02)
 
 
 def test_kept_bytes_are_double_in_float64() -> None:

@@ -52,7 +52,10 @@ def test_updates_are_those_of_torch_s_adam() -> None:
     torch.manual_seed(0)
     ours, theirs = nn.Linear(3, 2).double(), nn.Linear(3, 2).double()
     theirs.load_state_dict(ours.state_dict())
-    adam, reference = ScheduledAdam(ours.parameters(), Optimizer(lr=1e-2)), torch.optim.Adam(theirs.parameters(), 1e-2)
+    adam, reference = (
+        ScheduledAdam(ours.parameters(), Optimizer(lr=1e-2)),
+        torch.optim.Adam(theirs.parameters(), 1e-2),
+    )
     for _ in range(5):
         inputs = torch.randn(4, 3, dtype=torch.float64)
         for model in (ours, theirs):
