@@ -21,6 +21,7 @@ class FastTokenizer:
     def __init__(self, tokenizer: Any, cls_id: int, sep_id: int) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True  # "[SEP]" in a title is text
         self._tokenizer = tokenizer
         self.cls_id, self.sep_id = cls_id, sep_id
         self.vocabulary_size = int(tokenizer.get_vocab_size(with_added_tokens=True))

@@ -121,6 +121,8 @@ class Trainer:
                     self._report_epoch(batch.epoch + 1, epoch_start)
                 if ended := self._validate(batch):
                     return ended
+                if batch.ends_training:
+                    break
                 epoch_start = self._snapshot()
                 self.effects.emit(ev.PhaseEntered("train"))
                 self.system.clock.start()

@@ -17,6 +17,16 @@ from grambench.config.spec import Training
 from grambench.models.encoders.buckets import LENGTH_STEP, ItemTokens
 from grambench.training.phases import Batch, System
 
+_V2, _V1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
+_GROUP_FILES = (
+    (_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file"),
+    (
+        _V1 / "memory.limit_in_bytes",
+        _V1 / "memory.usage_in_bytes",
+        _V1 / "memory.stat",
+        "total_inactive_file",
+    ),
+)
 PROBE_ITEMS = 32
 _BACKWARD_SHARE = 1.4
 """Peak over kept bytes while the graph is walked back (temporaries, gradients of activations)."""
@@ -103,13 +113,18 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     available = psutil.virtual_memory().available
-    group = Path("/sys/fs/cgroup")
+    left = [_left_in_group(*files) for files in _GROUP_FILES]
+    return min([available, *(number for number in left if number is not None)])
+
+
+def _left_in_group(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
+    """What a control group still grants, its reclaimable file cache included; None: no such limit."""
     try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no control group, or no limit ("max")
-        return available
-    return max(0, min(available, limit - used))
+        counted = dict(line.split() for line in stat.read_text().splitlines())
+        left = int(limit.read_text()) - int(used.read_text()) + int(counted.get(cache, 0))
+    except (OSError, ValueError):  # another version of control groups, or no limit ("max")
+        return None
+    return max(0, left)
 
 
 def _tokens(tokens: ItemTokens, items_N: Tensor) -> float:

@@ -160,9 +160,10 @@ def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) ->
 
 @contextmanager
 def rehearsal(system: System) -> Iterator[None]:
-    """Afterwards gradients, counts and random states are what they were before."""
+    """Afterwards gradients, counts, seconds and random states are what they were before."""
     state, counts = RandomState.capture(system.clock.device), replace(system.encode.counts)
-    yield
+    with system.clock.rehearsing():
+        yield
     system.encode.counts = counts
     for optimizer in (system.encoder_optimizer, system.filter_optimizer):
         optimizer.discard()

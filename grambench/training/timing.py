@@ -5,10 +5,11 @@ points where the loop synchronises anyway.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 class TrainClock:
@@ -46,16 +47,44 @@ class TrainClock:
     @contextmanager
     def encoding(self) -> Iterator[None]:
         """Count the enclosed work as the encoder's."""
-        if self._cuda:
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            begin.record()
-            yield
+        end = self._begin_encoding()
+        yield
+        end()
+
+    @contextmanager
+    def encoding_behind(self, vectors_ND: Tensor) -> Iterator[None]:
+        """Count the enclosed backward pass as the encoder's from the moment it reaches the item vectors."""
+        ends: list[Callable[[], None]] = []
+        handle = vectors_ND.register_hook(lambda _: ends.append(self._begin_encoding()))
+        yield
+        handle.remove()
+        for end in ends:
+            end()
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Forget what the enclosed work adds to the encoder's seconds."""
+        before_ns = self._encode_ns
+        yield
+        self._encode_ns = before_ns
+        self._pending.clear()
+
+    def _begin_encoding(self) -> Callable[[], None]:
+        if not self._cuda:
+            since_ns = time.monotonic_ns()
+
+            def count() -> None:
+                self._encode_ns += time.monotonic_ns() - since_ns
+
+            return count
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+
+        def mark() -> None:
             end.record()
             self._pending.append((begin, end))
-        else:
-            since_ns = time.monotonic_ns()
-            yield
-            self._encode_ns += time.monotonic_ns() - since_ns
+
+        return mark
 
     def _synchronize(self) -> None:
         if self._cuda:

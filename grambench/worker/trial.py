@@ -39,6 +39,7 @@ def run_trial(
     sampler = _sampler(spec, data, int(seed), device.torch)
     evaluate = _evaluator(spec, data, system, modules, device.torch)
 
+    turn.wait()
     emit(ev.PhaseEntered("probe"))
     plan = plan_graphs(system, sampler.batch(0), spec.training, device.torch)
     strategy = make_strategy(
@@ -59,7 +60,6 @@ def run_trial(
     best = run / name / "best"
     effects = Effects(emit, evaluate, _saver(best, modules, emit), turn, _memory_reader(device.torch))
     trainer = Trainer(system, strategy, sampler, effects, spec.training.patience)
-    turn.wait()
     outcome, reason = trainer.run()
     if outcome in ("completed", "early-stopped") and trainer.best is not None:
         emit(ev.PhaseEntered("test"))

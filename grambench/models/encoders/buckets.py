@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grambench.errors import ConfigError
 from grambench.models.encoders.text import TextEncoder
 
 LENGTH_STEP = 8
@@ -53,7 +54,17 @@ class ItemEncoder:
     """Encoder and catalogue together: item ids -> vectors."""
 
     def __init__(self, encoder: TextEncoder, tokens: ItemTokens, bucket_tokens: int) -> None:
-        """`bucket_tokens`: most token positions, padding included, in one call of the encoder."""
+        """`bucket_tokens`: most token positions, padding included, in one call of the encoder.
+
+        Raises:
+            ConfigError: an item is longer than the encoder's positions.
+        """
+        longest = int(tokens.lengths.max()) if len(tokens) else 0
+        if encoder.max_tokens is not None and longest > encoder.max_tokens:
+            raise ConfigError(
+                f"An item has {longest} tokens, but the encoder reads at most {encoder.max_tokens}.",
+                "Lower the limits in data.fields.",
+            )
         self.encoder = encoder
         self.tokens = tokens
         self.bucket_tokens = bucket_tokens
@@ -64,8 +75,9 @@ class ItemEncoder:
         lengths_N, order_N = self.tokens.lengths[items_N].sort(descending=True)
         lengths = lengths_N.cpu().numpy()  # the one synchronisation: shapes must be known on the host
         pieces = []
+        most = self.encoder.max_tokens or int(lengths.max(initial=0)) + LENGTH_STEP
         for start, stop, length in bucket_bounds(lengths, self.bucket_tokens):
-            ids, mask = self.tokens.padded(items_N[order_N[start:stop]], length)
+            ids, mask = self.tokens.padded(items_N[order_N[start:stop]], min(length, most))
             pieces.append(self.encoder(ids, mask))
         self.counts.items += len(lengths)
         self.counts.tokens += int(lengths.sum())

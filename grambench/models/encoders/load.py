@@ -36,10 +36,20 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
     else:
         backbone, width = _pretrained(spec)
     if getattr(backbone, "pooler", None) is not None:
-        backbone.register_module(
-            "pooler", None
-        )  # its output is never read, so it would only hold dead parameters
-    return TextEncoder(backbone, width, spec.pooling, spec.pooling_query, autocast)
+        # its output is never read, so it would only hold dead parameters
+        backbone.register_module("pooler", None)
+    config = backbone.config
+    return TextEncoder(backbone, width, spec.pooling, spec.pooling_query, autocast, usable_positions(config))
+
+
+def usable_positions(config: Any) -> int | None:
+    """Longest sequence of a model with learnt positions; None where its config names no limit."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    # RoBERTa's family counts positions from behind the padding token's number
+    shifted = "roberta" in config.model_type or config.model_type in ("camembert", "mpnet", "longformer")
+    return positions - (config.pad_token_id + 1) if shifted else positions
 
 
 def _from_scratch(spec: Encoder, vocabulary_size: int) -> tuple[nn.Module, int]:

@@ -21,17 +21,30 @@ class TextEncoder(nn.Module):
         pooling: Literal["mean", "attention"],
         pooling_query: int,
         autocast: bool = False,
+        max_tokens: int | None = None,
     ) -> None:
-        """`autocast` runs the backbone in bf16 on a CUDA device; vectors leave in fp32."""
+        """
+        Args:
+            backbone: the transformer.
+            width: features of its hidden states.
+            pooling: masked mean, or additive attention.
+            pooling_query: query width of the additive attention.
+            autocast: run the backbone in bf16 on a CUDA device; vectors leave in fp32.
+            max_tokens: positions that the backbone can tell apart; None: no limit.
+        """
         super().__init__()
         self.backbone = backbone
         self.pool = MaskedMean() if pooling == "mean" else AdditiveAttention(width, pooling_query)
         self.width = width
         self.autocast = autocast
+        self.max_tokens = max_tokens
 
     def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one a row."""
         with torch.autocast(ids_NL.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             output: Any = self.backbone(input_ids=ids_NL, attention_mask=mask_NL.long())
-            vectors_ND: Tensor = self.pool(output.last_hidden_state, mask_NL)
-        return vectors_ND.float() if self.autocast else vectors_ND
+        hidden_NLD: Tensor = output.last_hidden_state
+        if self.autocast:  # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
+            hidden_NLD = hidden_NLD.float()
+        vectors_ND: Tensor = self.pool(hidden_NLD, mask_NL)
+        return vectors_ND

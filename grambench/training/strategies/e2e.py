@@ -76,6 +76,6 @@ class EndToEndUnique:
         view = batch.unique()
         vectors_ND = encode(self.system, view.items_N)
         loss = self.system.filter.loss(vectors_ND, view)
-        with self.system.clock.encoding():
+        with self.system.clock.encoding_behind(vectors_ND):
             (loss / batch.users).backward()
         return StepResult(loss.detach(), batch.users, view.occurrences, len(view.items_N))

@@ -16,6 +16,7 @@ from grambench.training.phases import (
     System,
     encode,
     filter_backward,
+    rehearsal,
 )
 from grambench.training.table import TableOptimizer, Window
 
