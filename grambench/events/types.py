@@ -245,6 +245,8 @@ class TrialPlanned(Event):
     """Items per recomputed chunk of single-step; None when one graph is held."""
     encoder_batch: int | None = None
     """Items in one encoder step at the close of a window; None where it does not apply."""
+    encoder_revision: str | None = None
+    """Commit of the pretrained model on the hub; None: a folder, or from scratch."""
     why: str = ""
     """How the automatic choices were made."""
 

@@ -50,7 +50,7 @@ def build_report(folder: Path) -> Report:
         audit=why.given("audit", _audit(state), "the audit did not finish"),
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         seeds=_seed_summaries(state),
-        warnings=run_cautions(state, run.spec),
+        warnings=run_cautions(state),
         reasons=why,
     )
 

@@ -55,6 +55,8 @@ class Plan(Section):
     """Parameters of the encoder, a count."""
     filter_parameters: int
     """Parameters of the collaborative filter, a count."""
+    encoder_revision: str | None
+    """Commit of the pretrained model on the hub."""
     why: str
     """How the automatic choices were made."""
 

@@ -64,7 +64,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
             memory=_points(trial.memory_series),
             drift=_points(trial.drift_series),
         ),
-        warnings=trial_cautions(state, trial),
+        warnings=trial_cautions(trial),
         reasons=why,
     )
 
@@ -101,6 +101,9 @@ def _plan(plan: ev.TrialPlanned | None) -> Plan | None:
         encoder_batch=why.given("encoder_batch", plan.encoder_batch, no_use),
         encoder_parameters=plan.encoder_parameters,
         filter_parameters=plan.filter_parameters,
+        encoder_revision=why.given(
+            "encoder_revision", plan.encoder_revision, "the encoder comes from a folder or from scratch"
+        ),
         why=plan.why,
         reasons=why,
     )

@@ -57,11 +57,13 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     from grambench.data.prepared import open_prepared
     from grambench.training.audit import audit
     from grambench.worker.prepare import prepare_data
-    from grambench.worker.warnings import spec_warnings
+    from grambench.worker.warnings import data_warnings, spec_warnings
 
     for warning in spec_warnings(spec):
         emit(warning)
     data = open_prepared(prepare_data(spec, emit))
+    for warning in data_warnings(data.manifest):
+        emit(warning)
     emit(ev.PhaseEntered("audit"))
     emit(audit(spec, data, device.torch))
     emit(ev.PhaseEntered("done"))

@@ -145,6 +145,7 @@ def _planned(
         micro_batch=plan.micro_batch if name == "e2e" else None,
         encoder_chunk=plan.encoder_chunk if name == "gram-1s" else None,
         encoder_batch=spec.multi_step.encoder_batch if multi else None,
+        encoder_revision=modules.encoder.revision,
         why=plan.why,
     )
 

@@ -1,9 +1,28 @@
-"""What a careful reader of the report should know, from the specification alone."""
+"""What a careful reader of the report should know of the specification and the data."""
 
 from collections.abc import Iterator
 
 from grambench.config.spec import Spec
+from grambench.data.prepared_manifest import Manifest
 from grambench.events.types import Warned
+
+
+def data_warnings(manifest: Manifest) -> Iterator[Warned]:
+    """What the preparation had to decide."""
+    items = manifest.items
+    if items.unknown_ids:
+        done = {"drop": "left out", "blank": "kept without a text"}[manifest.unknown_items]
+        yield Warned(
+            "unknown-items",
+            f"{items.unknown_ids:,} ids without a row in news.tsv were {done}"
+            f" (data.unknown_items = {manifest.unknown_items})",
+        )
+    if items.repeated_ids_other_text:
+        yield Warned(
+            "repeated-ids",
+            f"{items.repeated_ids_other_text:,} news ids have different texts in several splits;"
+            " the earliest split's text is used",
+        )
 
 
 def spec_warnings(spec: Spec) -> Iterator[Warned]:
@@ -22,12 +41,6 @@ def spec_warnings(spec: Spec) -> Iterator[Warned]:
         yield Warned(
             "sampled-evaluation",
             f"metrics are those of a fixed sample of {spec.evaluation.max_impressions} impressions a part",
-        )
-    if spec.data.unknown_items != "error":
-        yield Warned(
-            "unknown-items",
-            f"unknown ids are handled by data.unknown_items = {spec.data.unknown_items};"
-            " the data counts say how many",
         )
     if spec.training.max_steps is not None:
         yield Warned("bounded", f"training ends after {spec.training.max_steps} steps at the latest")

@@ -39,7 +39,15 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
         # its output is never read, so it would only hold dead parameters
         backbone.register_module("pooler", None)
     config = backbone.config
-    return TextEncoder(backbone, width, spec.pooling, spec.pooling_query, autocast, usable_positions(config))
+    return TextEncoder(
+        backbone,
+        width,
+        spec.pooling,
+        spec.pooling_query,
+        autocast,
+        max_tokens=usable_positions(config),
+        revision=getattr(config, "_commit_hash", None),
+    )
 
 
 def usable_positions(config: Any) -> int | None:

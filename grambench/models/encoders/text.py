@@ -22,6 +22,7 @@ class TextEncoder(nn.Module):
         pooling_query: int,
         autocast: bool = False,
         max_tokens: int | None = None,
+        revision: str | None = None,
     ) -> None:
         """
         Args:
@@ -31,6 +32,7 @@ class TextEncoder(nn.Module):
             pooling_query: query width of the additive attention.
             autocast: run the backbone in bf16 on a CUDA device; vectors leave in fp32.
             max_tokens: positions that the backbone can tell apart; None: no limit.
+            revision: commit of the pretrained weights on the hub; None: not from the hub.
         """
         super().__init__()
         self.backbone = backbone
@@ -38,6 +40,7 @@ class TextEncoder(nn.Module):
         self.width = width
         self.autocast = autocast
         self.max_tokens = max_tokens
+        self.revision = revision
 
     def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one a row."""

@@ -112,7 +112,7 @@ def test_plan_and_worker_are_reported(tmp_path: Path) -> None:
     trial = trial_of(built(tmp_path), "e2e.s0")
     assert trial.plan is not None
     assert (trial.plan.batch_size, trial.plan.micro_batch, trial.plan.why) == (4, 2, "two fit")
-    assert set(trial.plan.reasons) == {"encoder_chunk", "encoder_batch"}
+    assert set(trial.plan.reasons) == {"encoder_chunk", "encoder_batch", "encoder_revision"}
     assert trial.worker is not None
     assert (trial.worker.device, trial.worker.gpu_uuid) == ("cuda:0", "GPU-a")
     assert trial.worker.versions == {"torch": "2.6.0"}
@@ -380,41 +380,18 @@ def test_seeds_without_scores_have_no_spread(tmp_path: Path) -> None:
     assert set(row.reasons) == {"test_auc", "samples_per_s"}
 
 
-def test_what_a_reader_should_know_is_a_warning(tmp_path: Path) -> None:
-    spec = {
-        "encoder": {"model": "some/model", "dropout": 0.1},
-        "data": {"protocol": "paper", "unknown_items": "drop"},
-    }
-    run = Run(tmp_path, spec)
+def test_warnings_of_the_logs_come_sorted_under_the_run_and_under_the_trial(tmp_path: Path) -> None:
+    run = Run(tmp_path)
     run.log("", 0, logs.run_started("e2e.s0"), ev.Warned("low-disk", "2 GB are left"))
-    counts = {"train": {"unknown_history": 3, "unknown_candidates": 4}, "unknown_ids": 5}
-    logs.write_setup(run, counts=counts)
-    run.log("e2e.s0", 5, logs.evaluated("validation", 1, 1.0, 0.6, sampled=True))
+    logs.write_setup(run)
+    run.log("setup", 5, ev.Warned("encoder-dropout", "not comparable to E2E"))
     run.log("e2e.s0", 5, ev.Warned("shared-gpu", "another process uses the GPU"))
     report = built(tmp_path)
-    assert [warning.code for warning in report.warnings] == [
-        "encoder-dropout",
-        "low-disk",
-        "paper-protocol",
-        "unknown-items",
+    assert [(w.code, w.message) for w in report.warnings] == [
+        ("encoder-dropout", "not comparable to E2E"),
+        ("low-disk", "2 GB are left"),
     ]
-    assert "not comparable to E2E" in report.warnings[0].message
-    assert "12" in report.warnings[3].message
-    assert "drop" in report.warnings[3].message
-    codes = [warning.code for warning in trial_of(report, "e2e.s0").warnings]
-    assert codes == ["sampled-evaluation", "shared-gpu"]
-    run.log("setup", 6, ev.Warned("sampled-evaluation", "1,000 impressions a part"))
-    codes = [warning.code for warning in trial_of(built(tmp_path), "e2e.s0").warnings]
-    assert codes == ["shared-gpu"]
-
-
-def test_a_workers_own_words_come_before_ours(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    run.log("", 0, logs.run_started("e2e.s0"))
-    run.log("e2e.s0", 5, logs.evaluated("validation", 1, 1.0, 0.6, sampled=True))
-    run.log("e2e.s0", 5, ev.Warned("sampled-evaluation", "1,000 of 9,000"))
-    (warning,) = trial_of(built(tmp_path), "e2e.s0").warnings
-    assert warning.message == "1,000 of 9,000"
+    assert [w.code for w in trial_of(report, "e2e.s0").warnings] == ["shared-gpu"]
 
 
 def test_a_failed_audit_is_a_warning(tmp_path: Path) -> None:
