@@ -8,39 +8,37 @@ REFERENCES = ("e2e", "e2e-unique")
 
 
 def reuse_ratio(trial: TrialState) -> float | None:
-    """R = occurrences / unique items over the windows so far (eq. 10, 11)."""
-    progress = trial.progress
-    if progress is None or not progress.unique_items:
-        return None
-    return progress.occurrences / progress.unique_items
+    """R = occurrences / unique items over the closed windows (eq. 10, 11)."""
+    settled = trial.settled
+    return settled.occurrences / settled.unique_items if settled and settled.unique_items else None
 
 
 def seconds_per_epoch(trial: TrialState) -> float | None:
-    """Median training seconds of a finished epoch; before the first one, from the rate so far."""
+    """Median training seconds of a finished epoch; before the first one, from the pace so far."""
     if trial.epochs:
         return median(epoch.train_s for epoch in trial.epochs)
-    progress, plan = trial.progress, trial.plan
-    if progress is None or plan is None or not progress.step:
+    settled, plan = trial.settled, trial.plan
+    if settled is None or plan is None or not settled.step:
         return None
-    return progress.train_s / progress.step * plan.steps_per_epoch
+    return settled.train_s / settled.step * plan.steps_per_epoch
 
 
 def samples_per_second(trial: TrialState) -> float | None:
-    """Users trained on per training second, over the whole trial so far."""
-    progress = trial.progress
-    return progress.samples / progress.train_s if progress and progress.train_s > 0 else None
+    """Users trained on per training second, over the closed windows."""
+    settled = trial.settled
+    return settled.samples / settled.train_s if settled and settled.train_s > 0 else None
 
 
 def items_encoded_per_second(trial: TrialState) -> float | None:
-    """Item encodings per training second, over the whole trial so far."""
-    progress = trial.progress
-    return progress.items_encoded / progress.train_s if progress and progress.train_s > 0 else None
+    """Item encodings per training second, over the closed windows."""
+    settled = trial.settled
+    return settled.items_encoded / settled.train_s if settled and settled.train_s > 0 else None
 
 
 def tokens_per_second(trial: TrialState) -> float | None:
-    """Token positions encoded per training second, over the whole trial so far."""
-    progress = trial.progress
-    return progress.tokens_encoded / progress.train_s if progress and progress.train_s > 0 else None
+    """Token positions encoded per training second, over the closed windows."""
+    settled = trial.settled
+    return settled.tokens_encoded / settled.train_s if settled and settled.train_s > 0 else None
 
 
 def seconds_to_best(trial: TrialState) -> float | None:

@@ -186,6 +186,8 @@ class Fold:
     def _progress(self, source: str, event: ev.Progress) -> None:
         trial = self._trial(source)
         trial.progress = event
+        if trial.plan is None or trial.plan.window_steps == 1:
+            trial.settled = event
         recent = self._recent.setdefault(source, [])
         recent.append(event)
         del recent[:-_RATE_EVENTS]
@@ -203,6 +205,7 @@ class Fold:
         trial.windows.append(event)
         del trial.windows[:-WINDOWS_KEPT]
         trial.windows_closed += 1
+        trial.settled = trial.progress
         if event.drift is not None:
             trial.drift_series.add(trial.train_s, event.drift)
 

@@ -70,6 +70,9 @@ class TrialState:
     started: WorkerStarted | None = None
     plan: TrialPlanned | None = None
     progress: Progress | None = None
+    settled: Progress | None = None
+    """The counters when the last window closed: in mid-window the encoder's share is still owed, so
+    that only these make rates and ratios that compare."""
     epochs: list[EpochFinished] = field(default_factory=list)
     evaluations: list[Evaluated] = field(default_factory=list)
     """Validation, in order."""

@@ -54,7 +54,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         times=_times(trial, target),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
-        reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _NOT_TRAINED),
+        reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _unsettled(trial)),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in _REFERENCES},
         windows=_windows(trial),
         validations=[build_scores(evaluation) for evaluation in trial.evaluations],
@@ -138,6 +138,11 @@ def build_scores(evaluation: ev.Evaluated) -> Scores:
     )
 
 
+def _unsettled(trial: TrialState) -> str:
+    """Why a rate or ratio over whole windows is missing."""
+    return "no window of training steps was closed" if trial.progress else _NOT_TRAINED
+
+
 def _times(trial: TrialState, target: Target) -> Times:
     why = Reasons()
     progress = trial.progress
@@ -153,11 +158,11 @@ def _times(trial: TrialState, target: Target) -> Times:
         train_s_to_target=why.given("train_s_to_target", reached, censored),
         epoch_s=why.given("epoch_s", epoch_seconds(trial), "no epoch was finished"),
         epochs_s=[epoch.train_s for epoch in trial.epochs],
-        samples_per_s=why.given("samples_per_s", compare.samples_per_second(trial), _NOT_TRAINED),
+        samples_per_s=why.given("samples_per_s", compare.samples_per_second(trial), _unsettled(trial)),
         items_encoded_per_s=why.given(
-            "items_encoded_per_s", compare.items_encoded_per_second(trial), _NOT_TRAINED
+            "items_encoded_per_s", compare.items_encoded_per_second(trial), _unsettled(trial)
         ),
-        tokens_per_s=why.given("tokens_per_s", compare.tokens_per_second(trial), _NOT_TRAINED),
+        tokens_per_s=why.given("tokens_per_s", compare.tokens_per_second(trial), _unsettled(trial)),
         reasons=why,
     )
 

@@ -8,7 +8,7 @@ from grambench.events.state import RunState, TrialState
 
 
 def trial(strategy: str, seed: int = 0, **fields: Any) -> TrialState:
-    return TrialState(f"{strategy}.s{seed}", strategy, seed, **fields)
+    return TrialState(f"{strategy}.s{seed}", strategy, seed, settled=fields.get("progress"), **fields)
 
 
 def progress(step: int, train_s: float, samples: int = 0, **changes: Any) -> ev.Progress:

@@ -298,6 +298,25 @@ def test_what_a_sample_lacks_is_shown_as_lacking() -> None:
 # --- bounds ------------------------------------------------------------------------------------
 
 
+def test_rates_of_a_window_wait_for_its_end_because_the_encoders_share_is_still_owed() -> None:
+    plan = ev.TrialPlanned("gram-10s", 0, 100, 100, 4, 10, 1, 1)
+    closed = ev.WindowClosed(1, 10, 10, 30, 90, 0.2, 1.0, 0.5)
+    name = "gram-10s.s0"
+    begun = [("", 0.0, run_started(name)), (name, 1.0, plan), (name, 2.0, progress(4, 1.0))]
+    assert folded(*begun).trials[name].settled is None
+    at_close = [(name, 3.0, progress(10, 5.0)), (name, 3.1, closed), (name, 4.0, progress(13, 5.5))]
+    trial = folded(*begun, *at_close).trials[name]
+    assert trial.settled is not None
+    assert (trial.settled.step, trial.settled.train_s) == (10, 5.0)
+
+
+def test_rates_without_a_window_are_those_of_the_newest_step() -> None:
+    plan = ev.TrialPlanned("e2e", 0, 100, 100, 4, 1, 1, 1)
+    events = [("", 0.0, run_started("e2e.s0")), ("e2e.s0", 1.0, plan), ("e2e.s0", 2.0, progress(4, 1.0))]
+    trial = folded(*events).trials["e2e.s0"]
+    assert trial.settled == trial.progress
+
+
 def test_windows_and_log_lines_are_bounded() -> None:
     window = ev.WindowClosed(1, 1, 1, 1, 1, None, None, 0.1)
     windows = [(GRAM, float(n), window) for n in range(WINDOWS_KEPT + 5)]
