@@ -1,0 +1,158 @@
+"""Signals and kills: what a run that does not reach its end leaves behind."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+from live_runs import (
+    ENDLESS,
+    PATIENCE_S,
+    Bench,
+    Command,
+    assert_nothing_is_left,
+    complaint,
+    finished,
+    report_of,
+    supervisor_process,
+    trained,
+    until,
+    worker_of,
+)
+
+TRIAL = "gram-1s.s0"
+OUTCOMES = {"completed", "early-stopped", "stopped", "diverged", "failed"}
+
+
+@pytest.fixture
+def endless(bench: Bench) -> Command:
+    """A run that only a signal ends."""
+    return bench.run("--plain", "--strategies", "gram-1s,gram-1e", *ENDLESS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_alone(bench: Bench) -> Command:
+    """Another one, which trains while the first tests run."""
+    return bench.run("--plain", "--strategies", "gram-1s,gram-1e", *ENDLESS)
+
+
+def test_an_interrupt_while_it_starts_ends_the_run(bench: Bench) -> None:
+    command = bench.run("--plain")
+    run = command.run
+    command.interrupt()
+    ended = command.wait(30)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert_nothing_is_left(run)
+
+
+def test_an_interrupt_stops_after_the_step_with_a_report(endless: Command) -> None:
+    endless.training(TRIAL)
+    endless.interrupt()
+    ended = endless.wait(30)
+    assert ended.code == 130
+    assert "stopping after the step under way" in ended.err
+    assert_nothing_is_left(endless.run)
+    report = report_of(endless.run)
+    first, second = report["trials"]
+    assert (report["run"]["exit_code"], report["partial"]) == (130, True)
+    assert (first["outcome"], second["outcome"], second["phase"]) == ("stopped", None, None)
+    assert "gram-1e.s0 has not begun." in report["missing"]
+    lines = ended.err.replace("\nstopping after the step under way; Ctrl+C again stops at once\n", "")
+    assert all(re.match(r"\[ *[\d:]+\] \S", line) for line in lines.splitlines()), ended.err
+    assert "\x1b" not in ended.err + ended.out
+    assert ended.out.endswith(f"report: {endless.run / 'report.json'}\n")
+    assert not re.search(r"^\[", ended.out, re.MULTILINE)
+
+
+def test_a_second_interrupt_does_not_wait_for_the_step(endless: Command) -> None:
+    endless.training(TRIAL)
+    worker = worker_of(endless.run, TRIAL)
+    worker.suspend()  # a step that takes for ever
+    endless.interrupt()
+    until(lambda: "stopping after the step" in endless.err, "the first interrupt")
+    assert worker.is_running()
+    endless.interrupt()
+    ended = endless.wait(10)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert_nothing_is_left(endless.run)
+    report = report_of(endless.run)
+    assert report["run"]["exit_code"] == 130
+    assert report["trials"][0]["outcome"] == "stopped"
+    assert "at once" in report["trials"][0]["outcome_reason"]
+
+
+def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
+    bench: Bench, left_alone: Command
+) -> None:
+    seen = left_alone.training(TRIAL).progress
+    left_alone.process.kill()
+    left_alone.process.wait()
+    run = left_alone.run
+    assert seen is not None
+    until(lambda: trained(run, TRIAL, seen.step + 20), "the run to go on")
+    rows = json.loads(bench.call("runs", "--json", "--out", run.parent).out)
+    assert [(row["state"], row["trials_done"], row["trials"]) for row in rows] == [("running", 0, 2)]
+    watch = bench.start("watch", run.name, "--out", run.parent, "--plain")
+    until(lambda: re.search(r"gram-1s: epoch \d+/100000, step", watch.err), "a line of progress")
+    stop = bench.call("stop", "last", "--out", run.parent)
+    assert (stop.code, stop.out, stop.err) == (0, "", f"{run.name} ends after the step under way.\n")
+    assert watch.wait(30).code == 0
+    assert_nothing_is_left(run)
+    assert report_of(run)["run"]["exit_code"] == 130
+    assert report_of(run)["trials"][0]["outcome"] == "stopped"
+
+
+def test_a_terminated_supervisor_stops_its_run(bench: Bench) -> None:
+    command = bench.run("--plain")
+    until(lambda: "setup: " in command.err, "the setup to begin")
+    supervisor_process(command.run).send_signal(signal.SIGTERM)
+    assert command.wait(30).code == 130
+    assert_nothing_is_left(command.run)
+    assert report_of(command.run)["run"]["exit_code"] == 130
+
+
+def test_a_killed_worker_fails_alone(bench: Bench) -> None:
+    command = bench.run("--plain", "--strategies", "gram-1s,gram-1e", "--set", "training.epochs=150")
+    command.training(TRIAL)
+    worker_of(command.run, TRIAL).kill()
+    ended = command.wait()
+    assert ended.code == 5
+    assert "gram-1s.s0 failed: the worker ended with signal 9" in complaint(ended.err)
+    report = report_of(command.run)
+    assert [trial["outcome"] for trial in report["trials"]] == ["failed", "completed"]
+    assert (report["partial"], report["run"]["exit_code"]) == (True, 5)
+    assert [s for s in report["missing"] if s.startswith("gram-1s.s0 failed: ")] == report["missing"]
+    assert report["trials"][0]["test"] is None
+    assert report["trials"][0]["reasons"]["test"]
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_supervisor_is_killed(bench: Bench, endless: Command) -> None:
+    endless.training(TRIAL)
+    run = endless.run
+    supervisor_process(run).kill()
+    ended = endless.wait(30)
+    assert ended.code == 1
+    assert "The supervisor ended before the run did" in complaint(ended.err)
+    assert_nothing_is_left(run)
+    assert json.loads(bench.call("runs", "--json", "--out", run.parent).out)[0]["state"] == "broken off"
+    answer = bench.call("report", run)
+    report = json.loads(answer.out)
+    assert answer.code == 0
+    assert report["missing"][0] == "The run has not finished, or was cut off."
+    assert report["run"]["exit_code"] is None
+    assert report["trials"][0]["outcome"] == "stopped"
+    assert "gram-1e.s0 has not begun." in report["missing"]
+
+
+@pytest.mark.slow
+def test_preparation_ends_when_its_supervisor_is_killed(bench: Bench) -> None:
+    command = bench.run("--plain")
+    until(lambda: "setup: worker" in command.err, "the setup to begin")
+    run = command.run
+    supervisor_process(run).kill()
+    command.wait(30)
+    assert_nothing_is_left(run)
