@@ -3,17 +3,14 @@
 import json
 import re
 import signal
-import time
 
 import pytest
 from live_runs import (
     ENDLESS,
-    PATIENCE_S,
     Bench,
     Command,
     assert_nothing_is_left,
     complaint,
-    finished,
     report_of,
     supervisor_process,
     trained,
@@ -22,7 +19,8 @@ from live_runs import (
 )
 
 TRIAL = "gram-1s.s0"
-OUTCOMES = {"completed", "early-stopped", "stopped", "diverged", "failed"}
+
+pytestmark = pytest.mark.usefixtures("begun")  # test_run_report.py's run trains in the meantime
 
 
 @pytest.fixture

@@ -2,44 +2,23 @@
 
 import torch
 
-from grambench.training.phases import (
-    Batch,
-    StepResult,
-    System,
-    encode,
-    encoder_backward,
-    filter_backward,
-    rehearsal,
-)
+from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
+from grambench.training.strategies.one_step import OneStep
 
 
-class EndToEnd:
+class EndToEnd(OneStep):
     """`e2e`: one encoding an occurrence; padding is never encoded.
 
     `micro_batch` users' graphs are held at once; gradients are accumulated, so that the step stays
     that of the whole batch.
     """
 
-    window_steps = 1
-
     def __init__(self, system: System, micro_batch: int) -> None:
-        self.system = system
+        super().__init__(system)
         self.micro_batch = micro_batch
 
-    def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped."""
-        with rehearsal(self.system):
-            self.gradients(batch)
-
-    def step(self, batch: Batch) -> StepResult:
-        """Gradients of the whole batch, then one step of both optimisers."""
-        result = self.gradients(batch)
-        self.system.filter_optimizer.step()
-        self.system.encoder_optimizer.step()
-        return result
-
     def gradients(self, batch: Batch) -> StepResult:
-        """Accumulate the gradients of the mean loss in both modules."""
+        """Encode occurrences, filter, and back through both, micro-batch by micro-batch."""
         losses, occurrences = [], 0
         for part in batch.split(self.micro_batch):
             view = part.occurrences()
@@ -51,25 +30,8 @@ class EndToEnd:
         return StepResult(torch.stack(losses).sum(), batch.users, occurrences, occurrences)
 
 
-class EndToEndUnique:
+class EndToEndUnique(OneStep):
     """`e2e-unique`: plain autograd through one encoding of each distinct item of the batch."""
-
-    window_steps = 1
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-
-    def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped."""
-        with rehearsal(self.system):
-            self.gradients(batch)
-
-    def step(self, batch: Batch) -> StepResult:
-        """Gradients of the whole batch, then one step of both optimisers."""
-        result = self.gradients(batch)
-        self.system.filter_optimizer.step()
-        self.system.encoder_optimizer.step()
-        return result
 
     def gradients(self, batch: Batch) -> StepResult:
         """Backpropagate the mean loss through filter, gather and encoder in one graph."""

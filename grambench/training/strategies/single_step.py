@@ -3,19 +3,12 @@
 import torch
 from torch import Tensor
 
-from grambench.training.phases import (
-    Batch,
-    StepResult,
-    System,
-    encode,
-    encoder_backward,
-    filter_backward,
-    rehearsal,
-)
+from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
 from grambench.training.replay import RandomState
+from grambench.training.strategies.one_step import OneStep
 
 
-class SingleStep:
+class SingleStep(OneStep):
     """`gram-1s`: unique -> encode -> filter -> ∂𝓛/∂h -> encoder; the same update as E2E.
 
     With `encoder_chunk`, the encoder runs without a graph first and is then recomputed chunk by
@@ -23,26 +16,12 @@ class SingleStep:
     more encoder forward. Random states are replayed, so that dropout draws the same masks twice.
     """
 
-    window_steps = 1
-
     def __init__(self, system: System, encoder_chunk: int | None = None) -> None:
-        self.system = system
+        super().__init__(system)
         self.encoder_chunk = encoder_chunk
 
-    def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped."""
-        with rehearsal(self.system):
-            self.gradients(batch)
-
-    def step(self, batch: Batch) -> StepResult:
-        """Gradients of the whole batch, then one step of both optimisers."""
-        result = self.gradients(batch)
-        self.system.filter_optimizer.step()
-        self.system.encoder_optimizer.step()
-        return result
-
     def gradients(self, batch: Batch) -> StepResult:
-        """Accumulate the gradients of the mean loss in both modules."""
+        """Encode the unique items, filter, and push ∂𝓛/∂h through the encoder."""
         view = batch.unique()
         if self.encoder_chunk is None or len(view.items_N) <= self.encoder_chunk:
             vectors_UD = encode(self.system, view.items_N)

@@ -1,0 +1,30 @@
+"""What the strategies with N = 1 share: the encoder is updated at every step."""
+
+from abc import ABC, abstractmethod
+
+from grambench.training.phases import Batch, StepResult, System, rehearsal
+
+
+class OneStep(ABC):
+    """Gradients of the whole batch in both modules, then one step of both optimisers."""
+
+    window_steps = 1
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    @abstractmethod
+    def gradients(self, batch: Batch) -> StepResult:
+        """Accumulate the gradients of the mean loss over the batch's users in both modules."""
+
+    def step(self, batch: Batch) -> StepResult:
+        """One update of filter and encoder."""
+        result = self.gradients(batch)
+        self.system.filter_optimizer.step()
+        self.system.encoder_optimizer.step()
+        return result
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped."""
+        with rehearsal(self.system):
+            self.gradients(batch)
