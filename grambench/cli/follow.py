@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Literal
+from types import FrameType, TracebackType
+from typing import Literal, Self
 
 import typer
 
@@ -20,19 +20,38 @@ Mode = Literal["dashboard", "plain", "json"]
 
 
 class Follow:
-    """Follows a run that this terminal started, or one that is going on elsewhere."""
+    """Follows a run that this terminal starts, or one that is going on elsewhere.
 
-    def __init__(self, folder: Path, supervisor: "subprocess.Popen[bytes] | None" = None) -> None:
+    Inside its `with` block Ctrl+C stops the run, from before the supervisor's start to the end.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.supervisor = supervisor
+        self.supervisor: subprocess.Popen[bytes] | None = None
+        """The run's supervisor, when this process has started it."""
+        self.stopped = False
+        """True when the user has stopped the run from here."""
         self._interrupts = 0
+        self._drawing = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
     def watch(self, mode: Mode) -> bool:
         """Show the run; True when it has ended, False when the user left it running."""
+        if self._interrupts:  # before there was a supervisor to tell
+            self._stop()
         if mode == "dashboard":
-            from grambench.tui.app import show
-
-            match show(self.folder):
+            match self._draw():
                 case "detach":
                     name = self.folder.name
                     typer.echo(
@@ -46,23 +65,31 @@ class Follow:
         self._wait(mode)
         return True
 
+    def _draw(self) -> str | None:
+        """The dashboard until the user leaves it; it takes Ctrl+C as a key of its own."""
+        from grambench.tui.app import show
+
+        if self._interrupts:
+            return None
+        self._drawing = True
+        try:
+            return show(self.folder)
+        finally:
+            self._drawing = False
+
     def _wait(self, mode: Mode) -> None:
         """Until the supervisor has ended; the first Ctrl+C stops the run, the second one at once."""
         from grambench.runner.plain import PlainPrinter
 
         printer = PlainPrinter(sys.stderr) if mode == "plain" else None
         reader = RunReader(self.folder)
-        before = signal.signal(signal.SIGINT, self._interrupted)
-        try:
-            while True:
-                alive = self._alive()
-                if reader.poll() and printer is not None:
-                    printer.update(reader.state)
-                if not alive:
-                    return
-                time.sleep(_POLL_S)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        while True:
+            alive = self._alive()
+            if reader.poll() and printer is not None:
+                printer.update(reader.state)
+            if not alive:
+                return
+            time.sleep(_POLL_S)
 
     def _alive(self) -> bool:
         from grambench.runner.rundir import supervisor_of
@@ -73,11 +100,12 @@ class Follow:
 
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
-        if self._interrupts == 1:
+        if self._interrupts == 1 and not self._drawing:
             typer.echo("\nstopping after the step under way; Ctrl+C again stops at once", err=True)
         self._stop()
 
     def _stop(self) -> None:
+        self.stopped = True
         if self.supervisor is not None:
             if self.supervisor.poll() is None:
                 self.supervisor.send_signal(signal.SIGTERM)
@@ -91,8 +119,13 @@ class Follow:
             return
 
 
-def finish(folder: Path, *, as_json: bool) -> None:
+def finish(folder: Path, *, as_json: bool, stopped: bool) -> None:
     """Print the results of an ended run and exit with its code.
+
+    Args:
+        folder: the run.
+        as_json: the report and nothing else.
+        stopped: the user stopped it, perhaps before its supervisor could write a line.
 
     Raises:
         typer.Exit: always, with the run's exit code.
@@ -105,7 +138,8 @@ def finish(folder: Path, *, as_json: bool) -> None:
         sys.stdout.write(report_json(build_report(folder)))
     else:
         _print_results(state, path)
-    code = state.exit_code if state.exit_code is not None else int(ExitCode.BUG)
+    cut_off = ExitCode.STOPPED if stopped else ExitCode.BUG
+    code = state.exit_code if state.exit_code is not None else int(cut_off)
     if code not in (ExitCode.OK, ExitCode.STOPPED):
         _print_cause(folder, state)
     raise typer.Exit(code)

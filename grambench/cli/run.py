@@ -48,9 +48,11 @@ def run(
     if spec.data.source != "synthetic":
         locate(spec.data)
     folder = create_run(spec, preset, out, [Path(sys.argv[0]).name, *sys.argv[1:]])
-    supervisor = start_supervisor(folder)
-    if Follow(folder, supervisor).watch("json" if json_ else view(plain)):
-        finish(folder, as_json=json_)
+    with Follow(folder) as follow:
+        follow.supervisor = start_supervisor(folder)
+        ended = follow.watch("json" if json_ else view(plain))
+    if ended:
+        finish(folder, as_json=json_, stopped=follow.stopped)
 
 
 def resolve(

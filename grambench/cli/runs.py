@@ -65,7 +65,8 @@ def watch(
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
-    Follow(folder).watch(view(plain))
+    with Follow(folder) as follow:
+        follow.watch(view(plain))
 
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:

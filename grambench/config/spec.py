@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)$",
+    r"^(e2e|e2e-unique|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
 )
 
 Positive = Annotated[int, Field(ge=1)]

@@ -82,9 +82,12 @@ class Fold:
         ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)
         ended.exit_code = event.code
         if ended.outcome is None:
-            ended.outcome = "failed"
+            phase = ended.phase or "start"
             cause = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
-            ended.reason = f"the worker ended with {cause} in phase {ended.phase or 'start'}"
+            ended.outcome = "stopped" if event.stopped else "failed"
+            ended.reason = f"the worker ended with {cause} in phase {phase}"
+            if event.stopped:
+                ended.reason = f"the user's stop ended the worker in phase {phase}"
         if self.state.active == event.trial:
             self.state.active = None
 
@@ -289,6 +292,8 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             bad = event.outcome in ("failed", "diverged")
             words = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
             return "error" if bad else "info", words
+        case ev.WorkerExited() if event.stopped:
+            return "info", "worker killed, since the run was stopped"
         case ev.WorkerExited() if event.code:
             return "error", f"worker ended with code {event.code}"
         case ev.RunFinished():

@@ -78,6 +78,8 @@ class WorkerExited(Event):
     code: int
     log_tail: str = ""
     """Last lines of its worker.log when the code is not 0."""
+    stopped: bool = False
+    """True when the runner killed it because the user had stopped the run."""
 
 
 @dataclass(frozen=True, slots=True)

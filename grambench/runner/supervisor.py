@@ -51,8 +51,8 @@ class Supervisor:
         """
         began = time.monotonic_ns()
         with self._alone(), Journal(self.folder / SUPERVISOR_LOG) as journal:
+            self._catch_signals()  # before anyone can learn the pid
             write_pid(self.folder)
-            self._catch_signals()
             self._emit = journal.append
             self._emit(self._started())
             self._sampler = SamplerThread(journal.append)
@@ -89,17 +89,18 @@ class Supervisor:
             self._turns += 1
             self._emit(ev.TurnGranted(trial, self._turns))
             worker.grant(self._turns)
-            code = self._await(worker)
+            code, killed = self._await(worker)
         finally:
             worker.terminate()
             worker.close()
             self._sampler.unwatch(trial)
-        self._emit(ev.WorkerExited(trial, code, worker.log_tail() if code else ""))
+        self._emit(ev.WorkerExited(trial, code, worker.log_tail() if code else "", killed))
         return code
 
-    def _await(self, worker: Worker) -> int:
-        """Its exit code; after a stop it has `STOP_GRACE_S` to end by itself."""
+    def _await(self, worker: Worker) -> tuple[int, bool]:
+        """Its exit code, and whether it was killed: after a stop it has `STOP_GRACE_S` to end by itself."""
         deadline: float | None = None
+        killed = False
         while (code := worker.wait(_POLL_S)) is None:
             if self._stop.is_set() and deadline is None:
                 worker.stop()
@@ -108,7 +109,8 @@ class Supervisor:
                 deadline = time.monotonic() + grace_s
             if self._kill.is_set() or (deadline is not None and time.monotonic() > deadline):
                 worker.terminate()
-        return code
+                killed = True
+        return code, killed
 
     def _catch_signals(self) -> None:
         def stop(_signal: int, _frame: FrameType | None) -> None:

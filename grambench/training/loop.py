@@ -99,7 +99,7 @@ class Trainer:
                 self._pause()
             if self.effects.turn.must_stop():
                 self.system.clock.stop()
-                return "stopped", f"stopped by the user after {step} steps"
+                return "stopped", f"stopped after {step} steps"
             batch = self.batches.batch(step)
             result = self.strategy.step(batch)
             self._count(result)

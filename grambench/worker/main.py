@@ -51,6 +51,7 @@ def read_spec(run: Path) -> Spec:
 def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     from grambench.worker.device import resolve_device
 
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
     device = resolve_device(spec)
     emit(started(SETUP, device))

@@ -157,7 +157,7 @@ def test_an_ended_run_is_listed_and_can_be_watched_but_not_stopped(
 
 @pytest.mark.slow
 def test_a_run_of_two_seeds_goes_on_to_its_end_without_the_command_that_began_it(bench: Bench) -> None:
-    command = bench.run("--plain", "--strategies", "gram-1s,gram-1e", "--seeds", "0,3")
+    command = bench.run("--plain", "--strategies", "gram-1e", "--seeds", "0,3")
     until(lambda: "trials" in command.err, "the run to begin")
     command.process.kill()
     command.process.wait()
@@ -165,9 +165,9 @@ def test_a_run_of_two_seeds_goes_on_to_its_end_without_the_command_that_began_it
     assert state.exit_code == 0
     report = json.loads(bench.call("report", command.run).out)
     names = [trial["name"] for trial in report["trials"]]
-    assert names == ["gram-1s.s0", "gram-1e.s0", "gram-1s.s3", "gram-1e.s3"]
+    assert names == ["gram-1e.s0", "gram-1e.s3"]
     assert {trial["outcome"] for trial in report["trials"]} == {"completed"}
-    aucs = [of_seed["test"]["auc"] for of_seed in report["trials"] if of_seed["strategy"] == "gram-1e"]
-    summary = next(row for row in report["seeds"] if row["strategy"] == "gram-1e")
+    aucs = [trial["test"]["auc"] for trial in report["trials"]]
+    (summary,) = report["seeds"]
     assert summary["seeds"] == [0, 3]
     assert summary["test_auc"]["mean"] == pytest.approx(sum(aucs) / 2)

@@ -178,6 +178,19 @@ def test_a_worker_that_ends_without_a_word_has_failed(code: int, cause: str) -> 
     assert state.active is None
 
 
+@pytest.mark.parametrize("trial", [E2E, "setup"])
+def test_a_worker_that_the_runner_kills_after_a_stop_was_stopped(trial: str) -> None:
+    state = folded(
+        ("", 0, run_started(E2E)),
+        (trial, 1, ev.PhaseEntered("evaluate")),
+        ("", 2, ev.WorkerExited(trial, -9, "", stopped=True)),
+    )
+    ended = state.setup if trial == "setup" else state.trials[E2E]
+    assert (ended.outcome, ended.exit_code) == ("stopped", -9)
+    assert ended.reason == "the user's stop ended the worker in phase evaluate"
+    assert state.log[-1].severity == "info"
+
+
 def test_host_and_absent_gpu_are_kept() -> None:
     state = folded(("", 0, ev.HostSample(12.0, 3, 4)), ("", 0, ev.GpuAbsent("no driver")))
     assert (state.host.cpu_percent, state.host.memory_used_bytes) == (12.0, 3)

@@ -202,7 +202,7 @@ def test_validation_without_an_auc_fails() -> None:
 
 def test_stop_request_ends_as_stopped_before_the_next_step() -> None:
     world = World()
-    assert world.run(turn=lambda w: Turn(w, stop_at=4)) == ("stopped", "stopped by the user after 4 steps")
+    assert world.run(turn=lambda w: Turn(w, stop_at=4)) == ("stopped", "stopped after 4 steps")
     assert world.steps == 4
 
 

@@ -1,0 +1,99 @@
+"""The specification: strict, immutable, and the same after a trip through JSON."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from grambench.config.presets import load_preset, preset_names
+from grambench.config.spec import STRATEGY_PATTERN, Architecture, Encoder, FieldLimits, Filter, Spec, Training
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_specification_survives_json(name: str) -> None:
+    spec = load_preset(name)
+    assert Spec.model_validate_json(json.dumps(spec.model_dump(mode="json"), allow_nan=False)) == spec
+
+
+def test_a_specification_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Spec().training.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("e2e",), ("e2e-unique", "gram-1s"), ("gram-10s", "gram-0.5e", "gram-.5e", "gram-2e", "gram-1.25e")],
+)
+def test_strategies_of_the_paper_are_known(names: tuple[str, ...]) -> None:
+    assert Training(strategies=names).strategies == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "gram", "gram-0s", "gram-01s", "gram-0e", "gram-0.0e", "gram-.e", "gram--1s", "gram-1se", "GRAM-1s"],
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="is no strategy"):
+        Training(strategies=("e2e", name))
+
+
+@pytest.mark.parametrize("name", ["e2e ", "e2e\n", "gram-1s.s0", "../e2e"])
+def test_a_name_that_is_no_safe_folder_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="is no strategy"):
+        Training(strategies=(name,))
+
+
+@pytest.mark.parametrize("names", [(), ("e2e", "e2e")])
+def test_strategies_are_some_and_distinct(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError):
+        Training(strategies=names)
+
+
+@given(st.text(alphabet="e2gramsunique-.0159/\n", max_size=12))
+def test_a_known_name_is_a_safe_folder_name(name: str) -> None:
+    try:
+        Training(strategies=(name,))
+    except ValidationError:
+        return
+    assert STRATEGY_PATTERN.match(name)
+    assert not set(name) & set("/\n\0 ")
+
+
+@pytest.mark.parametrize(
+    ("table", "changes"),
+    [
+        (Training, {"batch_size": 0}),
+        (Training, {"batch_size": True}),
+        (Training, {"batch_size": "8"}),
+        (Training, {"batch_size": 8.0}),
+        (Training, {"micro_batch": "all"}),
+        (Training, {"seeds": ()}),
+        (Training, {"seeds": (-1,)}),
+        (Training, {"seeds": (2**31,)}),
+        (Training, {"memory_share": 1.0}),
+        (Training, {"epochz": 1}),
+        (FieldLimits, {"title": 0}),
+        (FieldLimits, {"title": 512, "body": 1}),
+        (Architecture, {"hidden_size": 10, "heads": 4}),
+        (Encoder, {}),
+        (Encoder, {"model": "a", "architecture": Architecture()}),
+        (Encoder, {"model": "a", "dropout": 1.0}),
+        (Filter, {"history": 0}),
+        (Spec, {"device": "cuda:"}),
+        (Spec, {"device": "cpu:0"}),
+        (Spec, {"schedule": "race"}),
+        (Spec, {"encoder": Encoder(architecture=Architecture()), "filter": Filter(heads=3)}),
+    ],
+)
+def test_values_out_of_their_range_are_refused(table: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        table(**changes)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])
+def test_a_learning_rate_is_positive_and_finite(rate: float) -> None:
+    with pytest.raises(ValidationError):
+        Spec.model_validate({"encoder_optimizer": {"lr": rate}})

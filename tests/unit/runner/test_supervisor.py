@@ -1,0 +1,88 @@
+"""What a run's end says to the shell, and the order of its trials."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from grambench.config.presets import load_preset
+from grambench.config.spec import Spec, Training
+from grambench.errors import ExitCode, MachineError
+from grambench.events import types as ev
+from grambench.events.state import RunState, SetupState, TrialState
+from grambench.runner.rundir import create_run
+from grambench.runner.supervisor import Supervisor, exit_code, trial_names
+
+
+def audit(equivalent: bool = True) -> ev.AuditFinished:
+    return ev.AuditFinished(equivalent, 1e-10, 1, 1, 1, 0.0, 0.0, 0.0, 0.0, 0.1)
+
+
+def state(*outcomes: ev.Outcome | None, equivalent: bool = True) -> RunState:
+    trials = {f"e2e.s{i}": TrialState(f"e2e.s{i}", "e2e", i, outcome=o) for i, o in enumerate(outcomes)}
+    setup = SetupState(outcome="completed", exit_code=0, audit=audit(equivalent))
+    return RunState(setup=setup, trials=trials)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        (("completed", "early-stopped"), ExitCode.OK),
+        (("completed", "failed"), ExitCode.PARTIAL),
+        (("failed", "failed"), ExitCode.PARTIAL),
+        (("completed", "diverged"), ExitCode.PARTIAL),
+        (("completed", None), ExitCode.PARTIAL),
+        (("completed", "stopped"), ExitCode.STOPPED),
+        (("failed", "stopped"), ExitCode.STOPPED),
+    ],
+)
+def test_the_outcomes_decide(outcomes: tuple[ev.Outcome | None, ...], code: ExitCode) -> None:
+    assert exit_code(state(*outcomes), stopped=False) == code
+
+
+def test_a_stop_goes_before_everything() -> None:
+    assert exit_code(state("completed"), stopped=True) == ExitCode.STOPPED
+    assert exit_code(RunState(), stopped=True) == ExitCode.STOPPED
+
+
+def test_an_audit_that_fails_is_7_but_a_failed_trial_says_more() -> None:
+    assert exit_code(state("completed", equivalent=False), stopped=False) == ExitCode.NOT_COMPARABLE
+    assert exit_code(state("failed", equivalent=False), stopped=False) == ExitCode.PARTIAL
+
+
+def test_a_missing_audit_is_no_equivalence() -> None:
+    unaudited = state("completed")
+    unaudited.setup.audit = None
+    assert exit_code(unaudited, stopped=False) == ExitCode.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (2, ExitCode.USAGE),
+        (3, ExitCode.DATA),
+        (4, ExitCode.ENVIRONMENT),
+        (1, ExitCode.BUG),
+        (0, ExitCode.BUG),
+        (-9, ExitCode.BUG),
+        (99, ExitCode.BUG),
+        (None, ExitCode.BUG),
+    ],
+)
+def test_a_setup_that_fails_gives_its_own_code(code: int | None, said: ExitCode) -> None:
+    failed = RunState(setup=SetupState(outcome="failed", exit_code=code))
+    assert exit_code(failed, stopped=False) == said
+
+
+def test_every_strategy_of_a_seed_runs_before_the_next_seed() -> None:
+    spec = Spec(training=Training(strategies=("e2e", "gram-1s"), seeds=(3, 0)))
+    assert trial_names(spec) == ["e2e.s3", "gram-1s.s3", "e2e.s0", "gram-1s.s0"]
+
+
+def test_a_run_has_one_supervisor(tmp_path: Path) -> None:
+    folder = create_run(load_preset("demo"), "demo", tmp_path, [])
+    with (folder / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MachineError, match="Another process"):
+            Supervisor(folder).run()
+    assert not (folder / "supervisor.jsonl").exists()
