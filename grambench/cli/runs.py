@@ -65,8 +65,10 @@ def watch(
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
-    with Follow(folder) as follow:
-        follow.watch(view(plain))
+    try:
+        Follow(folder).watch(view(plain))
+    except KeyboardInterrupt:  # a watcher that leaves ends nothing
+        typer.echo(f"\n{folder.name} goes on, unless it had ended.", err=True)
 
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
