@@ -1,7 +1,7 @@
 """Tokenizers for `prepared.prepare`: that of a pretrained model, or a WordPiece of the corpus."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from grambench.config.spec import Encoder
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
 from grambench.errors import ConfigError
+from grambench.hub import hub_errors, hub_options
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -39,14 +40,8 @@ class FastTokenizer:
         self._tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def tokenizer_for(
-    encoder: Encoder, errors: Callable[[str], Any]
-) -> tuple[ItemTokenizer | TokenizerFactory, str]:
+def tokenizer_for(encoder: Encoder) -> tuple[ItemTokenizer | TokenizerFactory, str]:
     """The tokenizer of an encoder and the key that stands for it in the cache.
-
-    Args:
-        encoder: the `encoder` table.
-        errors: context manager that words the hub's failures (`models.encoders.load.hub_errors`).
 
     Raises:
         MachineError: the model is not to be had. ConfigError: it has no fast tokenizer.
@@ -57,10 +52,9 @@ def tokenizer_for(
     from transformers import AutoTokenizer
 
     assert encoder.model is not None
-    with errors(encoder.model):
-        wrapped = AutoTokenizer.from_pretrained(
-            encoder.model, revision=encoder.revision, use_fast=True, trust_remote_code=False
-        )
+    with hub_errors(encoder.model):
+        options = hub_options(encoder.model, encoder.revision)
+        wrapped = AutoTokenizer.from_pretrained(encoder.model, use_fast=True, **options)
     backend = getattr(wrapped, "backend_tokenizer", None)
     cls_id = wrapped.cls_token_id if wrapped.cls_token_id is not None else wrapped.bos_token_id
     sep_id = wrapped.sep_token_id if wrapped.sep_token_id is not None else wrapped.eos_token_id

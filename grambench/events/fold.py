@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
@@ -294,7 +295,7 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             return "error" if bad else "info", words
         case ev.WorkerExited() if event.stopped:
             return "info", "worker killed, since the run was stopped"
-        case ev.WorkerExited() if event.code:
+        case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED):
             return "error", f"worker ended with code {event.code}"
         case ev.RunFinished():
             return "info", f"run finished in {event.seconds:.1f} s"

@@ -13,7 +13,6 @@ from grambench.data.synthetic import generate
 from grambench.data.tokenizer import tokenizer_for
 from grambench.events import types as ev
 from grambench.fs import locked
-from grambench.models.encoders.load import hub_errors
 
 REPORT_S = 0.2
 
@@ -27,7 +26,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
     folder = data_folder(spec)
-    tokenizer, key = tokenizer_for(spec.encoder, hub_errors)
+    tokenizer, key = tokenizer_for(spec.encoder)
     request = PrepareRequest(
         data_dir=folder,
         dataset=spec.data.dataset,

@@ -1,20 +1,14 @@
 """Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
 
-import os
-import pickle
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from grambench.config.spec import Encoder
-from grambench.errors import ConfigError, MachineError
+from grambench.errors import ConfigError
+from grambench.hub import hub_errors, hub_options
 from grambench.models.encoders.text import TextEncoder
-
-_DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
-"""What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
 
 
 def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEncoder:
@@ -83,18 +77,18 @@ def _pretrained(spec: Encoder) -> tuple[nn.Module, int]:
 
     assert spec.model is not None
     with hub_errors(spec.model):
-        config = AutoConfig.from_pretrained(spec.model, revision=spec.revision, trust_remote_code=False)
+        options = hub_options(spec.model, spec.revision)
+        config = AutoConfig.from_pretrained(spec.model, **options)
         set_dropout(config, spec.dropout)
         if spec.layers is not None:
             config.num_hidden_layers = min(spec.layers, config.num_hidden_layers)
         backbone, loading = AutoModel.from_pretrained(
             spec.model,
-            revision=spec.revision,
             config=config,
-            trust_remote_code=False,
             attn_implementation="sdpa",
             dtype=torch.float32,
             output_loading_info=True,
+            **options,
         )
     absent = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
     if absent:  # transformers would draw them at random and go on
@@ -111,44 +105,3 @@ def set_dropout(config: Any, dropout: float) -> None:
     for name, value in config.to_dict().items():
         if "drop" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
             setattr(config, name, dropout)
-
-
-class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
-    """Turns transformers' many failures to find a model into one sentence with the fix."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        folder = Path(self.model).expanduser()
-        looks_local = self.model.startswith((".", "/", "~"))
-        if looks_local and not folder.is_dir():
-            raise ConfigError(
-                f"encoder.model = {self.model!r} is not a folder.",
-                "Give a folder with config.json and weights, or a Hugging Face model name.",
-            )
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, (OSError, ValueError, *_DAMAGED)):
-            return
-        if Path(self.model).expanduser().is_dir():
-            raise ConfigError(
-                f"The folder {self.model} holds no model that transformers can read: {_first(error)}.",
-                "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
-            ) from error
-        if isinstance(error, _DAMAGED):
-            raise ConfigError(
-                f"The cached files of {self.model!r} cannot be read: {_first(error)}.",
-                f"Fetch them again: `hf download --force-download {self.model}`.",
-            ) from error
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise MachineError(
-            f"The model {self.model!r} is not in the Hugging Face cache and could not be fetched"
-            f" from the hub{offline}.",
-            f"Run `hf download {self.model}` where there is a network, or name a local folder"
-            " with --set encoder.model=/path/to/model.",
-        ) from error
-
-
-def _first(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")[:200]

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def test_long_text_is_not_cut() -> None:
 
 
 def test_architecture_gets_a_tokenizer_of_its_corpus() -> None:
-    factory, key = tokenizer_for(encoder_spec(), nullcontext)
+    factory, key = tokenizer_for(encoder_spec())
     assert key == "wordpiece-4000-v1"
     assert factory(iter(CORPUS)).fingerprint == build_wordpiece(iter(CORPUS), 4000).fingerprint
 
@@ -123,18 +122,18 @@ def saved_bert_tokenizer(folder: Path, **special: str) -> Encoder:
 
 def test_pretrained_tokenizer_is_read_from_its_folder(tmp_path: Path) -> None:
     spec = saved_bert_tokenizer(tmp_path, cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
-    tokenizer, key = tokenizer_for(spec, nullcontext)
+    tokenizer, key = tokenizer_for(spec)
     assert key == tokenizer.fingerprint
     assert rows(tokenizer, CORPUS) == rows(build_wordpiece(iter(CORPUS), 100), CORPUS)
 
 
 def test_begin_and_end_tokens_stand_in_for_cls_and_sep(tmp_path: Path) -> None:
     spec = saved_bert_tokenizer(tmp_path, bos_token="[CLS]", eos_token="[SEP]")
-    tokenizer, _ = tokenizer_for(spec, nullcontext)
+    tokenizer, _ = tokenizer_for(spec)
     assert (tokenizer.cls_id, tokenizer.sep_id) == (2, 3)
 
 
 def test_tokenizer_without_opening_token_is_a_config_error(tmp_path: Path) -> None:
     spec = saved_bert_tokenizer(tmp_path, sep_token="[SEP]")
     with pytest.raises(ConfigError, match="no opening and closing token"):
-        tokenizer_for(spec, nullcontext)
+        tokenizer_for(spec)

@@ -21,7 +21,8 @@ from transformers import (
 
 from grambench.config.spec import Encoder
 from grambench.errors import ConfigError
-from grambench.models.encoders.load import hub_errors, load_encoder
+from grambench.hub import hub_errors
+from grambench.models.encoders.load import load_encoder
 
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32}
 IDS = torch.tensor([[5, 6, 7, 8, 0], [9, 10, 0, 0, 0]])

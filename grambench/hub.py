@@ -1,0 +1,83 @@
+"""Hugging Face's hub: whether it can be reached, and its many failures in one sentence."""
+
+import functools
+import os
+import pickle
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from safetensors import SafetensorError
+
+from grambench.errors import ConfigError, MachineError
+
+CONNECT_S = 5.0
+_DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
+"""What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
+
+
+def hub_options(model: str, revision: str | None) -> dict[str, Any]:
+    """Arguments of every `from_pretrained`: no code of strangers, and no waiting for a hub that is away.
+
+    Without a network transformers would try again and again for the better part of a minute, for each
+    file, even where the cache has them all.
+    """
+    local = Path(model).expanduser().is_dir() or not hub_is_reachable()
+    return {"revision": revision, "trust_remote_code": False, "local_files_only": local}
+
+
+@functools.cache
+def hub_is_reachable() -> bool:
+    """Whether a connection to the hub can be opened; behind a proxy that is left to try."""
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    if getproxies():
+        return True
+    try:
+        port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
+        socket.create_connection((endpoint.hostname or "", port), timeout=CONNECT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
+    """Turns transformers' many failures to find a model into one sentence with the fix."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        folder = Path(self.model).expanduser()
+        looks_local = self.model.startswith((".", "/", "~"))
+        if looks_local and not folder.is_dir():
+            raise ConfigError(
+                f"encoder.model = {self.model!r} is not a folder.",
+                "Give a folder with config.json and weights, or a Hugging Face model name.",
+            )
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, (OSError, ValueError, *_DAMAGED)):
+            return
+        if Path(self.model).expanduser().is_dir():
+            raise ConfigError(
+                f"The folder {self.model} holds no model that transformers can read: {_first(error)}.",
+                "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
+            ) from error
+        if isinstance(error, _DAMAGED):
+            raise ConfigError(
+                f"The cached files of {self.model!r} cannot be read: {_first(error)}.",
+                f"Fetch them again: `hf download --force-download {self.model}`.",
+            ) from error
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise MachineError(
+            f"The model {self.model!r} is not in the Hugging Face cache and could not be fetched"
+            f" from the hub{offline}.",
+            f"Run `hf download {self.model}` where there is a network, or name a local folder"
+            " with --set encoder.model=/path/to/model.",
+        ) from error
+
+
+def _first(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")[:200]
