@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Self
 
+_SHORTEST = 1e-6
 _TIME_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
@@ -21,7 +22,9 @@ class Axis:
         low, high = min(values, default=0.0), max(values, default=1.0)
         if zero:
             return cls(0.0, high * 1.08 if high > 0 else 1.0)
-        span = high - low or max(abs(high) * 0.02, 1e-3)
+        span = high - low
+        if span < _SHORTEST:  # equal as far as labels can tell
+            span = max(abs(high) * 0.02, 1e-3)
         return cls(low - 0.06 * span, high + 0.10 * span)
 
 

@@ -1,7 +1,7 @@
 """The pure parts of the screen: axes, bars, digits, looks."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.content import Content
 
@@ -12,6 +12,7 @@ from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 finite = st.floats(-1e9, 1e9)
 
 
+@example([-4.679646323943428e-246, -4.2517785238722947e-246], 1)
 @given(st.lists(finite, min_size=1, max_size=20), st.integers(1, 12))
 def test_an_axis_holds_its_values_and_its_ticks(values: list[float], most: int) -> None:
     axis = Axis.around(values)
