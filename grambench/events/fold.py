@@ -6,9 +6,10 @@ from typing import Any
 
 from grambench.errors import ExitCode
 from grambench.events import types as ev
+from grambench.events.codec import Record
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
-from grambench.events.types import Event, Record
+from grambench.events.types import Event
 
 LOG_KEPT = 500
 WINDOWS_KEPT = 200

@@ -11,7 +11,8 @@ from typing import Self
 
 import psutil
 
-from grambench.events.types import Event, Record, Stamp, decode, encode
+from grambench.events.codec import Record, Stamp, decode, encode
+from grambench.events.types import Event
 
 _BLOCK_BYTES = 1 << 16
 

@@ -1,18 +1,13 @@
-"""Every event that a log may hold, and its one-line JSON form.
+"""Every event that a log may hold (`codec.py` has the form of a line).
 
-A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields}`.
 Workers write trial events into `<trial>/events.jsonl`, the supervisor its own into
 `supervisor.jsonl`. Durations are in seconds (`_s`), sizes in bytes, counters run from the start of the
 trial. A field that could not be measured is None, and `reasons` says why where an event carries it.
 """
 
 import dataclasses
-import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
-
-SCHEMA_VERSION = 1
 
 Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
 Outcome = Literal["completed", "early-stopped", "stopped", "diverged", "failed"]
@@ -373,64 +368,3 @@ class TrialFinished(Event):
     outcome: Outcome
     reason: str = ""
     exit_code: int = 0
-
-
-REGISTRY: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Where and when a record was written."""
-
-    seq: int
-    t_ns: int
-    """Monotonic clock; comparable only under the same `boot`."""
-    boot: str
-    wall: str
-    """Wall time in ISO 8601, a label only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a log."""
-
-    stamp: Stamp
-    event: Event
-
-
-def encode(event: Event, stamp: Stamp) -> bytes:
-    """The line of an event, newline included. Non-finite numbers become null."""
-    fields = {f.name: _finite(getattr(event, f.name)) for f in dataclasses.fields(event)}
-    line = {
-        "v": SCHEMA_VERSION,
-        "seq": stamp.seq,
-        "t_ns": stamp.t_ns,
-        "boot": stamp.boot,
-        "wall": stamp.wall,
-        "type": event.type,
-        **fields,
-    }
-    return json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-
-
-def decode(line: bytes) -> Record | None:
-    """The record of a whole line; None for a damaged line or one of an unknown type.
-
-    A log is read while it is written and after crashes, so that a bad line is skipped, never raised.
-    """
-    try:
-        fields = json.loads(line)
-        stamp = Stamp(fields["seq"], fields["t_ns"], fields["boot"], fields["wall"])
-        return Record(stamp, REGISTRY[fields["type"]].from_fields(fields))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

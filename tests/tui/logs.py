@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grambench.events import types as ev
-from grambench.events.types import Event, Outcome, Stamp, encode
+from grambench.events.codec import Stamp, encode
+from grambench.events.types import Event, Outcome
 
 GIB = 1 << 30
 UUID = "GPU-5f2a1c9e-0000-0000-0000-000000000001"

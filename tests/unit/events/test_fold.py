@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grambench.events import types as ev
+from grambench.events.codec import REGISTRY, Record, Stamp, encode
 from grambench.events.fold import (
     _HANDLERS,
     GAP_S,
@@ -19,7 +20,7 @@ from grambench.events.fold import (
     read_run,
 )
 from grambench.events.state import RunState
-from grambench.events.types import REGISTRY, Event, Record, Stamp, encode
+from grambench.events.types import Event
 
 E2E, GRAM = "e2e.s0", "gram-10s.s1"
 

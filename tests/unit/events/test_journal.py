@@ -12,19 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grambench.events import types
+from grambench.events.codec import REGISTRY, SCHEMA_VERSION, Record, Stamp, decode, encode
 from grambench.events.journal import Follower, Journal, boot_id
-from grambench.events.types import (
-    REGISTRY,
-    SCHEMA_VERSION,
-    Event,
-    HostSample,
-    PhaseEntered,
-    Record,
-    Stamp,
-    Warned,
-    decode,
-    encode,
-)
+from grambench.events.types import Event, HostSample, PhaseEntered, Warned
 
 STAMP = Stamp(0, 1, "boot", "wall")
 FULL = """

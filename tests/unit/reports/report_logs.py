@@ -6,7 +6,8 @@ from typing import Any
 
 from grambench.config.spec import Spec
 from grambench.events import types as ev
-from grambench.events.types import Event, Stamp, encode
+from grambench.events.codec import Stamp, encode
+from grambench.events.types import Event
 
 HOST: dict[str, Any] = {
     "hostname": "box",

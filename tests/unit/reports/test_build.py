@@ -13,6 +13,7 @@ from report_logs import Run
 
 from grambench.errors import DataError, ExitCode
 from grambench.events import types as ev
+from grambench.events.codec import Stamp, encode
 from grambench.reports.build import build_report, report_json, write_report
 from grambench.reports.schema import Report, json_schema
 from grambench.reports.trial_schema import Trial
@@ -453,9 +454,9 @@ def test_foreign_log_lines_with_nan_or_junk_are_survived(
     run = logs.write_whole(folder)
     with run.path("e2e.s0").open("ab") as file:
         file.write(text.encode() + b"\n" + b'{"type": "progress"}\n[]\nnull\n')
-        line = ev.encode(logs.progress(30, 30.0, loss=0.125), ev.Stamp(99, 10**11, "b", "w"))
+        line = encode(logs.progress(30, 30.0, loss=0.125), Stamp(99, 10**11, "b", "w"))
         file.write(line.replace(b"0.125", b"NaN"))
-        scores = ev.encode(logs.evaluated("test", 2, 20.0, 0.125), ev.Stamp(99, 10**11, "b", "w"))
+        scores = encode(logs.evaluated("test", 2, 20.0, 0.125), Stamp(99, 10**11, "b", "w"))
         file.write(scores.replace(b"0.125", b"Infinity"))
     trial = trial_of(built(folder), "e2e.s0")
     assert trial.steps == 30
