@@ -70,10 +70,13 @@ def speedup(state: RunState, trial: TrialState, strategy: str = "e2e") -> float 
 
 
 def remaining_s(trial: TrialState) -> float | None:
-    """Training seconds until the last step at the mean pace so far; early stopping may end it sooner."""
-    progress, plan = trial.progress, trial.plan
+    """Training seconds until the last step at the mean pace of the closed windows.
+
+    Early stopping may end it sooner; before the first window has closed nobody knows its cost.
+    """
+    progress, settled, plan = trial.progress, trial.settled, trial.plan
     if trial.ended:
         return 0.0
-    if progress is None or plan is None or not progress.step:
+    if progress is None or settled is None or plan is None or not settled.step:
         return None
-    return (plan.max_steps - progress.step) * progress.train_s / progress.step
+    return (plan.max_steps - progress.step) * settled.train_s / settled.step

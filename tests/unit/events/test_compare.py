@@ -112,3 +112,11 @@ def test_what_remains_is_paced_by_what_was_done() -> None:
     assert compare.remaining_s(running) == 36.0
     running.outcome = "early-stopped"
     assert compare.remaining_s(running) == 0.0
+
+
+def test_the_time_that_is_left_waits_for_the_first_window_and_goes_by_its_pace() -> None:
+    begun = trial("gram-1e", progress=progress(1, 20.0), plan=plan(20, 100))
+    begun.settled = None
+    assert compare.remaining_s(begun) is None
+    begun.settled, begun.progress = progress(20, 30.0), progress(21, 49.0)
+    assert compare.remaining_s(begun) == pytest.approx(79 * 1.5)
