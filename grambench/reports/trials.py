@@ -27,7 +27,6 @@ from grambench.reports.trial_schema import (
 )
 
 CURVE_POINTS = 256
-_REFERENCES: tuple[Literal["e2e", "e2e-unique"], ...] = ("e2e", "e2e-unique")
 _NOT_TRAINED = "no training step was recorded"
 
 
@@ -55,7 +54,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _unsettled(trial)),
-        speedups={reference: _speedup(state, trial, reference, spec) for reference in _REFERENCES},
+        speedups={reference: _speedup(state, trial, reference, spec) for reference in compare.REFERENCES},
         windows=_windows(trial),
         validations=[build_scores(evaluation) for evaluation in trial.evaluations],
         curves=Curves(
