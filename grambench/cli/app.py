@@ -1,4 +1,8 @@
-"""`grambench`: the command line. Commands import what they need when they run."""
+"""`grambench`: the command line.
+
+The modules of commands hold signatures; a command imports what it needs when it runs, so that help comes
+in a blink.
+"""
 
 import sys
 import traceback
@@ -7,9 +11,10 @@ import typer
 
 import grambench
 from grambench.cli import audit, data, presets, report, run, runs
+from grambench.cli.help import App
 from grambench.errors import ExitCode, GrambenchError
 
-app = typer.Typer(
+app = App(
     name="grambench",
     help="Benchmark training strategies (E2E, single-step and multi-step GRAM) for recommenders"
     " with a language model inside.",

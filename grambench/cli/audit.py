@@ -1,8 +1,5 @@
 """`grambench audit`: is single-step's gradient that of E2E, on this model and data?"""
 
-import json
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +9,23 @@ from grambench.errors import ExitCode
 
 
 def audit(
-    preset: Annotated[str, typer.Option("--preset", "-p", help="A preset's name, or a .toml file.")],
+    preset: Annotated[
+        str, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
+    ],
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder with train/ and dev/.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with train/ and dev/.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ."""
-    from grambench.cli.run import resolve
+    import json
+    import tempfile
+    from dataclasses import asdict
+
+    from grambench.cli.settings import resolve
     from grambench.data.locate import locate
     from grambench.events.fold import read_run
     from grambench.events.state import SETUP

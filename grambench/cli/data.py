@@ -1,21 +1,15 @@
 """`grambench data`: list, prepare, verify and generate data sets."""
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from grambench.cli.data_sets import DATA_SETS, DataSet, folder_of, is_preset, is_there, spec_of
-from grambench.config.paths import dataset_dir
-from grambench.config.presets import load_preset, validate
-from grambench.config.spec import SyntheticData
-from grambench.errors import ConfigError, MachineError, StoppedError
-from grambench.text import safe_text
+from grambench.cli.help import App
+from grambench.errors import MachineError, StoppedError
 
-app = typer.Typer(
+app = App(
     name="data",
     help="Data sets: what there is, fetching and preparing, checking, generating.",
     no_args_is_help=True,
@@ -23,7 +17,8 @@ app = typer.Typer(
 
 NameArgument = Annotated[str, typer.Argument(help="A preset's name or .toml file, or a data set's name.")]
 DataDirOption = Annotated[
-    Path | None, typer.Option(help="Folder with train/ and dev/ (or MINDsmall_train/ and so on).")
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder with train/ and dev/ (or MINDsmall_train/ and so on)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable, and nothing else on stdout.")]
 
@@ -40,11 +35,12 @@ def list_(json_: JsonOption = False) -> None:
     """List the known data sets: where each lies, whether it is there, its licence and size."""
     from rich.console import Console
 
-    from grambench.cli.data_tables import print_data_sets
+    from grambench.cli.data_sets import DATA_SETS, described
+    from grambench.cli.data_tables import print_data_sets, print_json
 
-    rows = [_described(data_set) for data_set in DATA_SETS]
+    rows = [described(data_set) for data_set in DATA_SETS]
     if json_:
-        _print_json(rows)
+        print_json(rows)
     else:
         print_data_sets(rows, Console())
 
@@ -65,6 +61,7 @@ def prepare(
     from rich.console import Console
 
     from grambench.cli.data_prepare import fetch_if_missing, prepare_in_worker
+    from grambench.cli.data_sets import spec_of
     from grambench.cli.data_tables import print_prepared
     from grambench.cli.steps import open_steps
 
@@ -87,10 +84,11 @@ def verify(name: NameArgument, data_dir: DataDirOption = None, json_: JsonOption
     """
     from rich.console import Console
 
-    from grambench.cli.data_tables import print_verification
+    from grambench.cli.data_sets import folder_to_verify
+    from grambench.cli.data_tables import print_json, print_verification
     from grambench.data.verify import verify as verify_folder
 
-    dataset, folder = _verified(name, data_dir)
+    dataset, folder = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("reading"):
@@ -98,30 +96,39 @@ def verify(name: NameArgument, data_dir: DataDirOption = None, json_: JsonOption
     else:
         found = verify_folder(folder, dataset)
     if json_:
-        _print_json(found.model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
     else:
         print_verification(found, Console())
 
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Option(help="Folder to make; it must be new or empty.")],
-    like: Annotated[Like | None, typer.Option(help="Start from the size of a real data set.")] = None,
-    news: Annotated[int | None, typer.Option(help="News items.")] = None,
-    users: Annotated[int | None, typer.Option(help="Users.")] = None,
-    train_impressions: Annotated[int | None, typer.Option(help="Impressions in train.")] = None,
-    dev_impressions: Annotated[int | None, typer.Option(help="Impressions in dev.")] = None,
-    topics: Annotated[int | None, typer.Option(help="Planted topics.")] = None,
-    history_mean: Annotated[float | None, typer.Option(help="Mean clicks in a history.")] = None,
-    candidates_mean: Annotated[float | None, typer.Option(help="Mean candidates in an impression.")] = None,
-    taste: Annotated[float | None, typer.Option(help="How strongly clicks follow taste; 0: not.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the generator.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must be new or empty.")],
+    like: Annotated[
+        Like | None, typer.Option(metavar="|".join(Like), help="Start from the size of a real data set.")
+    ] = None,
+    news: Annotated[int | None, typer.Option(metavar="N", help="News items.")] = None,
+    users: Annotated[int | None, typer.Option(metavar="N", help="Users.")] = None,
+    train_impressions: Annotated[int | None, typer.Option(metavar="N", help="Impressions in train.")] = None,
+    dev_impressions: Annotated[int | None, typer.Option(metavar="N", help="Impressions in dev.")] = None,
+    topics: Annotated[int | None, typer.Option(metavar="N", help="Planted topics.")] = None,
+    history_mean: Annotated[float | None, typer.Option(metavar="X", help="Mean clicks in a history.")] = None,
+    candidates_mean: Annotated[
+        float | None, typer.Option(metavar="X", help="Mean candidates in an impression.")
+    ] = None,
+    taste: Annotated[
+        float | None, typer.Option(metavar="X", help="How strongly clicks follow taste; 0: not.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the generator.")] = None,
 ) -> None:
     """Write generated data in MIND's format: no download, no licence, any size.
 
     The same options give the same bytes; those left out have the defaults of a preset's data.synthetic.
     """
+    from grambench.config.presets import validate
+    from grambench.config.spec import SyntheticData
     from grambench.data.synthetic import LIKE, generate
+    from grambench.text import safe_text
 
     given = {
         "news": news,
@@ -149,49 +156,3 @@ def synth(
         f"{spec.news:,} news, {spec.users:,} users, {spec.train_impressions:,} train and"
         f" {spec.dev_impressions:,} dev impressions, seed {spec.seed}"
     )
-
-
-def _described(data_set: DataSet) -> dict[str, Any]:
-    from grambench.data.checksums import KNOWN_FILES
-    from grambench.data.fetch import LICENCE
-
-    licences = {
-        "download": LICENCE,
-        "folder": "That of your copy: grambench neither fetches nor ships it.",
-        "generated": "None needed: nothing in it comes from elsewhere.",
-    }
-    files = KNOWN_FILES.get(data_set.name)
-    return {
-        "name": data_set.name,
-        "about": data_set.about,
-        "source": data_set.source,
-        "folder": str(folder_of(data_set)),
-        "there": is_there(data_set),
-        "unpacked_bytes": sum(file.bytes for file in files.values()) if files else None,
-        "licence": licences[data_set.source],
-    }
-
-
-def _verified(name: str, data_dir: Path | None) -> tuple[str, Path]:
-    """Label and folder of what is to be verified.
-
-    Raises:
-        ConfigError: the preset cannot be used, or its data is generated and no folder is given.
-    """
-    label, folder = name, None
-    if is_preset(name):
-        data = load_preset(name).data
-        label = data.dataset
-        folder = Path(data.dir) if data.dir else None
-        if data.source == "synthetic" and data_dir is None:
-            raise ConfigError(
-                f"The data of {name} is generated when it is prepared.",
-                "Write a copy with `grambench data synth --out DIR` and name it with --data-dir.",
-            )
-    folder = data_dir or folder or dataset_dir(label)
-    return label, folder.expanduser()
-
-
-def _print_json(value: object) -> None:
-    """ASCII, so that what the data holds cannot reach a terminal raw."""
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -4,11 +4,11 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from grambench.cli.run import resolve
+from grambench.cli.settings import resolve
 from grambench.config.paths import cache_dir, dataset_dir
-from grambench.config.presets import preset_names
+from grambench.config.presets import load_preset, preset_names
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError, DataError
 
@@ -81,6 +81,48 @@ def spec_of(name: str, assignments: Sequence[str], data_dir: Path | None) -> Spe
 def is_preset(name: str) -> bool:
     """Whether a name is that of a preset, or looks like the path of one."""
     return name.endswith(".toml") or "/" in name or name in preset_names()
+
+
+def described(data_set: DataSet) -> dict[str, Any]:
+    """What `data list` says of a data set."""
+    from grambench.data.checksums import KNOWN_FILES
+    from grambench.data.fetch import LICENCE
+
+    licences = {
+        "download": LICENCE,
+        "folder": "That of your copy: grambench neither fetches nor ships it.",
+        "generated": "None needed: nothing in it comes from elsewhere.",
+    }
+    files = KNOWN_FILES.get(data_set.name)
+    return {
+        "name": data_set.name,
+        "about": data_set.about,
+        "source": data_set.source,
+        "folder": str(folder_of(data_set)),
+        "there": is_there(data_set),
+        "unpacked_bytes": sum(file.bytes for file in files.values()) if files else None,
+        "licence": licences[data_set.source],
+    }
+
+
+def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path]:
+    """Label and folder of what is to be verified.
+
+    Raises:
+        ConfigError: the preset cannot be used, or its data is generated and no folder is given.
+    """
+    label, folder = name, None
+    if is_preset(name):
+        data = load_preset(name).data
+        label = data.dataset
+        folder = Path(data.dir) if data.dir else None
+        if data.source == "synthetic" and data_dir is None:
+            raise ConfigError(
+                f"The data of {name} is generated when it is prepared.",
+                "Write a copy with `grambench data synth --out DIR` and name it with --data-dir.",
+            )
+    folder = data_dir or folder or dataset_dir(label)
+    return label, folder.expanduser()
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -1,5 +1,7 @@
 """What the `data` commands print: lists and tables of counts, for 80 columns and more."""
 
+import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -81,6 +83,11 @@ def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None
             grid.add_row(Text(f"  {name}", style="dim"), Text(safe_text(value, _PATH_LIMIT)))
         console.print(Group(_heading(row["name"], row["about"]), grid))
     console.print(Text("\nAny other folder in MIND's format is used with --data-dir DIR."))
+
+
+def print_json(value: object) -> None:
+    """ASCII, so that what the data holds cannot reach a terminal raw."""
+    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def _files(check: SplitCheck, split: str) -> RenderableType:

@@ -119,6 +119,12 @@ class Follow:
             return
 
 
+def view(plain: bool) -> Mode:
+    """The dashboard where it can be drawn (Textual itself does not check), else lines."""
+    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    return "dashboard" if on_terminal and not plain else "plain"
+
+
 def finish(folder: Path, *, as_json: bool, stopped: bool) -> None:
     """Print the results of an ended run and exit with its code.
 

@@ -1,20 +1,10 @@
 """`grambench presets`: which presets there are, and what one of them says."""
 
-import json
-import sys
-import textwrap
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from grambench.config.presets import fields, load_preset, preset_names
-from grambench.config.spec import Spec
 from grambench.errors import ConfigError
-
-_MEANING_AT = 40
-"""Furthest column in which the meanings begin."""
-_WIDEST = 100
 
 
 def presets(
@@ -31,106 +21,12 @@ def presets(
 
     What is shown of one preset is a preset itself: save it as a .toml file and change it.
     """
-    if name is None:
-        if assignments:
-            raise ConfigError("--set needs a preset.", "Write `grambench presets NAME --set KEY=VALUE`.")
-        _list(as_json=json_)
-        return
-    spec = load_preset(name, assignments or [])
-    if json_:
-        _print_json(spec.model_dump(mode="json"))
+    from grambench.cli.preset_tables import print_preset, print_presets
+    from grambench.config.presets import load_preset
+
+    if name is not None:
+        print_preset(load_preset(name, assignments or []), json_)
+    elif assignments:
+        raise ConfigError("--set needs a preset.", "Write `grambench presets NAME --set KEY=VALUE`.")
     else:
-        _show(spec)
-
-
-def _list(as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from grambench.text import safe_text
-
-    rows = [{"name": name, "description": load_preset(name).description} for name in preset_names()]
-    if as_json:
-        _print_json(rows)
-        return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    for row in rows:
-        grid.add_row(Text(safe_text(row["name"]), style="bold"), Text(safe_text(row["description"])))
-    Console().print(grid)
-
-
-def _show(spec: Spec) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    for setting, meaning in listing(spec, min(console.width, _WIDEST)):
-        console.print(Text.assemble(setting, (meaning, "dim")), soft_wrap=True)
-
-
-def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
-    """Lines of valid TOML, one setting after the other, each with its meaning as a comment beside it.
-
-    Args:
-        spec: a resolved specification.
-        width: columns that the meanings keep to; a long value may need more.
-
-    Yields:
-        the setting and the comment of a line; the two make up the line.
-    """
-    rows = [(key, _setting(key, value, width), meaning) for key, value, meaning in fields(spec)]
-    fitting = [len(left) for _, left, _ in rows if len(left) <= _MEANING_AT - 2]
-    column = max(fitting, default=0) + 2
-    table = ""
-    for key, left, meaning in rows:
-        if table != (table := key.partition(".")[0] if "." in key else ""):
-            yield "", ""
-        lines = [
-            f"# {line}"
-            for line in textwrap.wrap(meaning, max(width - column - 2, 20), break_on_hyphens=False)
-        ]
-        if len(left) > column - 2:
-            yield left, ""
-            left = ""
-        for line in lines or [""]:
-            yield f"{left:<{column}}" if line else left, line
-            left = ""
-
-
-def _setting(key: str, value: Any, width: int) -> str:
-    """`key = value`; a setting that is not set is a comment, as TOML has no word for it."""
-    if value is None:
-        return f"# {key} is unset"
-    line = f"{key} = {_toml(value)}"
-    if len(line) <= width or not isinstance(value, str) or " ".join(value.split()) != value:
-        return line
-    words = _quoted(value)[1:-1]
-    parts = textwrap.wrap(words, width - 5, break_long_words=False, break_on_hyphens=False)
-    return f'{key} = """\\\n' + " \\\n".join(f"  {part}" for part in parts) + '"""'
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _quoted(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return repr(value)
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML in which every character that is not printable is escaped."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{"".join(map(_printable, escaped))}"'
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+        print_presets(json_)

@@ -1,6 +1,5 @@
 """`grambench report`: a run's report, built anew from its logs."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +18,15 @@ class Format(StrEnum):
 
 def report(
     run: Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")] = "last",
-    format_: Annotated[Format, typer.Option("--format", help="json or markdown.")] = Format.JSON,
+    format_: Annotated[
+        Format, typer.Option("--format", metavar="|".join(Format), help="How it is printed.")
+    ] = Format.JSON,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
     out: OutOption = Path("runs"),
 ) -> None:
     """Print a run's report to stdout, and write its report.json."""
+    import json
+
     from grambench.reports.build import build_report, report_json, write_report
     from grambench.reports.render.markdown import render_markdown
     from grambench.reports.schema import json_schema

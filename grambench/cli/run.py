@@ -7,28 +7,27 @@ from typing import Annotated
 
 import typer
 
-from grambench.cli.follow import Follow, Mode, finish
-from grambench.config.presets import fields, load_preset
-from grambench.config.spec import Spec
-from grambench.errors import ConfigError
-
-OutOption = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
 
 
 def run(
-    preset: Annotated[str, typer.Option("--preset", "-p", help="A preset's name, or a .toml file.")],
+    preset: Annotated[
+        str, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
+    ],
     strategies: Annotated[
-        str | None, typer.Option(help="Comma-separated, for example e2e,gram-1s,gram-1e.")
+        str | None, typer.Option(metavar="LIST", help="Comma-separated, for example e2e,gram-1s,gram-1e.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder with train/ and dev/ (or MINDsmall_train/ …).")
+        Path | None, typer.Option(metavar="DIR", help="Folder with train/ and dev/ (or MINDsmall_train/…).")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Comma-separated, for example 0,1,2.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Comma-separated, for example 0,1,2.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     out: OutOption = Path("runs"),
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[
@@ -37,6 +36,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and stop.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
+    from grambench.cli.follow import Follow, finish, view
+    from grambench.cli.settings import resolve
+    from grambench.config.presets import fields
     from grambench.data.locate import locate
     from grambench.runner.rundir import create_run
 
@@ -55,37 +57,6 @@ def run(
         finish(folder, as_json=json_, stopped=follow.stopped)
 
 
-def resolve(
-    preset: str,
-    assignments: list[str],
-    strategies: str | None = None,
-    seeds: str | None = None,
-    device: str | None = None,
-    data_dir: Path | None = None,
-) -> Spec:
-    """The specification of a command line; options are short forms of `--set`.
-
-    Raises:
-        ConfigError: a setting that cannot be used.
-    """
-    changes = list(assignments)
-    if strategies is not None:
-        changes.append(f"training.strategies=[{_quoted(strategies)}]")
-    if seeds is not None:
-        changes.append(f"training.seeds=[{seeds}]")
-    if device is not None:
-        changes.append(f'device="{device}"')
-    if data_dir is not None:
-        changes.append(f"data.dir='''{data_dir.expanduser().absolute()}'''")
-    spec = load_preset(preset, changes)
-    if spec.data.source == "synthetic" and spec.data.dir is not None:
-        raise ConfigError(
-            f"{preset} generates its data, so it reads no folder.",
-            "Leave --data-dir out, or add --set data.source=mind.",
-        )
-    return spec
-
-
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
     """The run's supervisor, in a session of its own: a closed terminal does not end it."""
     with (folder / "supervisor.log").open("ab") as log:
@@ -96,13 +67,3 @@ def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def view(plain: bool) -> Mode:
-    """The dashboard where it can be drawn (Textual itself does not check), else lines."""
-    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    return "dashboard" if on_terminal and not plain else "plain"
-
-
-def _quoted(names: str) -> str:
-    return ", ".join(f'"{name.strip()}"' for name in names.split(",") if name.strip())

@@ -1,13 +1,11 @@
 """`grambench runs`, `watch` and `stop`: runs that are going on or have ended."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grambench.cli.follow import Follow
-from grambench.cli.run import OutOption, view
+from grambench.cli.run import OutOption
 
 RunArgument = Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")]
 
@@ -17,6 +15,8 @@ def runs(
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """List the runs of a folder, oldest first."""
+    import json
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -62,6 +62,7 @@ def watch(
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
 ) -> None:
     """Show a run that is going on, or how an ended one looked at its end."""
+    from grambench.cli.follow import Follow, view
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grambench.cli.app import main
-from grambench.cli.presets import listing
+from grambench.cli.preset_tables import listing
 from grambench.config.presets import fields, load_preset, preset_names, validate
 from grambench.config.spec import Spec
 

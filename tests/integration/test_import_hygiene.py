@@ -18,6 +18,8 @@ finally:
 """
 HEAVY = {"torch", "transformers", "tokenizers", "textual", "textual_plot"}
 ARRAYS = {"pyarrow", "numpy"}
+SLOW = {"psutil", "rich", "jinja2"}
+MODELS = {"pydantic", "pydantic_core"}
 
 
 def loaded_by(folder: Path, *arguments: str) -> set[str]:
@@ -49,5 +51,12 @@ def test_the_command_line_itself_loads_no_arrays(tmp_path: Path) -> None:
     assert not loaded & (HEAVY | ARRAYS)
 
 
-def test_help_loads_no_arrays(tmp_path: Path) -> None:
-    assert not loaded_by(tmp_path, "--help") & ARRAYS
+@pytest.mark.parametrize("command", ["--help", "--version"])
+def test_what_the_start_is_timed_by_loads_nothing_that_is_slow(tmp_path: Path, command: str) -> None:
+    assert not loaded_by(tmp_path, command) & (HEAVY | ARRAYS | SLOW | MODELS)
+
+
+@pytest.mark.parametrize("command", ["data --help", "run --help", "data synth --help"])
+def test_the_help_of_commands_loads_only_what_typer_loads(tmp_path: Path, command: str) -> None:
+    """Typer itself asks pydantic what `--install-completion` is before it comes to a command."""
+    assert not loaded_by(tmp_path, *command.split()) & (HEAVY | ARRAYS | SLOW)
