@@ -10,7 +10,7 @@ from grambench.events.types import Event, GpuAbsent, ProcessSample, Warned
 from grambench.runner.gpu import GpuSampler
 from grambench.runner.host import HostSampler
 
-PERIOD_S = 0.4
+PERIOD_S = 0.5
 _JOIN_S = 10.0
 _MOST_WARNINGS = 32
 

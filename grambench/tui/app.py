@@ -1,5 +1,6 @@
 """The dashboard: follows a run's logs and draws what the fold knows, at most four times a second."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from grambench.runner.rundir import PID_FILE, supervisor_of
 from grambench.tui import plots
 from grambench.tui.arrange import PANELS, arrange
 from grambench.tui.banner import banner_text
+from grambench.tui.budget import Budget
 from grambench.tui.layout import Layout, plan
 from grambench.tui.palette import DARK_THEME, LIGHT_THEME
 from grambench.tui.scene import Scene
@@ -36,6 +38,10 @@ from grambench.tui.widgets.panel import Panel
 SHORTEST_POLL_S = 0.25
 SIDES_S = 1.0
 """Throughput and memory, the dearest plots, are drawn no more often than this."""
+
+
+DRAWING_SHARE = 0.005
+"""Of the machine's processors, what following the logs and drawing may take: the rest is for training."""
 
 
 class Dashboard(App[str | None]):
@@ -84,6 +90,8 @@ class Dashboard(App[str | None]):
         self._solo: str | None = None
         self._reported, self._gone = False, False
         self._sides_at, self._sides_stale = 0.0, False
+        self._budget = Budget(DRAWING_SHARE * (os.cpu_count() or 1))
+        self._news = 0
         self._restore: Callable[[], None] | None = None
 
     @property
@@ -128,12 +136,16 @@ class Dashboard(App[str | None]):
             self._hung_up()
             return
         news = self._reader.poll()
+        self._news += news
         reported = self._report_exists()
         gone = not news and self._runner_gone()
         self._sides_stale = self._sides_stale or news > 0
         sides = self._sides_stale and monotonic() - self._sides_at >= SIDES_S
-        if news or sides or (reported, gone) != (self._reported, self._gone):
+        ended = (reported, gone) != (self._reported, self._gone)
+        if ended or ((self._news or sides) and self._budget.allows_drawing()):
             self._reported, self._gone = reported, gone
+            self._news = 0
+            self._budget.drawn()
             self.redraw(sides)
 
     def _report_exists(self) -> bool:

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from grambench.events import types as ev
 from grambench.runner.rundir import PID_FILE
 from grambench.tui.app import Dashboard
+from grambench.tui.budget import LONGEST_S, Budget
 from grambench.tui.layout import Density, plan
 from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import LeaveScreen
@@ -325,3 +326,19 @@ async def test_markers_tell_strategies_apart_without_colour(
         assert app.no_color
         rows = str(app.query_one("#table").render()).split("\n")[1:]
         assert len({row[0] for row in rows}) == 7
+
+
+def test_drawing_is_spread_over_time_by_what_it_costs() -> None:
+    wall, spent = [100.0], [5.0]
+    budget = Budget(0.01, lambda: wall[0], lambda: spent[0])
+    assert budget.allows_drawing()  # the first news
+    budget.drawn()
+    spent[0] += 0.012  # 12 ms of work: 1.2 s at one hundredth of a processor
+    wall[0] += 1.1
+    assert not budget.allows_drawing()
+    wall[0] += 0.11
+    assert budget.allows_drawing()
+    budget.drawn()
+    spent[0] += 10.0
+    wall[0] += LONGEST_S
+    assert budget.allows_drawing()

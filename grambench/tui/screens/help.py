@@ -23,6 +23,7 @@ _WORDS = (
     ("e2e-unique", "the same gradient, each distinct item of the batch encoded once"),
     ("1S", "single-step GRAM: E2E's gradient from one pass over the batch's distinct items"),
     ("N-step, 1E", "multi-step GRAM: the encoder follows once in N steps, or once an epoch"),
+    ("auto", "multi-step GRAM whose window closes when the item table has drifted far enough"),
     ("× e2e", "samples per second over those of e2e with the same seed"),
     ("R", "reuse ratio: item occurrences / unique items, the ceiling of the encoder's speed-up"),
     ("window", "the N steps between two updates of the encoder"),
