@@ -126,7 +126,7 @@ class SpyEncoder(ItemEncoder):
         super().__init__(*args)
         self.seen: list[Encoding] = []
 
-    def __call__(self, items_N: Tensor) -> Tensor:
+    def __call__(self, items_N: np.ndarray) -> Tensor:
         vectors_ND = super().__call__(items_N)
         self.seen.append(Encoding(items_N.tolist(), vectors_ND.requires_grad))
         return vectors_ND

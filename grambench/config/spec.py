@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
+    r"^(e2e|e2e-unique|gram-auto|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
 )
 
 Positive = Annotated[int, Field(ge=1)]
@@ -91,6 +91,9 @@ class Data(Table):
     """Share of the train users used with `validation = "users"`."""
     protocol: Literal["honest", "paper"] = "honest"
     """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
+    device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
+    """Token ids, and then interactions, are kept on the device up to this size (GiB), else in pinned host
+    memory."""
     synthetic: SyntheticData = SyntheticData()
     """Used with `source = "synthetic"`."""
 
@@ -135,8 +138,12 @@ class Encoder(Table):
     """Dropout inside the encoder; above 0 the run is marked not comparable to E2E."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto`: bf16 autocast where the CUDA device has it, else fp32."""
-    bucket_tokens: Annotated[int, Field(ge=64)] = 16384
-    """Token positions in one call of the encoder (items of like length share a bucket)."""
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of the encoder; `reduce-overhead` adds CUDA graphs. The time it takes is not training
+    time; the report gives it apart."""
+    bucket_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
+    """Token positions in one call of the encoder (items of like length share a bucket); `auto`: 3072 on a
+    CPU, where a call should stay within the caches, 16384 on a GPU."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Encoder":
@@ -180,13 +187,19 @@ class MultiStep(Table):
     """Items in one encoder step when a window closes."""
     encoder_passes: Positive = 1
     """Passes over the window's items when it closes."""
+    auto_drift: Rate = 0.4
+    """`gram-auto`: a window closes when the mean ‖h̃ − h‖ / ‖h‖ of its items reaches this."""
+    auto_floor: Positive = 8
+    """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
+    auto_ceiling: Positive | None = None
+    """`gram-auto`: CF steps of the longest window; unset, and at most: an epoch."""
 
 
 class Training(Table):
     """The loop that all strategies share."""
 
     strategies: tuple[str, ...] = ("e2e", "gram-1s", "gram-1e")
-    """What runs: e2e, e2e-unique, gram-<N>s (N steps a window), gram-<x>e (x epochs a window)."""
+    """e2e, e2e-unique, gram-<N>s (windows of N steps), gram-<x>e (of x epochs), gram-auto (by drift)."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
     """One trial per strategy and seed."""
     epochs: Positive = 10
@@ -216,7 +229,7 @@ class Training(Table):
             if window is None or (window[3] and float(window[3]) == 0):
                 raise ValueError(
                     f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
-                    " and gram-10s, and gram-<x>e such as gram-0.5e and gram-1e"
+                    " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, and gram-auto"
                 )
         if len(set(names)) != len(names):
             raise ValueError("a strategy is named twice")

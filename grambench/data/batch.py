@@ -1,14 +1,31 @@
-"""A batch of users and its two views: every occurrence, or every unique item, encoded once.
+"""A batch of users and its views: every occurrence, or every unique item, encoded once.
 
-Legend: B users, H history positions, C candidates, N items to encode.
+Legend: B users, H history positions, C candidates, X = H + C, N items to encode.
 """
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+
+from grambench.data.block import Block, Indexed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch stands in its block: a step, and of this step some rows of the block."""
+
+    block: Block
+    step: int
+    rows: slice
+
+    def is_whole_step(self) -> bool:
+        """False for a micro-batch."""
+        block = self.block
+        return self.rows == slice(block.step_starts[self.step], block.step_ends[self.step])
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +44,34 @@ class NewsBatch:
     """True at real clicks."""
     candidates_BC: Tensor
     """The clicked candidate, then the negatives."""
+    place: Place | None = field(default=None, repr=False, compare=False)
+    """Left out: it becomes a block of its own."""
+
+    def __post_init__(self) -> None:
+        if self.place is None:
+            block = Block.of(self.history_BH, self.mask_BH, self.candidates_BC, [self.users])
+            object.__setattr__(self, "place", Place(block, 0, slice(0, self.users)))
+
+    @property
+    def at(self) -> Place:
+        """Its place, which every batch has."""
+        assert self.place is not None
+        return self.place
 
     @property
     def users(self) -> int:
         """B."""
         return len(self.candidates_BC)
 
-    def occurrence_ids(self) -> Tensor:
-        """Ids of all appearances, padding excluded: histories, then candidates."""
-        return torch.cat((self.history_BH[self.mask_BH], self.candidates_BC.flatten()))
-
     def occurrences(self) -> "IndexedNews":
         """The view of E2E: each appearance is an item of its own."""
-        ids_N = self.occurrence_ids()
-        return self._indexed(ids_N, torch.arange(len(ids_N), device=ids_N.device), len(ids_N))
+        return self._view(self.at.block.occurrences_of(self.at.rows))
 
     def unique(self) -> "IndexedNews":
-        """The view of GRAM: each distinct item once."""
-        ids_N = self.occurrence_ids()
-        unique_N, index_N = ids_N.unique(return_inverse=True)
-        return self._indexed(unique_N, index_N, len(ids_N))
-
-    def within(self, slots_I: Tensor) -> "IndexedNews":
-        """The view of a window: indices into the window's table by `slots_I` (item id -> row)."""
-        ids_N = self.occurrence_ids()
-        unique_N, index_N = ids_N.unique(return_inverse=True)
-        return self._indexed(slots_I[unique_N], index_N, len(ids_N))
+        """The view of GRAM: each distinct item once, ascending."""
+        if not self.at.is_whole_step():
+            return dataclasses.replace(self, place=None).unique()
+        return self._view(self.at.block.unique_of(self.at.step))
 
     def repeated(self) -> "NewsBatch":
         """The same users twice, so that every item appears again."""
@@ -61,25 +80,39 @@ class NewsBatch:
             history_BH=self.history_BH.repeat(2, 1),
             mask_BH=self.mask_BH.repeat(2, 1),
             candidates_BC=self.candidates_BC.repeat(2, 1),
+            place=None,
         )
 
     def split(self, users: int) -> Iterator["NewsBatch"]:
         """Micro-batches of at most `users` users."""
+        first = self.at.rows.start
         for start in range(0, self.users, users):
-            rows = slice(start, start + users)
+            stop = min(start + users, self.users)
             yield dataclasses.replace(
                 self,
-                history_BH=self.history_BH[rows],
-                mask_BH=self.mask_BH[rows],
-                candidates_BC=self.candidates_BC[rows],
+                history_BH=self.history_BH[start:stop],
+                mask_BH=self.mask_BH[start:stop],
+                candidates_BC=self.candidates_BC[start:stop],
+                place=dataclasses.replace(self.at, rows=slice(first + start, first + stop)),
             )
 
-    def _indexed(self, items_N: Tensor, index: Tensor, occurrences: int) -> "IndexedNews":
-        clicks = len(index) - self.candidates_BC.numel()
-        history_BH = torch.zeros_like(self.history_BH)
-        history_BH[self.mask_BH] = index[:clicks]
-        candidates_BC = index[clicks:].view_as(self.candidates_BC)
-        return IndexedNews(items_N, occurrences, history_BH, self.mask_BH, candidates_BC)
+    @property
+    def clicks_B(self) -> NDArray[np.int64]:
+        """Real clicks of each history, on the host."""
+        return self.at.block.counts(self.at.rows) - self.candidates_BC.shape[1]
+
+    def _view(self, indexed: Indexed) -> "IndexedNews":
+        history = self.history_BH.shape[1]
+        clicks_B = self.clicks_B
+        return IndexedNews(
+            indexed.items_N,
+            indexed.host_items_N,
+            int(clicks_B.sum()) + self.candidates_BC.numel(),
+            indexed.index_BX[:, :history],
+            self.mask_BH,
+            clicks_B,
+            indexed.index_BX[:, history:],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +120,12 @@ class IndexedNews:
     """A batch over item vectors: `history_BH` and `candidates_BC` index the vectors of `items_N`."""
 
     items_N: Tensor
-    """Item ids to encode (or rows of a window's table)."""
+    """Item ids to encode."""
+    host_items_N: NDArray[np.int64]
+    """The same on the host."""
     occurrences: int
     history_BH: Tensor
     mask_BH: Tensor
+    clicks_B: NDArray[np.int64]
+    """Real clicks of each history, on the host."""
     candidates_BC: Tensor

@@ -48,6 +48,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def nbytes(self) -> int:
+        """Of what training and evaluation read."""
+        read = (self.history_items, self.history_offsets, self.candidate_items, self.candidate_offsets)
+        return sum(array.nbytes for array in read) + self.candidate_labels.nbytes
+
 
 def link(splits: Sequence[Behaviors], item_ids: pa.Array) -> tuple[list[Part], pa.Array]:
     """Number users and items over all splits.

@@ -6,6 +6,7 @@ H history positions, K negatives, C = 1 + K candidates.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,13 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data import counter
-from grambench.data.batch import NewsBatch
+from grambench.data.batch import NewsBatch, Place
+from grambench.data.block import Block
 from grambench.data.prepared import Part
 from grambench.errors import DataError
+from grambench.transfer import HOST, host_reads, read, sent, stored
 
 SHUFFLE, NEGATIVES = 1, 2
 _BLOCK = 1 << 15
 """Samples drawn at once when the items of a window are collected."""
+_AHEAD = 1 << 12
+"""Samples drawn and indexed at once for the steps to come, the current one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Samples of some steps in a row."""
+
+    first_step: int
+    history_SH: Tensor
+    mask_SH: Tensor
+    candidates_SC: Tensor
+    block: Block
 
 
 class NewsSampler:
@@ -36,8 +52,12 @@ class NewsSampler:
         epochs: int,
         max_steps: int | None,
         device: torch.device,
+        resident: bool = True,
     ) -> None:
         """Index the clicked candidates of `part`.
+
+        `resident`: the interactions are kept, and samples drawn, on `device`; else on the host, from
+        where each block of samples is copied. The draws are the same.
 
         An impression without a click yields no sample; one without an unclicked candidate has no
         negative and yields none either (`one_class` counts both).
@@ -47,12 +67,18 @@ class NewsSampler:
         """
         self.seed, self.batch_size, self.negatives = seed, batch_size, negatives
         self.history, self.device = history, device
-        self.history_items = to_device(part.history_items, device)
-        self.history_offsets = to_device(part.history_offsets, device)
-        self.candidate_items = to_device(part.candidate_items, device)
-        self._index_samples(
-            to_device(part.candidate_labels, device), to_device(part.candidate_offsets, device)
+        self.stored_on = device if resident else HOST
+        names = (
+            "history_items",
+            "history_offsets",
+            "candidate_items",
+            "candidate_labels",
+            "candidate_offsets",
         )
+        kept = {name: stored(getattr(part, name), device, resident) for name in names}
+        self.history_items, self.history_offsets = kept["history_items"], kept["history_offsets"]
+        self.candidate_items = kept["candidate_items"]
+        self._index_samples(kept["candidate_labels"].long(), kept["candidate_offsets"])
         self.samples = len(self.sample_impression)
         if not self.samples:
             raise DataError(
@@ -63,10 +89,11 @@ class NewsSampler:
         whole = epochs * self.steps_per_epoch
         self.total_steps = min(whole, max_steps) if max_steps else whole
         self._order: tuple[int, Tensor] | None = None
+        self._drawn: _Drawn | None = None
 
     def _index_samples(self, labels: Tensor, offsets: Tensor) -> None:
         sizes = offsets.diff()
-        impression = torch.repeat_interleave(torch.arange(len(sizes), device=self.device), sizes)
+        impression = torch.repeat_interleave(torch.arange(len(sizes), device=self.stored_on), sizes)
         clicks = torch.zeros_like(sizes).index_add_(0, impression, labels)
         trainable = (clicks > 0) & (clicks < sizes)
         self.one_class = int((~trainable).sum())
@@ -81,20 +108,37 @@ class NewsSampler:
     def batch(self, step: int) -> NewsBatch:
         """The batch of CF step `step`, counted from 0 over all epochs."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        start = within * self.batch_size
-        samples_B = self._epoch_order(epoch)[start : start + self.batch_size]
-        history_BH, mask_BH = self._histories(samples_B)
+        per_block = max(1, _AHEAD // self.batch_size)
+        first = within - within % per_block
+        if self._drawn is None or self._drawn.first_step != step - within + first:
+            self._drawn = self._draw(epoch, first, min(first + per_block, self.steps_per_epoch))
+        drawn, number = self._drawn, within - first
+        rows = slice(drawn.block.step_starts[number], drawn.block.step_ends[number])
         return NewsBatch(
             epoch,
             step,
             within + 1 == self.steps_per_epoch,
             step + 1 == self.total_steps,
-            history_BH,
-            mask_BH,
-            self._candidates(epoch, samples_B),
+            drawn.history_SH[rows],
+            drawn.mask_SH[rows],
+            drawn.candidates_SC[rows],
+            Place(drawn.block, number, rows),
         )
 
-    def items_ahead(self, step: int, steps: int) -> Tensor:
+    def _draw(self, epoch: int, first: int, last: int) -> "_Drawn":
+        """The samples of the steps `first` to `last` (excluded) of an epoch."""
+        start, stop = first * self.batch_size, min(last * self.batch_size, self.samples)
+        samples_S = self._epoch_order(epoch)[start:stop]
+        history_SH, mask_SH = self._histories(samples_S)
+        candidates_SC = self._candidates(epoch, samples_S)
+        history_SH, mask_SH, candidates_SC = (
+            sent(drawn, self.device) for drawn in (history_SH, mask_SH, candidates_SC)
+        )
+        ends = [*range(self.batch_size, stop - start, self.batch_size), stop - start]
+        block = Block.of(history_SH, mask_SH, candidates_SC, ends)
+        return _Drawn(epoch * self.steps_per_epoch + first, history_SH, mask_SH, candidates_SC, block)
+
+    def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
         """Distinct item ids, ascending, of the batches of `steps` steps from `step` on."""
         found: list[Tensor] = []
         last = min(step + steps, self.total_steps)
@@ -105,14 +149,16 @@ class NewsSampler:
             for samples_B in self._epoch_order(epoch)[rows].split(_BLOCK):
                 history_BH, mask_BH = self._histories(samples_B)
                 candidates_BC = self._candidates(epoch, samples_B)
-                found.append(distinct([history_BH[mask_BH], candidates_BC.flatten()]))
+                with host_reads():
+                    found.append(distinct([history_BH[mask_BH], candidates_BC.flatten()]))
             step += count
-        return distinct(found)
+        with host_reads():
+            return read(distinct(found))
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             draw_key = counter.key(self.seed, SHUFFLE, epoch)
-            self._order = epoch, counter.permutation(draw_key, self.samples, self.device)
+            self._order = epoch, counter.permutation(draw_key, self.samples, self.stored_on)
         return self._order[1]
 
     def _histories(self, samples_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +189,7 @@ class NewsSampler:
         position_BK = self.unclicked_start[impression_B, None] + torch.stack(chosen, dim=1)
         negatives_BK = self.candidate_items[self.unclicked[position_BK]]
         clicked_B1 = self.candidate_items[self.sample_candidate[samples_B], None]
-        return torch.cat((clicked_B1, negatives_BK), dim=1)
+        return torch.cat((clicked_B1, negatives_BK), dim=1).long()
 
 
 def distinct(ids: Sequence[Tensor]) -> Tensor:
@@ -163,9 +209,4 @@ def latest_clicks(
     index_BH = (stop_B[:, None] - back_H).where(mask_BH, 0)
     if not len(history_items):  # nobody has clicked anything
         return torch.zeros_like(index_BH), mask_BH
-    return history_items[index_BH].where(mask_BH, 0), mask_BH
-
-
-def to_device(array: NDArray[np.integer], device: torch.device) -> Tensor:
-    """A mapped array as an int64 tensor."""
-    return torch.from_numpy(np.array(array, np.int64)).to(device)
+    return history_items[index_BH].long().where(mask_BH, 0), mask_BH

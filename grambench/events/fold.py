@@ -188,6 +188,9 @@ class Fold:
     def _trial_planned(self, source: str, event: ev.TrialPlanned) -> None:
         self._trial(source).plan = event
 
+    def _warmed_up(self, source: str, event: ev.WarmedUp) -> None:
+        self._trial(source).warmed_up = event
+
     def _progress(self, source: str, event: ev.Progress) -> None:
         trial = self._trial(source)
         trial.progress = event
@@ -258,6 +261,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.WorkerStarted: Fold._worker_started,
     ev.PhaseEntered: Fold._phase_entered,
     ev.TrialPlanned: Fold._trial_planned,
+    ev.WarmedUp: Fold._warmed_up,
     ev.Progress: Fold._progress,
     ev.WindowClosed: Fold._window_closed,
     ev.EpochFinished: Fold._epoch_finished,
@@ -279,6 +283,8 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
             severity = "info" if event.equivalent else "error"
             return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst})"
+        case ev.WarmedUp() if event.compile_s is not None:
+            return "info", f"encoder compiled in {event.compile_s:.1f} s, not counted as training"
         case ev.Evaluated():
             auc = event.metrics.get("auc")
             words = "–" if auc is None else f"{auc:.4f}"

@@ -14,6 +14,7 @@ from grambench.events.types import (
     PrepareProgress,
     Progress,
     TrialPlanned,
+    WarmedUp,
     WindowClosed,
     WorkerStarted,
 )
@@ -69,6 +70,7 @@ class TrialState:
     exit_code: int | None = None
     started: WorkerStarted | None = None
     plan: TrialPlanned | None = None
+    warmed_up: WarmedUp | None = None
     progress: Progress | None = None
     settled: Progress | None = None
     """The counters when the last window closed: in mid-window the encoder's share is still owed, so

@@ -244,8 +244,25 @@ class TrialPlanned(Event):
     """Items in one encoder step at the close of a window; None where it does not apply."""
     encoder_revision: str | None = None
     """Commit of the pretrained model on the hub; None: a folder, or from scratch."""
+    bucket_tokens: int | None = None
+    """Most token positions in one call of the encoder."""
+    tokens_on_device: bool = True
+    """Token ids lie on the device; else in host memory."""
+    interactions_on_device: bool = True
+    """Histories and candidates lie on the device; else in host memory."""
     why: str = ""
     """How the automatic choices were made."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmedUp(Event):
+    """Sizes were probed and the work of a step was run before the clock started; no weight changed."""
+
+    type: ClassVar[str] = "warmed_up"
+    seconds: float
+    """All of it."""
+    compile_s: float | None = None
+    """Of these, what torch.compile took: the first calls less later ones. None: not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +314,8 @@ class WindowClosed(Event):
     """Mean over the items of ½ ‖h̃ − CE(c)‖² during the encoder's pass."""
     encoder_s: float
     """Seconds in the encoder since the last window closed."""
+    reuse_ratio: float | None = None
+    """R of the window: occurrences / unique items."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,16 @@ class Plan(Section):
     """Parameters of the collaborative filter, a count."""
     encoder_revision: str | None
     """Commit of the pretrained model on the hub."""
+    bucket_tokens: int | None
+    """Most token positions in one call of the encoder."""
+    tokens_on_device: bool
+    """Token ids lie on the device; else in host memory."""
+    interactions_on_device: bool
+    """Histories and candidates lie on the device; else in host memory."""
+    warm_up_s: float | None
+    """Seconds of the work done before the clock started, so that the first step is as fast as any."""
+    compile_s: float | None
+    """Of these, seconds of torch.compile."""
     why: str
     """How the automatic choices were made."""
 
@@ -165,8 +175,14 @@ class Windows(Section):
     """The newest windows that the means below are taken over, a count."""
     mean_steps: float | None
     """CF steps of a window."""
+    shortest_steps: int | None
+    """CF steps of the shortest of them."""
+    longest_steps: int | None
+    """CF steps of the longest of them."""
     mean_unique_items: float | None
     """Distinct items of a window."""
+    mean_reuse_ratio: float | None
+    """R of a window: occurrences / unique items."""
     mean_drift: float | None
     """Mean of ‖h̃ − h‖ / ‖h‖ at the close, a ratio."""
     largest_drift: float | None

@@ -45,7 +45,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         outcome_reason=trial.reason,
         exit_code=why.given("exit_code", trial.exit_code, "the end of its process was not recorded"),
         worker=why.given("worker", build_worker(trial.started), absent),
-        plan=why.given("plan", _plan(trial.plan), "the trial ended or stands before its plan was made"),
+        plan=why.given("plan", _plan(trial), "the trial ended or stands before its plan was made"),
         epochs_finished=len(trial.epochs),
         steps=trial.progress.step if trial.progress else 0,
         best_validation=why.given("best_validation", _scores(trial.best), "no validation was recorded"),
@@ -85,7 +85,8 @@ def build_worker(started: ev.WorkerStarted | None) -> Worker | None:
     )
 
 
-def _plan(plan: ev.TrialPlanned | None) -> Plan | None:
+def _plan(trial: TrialState) -> Plan | None:
+    plan, warmed = trial.plan, trial.warmed_up
     if plan is None:
         return None
     why = Reasons()
@@ -103,6 +104,11 @@ def _plan(plan: ev.TrialPlanned | None) -> Plan | None:
         encoder_revision=why.given(
             "encoder_revision", plan.encoder_revision, "the encoder comes from a folder or from scratch"
         ),
+        bucket_tokens=why.given("bucket_tokens", plan.bucket_tokens, "an older log does not say"),
+        tokens_on_device=plan.tokens_on_device,
+        interactions_on_device=plan.interactions_on_device,
+        warm_up_s=why.given("warm_up_s", warmed.seconds if warmed else None, "the warm-up was not finished"),
+        compile_s=why.given("compile_s", warmed.compile_s if warmed else None, "the encoder is not compiled"),
         why=plan.why,
         reasons=why,
     )
@@ -253,6 +259,8 @@ def _windows(trial: TrialState) -> Windows:
     kept = trial.windows
     drifts = [window.drift for window in kept if window.drift is not None]
     losses = [window.pseudo_loss for window in kept if window.pseudo_loss is not None]
+    steps = [window.steps for window in kept]
+    ratios = [window.occurrences / window.unique_items for window in kept if window.unique_items]
     none, no_drift = "no window was closed", "no window has it"
 
     def mean(field: str, values: Sequence[float]) -> float | None:
@@ -261,8 +269,11 @@ def _windows(trial: TrialState) -> Windows:
     return Windows(
         closed=trial.windows_closed,
         averaged=len(kept),
-        mean_steps=mean("mean_steps", [window.steps for window in kept]),
+        mean_steps=mean("mean_steps", steps),
+        shortest_steps=why.given("shortest_steps", min(steps, default=None), none),
+        longest_steps=why.given("longest_steps", max(steps, default=None), none),
         mean_unique_items=mean("mean_unique_items", [window.unique_items for window in kept]),
+        mean_reuse_ratio=mean("mean_reuse_ratio", ratios),
         mean_drift=mean("mean_drift", drifts),
         largest_drift=why.given("largest_drift", max(drifts) if drifts else None, no_drift if kept else none),
         mean_pseudo_loss=mean("mean_pseudo_loss", losses),

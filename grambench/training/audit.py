@@ -27,7 +27,8 @@ def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
     its users are taken twice, so that there is something to share.
     """
     began = time.monotonic_ns()
-    exact = spec.model_copy(update={"encoder": spec.encoder.model_copy(update={"dropout": 0.0})})
+    plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
+    exact = spec.model_copy(update={"encoder": plain})
     system, modules = build_system(exact, data, device, seed=spec.audit.seed, dtype=torch.float64)
     batch, note = _audited_batch(spec, data, system, device)
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
@@ -72,7 +73,7 @@ def _audited_batch(spec: Spec, data: Prepared, system: System, device: torch.dev
 
 
 def _tokens(system: System, batch: NewsBatch) -> int:
-    return int(system.encode.tokens.lengths[batch.occurrence_ids()].sum())
+    return int(system.encode.tokens.lengths[batch.occurrences().host_items_N].sum())
 
 
 def _gradients(

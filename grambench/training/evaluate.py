@@ -11,10 +11,11 @@ from torch import Tensor
 
 from grambench.data import counter
 from grambench.data.prepared import Part
-from grambench.data.sampler import distinct, latest_clicks, to_device
+from grambench.data.sampler import distinct, latest_clicks
 from grambench.metrics.ranking import RankingScores, ranking_scores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.nrms import NRMS
+from grambench.transfer import HOST, read, sent, stored
 
 SAMPLE = 4
 _BLOCK = 1024
@@ -33,20 +34,30 @@ class RankingEvaluator:
     """Scores a fixed set of impressions of one part."""
 
     def __init__(
-        self, part: Part, *, history: int, max_impressions: int | None, device: torch.device
+        self,
+        part: Part,
+        *,
+        history: int,
+        max_impressions: int | None,
+        device: torch.device,
+        resident: bool = True,
     ) -> None:
-        """With `max_impressions`, a fixed sample of so many, the same for every strategy and seed."""
+        """With `max_impressions`, a fixed sample of so many, the same for every strategy and seed.
+
+        `resident`: the interactions are kept on `device`; else on the host.
+        """
         self.history, self.device = history, device
-        self.history_items = to_device(part.history_items, device)
-        self.history_offsets = to_device(part.history_offsets, device)
-        self.candidate_items = to_device(part.candidate_items, device)
-        self.candidate_offsets = to_device(part.candidate_offsets, device)
+        self.stored_on = device if resident else HOST
+        self.history_items = stored(part.history_items, device, resident)
+        self.history_offsets = stored(part.history_offsets, device, resident)
+        self.candidate_items = stored(part.candidate_items, device, resident)
+        self.candidate_offsets = stored(part.candidate_offsets, device, resident)
         self.labels = np.asarray(part.candidate_labels)
         count = len(part.candidate_offsets) - 1
         self.sampled = max_impressions is not None and max_impressions < count
-        chosen_M = torch.arange(count, device=device)
+        chosen_M = torch.arange(count, device=self.stored_on)
         if self.sampled:
-            shuffled = counter.permutation(counter.key(SAMPLE), count, device)
+            shuffled = counter.permutation(counter.key(SAMPLE), count, self.stored_on)
             chosen_M = shuffled[:max_impressions].sort().values
         self.impressions_M = chosen_M
         self.items_K = self._items()
@@ -58,17 +69,19 @@ class RankingEvaluator:
         user_model.eval()
         try:
             with torch.no_grad():
-                table_KD = encode(self.items_K)
+                table_KD = encode(read(self.items_K))
+                projected_K3D = user_model.project(table_KD)
                 pieces = [
-                    self._score(block, table_KD, user_model) for block in self.impressions_M.split(_BLOCK)
+                    self._score(block, table_KD, projected_K3D, user_model)
+                    for block in self.impressions_M.split(_BLOCK)
                 ]
         finally:
             encode.encoder.train(was_training)
             user_model.train(was_training)
-        sizes = self.candidate_offsets.diff()[self.impressions_M].cpu().numpy()
+        sizes = read(self.candidate_offsets.diff()[self.impressions_M])
         offsets = np.concatenate(([0], np.cumsum(sizes)))
-        labels = self.labels[self._candidates(self.impressions_M)[0].cpu().numpy()]
-        scores = torch.cat(pieces).float().cpu().numpy()
+        labels = self.labels[read(self._candidates(self.impressions_M)[0])]
+        scores = read(torch.cat(pieces).float())
         return Evaluation(ranking_scores(labels, scores, offsets), len(sizes), self.sampled)
 
     def _items(self) -> Tensor:
@@ -76,7 +89,7 @@ class RankingEvaluator:
         found = []
         for block_B in self.impressions_M.split(_BLOCK):
             clicks_BH, mask_BH = self._histories(block_B)
-            candidates = self.candidate_items[self._candidates(block_B)[0]]
+            candidates = self.candidate_items[self._candidates(block_B)[0]].long()
             found.append(distinct([clicks_BH[mask_BH], candidates]))
         return distinct(found)
 
@@ -87,16 +100,19 @@ class RankingEvaluator:
         """Positions of the block's candidates in the ragged arrays, and each one's row in the block."""
         start_B = self.candidate_offsets[block_B]
         size_B = self.candidate_offsets[block_B + 1] - start_B
-        row = torch.repeat_interleave(torch.arange(len(block_B), device=self.device), size_B)
+        row = torch.repeat_interleave(torch.arange(len(block_B), device=self.stored_on), size_B)
         before_B = size_B.cumsum(0) - size_B
-        within = torch.arange(len(row), device=self.device) - before_B[row]
+        within = torch.arange(len(row), device=self.stored_on) - before_B[row]
         return start_B[row] + within, row
 
-    def _score(self, block_B: Tensor, table_KD: Tensor, user_model: NRMS) -> Tensor:
+    def _score(self, block_B: Tensor, table_KD: Tensor, projected_K3D: Tensor, user_model: NRMS) -> Tensor:
         clicks_BH, mask_BH = self._histories(block_B)
         slots_BH = torch.searchsorted(self.items_K, clicks_BH).clamp(max=len(self.items_K) - 1)
-        users_BD = user_model.users(table_KD[slots_BH.where(mask_BH, 0)], mask_BH)
+        history_BH = sent(slots_BH.where(mask_BH, 0), self.device)
+        clicks_B = read(mask_BH.sum(dim=1))
+        users_BD = user_model.users(projected_K3D, history_BH, sent(mask_BH, self.device), clicks_B)
         position, row = self._candidates(block_B)
-        vectors_CD = table_KD[torch.searchsorted(self.items_K, self.candidate_items[position])]
-        scores_C: Tensor = (vectors_CD * users_BD[row]).sum(dim=1)
+        slots_C = torch.searchsorted(self.items_K, self.candidate_items[position].long())
+        vectors_CD = table_KD[sent(slots_C, self.device)]
+        scores_C: Tensor = (vectors_CD * users_BD[sent(row, self.device)]).sum(dim=1)
         return scores_C

@@ -184,6 +184,7 @@ class Trainer:
                 drift=_number(window.drift),
                 pseudo_loss=_number(window.pseudo_loss),
                 encoder_s=encode_s - since_s,
+                reuse_ratio=window.occurrences / window.unique_items if window.unique_items else None,
             )
         )
 

@@ -9,12 +9,15 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.config.spec import Training
-from grambench.models.encoders.buckets import LENGTH_STEP, ItemTokens
+from grambench.models.encoders.buckets import ItemTokens
+from grambench.models.lengths import LENGTH_STEP
 from grambench.training.phases import Batch, System
 
 _V2, _V1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
@@ -47,11 +50,11 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
     Also warms the device up: the probe runs the encoder forwards and backwards.
     """
     view, unique = batch.occurrences(), batch.unique()
-    bytes_per_token = kept_bytes_per_token(system, unique.items_N)
+    bytes_per_token = kept_bytes_per_token(system, unique.host_items_N)
     free = free_bytes(device)
     tokens = spec.memory_share * free / (bytes_per_token * _BACKWARD_SHARE)
-    per_user = _tokens(system.encode.tokens, view.items_N) / batch.users
-    per_item = _tokens(system.encode.tokens, unique.items_N) / len(unique.items_N)
+    per_user = _tokens(system.encode.tokens, view.host_items_N) / batch.users
+    per_item = _tokens(system.encode.tokens, unique.host_items_N) / len(unique.host_items_N)
 
     micro = (
         spec.micro_batch
@@ -64,7 +67,7 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
         chunk = spec.encoder_chunk
     else:
         fits = int(tokens / per_item)
-        chunk = None if fits >= len(unique.items_N) else max(1, fits)
+        chunk = None if fits >= len(unique.host_items_N) else max(1, fits)
     why = (
         f"{bytes_per_token / 1024:.1f} KiB kept a token position, {free / 2**30:.1f} GiB free,"
         f" {spec.memory_share:.0%} of it planned for"
@@ -72,15 +75,15 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
     return GraphPlan(min(micro, batch.users), chunk, why)
 
 
-def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
+def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     """Bytes that autograd keeps for the backward pass, per padded token position.
 
     Two probes of different size, both of the longest item: what does not grow with the items, such
     as the bf16 copies of the weights, falls out of the difference. The probes' gradients are dropped,
     and what they encode is not counted.
     """
-    longest_1 = items_N[system.encode.tokens.lengths[items_N].argmax()].reshape(1)
-    small, large = (longest_1.repeat(items) for items in (PROBE_ITEMS // 2, PROBE_ITEMS))
+    longest = items_N[system.encode.tokens.lengths[items_N].argmax()]
+    small, large = (np.full(items, longest) for items in (PROBE_ITEMS // 2, PROBE_ITEMS))
     counts = dataclasses.replace(system.encode.counts)
     grown = _kept_bytes(system, large) - _kept_bytes(system, small)
     system.encode.counts = counts
@@ -88,7 +91,7 @@ def kept_bytes_per_token(system: System, items_N: Tensor) -> float:
     return max(1.0, grown / (_tokens(tokens, large) - _tokens(tokens, small)))
 
 
-def _kept_bytes(system: System, items_N: Tensor) -> int:
+def _kept_bytes(system: System, items_N: NDArray[np.int64]) -> int:
     weights = {p.untyped_storage().data_ptr() for p in system.encode.encoder.parameters()}
     kept: dict[int, int] = {}
     keep_alive: list[Tensor] = []
@@ -127,7 +130,7 @@ def _left_in_group(limit: Path, used: Path, stat: Path, cache: str) -> int | Non
     return max(0, left)
 
 
-def _tokens(tokens: ItemTokens, items_N: Tensor) -> float:
+def _tokens(tokens: ItemTokens, items_N: NDArray[np.int64]) -> float:
     """Token positions with the lengths rounded up as the buckets do."""
     lengths = tokens.lengths[items_N]
     return float(((lengths + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP).sum())

@@ -19,7 +19,7 @@ class ScheduledAdam:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.spec = spec
         self.steps = 0
-        self._adam = torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, foreach=True)
+        self._adam = torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, fused=True)
 
     def rate(self) -> float:
         """Learning rate of the next step."""

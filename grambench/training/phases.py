@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.models.encoders.buckets import ItemEncoder
@@ -22,7 +24,11 @@ class View(Protocol):
 
     @property
     def items_N(self) -> Tensor:
-        """Item ids to encode, or rows of a window's table."""
+        """Item ids to encode."""
+
+    @property
+    def host_items_N(self) -> NDArray[np.int64]:
+        """`items_N` on the host, where the shapes of the encoder's calls are decided."""
 
     @property
     def occurrences(self) -> int:
@@ -53,10 +59,7 @@ class Batch(Protocol):
         """Each appearance is an item of its own."""
 
     def unique(self) -> View:
-        """Each distinct item once."""
-
-    def within(self, slots_I: Tensor) -> View:
-        """Each distinct item once, as a row of a window's table."""
+        """Each distinct item once, ascending."""
 
     def split(self, users: int) -> Iterator[Self]:
         """Micro-batches."""
@@ -71,8 +74,8 @@ class Sampler(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def items_ahead(self, step: int, steps: int) -> Tensor:
-        """Distinct item ids of the batches of `steps` steps from `step` on."""
+    def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
+        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
 
 
 class Filter(Protocol):
@@ -170,7 +173,7 @@ def rehearsal(system: System) -> Iterator[None]:
     state.restore()
 
 
-def encode(system: System, items_N: Tensor) -> Tensor:
-    """Item vectors [N, D], with a graph unless the caller forbids it."""
+def encode(system: System, items_N: NDArray[np.int64]) -> Tensor:
+    """Item vectors [N, D] of ids on the host, with a graph unless the caller forbids it."""
     with system.clock.encoding():
         return system.encode(items_N)

@@ -15,6 +15,9 @@ from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
 
+BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
+"""Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Modules:
@@ -38,6 +41,23 @@ class Modules:
         for prefix, module in (("encoder.", self.encoder), ("filter.", self.filter)):
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             module.load_state_dict(own)
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """What is kept on the device; the rest lies in (for CUDA: pinned) host memory."""
+
+    tokens: bool
+    interactions: bool
+
+
+def residency(spec: Spec, data: Prepared) -> Residency:
+    """Token ids first, then the interactions of all parts, while they stay within `data.device_gib`."""
+    budget = spec.data.device_gib * 2**30
+    tokens = data.tokens.nbytes + data.token_offsets.nbytes
+    parts = {id(part): part for part in data.parts.values()}.values()
+    interactions = sum(part.nbytes for part in parts)
+    return Residency(tokens <= budget, tokens + interactions <= budget)
 
 
 def build_system(
@@ -68,9 +88,15 @@ def build_system(
     user_model.to(device, dtype)
     modules = Modules(encoder, user_model)
     modules.train(True)
-    tokens = ItemTokens(data.tokens, data.token_offsets, device)
+    if spec.encoder.compile != "off":
+        mode = None if spec.encoder.compile == "default" else spec.encoder.compile
+        encoder.compile(mode=mode, dynamic=True)  # at the first call; one graph for all shapes
+    tokens = ItemTokens(data.tokens, data.token_offsets, device, residency(spec, data).tokens)
+    bucket_tokens = spec.encoder.bucket_tokens
+    if bucket_tokens == "auto":
+        bucket_tokens = BUCKET_TOKENS.get(device.type, BUCKET_TOKENS["cpu"])
     system = System(
-        encode=ItemEncoder(encoder, tokens, spec.encoder.bucket_tokens),
+        encode=ItemEncoder(encoder, tokens, bucket_tokens),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(encoder.parameters(), spec.encoder_optimizer),
         filter_optimizer=ScheduledAdam(user_model.parameters(), spec.filter_optimizer),

@@ -11,7 +11,7 @@ import torch
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
 from grambench.data.sampler import NewsSampler
-from grambench.errors import DataError
+from grambench.errors import DataError, MachineError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
@@ -19,10 +19,13 @@ from grambench.training.checkpoint import load_weights, save_weights
 from grambench.training.evaluate import RankingEvaluator
 from grambench.training.loop import Effects, Trainer, Turn
 from grambench.training.memory import GraphPlan, plan_graphs
-from grambench.training.phases import Strategy, System
-from grambench.training.strategies import make_strategy
-from grambench.training.system import Modules, build_system
+from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
+from grambench.training.strategies import MultiStep, make_strategy
+from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker.device import Device
+
+COMPILED_ITEMS = 64
+"""Items encoded once to compile the encoder; its graph serves every number of items."""
 
 
 def run_trial(
@@ -36,11 +39,14 @@ def run_trial(
     strategy_name, _, seed = name.rpartition(".s")
     data = open_prepared(_prepared_folder(run))
     system, modules = build_system(spec, data, device.torch, seed=int(seed), autocast=device.autocast)
-    sampler = _sampler(spec, data, int(seed), device.torch)
-    evaluate = _evaluator(spec, data, system, modules, device.torch)
+    kept = residency(spec, data)
+    sampler = _sampler(spec, data, int(seed), device.torch, kept)
+    evaluate = _evaluator(spec, data, system, modules, device.torch, kept)
 
     turn.wait()
     emit(ev.PhaseEntered("probe"))
+    began_ns = time.monotonic_ns()
+    compile_s = _compiled(system, sampler.batch(0)) if spec.encoder.compile != "off" else None
     plan = plan_graphs(system, sampler.batch(0), spec.training, device.torch)
     strategy = make_strategy(
         strategy_name,
@@ -51,8 +57,9 @@ def run_trial(
         encoder_chunk=plan.encoder_chunk,
         seed=int(seed),
     )
-    emit(_planned(spec, strategy_name, int(seed), sampler, strategy, plan, modules))
+    emit(_planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept))
     strategy.warm_up(sampler.batch(0))
+    emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
@@ -78,7 +85,7 @@ def _prepared_folder(run: Path) -> Path:
     raise DataError("The setup of this run prepared no data.", "Start the run again.")
 
 
-def _sampler(spec: Spec, data: Prepared, seed: int, device: torch.device) -> NewsSampler:
+def _sampler(spec: Spec, data: Prepared, seed: int, device: torch.device, kept: Residency) -> NewsSampler:
     return NewsSampler(
         data.parts["train"],
         seed=seed,
@@ -88,11 +95,12 @@ def _sampler(spec: Spec, data: Prepared, seed: int, device: torch.device) -> New
         epochs=spec.training.epochs,
         max_steps=spec.training.max_steps,
         device=device,
+        resident=kept.interactions,
     )
 
 
 def _evaluator(
-    spec: Spec, data: Prepared, system: System, modules: Modules, device: torch.device
+    spec: Spec, data: Prepared, system: System, modules: Modules, device: torch.device, kept: Residency
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
     parts = {
         name: RankingEvaluator(
@@ -100,6 +108,7 @@ def _evaluator(
             history=spec.filter.history,
             max_impressions=spec.evaluation.max_impressions,
             device=device,
+            resident=kept.interactions,
         )
         for name in ("validation", "test")
     }
@@ -130,9 +139,11 @@ def _planned(
     sampler: NewsSampler,
     strategy: Strategy,
     plan: GraphPlan,
+    system: System,
     modules: Modules,
+    kept: Residency,
 ) -> ev.TrialPlanned:
-    multi = name not in ("e2e", "e2e-unique", "gram-1s")
+    multi = isinstance(strategy, MultiStep)
     return ev.TrialPlanned(
         strategy=name,
         seed=seed,
@@ -143,11 +154,42 @@ def _planned(
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
         micro_batch=plan.micro_batch if name == "e2e" else None,
-        encoder_chunk=plan.encoder_chunk if name == "gram-1s" else None,
+        encoder_chunk=plan.encoder_chunk if multi or name == "gram-1s" else None,
         encoder_batch=spec.multi_step.encoder_batch if multi else None,
         encoder_revision=modules.encoder.revision,
+        bucket_tokens=system.encode.bucket_tokens,
+        tokens_on_device=kept.tokens,
+        interactions_on_device=kept.interactions,
         why=plan.why,
     )
+
+
+def _compiled(system: System, batch: Batch) -> float:
+    """Compile the encoder, with a graph and without; seconds that the first calls took more than later ones.
+
+    Raises:
+        MachineError: torch.compile does not work here.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second of imports
+
+    items_N = batch.unique().host_items_N[:COMPILED_ITEMS]
+
+    def calls() -> float:
+        began_ns = time.monotonic_ns()
+        with rehearsal(system):
+            encode(system, items_N).sum().backward()
+            with torch.no_grad():
+                encode(system, items_N)
+        system.clock.read()  # waits for the device
+        return (time.monotonic_ns() - began_ns) / 1e9
+
+    try:
+        return max(0.0, calls() - calls())
+    except TorchDynamoException as error:
+        raise MachineError(
+            f"torch.compile failed: {str(error).strip().splitlines()[0]}.",
+            "Install a C++ compiler (on a GPU also Triton), or use --set encoder.compile=off.",
+        ) from error
 
 
 def _saver(best: Path, modules: Modules, emit: Callable[[ev.Event], None]) -> Callable[[int, int], None]:

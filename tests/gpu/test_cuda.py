@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_systems import (
@@ -103,10 +105,52 @@ def test_the_device_finds_the_gradient_that_the_cpu_finds(device: torch.device) 
         assert torch.allclose(found[module].cpu(), gradient, rtol=0, atol=1e-9)
 
 
+def test_data_kept_on_the_host_give_the_same_batches_and_vectors(device: torch.device) -> None:
+    part, items = random_part(), np.arange(12)
+    here = news_sampler(part, device=device)
+    there = news_sampler(part, device=device, resident=False)
+    for step in range(here.total_steps):
+        wanted, found = here.batch(step), there.batch(step)
+        assert found.history_BH.device.type == "cuda"
+        assert torch.equal(found.candidates_BC, wanted.candidates_BC)
+        assert torch.equal(found.history_BH, wanted.history_BH)
+        assert found.unique().host_items_N.tolist() == wanted.unique().host_items_N.tolist()
+    system = system_on(device, torch.float64)
+    vectors = system.encode(items)
+    system.encode.tokens = ItemTokens(*ragged_tokens(), device, resident=False)
+    assert torch.allclose(system.encode(items), vectors, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["e2e", "gram-1s", "gram-3s", "gram-1e", "gram-auto"])
+def test_host_waits_at_marked_points_only(
+    name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def quiet() -> Iterator[None]:
+        torch.cuda.set_sync_debug_mode("default")
+        yield
+        torch.cuda.set_sync_debug_mode("error")
+
+    for module in ("data.block", "data.sampler", "transfer"):
+        monkeypatch.setattr(f"grambench.{module}.host_reads", quiet)
+    system, sampler = system_on(device), news_sampler(random_part(), device=device)
+    spec = MultiStepSpec(encoder_batch=8, auto_floor=3)
+    strategy = make_strategy(
+        name, system, sampler, multi_step=spec, micro_batch=4, encoder_chunk=None, seed=0
+    )
+    strategy.step(sampler.batch(0))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, sampler.total_steps):
+            strategy.step(sampler.batch(step))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_bf16_autocast_gives_vectors_in_fp32_near_those_without(device: torch.device) -> None:
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         pytest.skip("the device has no bf16")
-    items = torch.arange(12, device=device)
+    items = np.arange(12)
     rounded, exact = system_on(device, autocast=True).encode(items), system_on(device).encode(items)
     assert rounded.dtype == torch.float32
     assert torch.isfinite(rounded).all()

@@ -34,7 +34,7 @@ training = { epochs = 2, batch_size = 32 }
 """
 ENDLESS = ("--set", "training.epochs=100000", "--set", "training.patience=100000")
 """Settings of a run that only a signal ends."""
-FAMILIES = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-0.5e", "gram-1e")
+FAMILIES = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-0.5e", "gram-1e", "gram-auto")
 MICRO_BATCH, CHUNK = 7, 20
 """Of the run with every family: small enough to divide its batches."""
 PATIENCE_S = 90.0

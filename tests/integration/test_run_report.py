@@ -99,10 +99,16 @@ def test_plan_and_windows_are_what_was_asked(report: dict[str, Any]) -> None:
         "gram-3s": 3,
         "gram-0.5e": -(-steps // 2),
         "gram-1e": steps,
+        "gram-auto": steps,
     }
     closed = {trial["strategy"]: trial["windows"]["closed"] for trial in report["trials"]}
     assert closed["gram-3s"] == 2 * -(-steps // 3)
     assert (closed["gram-0.5e"], closed["gram-1e"], closed["gram-1s"]) == (4, 2, 0)
+    auto = of(report, "gram-auto")["windows"]
+    assert auto["closed"] >= 2
+    assert 8 <= auto["longest_steps"] <= steps
+    assert auto["mean_drift"] > 0
+    assert auto["mean_reuse_ratio"] > 1
 
 
 def test_what_the_machine_cannot_tell_is_null_with_a_reason(report: dict[str, Any]) -> None:

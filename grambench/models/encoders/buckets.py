@@ -4,9 +4,7 @@ Every strategy encodes through `ItemEncoder`; what differs is only which ids it 
 graph is kept. Legend: N items, L token positions, D width.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,30 +13,46 @@ from torch import Tensor
 
 from grambench.errors import ConfigError
 from grambench.models.encoders.text import TextEncoder
+from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
+from grambench.transfer import HOST, sent, stored
 
-LENGTH_STEP = 8
-"""Lengths are rounded up to a multiple of this, so that kernels meet few shapes."""
-CALL_TOKENS = 512
-"""What one more call of the encoder costs, in token positions; less padding than that is merged."""
+CALL_FLOP = {"cpu": 2e8, "cuda": 8e10}
+"""What a device could have computed while a transformer layer's kernels are launched forwards and backwards:
+about 1.5 ms at 130 GFLOP/s; for CUDA an estimate, .3 ms at 300 TFLOP/s."""
+LAYER_FLOP = 72
+"""FLOP of a layer, forwards and backwards, for one token, in units of width²: 6 × 12 parameters."""
 
 
 class ItemTokens:
     """Token ids of the whole catalogue, ragged: item i holds tokens[offsets[i]:offsets[i + 1]]."""
 
-    def __init__(self, tokens: NDArray[np.int32], offsets: NDArray[np.int64], device: torch.device) -> None:
-        self.flat = torch.from_numpy(np.array(tokens)).to(device)  # a copy: the file is mapped read-only
-        self.offsets = torch.from_numpy(np.array(offsets)).to(device)
-        self.lengths = self.offsets.diff()
+    def __init__(
+        self,
+        tokens: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        device: torch.device,
+        resident: bool = True,
+    ) -> None:
+        """`resident`: on `device`; else in pinned host memory, from where each call's tokens are copied."""
+        self.device, self.stored_on = device, device if resident else HOST
+        self.flat, self.offsets = (stored(array, device, resident) for array in (tokens, offsets))
+        self.lengths: NDArray[np.int64] = np.diff(offsets)
+        """Tokens of each item, on the host: they decide the shapes of the encoder's calls."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def padded(self, items_N: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Token ids [N, L] and mask [N, L]; padding holds token 0."""
+        """Token ids [N, L] and mask [N, L] on the device; padding holds token 0.
+
+        `items_N` lie where the tokens do.
+        """
+        start_N = self.offsets[items_N]
         positions_L = torch.arange(length, device=items_N.device)
-        mask_NL = positions_L < self.lengths[items_N, None]
-        index_NL = (self.offsets[items_N, None] + positions_L).where(mask_NL, 0)
-        return self.flat[index_NL].long() * mask_NL, mask_NL
+        mask_NL = positions_L < (self.offsets[items_N + 1] - start_N)[:, None]
+        index_NL = (start_N[:, None] + positions_L).where(mask_NL, 0)
+        ids_NL = self.flat[index_NL].long() * mask_NL
+        return sent(ids_NL, self.device), sent(mask_NL, self.device)
 
 
 @dataclass(slots=True)
@@ -56,6 +70,8 @@ class ItemEncoder:
     def __init__(self, encoder: TextEncoder, tokens: ItemTokens, bucket_tokens: int) -> None:
         """`bucket_tokens`: most token positions, padding included, in one call of the encoder.
 
+        Lengths share a call while the padding that this takes costs less than another call.
+
         Raises:
             ConfigError: an item is longer than the encoder's positions.
         """
@@ -68,51 +84,31 @@ class ItemEncoder:
         self.encoder = encoder
         self.tokens = tokens
         self.bucket_tokens = bucket_tokens
+        flop = CALL_FLOP.get(tokens.device.type, CALL_FLOP["cpu"])
+        self.call_tokens = int(flop / (LAYER_FLOP * encoder.width**2))
+        """What one more call costs, in token positions."""
         self.counts = EncodingCounts()
 
-    def __call__(self, items_N: Tensor) -> Tensor:
-        """Vectors [N, D] of the ids in their order; repeated ids are encoded as often as they come."""
-        lengths_N, order_N = self.tokens.lengths[items_N].sort(descending=True)
-        lengths = lengths_N.cpu().numpy()  # the one synchronisation: shapes must be known on the host
+    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+        """Vectors [N, D] of the ids in their order; repeated ids are encoded as often as they come.
+
+        The ids are the host's, because it decides the shapes of the calls: nothing waits for the device.
+        """
+        lengths_N = self.tokens.lengths[items_N]
+        order_N = falling_order(lengths_N)
+        sorted_N = sent(torch.from_numpy(items_N[order_N]), self.tokens.stored_on)
+        falling_N = lengths_N[order_N]
+        most = self.encoder.max_tokens or int(falling_N.max(initial=0)) + LENGTH_STEP
         pieces = []
-        most = self.encoder.max_tokens or int(lengths.max(initial=0)) + LENGTH_STEP
-        for start, stop, length in bucket_bounds(lengths, self.bucket_tokens):
-            ids, mask = self.tokens.padded(items_N[order_N[start:stop]], min(length, most))
+        for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens):
+            ids, mask = self.tokens.padded(sorted_N[start:stop], min(length, most))
             pieces.append(self.encoder(ids, mask))
-        self.counts.items += len(lengths)
-        self.counts.tokens += int(lengths.sum())
+        self.counts.items += len(lengths_N)
+        self.counts.tokens += int(lengths_N.sum())
         self.counts.calls += len(pieces)
-        return torch.cat(pieces)[order_N.argsort()]
+        return torch.cat(pieces)[sent(torch.from_numpy(np.argsort(order_N)), self.tokens.device)]
 
-    def chunks(self, items_N: Tensor, size: int) -> list[Tensor]:
-        """Positions of `items_N` in chunks of like length, at most `size` items each."""
-        order_N = self.tokens.lengths[items_N].argsort(descending=True)
-        return list(torch.split(order_N, size))
-
-
-def bucket_bounds(lengths: NDArray[np.int64], bucket_tokens: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a falling sequence of lengths into buckets (start, stop, padded length).
-
-    Neighbouring lengths share a bucket while the padding that costs stays under `CALL_TOKENS`; a
-    bucket over the budget is cut into equal parts.
-    """
-    if not len(lengths):
-        return
-    rounded = -(-lengths // LENGTH_STEP) * LENGTH_STEP
-    values, starts = np.unique(-rounded, return_index=True)
-    stops = [*starts[1:].tolist(), len(lengths)]
-    begin, longest, padding = 0, int(rounded[0]), 0
-    for length, start, stop in zip((-values).tolist(), starts.tolist(), stops, strict=True):
-        padding += (stop - start) * (longest - length)
-        if padding > CALL_TOKENS:
-            yield from _cut(begin, start, longest, bucket_tokens)
-            begin, longest, padding = start, length, 0
-    yield from _cut(begin, len(lengths), longest, bucket_tokens)
-
-
-def _cut(start: int, stop: int, length: int, bucket_tokens: int) -> Iterator[tuple[int, int, int]]:
-    most = max(1, bucket_tokens // length)
-    parts = -(-(stop - start) // most)
-    edges = np.linspace(start, stop, parts + 1).round().astype(int).tolist()
-    for low, high in pairwise(edges):
-        yield low, high, length
+    def chunks(self, items_N: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+        """Positions of the items in chunks of like length, at most `size` items each."""
+        order_N = falling_order(self.tokens.lengths[items_N])
+        return [order_N[start : start + size] for start in range(0, len(order_N), size)]

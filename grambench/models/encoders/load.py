@@ -1,5 +1,6 @@
 """Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
 
+import sys
 from typing import Any
 
 import torch
@@ -41,7 +42,17 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
         autocast,
         max_tokens=usable_positions(config),
         revision=getattr(config, "_commit_hash", None),
+        ready_mask=takes_ready_mask(backbone),
     )
+
+
+def takes_ready_mask(backbone: nn.Module) -> bool:
+    """True where every layer of the model attends with scaled_dot_product_attention under one common mask."""
+    makers = vars(sys.modules[type(backbone).__module__])
+    one_mask = "create_bidirectional_mask" in makers
+    windows = "create_bidirectional_sliding_window_mask" in makers
+    config: Any = backbone.config
+    return one_mask and not windows and config._attn_implementation == "sdpa"
 
 
 def usable_positions(config: Any) -> int | None:

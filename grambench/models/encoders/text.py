@@ -23,6 +23,7 @@ class TextEncoder(nn.Module):
         autocast: bool = False,
         max_tokens: int | None = None,
         revision: str | None = None,
+        ready_mask: bool = False,
     ) -> None:
         """
         Args:
@@ -33,6 +34,8 @@ class TextEncoder(nn.Module):
             autocast: run the backbone in bf16 on a CUDA device; vectors leave in fp32.
             max_tokens: positions that the backbone can tell apart; None: no limit.
             revision: commit of the pretrained weights on the hub; None: not from the hub.
+            ready_mask: the backbone takes attention's own mask [N, 1, 1, L] as it is; from a mask [N, L]
+                transformers would find out on the host, in every call, whether anything is masked.
         """
         super().__init__()
         self.backbone = backbone
@@ -41,11 +44,13 @@ class TextEncoder(nn.Module):
         self.autocast = autocast
         self.max_tokens = max_tokens
         self.revision = revision
+        self.ready_mask = ready_mask
 
     def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one a row."""
         with torch.autocast(ids_NL.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            output: Any = self.backbone(input_ids=ids_NL, attention_mask=mask_NL.long())
+            mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
+            output: Any = self.backbone(input_ids=ids_NL, attention_mask=mask)
         hidden_NLD: Tensor = output.last_hidden_state
         if self.autocast:  # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
             hidden_NLD = hidden_NLD.float()

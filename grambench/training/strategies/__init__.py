@@ -9,6 +9,7 @@ from grambench.training.phases import Sampler, Strategy, System
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.single_step import SingleStep
+from grambench.training.windows import DriftWindow, FixedWindow, WindowRule
 
 __all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
 
@@ -46,5 +47,10 @@ def make_strategy(
         return EndToEndUnique(system)
     if name == "gram-1s":
         return SingleStep(system, encoder_chunk)
-    steps = window_steps(name, sampler.steps_per_epoch)
-    return MultiStep(system, sampler, multi_step, steps, seed)
+    rule: WindowRule
+    if name == "gram-auto":
+        ceiling = multi_step.auto_ceiling or sampler.steps_per_epoch
+        rule = DriftWindow(multi_step.auto_drift, multi_step.auto_floor, ceiling, sampler.steps_per_epoch)
+    else:
+        rule = FixedWindow(window_steps(name, sampler.steps_per_epoch), sampler.steps_per_epoch)
+    return MultiStep(system, sampler, multi_step, rule, seed, encoder_chunk)

@@ -22,7 +22,7 @@ class EndToEnd(OneStep):
         losses, occurrences = [], 0
         for part in batch.split(self.micro_batch):
             view = part.occurrences()
-            vectors_ND = encode(self.system, view.items_N)
+            vectors_ND = encode(self.system, view.host_items_N)
             loss, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
             encoder_backward(self.system, vectors_ND, gradient_ND)
             losses.append(loss)
@@ -36,7 +36,7 @@ class EndToEndUnique(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Backpropagate the mean loss through filter, gather and encoder in one graph."""
         view = batch.unique()
-        vectors_ND = encode(self.system, view.items_N)
+        vectors_ND = encode(self.system, view.host_items_N)
         loss = self.system.filter.loss(vectors_ND, view)
         with self.system.clock.encoding_behind(vectors_ND):
             (loss / batch.users).backward()

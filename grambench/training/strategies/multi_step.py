@@ -1,4 +1,4 @@
-"""Multi-step GRAM: the CF trains for N steps against a moving item table, then the encoder follows.
+"""Multi-step GRAM: the CF trains against a moving item table, then the encoder follows.
 
 Legend: U items of the window, N items of one batch, D width.
 """
@@ -19,20 +19,29 @@ from grambench.training.phases import (
     rehearsal,
 )
 from grambench.training.table import TableOptimizer, Window
+from grambench.training.windows import WindowRule
+from grambench.transfer import read
 
 FOLLOW = 3
 
 
 class MultiStep:
-    """`gram-<N>s` and `gram-<x>e` (Algorithm 1 with N > 1)."""
+    """`gram-<N>s`, `gram-<x>e` and `gram-auto` (Algorithm 1 with N > 1); `rule` says when a window ends."""
 
     def __init__(
-        self, system: System, sampler: Sampler, spec: MultiStepSpec, window_steps: int, seed: int
+        self,
+        system: System,
+        sampler: Sampler,
+        spec: MultiStepSpec,
+        rule: WindowRule,
+        seed: int,
+        encoder_chunk: int | None = None,
     ) -> None:
-        """A window holds `window_steps` CF steps; one of at most an epoch also ends with the epoch."""
-        self.system, self.sampler, self.spec = system, sampler, spec
-        self.window_steps = window_steps
+        """`encoder_chunk`: items whose graph is held at once; an encoder step of more is accumulated."""
+        self.system, self.sampler, self.spec, self.rule = system, sampler, spec, rule
+        self.window_steps = rule.most_steps
         self.seed = seed
+        self.chunk = min(spec.encoder_batch, encoder_chunk or spec.encoder_batch)
         self.catalogue = len(system.encode.tokens)
         self.window: Window | None = None
         self.windows = 0
@@ -46,63 +55,65 @@ class MultiStep:
         with rehearsal(self.system):
             view = batch.unique()
             with torch.no_grad():
-                vectors_ND = encode(self.system, view.items_N)
+                vectors_ND = encode(self.system, view.host_items_N)
             filter_backward(self.system, view, vectors_ND, batch.users)
-            encode(self.system, view.items_N[: self.spec.encoder_batch]).sum().backward()
+            encode(self.system, view.host_items_N[: self.chunk]).sum().backward()
 
     def step(self, batch: Batch) -> StepResult:
         """A CF step against the table; the window's last one also teaches the encoder."""
         if batch.epoch != self._epoch:
             self._epoch = batch.epoch
             self.table_optimizer.begin_epoch()
-        opened = self.window is None
-        window = self.window = self.window or self._open(batch)
+        window = self.window = self.window or self._open()
+        joined = self._look_ahead(window, batch)
 
-        view = batch.within(window.slots_I)
-        rows_ND = window.read(view.items_N)
-        loss, gradient_ND = filter_backward(self.system, view, rows_ND, batch.users)
+        view = batch.unique()
+        slots_N = window.slots_I[view.items_N]
+        loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), batch.users)
         self.system.filter_optimizer.step()
-        items_N = window.items_U[view.items_N]
         sum_gradient_ND = gradient_ND * batch.users  # eq. 8: 𝓛 is a sum over the users
-        window.move(view.items_N, self.table_optimizer.displacement(items_N, sum_gradient_ND))
+        window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
 
         window.steps += 1
         window.occurrences += view.occurrences
-        closed = self._close(window) if self._is_last(window, batch) else None
-        unique_items = len(window.items_U) if opened else 0
-        return StepResult(loss, batch.users, view.occurrences, unique_items, closed)
+        closed = self._close(window) if self.rule.is_over(window, batch) else None
+        return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
-    def _open(self, batch: Batch) -> Window:
-        """h_i = CE(c_i), without a graph, for every item of the window's steps."""
-        steps = self.window_steps
-        if steps <= self.sampler.steps_per_epoch:
-            steps = min(steps, self.sampler.steps_per_epoch - batch.step % self.sampler.steps_per_epoch)
-        items_U = self.sampler.items_ahead(batch.step, steps)
-        with torch.no_grad():
-            vectors_UD = encode(self.system, items_U)
-        return Window(items_U, vectors_UD, self.catalogue, self.spec.update == "frozen")
+    def _open(self) -> Window:
+        width, device = self.system.encode.encoder.width, self.sampler.device
+        dtype = next(self.system.encode.encoder.parameters()).dtype
+        return Window(self.catalogue, width, dtype, device, self.spec.update == "frozen")
 
-    def _is_last(self, window: Window, batch: Batch) -> bool:
-        within_epoch = self.window_steps <= self.sampler.steps_per_epoch
-        full = window.steps == self.window_steps
-        return full or batch.ends_training or (batch.ends_epoch and within_epoch)
+    def _look_ahead(self, window: Window, batch: Batch) -> int:
+        """h_i = CE(c_i), without a graph, for the items that the coming steps bring; how many."""
+        steps = self.rule.steps_ahead(window.steps, batch)
+        if not steps:
+            return 0
+        items_N = window.unknown(self.sampler.items_ahead(batch.step, steps))
+        if len(items_N):
+            with torch.no_grad():
+                window.join(items_N, encode(self.system, items_N))
+        return len(items_N)
 
     def _close(self, window: Window) -> ClosedWindow:
         """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of items."""
-        count = len(window.items_U)
+        count = len(window)
         losses: list[Tensor] = []
         for turn in range(self.spec.encoder_passes):
             losses.clear()
             draw_key = counter.key(self.seed, FOLLOW, self.windows, turn)
-            shuffled_U = counter.permutation(draw_key, count, window.items_U.device)
-            for rows_N in torch.split(shuffled_U, self.spec.encoder_batch):
-                vectors_ND = encode(self.system, window.items_U[rows_N])
-                residual_ND = vectors_ND - window.table_UD[rows_N]
-                loss = 0.5 * residual_ND.square().sum()
-                with self.system.clock.encoding():
-                    (loss / len(rows_N)).backward()
+            shuffled_U = counter.permutation(draw_key, count, self.sampler.device)
+            host_items_U = window.host_items_U[read(shuffled_U)]
+            for start in range(0, count, self.spec.encoder_batch):
+                stop = min(start + self.spec.encoder_batch, count)
+                for low in range(start, stop, self.chunk):
+                    rows = slice(low, min(low + self.chunk, stop))
+                    residual_ND = encode(self.system, host_items_U[rows]) - window.table_UD[shuffled_U[rows]]
+                    loss = 0.5 * residual_ND.square().sum()
+                    with self.system.clock.encoding():
+                        (loss / (stop - start)).backward()
+                    losses.append(loss.detach())
                 self.system.encoder_optimizer.step()
-                losses.append(loss.detach())
         self.window = None
         self.windows += 1
         pseudo_loss = torch.stack(losses).sum() / count

@@ -1,11 +1,14 @@
 """Single-step GRAM: each unique item of the batch is encoded once (Algorithm 1 with N = 1)."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
 from grambench.training.replay import RandomState
 from grambench.training.strategies.one_step import OneStep
+from grambench.transfer import sent
 
 
 class SingleStep(OneStep):
@@ -23,32 +26,41 @@ class SingleStep(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Encode the unique items, filter, and push ∂𝓛/∂h through the encoder."""
         view = batch.unique()
-        if self.encoder_chunk is None or len(view.items_N) <= self.encoder_chunk:
-            vectors_UD = encode(self.system, view.items_N)
+        items_U = view.host_items_N
+        if self.encoder_chunk is None or len(items_U) <= self.encoder_chunk:
+            vectors_UD = encode(self.system, items_U)
             loss, gradient_UD = filter_backward(self.system, view, vectors_UD, batch.users)
             encoder_backward(self.system, vectors_UD, gradient_UD)
         else:
-            chunks = self.system.encode.chunks(view.items_N, self.encoder_chunk)
-            vectors_UD, states = self._encode_without_graph(view.items_N, chunks)
+            chunks = self.system.encode.chunks(items_U, self.encoder_chunk)
+            vectors_UD, states = self._encode_without_graph(items_U, chunks)
             loss, gradient_UD = filter_backward(self.system, view, vectors_UD, batch.users)
-            self._recompute(view.items_N, chunks, states, gradient_UD)
-        return StepResult(loss, batch.users, view.occurrences, len(view.items_N))
+            self._recompute(items_U, chunks, states, gradient_UD)
+        return StepResult(loss, batch.users, view.occurrences, len(items_U))
 
     def _encode_without_graph(
-        self, items_U: Tensor, chunks: list[Tensor]
+        self, items_U: NDArray[np.int64], chunks: list[NDArray[np.int64]]
     ) -> tuple[Tensor, list[RandomState]]:
+        device = self.system.clock.device
         states, pieces = [], []
         with torch.no_grad():
             for chunk in chunks:
-                states.append(RandomState.capture(items_U.device))
+                states.append(RandomState.capture(device))
                 pieces.append(encode(self.system, items_U[chunk]))
-        return torch.cat(pieces)[torch.cat(chunks).argsort()], states
+        back_U = sent(torch.from_numpy(np.argsort(np.concatenate(chunks))), device)
+        return torch.cat(pieces)[back_U], states
 
     def _recompute(
-        self, items_U: Tensor, chunks: list[Tensor], states: list[RandomState], gradient_UD: Tensor
+        self,
+        items_U: NDArray[np.int64],
+        chunks: list[NDArray[np.int64]],
+        states: list[RandomState],
+        gradient_UD: Tensor,
     ) -> None:
-        after = RandomState.capture(items_U.device)
+        device = self.system.clock.device
+        after = RandomState.capture(device)
         for chunk, state in zip(chunks, states, strict=True):
             state.restore()
-            encoder_backward(self.system, encode(self.system, items_U[chunk]), gradient_UD[chunk])
+            gradient_ND = gradient_UD[sent(torch.from_numpy(chunk), device)]
+            encoder_backward(self.system, encode(self.system, items_U[chunk]), gradient_ND)
         after.restore()

@@ -127,7 +127,7 @@ def test_items_ahead_are_those_of_the_batches(data: st.DataObject) -> None:
     step = data.draw(st.integers(0, sampler.total_steps - 1))
     steps = data.draw(st.integers(1, 2 * sampler.total_steps))  # also over epochs and past the end
     batches = [sampler.batch(s) for s in range(step, min(step + steps, sampler.total_steps))]
-    wanted = {item for batch in batches for item in batch.occurrence_ids().tolist()}
+    wanted = {item for batch in batches for item in batch.occurrences().items_N.tolist()}
     assert sampler.items_ahead(step, steps).tolist() == sorted(wanted)
 
 
@@ -135,7 +135,7 @@ def test_items_ahead_in_small_blocks_are_the_same(monkeypatch: pytest.MonkeyPatc
     sampler = news_sampler(random_part())
     wanted = sampler.items_ahead(0, sampler.total_steps)
     monkeypatch.setattr("grambench.data.sampler._BLOCK", 5)
-    assert torch.equal(sampler.items_ahead(0, sampler.total_steps), wanted)
+    assert sampler.items_ahead(0, sampler.total_steps).tolist() == wanted.tolist()
 
 
 def test_ends_are_marked() -> None:
@@ -175,15 +175,29 @@ def test_latest_clicks_keeps_their_order() -> None:
 def test_views_point_at_the_items_of_the_batch(step: int, users: int) -> None:
     sampler = news_sampler(random_part())
     batch = sampler.batch(step % sampler.total_steps)
-    slots_I = torch.randperm(40)
-    table = slots_I.argsort()  # row -> item
-    views = {"occurrences": batch.occurrences(), "unique": batch.unique(), "within": batch.within(slots_I)}
-    assert views["unique"].items_N.tolist() == sorted(set(batch.occurrence_ids().tolist()))
-    for name, view in views.items():
-        items_N = table[view.items_N] if name == "within" else view.items_N
-        assert torch.equal(items_N[view.candidates_BC], batch.candidates_BC)
-        assert torch.equal(items_N[view.history_BH][batch.mask_BH], batch.history_BH[batch.mask_BH])
-        assert view.occurrences == int(batch.mask_BH.sum()) + batch.candidates_BC.numel()
     parts = list(batch.split(users))
     assert torch.equal(torch.cat([part.candidates_BC for part in parts]), batch.candidates_BC)
     assert all(part.users <= users for part in parts)
+    for each in (batch, *parts, batch.repeated()):
+        views = {"occurrences": each.occurrences(), "unique": each.unique()}
+        assert views["unique"].items_N.tolist() == sorted(set(views["occurrences"].items_N.tolist()))
+        for view in views.values():
+            items_N = view.items_N
+            assert view.host_items_N.tolist() == items_N.tolist()
+            assert torch.equal(items_N[view.candidates_BC], each.candidates_BC)
+            assert torch.equal(items_N[view.history_BH][each.mask_BH], each.history_BH[each.mask_BH])
+            assert view.occurrences == int(each.mask_BH.sum()) + each.candidates_BC.numel()
+        assert len(views["occurrences"].items_N) == views["occurrences"].occurrences
+
+
+@pytest.mark.parametrize("ahead", [1, 20, 10_000])
+def test_how_many_samples_are_drawn_at_once_changes_no_batch(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [batch for epoch in (0, 1) for batch in epoch_of(news_sampler(random_part()), epoch)]
+    monkeypatch.setattr("grambench.data.sampler._AHEAD", ahead)
+    found = [batch for epoch in (0, 1) for batch in epoch_of(news_sampler(random_part()), epoch)]
+    assert all(same(a, b) for a, b in zip(found, wanted, strict=True))
+    assert all(
+        a.unique().items_N.tolist() == b.unique().items_N.tolist() for a, b in zip(found, wanted, strict=True)
+    )

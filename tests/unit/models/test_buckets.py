@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder
 
-from grambench.models.encoders.buckets import CALL_TOKENS, LENGTH_STEP, ItemEncoder, bucket_bounds
+from grambench.config.spec import Architecture
+from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.lengths import LENGTH_STEP, bucket_bounds
 
 falling_lengths = st.lists(st.integers(1, 200), max_size=150).map(
     lambda n: np.array(sorted(n, reverse=True), int)
@@ -19,9 +21,11 @@ def encode() -> ItemEncoder:
     return ItemEncoder(tiny_encoder(), item_tokens(longest=40), 128)
 
 
-@given(falling_lengths, st.integers(1, 3000))
-def test_bounds_cover_every_item_once_with_room_and_within_budget(lengths: np.ndarray, budget: int) -> None:
-    buckets = list(bucket_bounds(lengths, budget))
+@given(falling_lengths, st.integers(1, 3000), st.integers(0, 2000))
+def test_bounds_cover_every_item_once_with_room_and_within_budget(
+    lengths: np.ndarray, budget: int, call: int
+) -> None:
+    buckets = list(bucket_bounds(lengths, budget, call))
     assert [i for start, stop, _ in buckets for i in range(start, stop)] == list(range(len(lengths)))
     assert all(stop > start for start, stop, _ in buckets)
     assert [length for *_, length in buckets] == sorted((length for *_, length in buckets), reverse=True)
@@ -31,15 +35,15 @@ def test_bounds_cover_every_item_once_with_room_and_within_budget(lengths: np.nd
         assert (stop - start) * length <= budget or stop - start == 1
 
 
-@given(falling_lengths)
-def test_padding_between_lengths_stays_under_the_cost_of_a_call(lengths: np.ndarray) -> None:
-    for start, stop, length in bucket_bounds(lengths, 10**9):
+@given(falling_lengths, st.integers(0, 2000))
+def test_padding_between_lengths_stays_under_the_cost_of_a_call(lengths: np.ndarray, call: int) -> None:
+    for start, stop, length in bucket_bounds(lengths, 10**9, call):
         rounded = -(-lengths[start:stop] // LENGTH_STEP) * LENGTH_STEP
-        assert (length - rounded).sum() <= CALL_TOKENS
+        assert (length - rounded).sum() <= call
 
 
 def test_parts_of_a_bucket_over_budget_are_as_few_as_can_be() -> None:
-    assert len(list(bucket_bounds(np.full(100, 8), 8 * 30))) == 4
+    assert len(list(bucket_bounds(np.full(100, 8), 8 * 30, 512))) == 4
 
 
 @settings(max_examples=20)
@@ -47,7 +51,7 @@ def test_parts_of_a_bucket_over_budget_are_as_few_as_can_be() -> None:
 def test_bucketed_vectors_are_those_of_items_encoded_one_by_one(items: list[int], budget: int) -> None:
     encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), budget)
     with torch.no_grad():
-        found = encode(torch.tensor(items))
+        found = encode(np.array(items))
         wanted = encode_one_by_one(encode.encoder, encode.tokens, items)
     assert float((found - wanted).abs().max()) < 1e-10
 
@@ -77,7 +81,7 @@ def test_repeats_are_encoded_as_often_as_they_come(encode: ItemEncoder) -> None:
     hook = encode.encoder.register_forward_hook(lambda _module, inputs, _output: rows.append(len(inputs[0])))
     before = (encode.counts.items, encode.counts.tokens, encode.counts.calls)
     with torch.no_grad():
-        encode(torch.tensor([7, 7, 7, 2]))
+        encode(np.array([7, 7, 7, 2]))
     hook.remove()
     lengths = encode.tokens.lengths
     assert sum(rows) == 4
@@ -89,8 +93,19 @@ def test_repeats_are_encoded_as_often_as_they_come(encode: ItemEncoder) -> None:
 @given(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=30), st.integers(1, 31))
 def test_chunks_cover_every_position_once_in_falling_length(items: list[int], size: int) -> None:
     encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), 128)
-    chunks = encode.chunks(torch.tensor(items), size)
-    assert sorted(torch.cat(chunks).tolist()) == list(range(len(items)))
+    chunks = encode.chunks(np.array(items), size)
+    assert sorted(np.concatenate(chunks).tolist()) == list(range(len(items)))
     assert all(1 <= len(chunk) <= size for chunk in chunks)
-    lengths = encode.tokens.lengths[torch.tensor(items)[torch.cat(chunks)]].tolist()
+    lengths = encode.tokens.lengths[np.array(items)[np.concatenate(chunks)]].tolist()
     assert lengths == sorted(lengths, reverse=True)
+
+
+def test_wider_encoder_is_called_more_often_rather_than_padded() -> None:
+    calls = []
+    for width, heads in ((16, 4), (512, 4)):
+        shape = Architecture(hidden_size=width, layers=1, heads=heads, intermediate_size=width)
+        encode = ItemEncoder(tiny_encoder(architecture=shape), item_tokens(longest=40), 10**6)
+        with torch.no_grad():
+            encode(np.arange(ITEMS))
+        calls.append(encode.counts.calls)
+    assert calls == [1, 5]  # lengths of 2 to 40 tokens, rounded up to 8, 16, 24, 32 and 40

@@ -196,3 +196,14 @@ def test_model_outside_the_cache_while_offline_is_one_sentence_with_the_fix(tmp_
         " the hub (HF_HUB_OFFLINE is set). Run `hf download nobody/no-such-model` where there is a"
         " network, or name a local folder with --set encoder.model=/path/to/model.\n"
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_the_same_vectors_with_a_ready_mask(family: str, tmp_path: Path) -> None:
+    FAMILIES[family]().save_pretrained(tmp_path)
+    encoder = load_encoder(Encoder(model=str(tmp_path), pooling="mean"), VOCABULARY, autocast=False)
+    ids = torch.randint(5, VOCABULARY, (3, 9))
+    mask = torch.arange(9) < torch.tensor([9, 4, 2])[:, None]
+    found = encoder(ids, mask)
+    encoder.ready_mask = False
+    assert torch.allclose(found, encoder(ids, mask), atol=1e-5)

@@ -10,7 +10,7 @@ from tiny_systems import HEADS, QUERY, WIDTH, widen
 from torch import Tensor
 
 from grambench.data.batch import NewsBatch
-from grambench.models.filters.nrms import NRMS
+from grambench.models.filters.nrms import CALL_POSITIONS, NRMS
 
 ITEMS = 20
 
@@ -95,10 +95,13 @@ def test_padding_never_changes_a_user(histories: list[list[int]], padding: int) 
     shown = [[0, 1]] * len(histories)
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64)
     tight, wide = make_batch(histories, shown), make_batch(histories, shown, padding)
-    loud_BHD = vectors_ID[wide.history_BH].masked_fill(~wide.mask_BH[..., None], 1e3)
+    loud_ID = torch.cat((vectors_ID, torch.full((1, WIDTH), 1e3, dtype=torch.float64)))
+    loud_BH = wide.history_BH.masked_fill(~wide.mask_BH, ITEMS)
     with torch.no_grad():
-        wanted = user_model.users(vectors_ID[tight.history_BH], tight.mask_BH)
-        found = user_model.users(loud_BHD, wide.mask_BH)
+        wanted = user_model.users(
+            user_model.project(vectors_ID), tight.history_BH, tight.mask_BH, tight.clicks_B
+        )
+        found = user_model.users(user_model.project(loud_ID), loud_BH, wide.mask_BH, wide.clicks_B)
     assert float((found - wanted).abs().max()) < 1e-10
 
 
@@ -114,7 +117,9 @@ def test_user_without_history_is_the_learnt_vector() -> None:
     user_model = model()
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64)
     batch = make_batch([[], [2, 3]], [[4, 5], [6, 7]])
-    users_BD = user_model.users(vectors_ID[batch.history_BH], batch.mask_BH)
+    users_BD = user_model.users(
+        user_model.project(vectors_ID), batch.history_BH, batch.mask_BH, batch.clicks_B
+    )
     assert torch.equal(users_BD[0], user_model.no_history)
     assert not torch.equal(users_BD[1], user_model.no_history)
 
@@ -144,3 +149,25 @@ def test_loss_is_a_sum_over_the_users() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="3 heads do not divide the width 16"):
         NRMS(16, 3, 8)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=40), min_size=1, max_size=12),
+    st.sampled_from([0, 20, 1 << 62]),
+)
+def test_histories_in_groups_of_like_length_give_the_same_users_and_gradients(
+    histories: list[list[int]], call: int
+) -> None:
+    found = []
+    for positions in (1 << 62, call):
+        user_model = model()
+        vectors_ID = torch.linspace(-1, 1, ITEMS * WIDTH, dtype=torch.float64).view(ITEMS, WIDTH).sin()
+        vectors_ID.requires_grad_()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(CALL_POSITIONS, "cpu", positions)
+            loss = user_model.loss(vectors_ID, make_batch(histories, [[0, 1]] * len(histories)))
+        loss.backward()
+        found.append([loss.detach(), vectors_ID.grad, *(p.grad for p in user_model.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-10)

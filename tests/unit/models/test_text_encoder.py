@@ -36,3 +36,14 @@ def test_additive_attention_gives_padding_no_weight() -> None:
     scores = torch.stack([pool.query(torch.tanh(pool.project(vectors[0, i])))[0] for i in (0, 1, 3)])
     wanted = (scores.softmax(0)[:, None] * vectors[0, [0, 1, 3]]).sum(dim=0)
     assert torch.allclose(pool(vectors, mask)[0], wanted, atol=1e-12)
+
+
+def test_mask_that_is_ready_gives_the_vectors_of_the_one_that_transformers_makes() -> None:
+    torch.manual_seed(0)
+    encoder = load_encoder(encoder_spec(), 50, autocast=False).double()
+    tokens = item_tokens().padded(torch.tensor([1, 2, 3]), 24)
+    assert not tokens[1].all()
+    found = encoder(*tokens)
+    encoder.ready_mask = False
+    wanted = encoder(*tokens)
+    assert torch.allclose(found, wanted, atol=1e-12)

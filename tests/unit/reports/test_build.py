@@ -109,11 +109,18 @@ def test_plan_and_worker_are_reported(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.log("", 0, logs.run_started("e2e.s0"))
     plan = logs.planned("e2e", micro_batch=2, why="two fit")
-    run.log("e2e.s0", 1, logs.worker_started("e2e.s0", "GPU-a"), plan)
+    warmed_up = ev.WarmedUp(41.5, compile_s=40.0)
+    run.log("e2e.s0", 1, logs.worker_started("e2e.s0", "GPU-a"), plan, warmed_up)
     trial = trial_of(built(tmp_path), "e2e.s0")
     assert trial.plan is not None
+    assert (trial.plan.warm_up_s, trial.plan.compile_s) == (41.5, 40.0)
     assert (trial.plan.batch_size, trial.plan.micro_batch, trial.plan.why) == (4, 2, "two fit")
-    assert set(trial.plan.reasons) == {"encoder_chunk", "encoder_batch", "encoder_revision"}
+    assert set(trial.plan.reasons) == {
+        "encoder_chunk",
+        "encoder_batch",
+        "encoder_revision",
+        "bucket_tokens",
+    }
     assert trial.worker is not None
     assert (trial.worker.device, trial.worker.gpu_uuid) == ("cuda:0", "GPU-a")
     assert trial.worker.versions == {"torch": "2.6.0"}

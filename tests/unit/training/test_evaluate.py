@@ -24,9 +24,10 @@ def literal_scores(tiny: Tiny, part: Part, row: int) -> list[float]:
     vectors = encode_one_by_one(tiny.encoder, tiny.spy.tokens, [*clicks, *shown])
     user = tiny.filter.no_history
     if clicks:
-        user = tiny.filter.users(vectors[None, : len(clicks)], torch.ones(1, len(clicks), dtype=torch.bool))[
-            0
-        ]
+        order = torch.arange(len(clicks))[None]
+        user = tiny.filter.users(
+            tiny.filter.project(vectors), order, torch.ones_like(order).bool(), np.array([len(clicks)])
+        )[0]
     return [float(user @ vector) for vector in vectors[len(clicks) :]]
 
 

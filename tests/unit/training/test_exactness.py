@@ -24,12 +24,12 @@ class LiteralGram:
     def gradients(self, batch: NewsBatch) -> Tensor:
         view, system = batch.unique(), self.tiny.system
         with torch.no_grad():
-            vectors = system.encode(view.items_N)
+            vectors = system.encode(view.host_items_N)
         leaf = vectors.clone().requires_grad_()
         loss = system.filter.loss(leaf, view)
         loss.backward()
         target = vectors - 1.0 * leaf.grad
-        pseudo_loss = 0.5 * (target - system.encode(view.items_N)).square().sum()
+        pseudo_loss = 0.5 * (target - system.encode(view.host_items_N)).square().sum()
         pseudo_loss.backward()
         for parameter in (*self.tiny.encoder.parameters(), *self.tiny.filter.parameters()):
             parameter.grad /= batch.users  # eq. 8 is a sum, the optimisers see the mean
@@ -154,7 +154,7 @@ def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int) ->
     tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
     assert not batch.mask_BH.all()
     result = EndToEnd(tiny.system, micro_batch).step(batch)
-    assert tiny.spy.times(with_graph=True) == counted(batch.occurrence_ids().tolist())
+    assert tiny.spy.times(with_graph=True) == counted(batch.occurrences().items_N.tolist())
     assert tiny.spy.times(with_graph=False) == {}
     assert result.occurrences == result.unique_items == tiny.spy.counts.items
     assert len(tiny.spy.seen) == -(-batch.users // micro_batch)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -19,7 +20,7 @@ def shape(layers: int, width: int) -> Architecture:
 
 def kept(**changes: object) -> float:
     tiny = tiny_system(dtype=torch.float32, **changes)
-    return kept_bytes_per_token(tiny.system, torch.arange(40))
+    return kept_bytes_per_token(tiny.system, np.arange(40))
 
 
 def batch() -> NewsBatch:
@@ -47,13 +48,13 @@ def test_kept_bytes_are_those_of_activations_not_of_weights(
     found = []
     for items in (2, 64):
         monkeypatch.setattr("grambench.training.memory.PROBE_ITEMS", items)
-        found.append(kept_bytes_per_token(tiny.system, torch.arange(40)))
+        found.append(kept_bytes_per_token(tiny.system, np.arange(40)))
     assert found[0] == pytest.approx(found[1], rel=0.02)
 
 
 def test_kept_bytes_are_double_in_float64() -> None:
-    single = kept_bytes_per_token(tiny_system(dtype=torch.float32).system, torch.arange(40))
-    double = kept_bytes_per_token(tiny_system().system, torch.arange(40))
+    single = kept_bytes_per_token(tiny_system(dtype=torch.float32).system, np.arange(40))
+    double = kept_bytes_per_token(tiny_system().system, np.arange(40))
     assert double == pytest.approx(2 * single, rel=0.1)
 
 

@@ -64,7 +64,7 @@ class SlowDense:
 
     def window(self, batches: list) -> tuple[float, float]:
         """Drift and pseudo-loss of one window."""
-        items = sorted({item for batch in batches for item in batch.occurrence_ids().tolist()})
+        items = sorted({item for batch in batches for item in batch.occurrences().items_N.tolist()})
         with torch.no_grad():
             start = self.encode(list(range(ITEMS)))
         table = start.clone()
@@ -75,7 +75,7 @@ class SlowDense:
             self.filter_adam.zero_grad()
             (loss / batch.users).backward()
             self.filter_adam.step()
-            for item in set(batch.occurrence_ids().tolist()):
+            for item in set(batch.occurrences().items_N.tolist()):
                 rate = self.spec.table_lr
                 if self.spec.table_optimizer == "adagrad":
                     self.squares[item] += float((gradient[item] ** 2).mean())
@@ -140,8 +140,8 @@ def test_frozen_sgd_is_autograd_on_the_summed_losses() -> None:
     (gradient,) = torch.autograd.grad(torch.stack(losses).sum(), vectors)
     window = strategy.window
     assert window is not None
-    start = vectors.detach()[window.items_U]
-    wanted = start - spec.table_lr * gradient[window.items_U]
+    start = vectors.detach()[window.host_items_U]
+    wanted = start - spec.table_lr * gradient[window.host_items_U]
     assert float((window.table_UD - wanted).abs().max()) < 1e-10
     assert float((window.table_UD - start).abs().max()) > 1e-3
 
@@ -166,7 +166,7 @@ def test_a_step_moves_touched_rows_and_leaves_every_other_bit_equal(kind: str) -
         before = strategy.window.table_UD.clone()
         batch = sampler.batch(step)
         strategy.step(batch)
-        touched = torch.isin(strategy.window.items_U, batch.occurrence_ids())
+        touched = torch.isin(torch.from_numpy(strategy.window.host_items_U), batch.occurrences().items_N)
         moved = (strategy.window.table_UD != before).any(dim=1)
         assert 0 < int(touched.sum()) < len(touched)
         assert torch.equal(moved, touched)

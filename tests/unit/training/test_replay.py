@@ -1,5 +1,6 @@
 """Chunked recomputation with dropout: the masks of the second pass are those of the first."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_systems import CPU, Tiny, assert_same, news_sampler, random_part, tiny_system
@@ -19,9 +20,10 @@ def one_graph(tiny: Tiny, start: RandomState) -> dict[str, Tensor]:
     """The gradient where every chunk is encoded once, with its graph, from the same random state."""
     start.restore()
     view, encode = batch().unique(), tiny.system.encode
-    chunks = encode.chunks(view.items_N, CHUNK)
-    pieces = [encode(view.items_N[chunk]) for chunk in chunks]
-    vectors = torch.cat(pieces)[torch.cat(chunks).argsort()]
+    items = view.host_items_N
+    chunks = encode.chunks(items, CHUNK)
+    pieces = [encode(items[chunk]) for chunk in chunks]
+    vectors = torch.cat(pieces)[np.concatenate(chunks).argsort()]
     (tiny.filter.loss(vectors, view) / batch().users).backward()
     return tiny.take_gradients()
 

@@ -1,5 +1,6 @@
 """Systems built from a specification, and weights that go to disk and come back."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tiny_systems import CPU, HEADS, QUERY, encoder_spec, tiny_data
 from grambench.config.spec import Filter, Spec
 from grambench.errors import ConfigError, DataError
 from grambench.training.checkpoint import WEIGHTS, load_weights, save_weights
-from grambench.training.system import Modules, build_system
+from grambench.training.system import Modules, build_system, residency
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
 
@@ -76,3 +77,43 @@ def test_heads_that_do_not_divide_a_pretrained_width_are_a_config_error(tmp_path
     spec = Spec(encoder={"model": str(tmp_path)}, filter=Filter(heads=5))
     with pytest.raises(ConfigError, match=r"filter\.heads = 5 does not divide the encoder's width 16"):
         build_system(spec, tiny_data(), CPU, seed=0)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("room", "tokens", "interactions"),
+    [(10**9, True, True), (0, False, False), (None, True, False)],
+)
+def test_token_ids_stay_on_the_device_before_interactions(
+    room: int | None, tokens: bool, interactions: bool
+) -> None:
+    data = tiny_data()
+    if room is None:
+        room = data.tokens.nbytes + data.token_offsets.nbytes
+    spec = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"device_gib": room / GIB})})
+    found = residency(spec, data)
+    assert (found.tokens, found.interactions) == (tokens, interactions)
+
+
+def test_part_that_serves_twice_is_counted_once() -> None:
+    data = tiny_data()
+    twice = dataclasses.replace(data, parts={**data.parts, "test": data.parts["validation"]})
+    needed = data.tokens.nbytes + data.token_offsets.nbytes
+    needed += sum(data.parts[name].nbytes for name in ("train", "validation"))
+    spec = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"device_gib": needed / GIB})})
+    assert residency(spec, twice).interactions
+    assert not residency(spec, data).interactions
+
+
+def test_encoder_is_compiled_when_asked_and_keeps_the_names_of_its_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _module, **options: asked.append(options))
+    for mode in ("off", "default", "reduce-overhead"):
+        encoder = SPEC.encoder.model_copy(update={"compile": mode})
+        built = build_system(SPEC.model_copy(update={"encoder": encoder}), tiny_data(), CPU, seed=0)[1]
+        assert built.state().keys() == modules().state().keys()
+    assert asked == [{"mode": None, "dynamic": True}, {"mode": "reduce-overhead", "dynamic": True}]

@@ -1,5 +1,6 @@
 """The item table: what moves, how far, and in which precision."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_systems import CPU, Tiny, news_sampler, random_part, tiny_system
@@ -7,10 +8,13 @@ from tiny_systems import CPU, Tiny, news_sampler, random_part, tiny_system
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.table import TableOptimizer, Window
+from grambench.training.windows import FixedWindow
 
 
 def window(vectors: torch.Tensor, items: list[int], frozen: bool = False) -> Window:
-    return Window(torch.tensor(items), vectors, 100, frozen)
+    made = Window(100, vectors.shape[1], vectors.dtype, CPU, frozen)
+    made.join(np.array(items), vectors)
+    return made
 
 
 def test_displacement_of_a_ten_thousandth_survives_in_fp32() -> None:
@@ -31,7 +35,7 @@ def test_table_of_an_encoder_in_bf16_autocast_is_fp32() -> None:
     tiny: Tiny = tiny_system(dtype=torch.float32)
     tiny.encoder.autocast = True
     sampler = news_sampler(random_part())
-    strategy = MultiStep(tiny.system, sampler, MultiStepSpec(), sampler.steps_per_epoch, 0)
+    strategy = MultiStep(tiny.system, sampler, MultiStepSpec(), FixedWindow(5, 5), 0)
     strategy.step(sampler.batch(0))
     assert strategy.window.table_UD.dtype == strategy.window.start_UD.dtype == torch.float32
     moved = (strategy.window.table_UD - strategy.window.start_UD).abs().amax(dim=1)

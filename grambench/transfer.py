@@ -1,0 +1,54 @@
+"""Between host and device: what is kept where, copies that wait for nothing, and the marked waits.
+
+In a training step the device works ahead of the host. The host waits for it only inside `host_reads`;
+a test runs whole steps and fails at a read outside such a point.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+HOST = torch.device("cpu")
+_open = 0
+
+
+@contextmanager
+def host_reads() -> Iterator[None]:
+    """The enclosed lines read numbers of the device on the host, and so may wait for it."""
+    global _open
+    _open += 1
+    try:
+        yield
+    finally:
+        _open -= 1
+
+
+def is_marked() -> bool:
+    """True inside `host_reads`."""
+    return _open > 0
+
+
+def read(tensor: Tensor) -> NDArray[Any]:
+    """The values on the host: a marked wait."""
+    with host_reads():
+        return tensor.cpu().numpy()
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a copy from the host is queued, not waited for."""
+    if tensor.device == device or device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def stored(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
+    """A mapped array as a tensor of its own memory: on the device, or else on the host, pinned for CUDA."""
+    copied = torch.from_numpy(np.array(array))
+    if resident:
+        return copied.to(device)
+    return copied.pin_memory() if device.type == "cuda" else copied
