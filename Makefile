@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 
-.PHONY: demo test lint types contracts clean
+.PHONY: demo test bench bench-long bench-gpu lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -22,6 +22,15 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 
 test: $(STAMP) $(ENCODER)  ## the whole test suite
 	$(BIN)/python -m pytest
+
+bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
+	$(BIN)/python -m benchmarks
+
+bench-long: $(STAMP) $(ENCODER)  ## the claims that take half an hour
+	$(BIN)/python -m benchmarks --long
+
+bench-gpu: $(STAMP)  ## the claims about an NVIDIA GPU, at most 8 minutes
+	$(BIN)/python -m benchmarks.gpu
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,103 @@
+"""`docs/benchmarks.md`: its tables are made from `benchmarks/results/*.json`, its prose is written by hand.
+
+`python -m benchmarks.page` writes the tables anew between the two marks; a test compares them.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import HERE, RESULTS, short
+
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
+ORDER = (
+    "reuse",
+    "epoch",
+    "adaptive",
+    "goodreads",
+    "chunked",
+    "ranking_metrics",
+    "prepare",
+    "dashboard_overhead",
+    "cli_start",
+    "gpu",
+)
+NO_GPU = "## On a GPU\n\nNot yet measured on a GPU: `python -m benchmarks.gpu` has not run on one."
+
+
+def tables(folder: Path = RESULTS) -> str:
+    """All results as Markdown, in the order of the page."""
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    names = [name for name in ORDER if name in found] + sorted(set(found) - set(ORDER))
+    parts = [_summary([found[name] for name in names]), *(_section(found[name]) for name in names)]
+    if "gpu" not in found:
+        parts.append(NO_GPU)
+    return "\n\n".join(parts)
+
+
+def written(page: str, results: str) -> str:
+    """The page with its tables replaced."""
+    head, _, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}\n\n{results}\n\n{END}{tail}"
+
+
+def _summary(documents: list[dict[str, Any]]) -> str:
+    rows = [
+        {
+            "claim": claim["text"],
+            "target": f"{claim['kind']} {short(claim['bound'])}{claim['unit']}",
+            "measured": f"{short(claim['value'])}{claim['unit']}",
+            "": "met" if claim["met"] else "**not met**",
+            "on": "GPU" if document["device"] != "cpu" else "CPU",
+            "script": f"`{document['name']}`",
+        }
+        for document in documents
+        for claim in document["claims"]
+    ]
+    return "## Claims\n\n" + _table(rows)
+
+
+def _section(document: dict[str, Any]) -> str:
+    machine = document["machine"]
+    place = (
+        f"{machine['gpu']}"
+        if document["device"] != "cpu"
+        else f"CPU: {machine['cpu']}, {machine['cores']} cores"
+    )
+    lines = [
+        f"## {document['title']}",
+        f"`python -m benchmarks.{document['name']}`, measured on {place}, torch {machine['torch']},"
+        f" commit {document['commit']}, {document['date']}, {document['seconds']:.0f} s.",
+        _table(document["rows"]),
+    ]
+    notes = [f"{claim['text']}: {claim['note']}." for claim in document["claims"] if claim["note"]]
+    facts = ", ".join(f"{name.replace('_', ' ')} {_said(value)}" for name, value in document["facts"].items())
+    if facts:
+        lines.append(f"Settings: {facts}.")
+    return "\n\n".join([*lines, *notes])
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {each}" for key, each in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    body = [[row.get(name, "").replace("|", "\\|") for name in columns] for row in rows]
+    lines = [columns, ["---"] * len(columns), *body]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(written(PAGE.read_text(), tables()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

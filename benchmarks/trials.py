@@ -1,0 +1,170 @@
+"""Whole trainings in this process, through the product's own loop: validation AUC over train seconds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from grambench.config.presets import load_preset
+from grambench.config.spec import Spec
+from grambench.data.prepared import Prepared, open_prepared
+from grambench.data.sampler import NewsSampler
+from grambench.events import types as ev
+from grambench.training.evaluate import RankingEvaluator
+from grambench.training.loop import Effects, Trainer
+from grambench.training.phases import Strategy, System
+from grambench.training.strategies import make_strategy
+from grambench.training.system import Modules, build_system
+from grambench.worker.prepare import prepare_data
+
+CPU = torch.device("cpu")
+
+
+def spec_of(preset: str, *overrides: str) -> Spec:
+    """A preset with `--set` overrides."""
+    return load_preset(preset, list(overrides))
+
+
+def prepared(spec: Spec) -> Prepared:
+    """The preset's data, generated and prepared in the cache on the first use."""
+    return open_prepared(prepare_data(spec, lambda _event: None))
+
+
+def sampler_of(spec: Spec, data: Prepared, device: torch.device = CPU, seed: int = 0) -> NewsSampler:
+    """The train part's batches as a trial draws them."""
+    return NewsSampler(
+        data.parts["train"],
+        seed=seed,
+        batch_size=spec.training.batch_size,
+        negatives=spec.training.negatives,
+        history=spec.filter.history,
+        epochs=spec.training.epochs,
+        max_steps=spec.training.max_steps,
+        device=device,
+    )
+
+
+@dataclass(slots=True)
+class Trial:
+    """Everything that a strategy needs, freshly drawn from the seed."""
+
+    spec: Spec
+    data: Prepared
+    system: System
+    modules: Modules
+    sampler: NewsSampler
+    strategy: Strategy
+
+
+def trial(
+    name: str,
+    spec: Spec,
+    data: Prepared,
+    *,
+    device: torch.device = CPU,
+    seed: int = 0,
+    micro_batch: int | None = None,
+    encoder_chunk: int | None = None,
+    autocast: bool = False,
+) -> Trial:
+    """A strategy with its own modules; sizes of graphs as given, the whole batch by default."""
+    system, modules = build_system(spec, data, device, seed=seed, autocast=autocast)
+    sampler = sampler_of(spec, data, device, seed)
+    strategy = make_strategy(
+        name,
+        system,
+        sampler,
+        multi_step=spec.multi_step,
+        micro_batch=micro_batch or spec.training.batch_size,
+        encoder_chunk=encoder_chunk,
+        seed=seed,
+    )
+    return Trial(spec, data, system, modules, sampler, strategy)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A validation: training seconds before it, and its AUC."""
+
+    train_s: float
+    auc: float
+
+
+class Never:
+    """The turn of a trial that nobody pauses; `until` may end it."""
+
+    def __init__(self, ended: Callable[[], bool]) -> None:
+        self._ended = ended
+
+    def must_wait(self) -> bool:
+        return False
+
+    def wait(self) -> None:
+        return None
+
+    def must_stop(self) -> bool:
+        return self._ended()
+
+
+def curve(
+    name: str,
+    spec: Spec,
+    data: Prepared,
+    *,
+    seed: int = 0,
+    until: Callable[[list[Point]], bool] = lambda _points: False,
+) -> tuple[list[Point], list[ev.Event]]:
+    """Train to the end, early stopping or `until`; the validations and all events."""
+    made = trial(name, spec, data, seed=seed)
+    evaluators = RankingEvaluator(
+        data.parts["validation"],
+        history=spec.filter.history,
+        max_impressions=spec.evaluation.max_impressions,
+        device=CPU,
+    )
+    events: list[ev.Event] = []
+    points: list[Point] = []
+
+    def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
+        result = evaluators(made.system.encode, made.modules.filter)
+        metrics = result.scores.means()
+        points.append(Point(made.system.clock.read()[0], metrics["auc"] or 0.0))
+        skipped, sampled = result.scores.skipped, result.sampled
+        return ev.Evaluated(part, 0, 0, 0.0, metrics, result.impressions, skipped, sampled, 0.0, False)
+
+    made.strategy.warm_up(made.sampler.batch(0))
+    effects = Effects(
+        emit=events.append,
+        evaluate=evaluate,
+        save_best=lambda _epoch, _step: None,
+        turn=Never(lambda: until(points)),
+        memory=lambda: (None, None, None),
+    )
+    Trainer(made.system, made.strategy, made.sampler, effects, spec.training.patience).run()
+    return points, events
+
+
+def best(points: list[Point]) -> Point:
+    """The first of the highest validations."""
+    return max(points, key=lambda point: point.auc)
+
+
+def seconds_to(points: list[Point], auc: float) -> float | None:
+    """Training seconds until the AUC was reached, on straight lines between validations; None: never.
+
+    Before the first validation nothing is known, so that one counts as it stands.
+    """
+    for before, point in zip([None, *points[:-1]], points, strict=True):
+        if point.auc >= auc:
+            if before is None:
+                return point.train_s
+            share = (auc - before.auc) / (point.auc - before.auc)
+            return before.train_s + share * (point.train_s - before.train_s)
+    return None
+
+
+def data_folder(name: str) -> Path:
+    """Real rows beside the checkout (see CONTRIBUTING.md)."""
+    return Path(__file__).resolve().parents[2] / "shared" / "data" / name

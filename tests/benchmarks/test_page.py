@@ -1,0 +1,60 @@
+"""The page of results is made from the results."""
+
+import json
+from pathlib import Path
+
+from benchmarks import page
+
+DOCUMENT = {
+    "name": "reuse",
+    "title": "Single-step",
+    "device": "cpu",
+    "date": "2026-01-01",
+    "seconds": 12.3,
+    "machine": {"cpu": "A CPU", "cores": 2, "gpu": None, "torch": "2.13"},
+    "commit": "abc",
+    "facts": {"batch": 256},
+    "rows": [{"strategy": "a|b", "seconds": "1"}, {"strategy": "c", "times": "2"}],
+    "claims": [
+        {
+            "text": "fast",
+            "value": 3.14159,
+            "bound": 3.0,
+            "kind": "at least",
+            "unit": "×",
+            "note": "a note",
+            "met": True,
+        },
+        {"text": "slow", "value": 1.0, "bound": 0.5, "kind": "at most", "unit": "", "note": "", "met": False},
+    ],
+}
+
+
+def test_page_holds_what_the_results_hold() -> None:
+    text = page.PAGE.read_text()
+    assert page.written(text, page.tables()) == text, "run `python -m benchmarks.page`"
+
+
+def test_tables_say_machine_commit_verdict_and_device(tmp_path: Path) -> None:
+    (tmp_path / "reuse.json").write_text(json.dumps(DOCUMENT))
+    text = page.tables(tmp_path)
+    assert "| fast | at least 3× | 3.14× | met | CPU | `reuse` |" in text
+    assert "| slow | at most 0.5 | 1 | **not met** | CPU | `reuse` |" in text
+    assert "A CPU, 2 cores, torch 2.13, commit abc, 2026-01-01, 12 s" in text
+    assert "| a\\|b | 1 |  |" in text
+    assert "Not yet measured on a GPU" in text
+
+
+def test_gpu_results_are_labelled_and_replace_the_notice(tmp_path: Path) -> None:
+    document = {**DOCUMENT, "name": "gpu", "device": "gpu: X", "machine": {**DOCUMENT["machine"], "gpu": "X"}}
+    (tmp_path / "gpu.json").write_text(json.dumps(document))
+    text = page.tables(tmp_path)
+    assert "| met | GPU | `gpu` |" in text
+    assert "Not yet measured" not in text
+
+
+def test_prose_around_the_tables_stays() -> None:
+    before = f"head\n{page.BEGIN}\nold\n{page.END}\ntail\n"
+    after = page.written(before, "new")
+    assert after == f"head\n{page.BEGIN}\n\nnew\n\n{page.END}\ntail\n"
+    assert page.written(after, "new") == after
