@@ -13,6 +13,7 @@ from torch import Tensor
 
 from grambench.errors import ConfigError
 from grambench.models.encoders.text import TextEncoder
+from grambench.models.layers import rows_at
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
 from grambench.transfer import HOST, sent, stored
 
@@ -106,7 +107,8 @@ class ItemEncoder:
         self.counts.items += len(lengths_N)
         self.counts.tokens += int(lengths_N.sum())
         self.counts.calls += len(pieces)
-        return torch.cat(pieces)[sent(torch.from_numpy(np.argsort(order_N)), self.tokens.device)]
+        back_N = sent(torch.from_numpy(np.argsort(order_N)), self.tokens.device)
+        return rows_at(torch.cat(pieces), back_N)
 
     def chunks(self, items_N: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
         """Positions of the items in chunks of like length, at most `size` items each."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grambench.models.layers import AdditiveAttention
+from grambench.models.layers import AdditiveAttention, rows_at
 from grambench.models.lengths import bucket_bounds, falling_order
 from grambench.transfer import sent
 
@@ -83,12 +83,12 @@ class NRMS(nn.Module):
             )
             for start, stop, length in bounds
         ]
-        return torch.cat(pieces)[sent(torch.from_numpy(np.argsort(order_B)), device)]
+        return rows_at(torch.cat(pieces), sent(torch.from_numpy(np.argsort(order_B)), device))
 
     def _users(self, projected_N3D: Tensor, history_BH: Tensor, mask_BH: Tensor) -> Tensor:
         empty_B1 = ~mask_BH.any(dim=1, keepdim=True)
         readable_BH = mask_BH | empty_B1  # an empty row attends to its padding and is then replaced
-        attended_BHD = self._attend(projected_N3D[history_BH], readable_BH)
+        attended_BHD = self._attend(rows_at(projected_N3D, history_BH), readable_BH)
         pooled_BD = self.pool(attended_BHD, readable_BH)
         return torch.where(empty_B1, self.no_history.to(pooled_BD.dtype), pooled_BD)
 
@@ -96,7 +96,8 @@ class NRMS(nn.Module):
         """Softmax cross-entropy of the clicked candidate, SUMMED over the users (eq. 8)."""
         projected_N3D = self.project(item_vectors_ND)
         users_BD = self.users(projected_N3D, batch.history_BH, batch.mask_BH, batch.clicks_B)
-        logits_BC = torch.einsum("bd,bcd->bc", users_BD, item_vectors_ND[batch.candidates_BC])
+        candidates_BCD = rows_at(item_vectors_ND, batch.candidates_BC)
+        logits_BC = torch.einsum("bd,bcd->bc", users_BD, candidates_BCD)
         clicked_B = torch.zeros(len(logits_BC), dtype=torch.long, device=logits_BC.device)
         return functional.cross_entropy(logits_BC, clicked_B, reduction="sum")
 
