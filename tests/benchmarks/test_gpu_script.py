@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -219,7 +220,7 @@ def test_unmarked_waits_are_counted_and_placed(lab: Lab) -> None:
     assert not lab.result.claims[1].met
     assert "synchronizing" in lab.result.claims[1].note
     places = lab.result.facts["gram-10s, waits outside marked points"]
-    assert all("test_gpu.py:" in place for place in places)
+    assert all(f"{Path(__file__).name}:" in place for place in places)
 
 
 def test_section_that_fails_or_finds_no_time_is_a_row(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
