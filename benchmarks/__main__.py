@@ -16,6 +16,7 @@ SHORT = (
     "ranking_metrics",
     "prepare",
     "buckets",
+    "ablation",
     "chunked",
     "reuse",
     "epoch",

@@ -19,6 +19,7 @@ ORDER = (
     "goodreads",
     "chunked",
     "buckets",
+    "ablation",
     "ranking_metrics",
     "prepare",
     "dashboard_overhead",
