@@ -31,6 +31,11 @@ def indexed(matrix_ND: Tensor, index: Tensor) -> Tensor:
     return matrix_ND[index]
 
 
+def lookup_by_bucket(encode: buckets.ItemEncoder, ids: list[Tensor]) -> Iterator[Tensor]:
+    """Every bucket's backward pass fills a gradient of the whole vocabulary."""
+    return map(encode.encoder.lookup, ids)
+
+
 class LateProjection(nrms.NRMS):
     """Projects every click instead of every distinct item."""
 
@@ -111,9 +116,15 @@ def encoder_sides(made: Trial, items: int) -> dict[str, Callable[[], object]]:
 
         return side
 
+    def words_by_bucket() -> float:
+        with switched(buckets.ItemEncoder, "_words", lookup_by_bucket):
+            return as_it_is()
+
     budget = made.system.encode.bucket_tokens
+    as_it_is = encoder(budget, None)
     return {
-        AS_IT_IS: encoder(budget, None),
+        AS_IT_IS: as_it_is,
+        "words looked up bucket by bucket": words_by_bucket,
         "every length a call of its own": encoder(budget, 0),
         "one call, padded to the longest": encoder(1 << 62, 1 << 62),
     }

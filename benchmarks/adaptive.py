@@ -2,7 +2,7 @@
 
 Claim: at most a sixth of those of gram-1s.
 
-Data: `grambench data synth` with 3,000 news and 30,000 users; a 2-layer encoder from scratch. gram-1s
+Data: `grambench data synth` with 3,000 news and 30,000 users; a 2-layer 128-wide encoder from scratch. gram-1s
 trains until its validation AUC falls. All strategies have the same learning rates, and the table's
 optimiser is the default one. Seconds are the trials' own training seconds (evaluation excluded), read on
 straight lines between the epochs' validations.
@@ -31,9 +31,9 @@ SHARE = 0.99
 
 def main() -> int:
     """Measure and print."""
-    result, given = bench("adaptive", "gram-auto against gram-1s on generated news", width=64)
+    result, given = bench("adaptive", "gram-auto against gram-1s on generated news", width=128)
     quiet_machine()
-    shape = small_encoder(given.width, 2, 4, 4000)
+    shape = small_encoder(given.width, 2, given.width // 64, 4000)
     sizes = (*SMOKE, "training.epochs=1") if result.smoke else SIZES
     patience = {"gram-1s": 1, "gram-auto": 100, "gram-1e": 100}
     words = (*sizes, *shape, "filter.query=64", "encoder.pooling_query=64")

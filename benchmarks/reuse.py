@@ -36,7 +36,7 @@ class PaddedE2E:
         ids_BX = torch.cat((batch.history_BH, batch.candidates_BC), dim=1)
         began = time.monotonic()
         ids, mask = system.encode.tokens.padded(ids_BX.flatten(), self.length)
-        vectors_ND = system.encode.encoder(ids, mask)
+        vectors_ND = system.encode.encoder(system.encode.encoder.lookup(ids), mask)
         forward_s = time.monotonic() - began
         leaf_ND = vectors_ND.detach().requires_grad_()
         places_BX = torch.arange(ids_BX.numel()).view_as(ids_BX)

@@ -197,12 +197,17 @@ def tiny_data(seed: int = 0) -> Prepared:
     return Prepared(None, manifest, tokens, offsets, parts)
 
 
+def vectors_of(encoder: TextEncoder, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
+    """Item vectors of token ids."""
+    return encoder(encoder.lookup(ids_NL), mask_NL)
+
+
 def encode_one_by_one(encoder: TextEncoder, tokens: ItemTokens, items: list[int]) -> Tensor:
     """Vectors of items without buckets and without padding."""
     rows = []
     for item in items:
         ids = tokens.flat[tokens.offsets[item] : tokens.offsets[item + 1]].long()[None]
-        rows.append(encoder(ids, torch.ones_like(ids, dtype=torch.bool)))
+        rows.append(vectors_of(encoder, ids, torch.ones_like(ids, dtype=torch.bool)))
     return torch.cat(rows)
 
 

@@ -83,14 +83,14 @@ def test_operations_are_those_that_torch_counts(lab: Lab) -> None:
     assert encoder_flops(shape, Work(work.tokens, 0, 0)) == products
     attention = 12 * shape.layers * shape.hidden_size * length**2 * items
     assert encoder_flops(shape, work) == products + attention
-    assert encoder(ids, mask).shape == (items, shape.hidden_size)
+    assert encoder(encoder.lookup(ids), mask).shape == (items, shape.hidden_size)
 
 
 @pytest.mark.parametrize("cut", [Cut(64, 8), Cut(512, 2)])
 def test_padded_work_is_what_the_encoder_is_called_with(cut: Cut, lab: Lab) -> None:
     system = lab.trial("gram-1s").system
     shapes: list[tuple[int, int]] = []
-    handle = system.encode.encoder.register_forward_pre_hook(lambda _, given: shapes.append(given[0].shape))
+    handle = system.encode.encoder.register_forward_pre_hook(lambda _, given: shapes.append(given[1].shape))
     items_N = np.arange(60)
     with cut.applied(system):
         system.encode(items_N)

@@ -1,9 +1,11 @@
 """One path from item ids to vectors: sort by length, bucket under a token budget, scatter back.
 
 Every strategy encodes through `ItemEncoder`; what differs is only which ids it passes and whether a
-graph is kept. Legend: N items, L token positions, D width.
+graph is kept. Legend: N items, L token positions, T tokens of all buckets, E width of the word embeddings,
+D width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,15 +102,29 @@ class ItemEncoder:
         sorted_N = sent(torch.from_numpy(items_N[order_N]), self.tokens.stored_on)
         falling_N = lengths_N[order_N]
         most = self.encoder.max_tokens or int(falling_N.max(initial=0)) + LENGTH_STEP
-        pieces = []
-        for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens):
-            ids, mask = self.tokens.padded(sorted_N[start:stop], min(length, most))
-            pieces.append(self.encoder(ids, mask))
+        padded = [
+            self.tokens.padded(sorted_N[start:stop], min(length, most))
+            for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens)
+        ]
+        words = self._words([ids_NL for ids_NL, _ in padded])
+        pieces = [
+            self.encoder(words_NLE, mask_NL) for words_NLE, (_, mask_NL) in zip(words, padded, strict=True)
+        ]
         self.counts.items += len(lengths_N)
         self.counts.tokens += int(lengths_N.sum())
         self.counts.calls += len(pieces)
         back_N = sent(torch.from_numpy(np.argsort(order_N)), self.tokens.device)
         return rows_at(torch.cat(pieces), back_N)
+
+    def _words(self, ids: list[Tensor]) -> Iterator[Tensor]:
+        """Word embeddings of each bucket: looked up together where a graph is kept, else when it is due."""
+        if not torch.is_grad_enabled():
+            yield from map(self.encoder.lookup, ids)
+            return
+        words_TE = self.encoder.lookup(torch.cat([ids_NL.flatten() for ids_NL in ids]))
+        parts = words_TE.split([ids_NL.numel() for ids_NL in ids])
+        for part_TE, ids_NL in zip(parts, ids, strict=True):
+            yield part_TE.unflatten(0, ids_NL.shape)
 
     def chunks(self, items_N: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
         """Positions of the items in chunks of like length, at most `size` items each."""

@@ -1,6 +1,6 @@
 """Content encoder: token ids -> pretrained language model -> pooling -> item vector.
 
-Legend: N items, L token positions, D width.
+Legend: N items, L token positions, E width of the word embeddings, D width.
 """
 
 from typing import Any, Literal
@@ -46,11 +46,21 @@ class TextEncoder(nn.Module):
         self.revision = revision
         self.ready_mask = ready_mask
 
-    def forward(self, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:
-        """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one a row."""
-        with torch.autocast(ids_NL.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+    def lookup(self, ids: Tensor) -> Tensor:
+        """Word embeddings [*, E] of token ids of any shape: what the backbone itself does first.
+
+        Apart from `forward`, because the backward pass of a lookup fills a gradient for the whole vocabulary:
+        once for all buckets of a step, instead of once a bucket.
+        """
+        words: Any = self.backbone
+        embedded: Tensor = words.get_input_embeddings()(ids)
+        return embedded
+
+    def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
+        """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
+        with torch.autocast(words_NLE.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
-            output: Any = self.backbone(input_ids=ids_NL, attention_mask=mask)
+            output: Any = self.backbone(inputs_embeds=words_NLE, attention_mask=mask)
         hidden_NLD: Tensor = output.last_hidden_state
         if self.autocast:  # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
             hidden_NLD = hidden_NLD.float()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder
+from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder, vectors_of
 
 from grambench.config.spec import Architecture
 from grambench.models.encoders.buckets import ItemEncoder
@@ -63,7 +63,7 @@ def test_padding_changes_no_vector(pooling: str) -> None:
     with torch.no_grad():
         wanted = encode_one_by_one(encoder, tokens, items.tolist())
         for length in (20, 24, 40):
-            assert float((encoder(*tokens.padded(items, length)) - wanted).abs().max()) < 1e-10
+            assert float((vectors_of(encoder, *tokens.padded(items, length)) - wanted).abs().max()) < 1e-10
 
 
 def test_padded_holds_the_tokens_of_each_item() -> None:
@@ -109,3 +109,26 @@ def test_wider_encoder_is_called_more_often_rather_than_padded() -> None:
             encode(np.arange(ITEMS))
         calls.append(encode.counts.calls)
     assert calls == [1, 5]  # lengths of 2 to 40 tokens, rounded up to 8, 16, 24, 32 and 40
+
+
+@pytest.mark.parametrize("with_graph", [True, False])
+def test_words_are_looked_up_once_where_a_backward_pass_will_fill_their_gradient(
+    with_graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), 64)
+    lookups = []
+    lookup = encode.encoder.lookup
+    monkeypatch.setattr(encode.encoder, "lookup", lambda ids: lookups.append(ids.shape) or lookup(ids))
+    with torch.set_grad_enabled(with_graph):
+        encode(np.arange(ITEMS))
+    assert encode.counts.calls > 5
+    assert len(lookups) == (1 if with_graph else encode.counts.calls)
+
+
+def test_gradients_of_words_looked_up_together_are_those_of_one_item_after_the_other() -> None:
+    encode = ItemEncoder(tiny_encoder(), item_tokens(longest=40), 64)
+    items, embedding = np.array([3, 1, 3, 7, 30, 12]), encode.encoder.backbone.get_input_embeddings()
+    encode(items).square().sum().backward()
+    found, embedding.weight.grad = embedding.weight.grad, None
+    encode_one_by_one(encode.encoder, encode.tokens, items.tolist()).square().sum().backward()
+    assert float((found - embedding.weight.grad).abs().max()) < 1e-10

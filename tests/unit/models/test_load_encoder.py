@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_systems import VOCABULARY, encoder_spec
+from tiny_systems import VOCABULARY, encoder_spec, vectors_of
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -62,7 +62,7 @@ def test_saved_model_loads_with_its_weights(family: str, file: str, tmp_path: Pa
     encoder = load_encoder(Encoder(model=str(tmp_path), pooling="mean"), 0, autocast=False)
     with torch.no_grad():
         hidden = saved(input_ids=IDS, attention_mask=MASK.long()).last_hidden_state
-        found = encoder(IDS, MASK)
+        found = vectors_of(encoder, IDS, MASK)
     assert encoder.width == 16
     for row, length in enumerate((4, 2)):
         assert torch.allclose(found[row], hidden[row, :length].mean(dim=0), atol=1e-5)
@@ -73,22 +73,22 @@ def test_dropout_is_off_everywhere_and_on_when_asked(family: str, tmp_path: Path
     save(FAMILIES[family](), tmp_path, "model.safetensors")
     encoder = load_encoder(Encoder(model=str(tmp_path)), 0, autocast=False)
     with torch.no_grad():
-        assert torch.equal(encoder.train()(IDS, MASK), encoder.eval()(IDS, MASK))
+        assert torch.equal(vectors_of(encoder.train(), IDS, MASK), vectors_of(encoder.eval(), IDS, MASK))
         asked = load_encoder(Encoder(model=str(tmp_path), dropout=0.3), 0, autocast=False)
-        assert not torch.equal(asked.train()(IDS, MASK), asked.train()(IDS, MASK))
+        assert not torch.equal(vectors_of(asked.train(), IDS, MASK), vectors_of(asked.train(), IDS, MASK))
 
 
 def test_dropout_is_off_from_scratch() -> None:
     encoder = load_encoder(encoder_spec(), VOCABULARY, autocast=False)
     with torch.no_grad():
-        assert torch.equal(encoder.train()(IDS, MASK), encoder.eval()(IDS, MASK))
+        assert torch.equal(vectors_of(encoder.train(), IDS, MASK), vectors_of(encoder.eval(), IDS, MASK))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_parameter_is_read(family: str, tmp_path: Path) -> None:
     save(FAMILIES[family](), tmp_path, "model.safetensors")
     encoder = load_encoder(Encoder(model=str(tmp_path)), 0, autocast=False)
-    encoder(IDS, MASK).square().sum().backward()
+    vectors_of(encoder, IDS, MASK).square().sum().backward()
     assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
     assert not any("pooler" in name for name, _ in encoder.named_parameters())
 
@@ -118,7 +118,7 @@ def test_head_of_a_language_model_is_left_behind(tmp_path: Path) -> None:
     encoder = load_encoder(Encoder(model=str(tmp_path), pooling="mean"), 0, autocast=False)
     with torch.no_grad():
         wanted = saved.bert(input_ids=IDS[:1, :4]).last_hidden_state.mean(dim=1)
-        assert torch.allclose(encoder(IDS, MASK)[:1], wanted, atol=1e-5)
+        assert torch.allclose(vectors_of(encoder, IDS, MASK)[:1], wanted, atol=1e-5)
 
 
 def test_from_scratch_follows_the_seed() -> None:
@@ -199,11 +199,15 @@ def test_model_outside_the_cache_while_offline_is_one_sentence_with_the_fix(tmp_
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_gives_the_same_vectors_with_a_ready_mask(family: str, tmp_path: Path) -> None:
+def test_every_family_gives_its_own_vectors_from_words_and_with_a_ready_mask(
+    family: str, tmp_path: Path
+) -> None:
     FAMILIES[family]().save_pretrained(tmp_path)
     encoder = load_encoder(Encoder(model=str(tmp_path), pooling="mean"), VOCABULARY, autocast=False)
     ids = torch.randint(5, VOCABULARY, (3, 9))
     mask = torch.arange(9) < torch.tensor([9, 4, 2])[:, None]
-    found = encoder(ids, mask)
+    found = vectors_of(encoder, ids, mask)
     encoder.ready_mask = False
-    assert torch.allclose(found, encoder(ids, mask), atol=1e-5)
+    assert torch.allclose(found, vectors_of(encoder, ids, mask), atol=1e-5)
+    hidden = encoder.backbone(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    assert torch.allclose(found, encoder.pool(hidden, mask), atol=1e-5)
