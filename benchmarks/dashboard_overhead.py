@@ -123,7 +123,7 @@ def on_terminal(command: list[str]) -> Iterator[tuple[psutil.Process, int]]:
 
 
 def main() -> int:
-    result, given = bench("dashboard_overhead", "What watching costs training", rounds=5, epochs=8)
+    result, given = bench("dashboard_overhead", "What watching costs training", rounds=4, epochs=6)
     epochs, rounds, warm_ups = (2, 1, 0) if result.smoke else (given.epochs, given.rounds, 1)
     settings = ['training.strategies=["gram-1s"]', "training.patience=100000", f"training.epochs={epochs}"]
     quiet_machine()
