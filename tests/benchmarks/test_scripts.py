@@ -33,7 +33,7 @@ def test_the_script_runs_small_and_writes_no_result(name: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
