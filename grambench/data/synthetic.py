@@ -9,8 +9,6 @@ matches them with the history beats chance; one that knows popularity alone does
 Shapes: U users, N news, K topics, I impressions, D days.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,7 @@ import numpy.typing as npt
 from grambench.config.spec import SyntheticData
 from grambench.data.draws import Floats, Ints, Stream, Wheel, first_distinct, starts
 from grambench.data.wording import write_texts
-from grambench.errors import DataError
-from grambench.fs import sync_folder
+from grambench.fs import whole_folder
 
 Flags = npt.NDArray[np.bool_]
 
@@ -106,12 +103,7 @@ def generate(spec: SyntheticData, out_dir: Path) -> None:
     Raises:
         DataError: `out_dir` holds something already.
     """
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise DataError(f"{out_dir} is not empty.", "Name a new folder or remove this one.")
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=out_dir.parent, prefix=f".{out_dir.name}."))
-    try:
-        temporary.chmod(0o755)
+    with whole_folder(out_dir) as temporary:
         world = plant(spec)
         histories = _Histories(spec, world)
         rows = _news_rows(spec, world)
@@ -124,11 +116,6 @@ def generate(spec: SyntheticData, out_dir: Path) -> None:
             shown_N = _catalogue(spec, world, split, seen_N)
             with (temporary / split / "news.tsv").open("w", newline="\n") as file:
                 file.writelines(row for row, shown in zip(rows, shown_N.tolist(), strict=True) if shown)
-        temporary.replace(out_dir)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(out_dir.parent)
 
 
 def _catalogue(spec: SyntheticData, world: World, split: str, seen_N: Flags) -> Flags:

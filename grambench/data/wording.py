@@ -57,7 +57,7 @@ def write_texts(topic_N: Ints, topics: int, seed: int) -> NewsText:
     size = min(max(news // topics, _FEWEST_WORDS), _MOST_WORDS)
     subtopic_N = Wheel([0.4, 0.3, 0.2, 0.1]).spin(Stream(seed, "subtopic").uniform(news))
     functions, plain = _FUNCTION_WORDS.split(), _PLAIN_WORDS.split()
-    lexicon = np.array([*functions, *plain, *_topic_words(topics, size, seed)], dtype=object)
+    lexicon = np.array([*functions, *plain, *topic_words(topics, size, seed)], dtype=object)
     texts: dict[str, list[str]] = {}
     for field, lengths in (("title", _TITLE_LENGTHS), ("abstract", _ABSTRACT_LENGTHS)):
         stream = Stream(seed, field)
@@ -100,7 +100,7 @@ def _word_codes(
     return np.where(is_topic_W, topic_code_W, code_W)
 
 
-def _topic_words(topics: int, size: int, seed: int) -> list[str]:
+def topic_words(topics: int, size: int, seed: int) -> list[str]:
     """K x `size` distinct words, a topic's after the other; frequent ones are shorter."""
     syllables = _SYLLABLES.split()
     pairs = [a + b for a in syllables for b in syllables if a != b]

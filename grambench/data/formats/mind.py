@@ -228,8 +228,8 @@ def _labels(
 
 
 def _assemble(blocks: list[_Rows]) -> Behaviors:
-    users, user_ids = _unified([block.users for block in blocks])
-    tokens, news_ids = _unified([block.tokens for block in blocks])
+    users, user_ids = mind_bytes.unified([block.users for block in blocks])
+    tokens, news_ids = mind_bytes.unified([block.tokens for block in blocks])
     is_candidate = np.concatenate([block.is_candidate for block in blocks])
     labels = [block.labels for block in blocks if block.labels is not None]
     return Behaviors(
@@ -244,12 +244,6 @@ def _assemble(blocks: list[_Rows]) -> Behaviors:
         candidate_offsets=_offsets([block.candidate_counts for block in blocks]),
         labels=np.concatenate(labels) if labels else None,
     )
-
-
-def _unified(encoded: list[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Array]:
-    """Dictionary arrays -> positions and one dictionary, in order of first appearance."""
-    chunks = pa.chunked_array(encoded).unify_dictionaries().chunks
-    return np.concatenate([chunk.indices.to_numpy() for chunk in chunks]), chunks[-1].dictionary
 
 
 def _offsets(counts: list[Int64s]) -> Int64s:

@@ -6,7 +6,7 @@ found by their separators' positions. Legend of shapes: R rows, C columns, S str
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +112,12 @@ def columns_of(block: bytes, columns: int, wanted: tuple[int, ...]) -> tuple[pa.
     separators = np.flatnonzero((bytes_ == TAB) | (bytes_ == NEWLINE))
     starts_RC, ends_RC = field_bounds(bytes_, separators, columns)
     return tuple(strings(block, starts_RC[:, column], ends_RC[:, column]) for column in wanted)
+
+
+def unified(encoded: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Array]:
+    """Dictionary arrays -> positions and one dictionary, in order of first appearance."""
+    chunks = pa.chunked_array(list(encoded)).unify_dictionaries().chunks
+    return np.concatenate([chunk.indices.to_numpy() for chunk in chunks]), chunks[-1].dictionary
 
 
 def check_unique(ids: pa.Array) -> None:

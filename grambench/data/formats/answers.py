@@ -1,0 +1,44 @@
+"""What every knowledge-tracing format is read into: items with their texts, and each user's answers in order.
+
+Legend of shapes: I items, U users, A answers.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from grambench.data.formats.mind_times import MISSING_TIME
+
+__all__ = ["MISSING_TIME", "TEST", "TRAIN", "VALIDATION", "Answers"]
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Codes of `Answers.split`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Answers of all users, ragged: user u's lie between offsets u and u + 1, earliest first."""
+
+    item_ids: pa.Array
+    """large_string [I], distinct."""
+    texts: pa.Array
+    """large_string [I], non-null; an item without text has an empty one."""
+    user_ids: pa.Array
+    """large_string [U], distinct; every user has at least one answer."""
+    offsets: npt.NDArray[np.int64]
+    """[U + 1]."""
+    items: npt.NDArray[np.int32]
+    """[A] positions in `item_ids`."""
+    correct: npt.NDArray[np.int8]
+    """[A] 1 right, 0 wrong."""
+    time_s: npt.NDArray[np.int64]
+    """[A] seconds, ascending for each user; `MISSING_TIME` everywhere where the data has an order only."""
+    split: npt.NDArray[np.int8] | None = None
+    """[A] the part that each answer is scored in, where the data set says it by file; None: it does not."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Rows that could not be used, by reason in words; shown to the user, never silent."""
+
+    def __len__(self) -> int:
+        return len(self.items)

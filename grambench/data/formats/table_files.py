@@ -1,0 +1,287 @@
+"""Tables that users bring, as TSV or parquet: found by name, read in chunks, columns found by name.
+
+A TSV has a header line; fields are separated by tabs, rows end in ``\\n``, nothing is quoted. A byte order
+mark and a carriage return before the newline are ignored. Legend of shapes: R rows of a chunk.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats.mind_bytes import MalformedError
+from grambench.data.formats.mind_lines import shown
+from grambench.errors import DataError
+
+CHUNK_ROWS = 1 << 16
+"""Rows of a parquet file read at once."""
+
+Floats = npt.NDArray[np.float64]
+
+_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+_KINDS = {
+    "no time": ("", None),
+    "seconds": (_NUMBER, pa.float64()),
+    "a date-time without an offset": (_MOMENT, pa.timestamp("us")),
+    "a date-time with an offset": (rf"{_MOMENT}(Z|[+-][0-9]{{2}}:[0-9]{{2}})", pa.timestamp("us", "UTC")),
+}
+_EXPECTED_TIME = "seconds such as 12.5 or a date-time such as 2024-05-01T12:30:05Z"
+_MAX_SECONDS = 2.0**53
+"""Beyond it float64 skips whole numbers; a larger time is not in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns read from a table; others are ignored."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        required = f"{', '.join(self.required[:-1])} and {self.required[-1]}"
+        return f"{required} (optional: {' and '.join(self.optional)})" if self.optional else required
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Some rows of a table: every required column and the optional ones that the table has, non-null."""
+
+    path: Path
+    first_row: int
+    """Rows of the table before this chunk."""
+    columns: dict[str, pa.Array]
+    """Arrays [R]; texts are large_string."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def check(self, name: str, valid: npt.NDArray[np.bool_], expected: str) -> None:
+        """Raise a DataError that names the first row [R] where a column's value is not valid."""
+        if not valid.all():
+            row = int(np.argmin(valid))
+            value = shown(str(self.columns[name][row].as_py()))
+            place = place_of(self.path, self.first_row + row)
+            raise DataError(f"{place}: found {name} {value}, expected {expected}.")
+
+    def refuse_type(self, name: str, expected: str) -> NoReturn:
+        """Raise a DataError about a parquet column's type."""
+        found = self.columns[name].type
+        raise DataError(f"{self.path}: found column {name} of type {found}, expected {expected}.")
+
+
+def find_table(folder: Path, name: str, columns: Columns) -> Path:
+    """`folder/name.tsv` or `folder/name.parquet`.
+
+    Raises:
+        DataError: neither or both are there; the message says which columns are expected.
+    """
+    names = f"{name}.tsv", f"{name}.parquet"
+    found = [folder / file for file in names if (folder / file).is_file()]
+    if not found:
+        raise DataError(
+            f"{folder} holds neither {names[0]} nor {names[1]}.",
+            f"Put one of them there, with the columns {columns}.",
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} holds both {names[0]} and {names[1]}.",
+            f"Keep one of them, with the columns {columns}.",
+        )
+    return found[0]
+
+
+def place_of(path: Path, row: int) -> str:
+    """How messages name a row, counted from 0: FILE:LINE of a TSV (line 1 is the header), FILE, row N."""
+    return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}:{row + 2}"
+
+
+def chunks(path: Path, columns: Columns, block_bytes: int = mind_bytes.BLOCK_BYTES) -> Iterator[Chunk]:
+    """A table's rows in file order.
+
+    Args:
+        path: a TSV, or a parquet file if its name says so.
+        columns: which ones to read.
+        block_bytes: bytes of a TSV parsed at once.
+
+    Raises:
+        DataError: the file cannot be read or holds no row, a required column is missing, a wanted one is
+            there twice, a row of a TSV has another number of fields or is not UTF-8, a parquet value is
+            null.
+    """
+    parts = (
+        _parquet_chunks(path, columns)
+        if path.suffix == ".parquet"
+        else _tsv_chunks(path, columns, block_bytes)
+    )
+    row = 0
+    for part in parts:
+        chunk = Chunk(path, row, part)
+        yield chunk
+        row += len(chunk)
+    if not row:
+        raise DataError(f"{path}: found no rows, expected at least one.")
+
+
+def ids(chunk: Chunk, name: str) -> pa.Array:
+    """A column of ids as large_string [R], none empty; whole numbers of a parquet file become their digits.
+
+    Raises:
+        DataError: an id is empty, or the column holds neither strings nor whole numbers.
+    """
+    array = chunk.columns[name]
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.large_string())
+    if not pa.types.is_large_string(array.type):
+        chunk.refuse_type(name, "strings or whole numbers")
+    chunk.check(name, pc.not_equal(array, "").to_numpy(zero_copy_only=False), "an id")
+    return array
+
+
+def texts(chunk: Chunk, name: str) -> pa.Array:
+    """A column of texts as large_string [R]; all empty where the table lacks the column.
+
+    Raises:
+        DataError: the column does not hold strings.
+    """
+    if name not in chunk.columns:
+        return pa.repeat(pa.scalar("", pa.large_string()), len(chunk))
+    if not pa.types.is_large_string(chunk.columns[name].type):
+        chunk.refuse_type(name, "strings")
+    return chunk.columns[name]
+
+
+class TimeReader:
+    """Reads the column `time` of one table, chunk by chunk: all rows must be of the first row's kind.
+
+    A time is a number of seconds, an ISO 8601 date-time with an offset, one without (taken as UTC), or, in
+    every row, missing.
+    """
+
+    def __init__(self) -> None:
+        self._kind: str | None = None
+
+    def seconds(self, chunk: Chunk) -> Floats:
+        """Times in seconds [R], for a date-time since 1970 in UTC; NaN where the table gives none.
+
+        Raises:
+            DataError: a time is malformed, beyond 2**53 s, or of another kind than the first row's.
+        """
+        if "time" not in chunk.columns:
+            return np.full(len(chunk), np.nan)
+        array = chunk.columns["time"]
+        if pa.types.is_large_string(array.type):
+            return self._parsed(chunk)
+        if not (is_number(array.type) or pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+            chunk.refuse_type("time", "numbers, timestamps or strings")
+        numbers = _seconds(array)
+        chunk.check("time", np.abs(numbers) <= _MAX_SECONDS, _EXPECTED_TIME)
+        return numbers
+
+    def _parsed(self, chunk: Chunk) -> Floats:
+        strings = chunk.columns["time"]
+        expected = _EXPECTED_TIME
+        if chunk.first_row == 0:
+            self._kind = _kind_of(strings[0].as_py())
+        if self._kind is not None:
+            expected += f"; the first row has {self._kind}"
+        pattern, type_ = _KINDS[self._kind or "seconds"]
+        fits = pc.match_substring_regex(strings, f"^(?:{pattern})$").to_numpy(zero_copy_only=False)
+        if type_ is None:
+            chunk.check("time", fits, expected)
+            return np.full(len(chunk), np.nan)
+        numbers = _seconds(_cast(strings, type_))
+        chunk.check("time", fits & (np.abs(numbers) <= _MAX_SECONDS), expected)
+        return numbers
+
+
+def is_number(type_: pa.DataType) -> bool:
+    """Whether a parquet column holds whole, floating-point or decimal numbers."""
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))
+
+
+def _kind_of(time: str) -> str | None:
+    return next((kind for kind, (pattern, _) in _KINDS.items() if re.fullmatch(pattern, time)), None)
+
+
+def _cast(strings: pa.Array, type_: pa.DataType) -> pa.Array:
+    """As `cast`, with a null for every string that cannot be one."""
+    try:
+        return strings.cast(type_)
+    except pa.ArrowInvalid:
+        if len(strings) == 1:
+            return pa.nulls(1, type_)
+        half = len(strings) // 2
+        return pa.concat_arrays([_cast(strings[:half], type_), _cast(strings[half:], type_)])
+
+
+def _seconds(times: pa.Array) -> Floats:
+    """Numbers, and timestamps and dates since 1970 in UTC to the microsecond, as seconds; NaN for a null."""
+    scale = 1.0
+    if not is_number(times.type):
+        zone = times.type.tz if pa.types.is_timestamp(times.type) else None
+        times, scale = times.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()), 1e6
+    seconds: Floats = times.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / scale
+    return seconds
+
+
+def _tsv_chunks(path: Path, columns: Columns, block_bytes: int) -> Iterator[dict[str, pa.Array]]:
+    blocks = mind_bytes.blocks(path, block_bytes)
+    header, _, body = next(blocks).partition(b"\n")
+    fields = header.count(b"\t") + 1
+    try:
+        mind_bytes.check_utf8(header)
+        names = header.decode().removesuffix("\r").split("\t")
+        wanted = _wanted(f"{path}:1", names, columns)
+        places = tuple(names.index(name) for name in wanted)
+        for block in itertools.chain([body] if body else [], blocks):
+            yield dict(zip(wanted, mind_bytes.columns_of(block, fields, places), strict=True))
+    except MalformedError:
+        mind_lines.raise_first_fault(path, fields, lambda _: None)
+
+
+def _parquet_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
+    try:
+        file = pq.ParquetFile(path)
+        wanted = _wanted(str(path), file.schema_arrow.names, columns)
+        row = 0
+        for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
+            if not len(batch):
+                continue
+            part = {name: _plain(batch.column(name)) for name in wanted}
+            for name, array in part.items():
+                if array.null_count:
+                    null_row = pc.index(array.is_null(), True).as_py()
+                    place = place_of(path, row + null_row)
+                    raise DataError(f"{place}: found null in column {name}, expected a value in every row.")
+            yield part
+            row += len(batch)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}.") from error
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Without dictionary encoding, and every string type as large_string."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    is_text = pa.types.is_string(array.type) or pa.types.is_string_view(array.type)
+    return array.cast(pa.large_string()) if is_text else array
+
+
+def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
+    """The required columns and those of the optional ones that the table has."""
+    wanted = [*columns.required, *(name for name in columns.optional if name in found)]
+    for name in wanted:
+        if found.count(name) != 1:
+            names = ", ".join(shown(other) for other in found)
+            raise DataError(f"{place}: found the columns {names}, expected {columns}, each once.")
+    return wanted
