@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from grambench.config.spec import Architecture, Encoder, Optimizer
+from grambench.data.answer_sampler import AnswerSampler
 from grambench.data.prepared import Part, Prepared
 from grambench.data.sampler import NewsSampler
+from grambench.data.sequences import Sequences
 from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
 from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.filters.nrms import NRMS
+from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
@@ -21,6 +24,7 @@ from grambench.training.timing import TrainClock
 torch.set_num_threads(1)
 
 CPU = torch.device("cpu")
+DOMAINS = ("news", "answers")
 WIDTH, HEADS, QUERY = 16, 4, 8
 ITEMS, VOCABULARY = 40, 50
 LR = 1e-3
@@ -111,6 +115,33 @@ def news_sampler(part: Part, **changes: object) -> NewsSampler:
     return NewsSampler(part, **{**options, **changes})
 
 
+def random_sequences(seed: int = 0, users: int = 24, items: int = ITEMS) -> Sequences:
+    """Students with 1 to 11 answers, a few of them unscored at the start."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 12, users)
+    count = int(sizes.sum())
+    scored = [np.arange(size) >= min(size - 1, int(rng.integers(0, 3))) for size in sizes]
+    return Sequences(
+        items=rng.integers(0, items, count).astype(np.int32),
+        correct=rng.integers(0, 2, count).astype(np.int8),
+        scored=np.concatenate(scored).astype(np.int8),
+        offsets=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        users=np.arange(users, dtype=np.int32),
+    )
+
+
+def answer_sampler(part: Sequences, **changes: object) -> AnswerSampler:
+    options = {"seed": 3, "batch_size": 6, "length": 7, "epochs": 2, "max_steps": None, "device": CPU}
+    return AnswerSampler(part, **{**options, **changes})
+
+
+def sampler_of(domain: str, seed: int = 0, **changes: object) -> NewsSampler | AnswerSampler:
+    """Batches of random data of a domain."""
+    if domain == "news":
+        return news_sampler(random_part(seed), **changes)
+    return answer_sampler(random_sequences(seed), **changes)
+
+
 @dataclass
 class Encoding:
     """One call of the encoder."""
@@ -143,7 +174,7 @@ class Tiny:
 
     system: System
     encoder: TextEncoder
-    filter: NRMS
+    filter: NRMS | LSTMTracer
     spy: SpyEncoder = field(repr=False)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -166,6 +197,7 @@ class Tiny:
 def tiny_system(
     seed: int = 0,
     *,
+    domain: str = "news",
     dtype: torch.dtype = torch.float64,
     longest: int = 20,
     bucket_tokens: int = 128,
@@ -173,7 +205,11 @@ def tiny_system(
 ) -> Tiny:
     """A system on the CPU whose weights follow the seed."""
     encoder = tiny_encoder(seed, dtype, **encoder_changes)
-    user_model = NRMS(WIDTH, HEADS, QUERY).to(dtype)
+    kinds = {
+        "news": lambda: NRMS(WIDTH, HEADS, QUERY),
+        "answers": lambda: LSTMTracer(WIDTH, layers=2, dropout=0.0, length=11),
+    }
+    user_model = kinds[domain]().to(dtype)
     widen(user_model)
     spy = SpyEncoder(encoder, item_tokens(seed, longest=longest), bucket_tokens)
     rates = Optimizer(lr=LR)

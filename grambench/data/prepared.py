@@ -9,15 +9,16 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import FieldLimits
-from grambench.data.prepared_build import Built, Choices, build, write
+from grambench.config.spec import NEWS_SOURCES, FieldLimits, Source, Track
+from grambench.data.prepared_answers import AnswerSources, SplitChoices
+from grambench.data.prepared_build import TOKENIZER_FOLDER, Built, Choices, build, write
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory, ready_made
 from grambench.data.prepared_manifest import (
     SCHEMA_VERSION,
@@ -30,7 +31,8 @@ from grambench.data.prepared_manifest import (
     read_manifest,
 )
 from grambench.data.prepared_parts import Part
-from grambench.data.prepared_sources import Report, digests, find_sources
+from grambench.data.prepared_sources import Report, Sources, digests, find_sources, size_of
+from grambench.data.sequences import Sequences
 from grambench.errors import DataError, MachineError
 from grambench.fs import locked, sync_folder
 
@@ -60,6 +62,11 @@ class PrepareRequest:
     protocol: Protocol
     tokenizer: ItemTokenizer | TokenizerFactory
     """Needed only where the cache has no fitting folder."""
+    source: Source = "mind"
+    track: Track = "es_en"
+    test_share: float = 0.2
+    cold_items: int = 0
+    seed: int = 0
     tokenizer_key: str = ""
     """Identifies the tokenizer in the cache key; empty: its fingerprint (not for a factory)."""
 
@@ -74,8 +81,15 @@ class Prepared:
     """[T] of all items, special tokens included."""
     token_offsets: npt.NDArray[np.int64]
     """[I + 1]; item i's tokens lie between offsets i and i + 1."""
-    parts: dict[PartName, Part]
+    parts: dict[PartName, Part] | dict[PartName, Sequences]
     """"train", "validation" and "test"; under the paper's protocol the last two are one object."""
+    cold_items: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """Ascending; items that train never shows (knowledge tracing)."""
+
+    def vocabulary(self) -> list[str]:
+        """The tokens of a tokenizer that was built from the texts, by their ids."""
+        saved = json.loads((self.folder / TOKENIZER_FOLDER / "tokenizer.json").read_bytes())
+        return sorted(saved["model"]["vocab"], key=saved["model"]["vocab"].__getitem__)
 
 
 def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
@@ -95,12 +109,10 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
         cache_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(cache_dir, error) from error
-    sources = find_sources(request.data_dir, with_bodies=request.fields.body > 0)
+    sources = _sources(request)
     files = sources.files()
     hashes = digests(files, cache_dir, report)
-    described = {
-        name: SourceFile(bytes=path.stat().st_size, sha256=hashes[name]) for name, path in files.items()
-    }
+    described = {name: SourceFile(bytes=size_of(path), sha256=hashes[name]) for name, path in files.items()}
     fingerprint = _fingerprint(request, described)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", request.dataset).strip(".-") or "data"
     folder = cache_dir / f"{label}-{fingerprint[:16]}"
@@ -129,9 +141,11 @@ def open_prepared(folder: Path) -> Prepared:
     """
     manifest = read_manifest(folder)
     arrays = {name: _mapped(folder, name, manifest) for name in manifest.arrays}
+    kind: type[Any] = Part if manifest.domain == "news" else Sequences
+    names = [column.name for column in dataclasses.fields(kind)]
     stored = {
-        name: Part(**{field.name: arrays[f"{name}_{field.name}"] for field in dataclasses.fields(Part)})
-        for name in {part.stored_as for part in manifest.parts.values()}
+        part: kind(**{name: arrays[f"{part}_{name}"] for name in names})
+        for part in {part.stored_as for part in manifest.parts.values()}
     }
     return Prepared(
         folder=folder,
@@ -139,6 +153,22 @@ def open_prepared(folder: Path) -> Prepared:
         tokens=arrays["tokens"],
         token_offsets=arrays["token_offsets"],
         parts={name: stored[part.stored_as] for name, part in manifest.parts.items()},
+        cold_items=arrays.get("cold_items", np.zeros(0, np.int32)),
+    )
+
+
+def _sources(request: PrepareRequest) -> Sources | AnswerSources:
+    if request.source in NEWS_SOURCES:
+        return find_sources(request.data_dir, with_bodies=request.fields.body > 0)
+    return AnswerSources(request.data_dir, request.source, request.track)
+
+
+def _split_choices(request: PrepareRequest) -> SplitChoices:
+    return SplitChoices(
+        validation_share=request.validation_share,
+        test_share=request.test_share,
+        cold_items=request.cold_items,
+        seed=request.seed,
     )
 
 
@@ -182,6 +212,7 @@ def _choices(request: PrepareRequest, fingerprint: str) -> Choices:
         protocol=request.protocol,
         tokenizer_key=_tokenizer_key(request),
         fingerprint=fingerprint,
+        split=_split_choices(request),
     )
 
 
@@ -197,6 +228,9 @@ def _fingerprint(request: PrepareRequest, described: dict[str, SourceFile]) -> s
         "validation_share": request.validation_share if rule == "users" else None,
         "protocol": request.protocol,
     }
+    if request.source not in NEWS_SOURCES:
+        determinants |= {"source": request.source, "track": request.track}
+        determinants["split"] = dataclasses.asdict(_split_choices(request))
     text = json.dumps(determinants, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,19 @@ from grambench.data import prepared_parts
 from grambench.data.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.data.formats.mind_catalogue import Catalogue, merge_news
 from grambench.data.formats.mind_folder import BEHAVIORS_FILE, NEWS_FILE, Bodies, read_bodies
+from grambench.data.prepared_answers import AnswerSources, SplitChoices, build_answers
 from grambench.data.prepared_items import (
     ItemTokenizer,
     SavesItself,
     Texts,
     TokenizerFactory,
-    corpus,
+    built_from,
     item_texts,
-    ready_made,
     tokenize,
 )
 from grambench.data.prepared_manifest import (
     MANIFEST_FILE,
+    SCHEMA_VERSION,
     ArrayFile,
     ItemCounts,
     Manifest,
@@ -60,6 +61,8 @@ class Choices:
     protocol: Protocol
     tokenizer_key: str
     fingerprint: str
+    split: SplitChoices
+    """Knowledge tracing only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +77,7 @@ class Built:
 
 def build(
     choices: Choices,
-    sources: Sources,
+    sources: Sources | AnswerSources,
     described: dict[str, SourceFile],
     tokenizer: ItemTokenizer | TokenizerFactory,
     report: Report,
@@ -85,6 +88,8 @@ def build(
         DataError: the data is malformed, holds unknown ids under "error", or leaves a part empty.
         ConfigError: a field limit leaves no room for the special tokens.
     """
+    if isinstance(sources, AnswerSources):
+        return _build_answers(choices, sources, described, tokenizer, report)
     catalogue, train, dev, bodies = _read(sources, report)
     texts = item_texts(catalogue, bodies, choices.fields)
     linked, unknown_ids = prepared_parts.link([train, dev], catalogue.ids)
@@ -94,9 +99,7 @@ def build(
     after = {name: _apply_policy(choices, part, len(catalogue)) for name, part in before.items()}
     _check_filled(after)
     blank_items = len(unknown_ids) if choices.unknown_items == "blank" else 0
-    ready = ready_made(tokenizer)
-    if ready is None:
-        ready = cast(TokenizerFactory, tokenizer)(corpus(texts))
+    ready = built_from(tokenizer, texts)
     tokens, token_offsets = tokenize(texts, blank_items, ready, report)
     arrays: dict[str, npt.NDArray[Any]] = {"tokens": tokens, "token_offsets": token_offsets}
     for name, part in after.items():
@@ -104,6 +107,45 @@ def build(
     counts = {name: prepared_parts.count(before[name], after[name]) for name in after}
     items = _count_items(catalogue, texts, len(unknown_ids), blank_items, token_offsets)
     return Built(arrays, _manifest(choices, described, ready, counts, items), ready)
+
+
+def _build_answers(
+    choices: Choices,
+    sources: AnswerSources,
+    described: dict[str, SourceFile],
+    tokenizer: ItemTokenizer | TokenizerFactory,
+    report: Report,
+) -> Built:
+    built = build_answers(sources, choices.split, choices.fields, tokenizer, report)
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        domain="knowledge-tracing",
+        fingerprint=choices.fingerprint,
+        dataset=choices.dataset,
+        sources=described,
+        tokenizer=_tokenizer_info(choices, built.tokenizer),
+        fields=choices.fields,
+        unknown_items=choices.unknown_items,
+        validation="users",
+        validation_share=choices.split.validation_share,
+        protocol=choices.protocol,
+        parts={name: PartInfo(stored_as=name, counts=counts) for name, counts in built.counts.items()},
+        items=built.items,
+        arrays={},
+        cold=built.cold,
+        left_out=built.left_out,
+    )
+    return Built(built.arrays, manifest, built.tokenizer)
+
+
+def _tokenizer_info(choices: Choices, tokenizer: ItemTokenizer) -> TokenizerInfo:
+    return TokenizerInfo(
+        key=choices.tokenizer_key,
+        fingerprint=tokenizer.fingerprint,
+        vocabulary_size=tokenizer.vocabulary_size,
+        cls_id=tokenizer.cls_id,
+        sep_id=tokenizer.sep_id,
+    )
 
 
 def write(folder: Path, built: Built, report: Report) -> None:
@@ -126,17 +168,12 @@ def _manifest(
     stored.setdefault("validation", "test")
     rule = choices.validation if choices.protocol == "honest" else None
     return Manifest(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
+        domain="news",
         fingerprint=choices.fingerprint,
         dataset=choices.dataset,
         sources=described,
-        tokenizer=TokenizerInfo(
-            key=choices.tokenizer_key,
-            fingerprint=tokenizer.fingerprint,
-            vocabulary_size=tokenizer.vocabulary_size,
-            cls_id=tokenizer.cls_id,
-            sep_id=tokenizer.sep_id,
-        ),
+        tokenizer=_tokenizer_info(choices, tokenizer),
         fields=choices.fields,
         unknown_items=choices.unknown_items,
         validation=rule,

@@ -7,7 +7,7 @@ shapes: I items, T tokens.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,12 @@ def ready_made(tokenizer: ItemTokenizer | TokenizerFactory) -> ItemTokenizer | N
     if isinstance(tokenizer, type) or not isinstance(tokenizer, ItemTokenizer):
         return None
     return tokenizer
+
+
+def built_from(tokenizer: ItemTokenizer | TokenizerFactory, texts: "Texts") -> ItemTokenizer:
+    """The tokenizer, built from the texts where it is not ready-made."""
+    ready = ready_made(tokenizer)
+    return cast(TokenizerFactory, tokenizer)(corpus(texts)) if ready is None else ready
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +142,19 @@ def tokenize(
         _append(tokens, lengths, [empty] * len(texts.columns), texts.limits, tokenizer)
     report("tokenize", total, total)
     return np.concatenate(tokens), np.concatenate(([0], np.cumsum(np.concatenate(lengths))))
+
+
+def without(special: Sequence[int], tokens: Int32s, offsets: Int64s) -> tuple[Int32s, Int64s]:
+    """The same items without some ids; an item that holds nothing else keeps its first.
+
+    Returns:
+        tokens int32 and offsets int64 [I + 1].
+    """
+    kept = ~np.isin(tokens, special)
+    counts = np.add.reduceat(kept, offsets[:-1]) if len(offsets) > 1 else np.zeros(0, np.int64)
+    kept[offsets[:-1][counts == 0]] = True
+    ends = np.concatenate(([0], np.cumsum(kept)))
+    return tokens[kept], ends[offsets]
 
 
 def _append(

@@ -6,10 +6,10 @@ from typing import Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-from grambench.config.spec import FieldLimits
+from grambench.config.spec import Domain, FieldLimits
 from grambench.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
 MANIFEST_FILE = "manifest.json"
 
 PartName = Literal["train", "validation", "test"]
@@ -69,11 +69,35 @@ class PartCounts(_Model):
     """Impressions left out because no candidate was known (`drop`)."""
 
 
+class AnswerCounts(_Model):
+    """Counts of one part of a knowledge-tracing data set."""
+
+    users: int
+    answers: int
+    """Scored ones."""
+    earlier_answers: int
+    """Of the same users, read before them but not scored."""
+    correct: int
+    items: int
+    """Distinct items that are scored."""
+    cold_answers: int
+    """Scored answers to cold items."""
+
+
+class ColdCounts(_Model):
+    """Items that train never shows."""
+
+    items: int
+    lost_answers: int
+    """Training answers that were left out for them."""
+    seed: int
+
+
 class PartInfo(_Model):
     """A part, and the part whose arrays it shares (`paper`: validation is test)."""
 
     stored_as: PartName
-    counts: PartCounts
+    counts: PartCounts | AnswerCounts
 
 
 class ItemCounts(_Model):
@@ -101,7 +125,8 @@ class ItemCounts(_Model):
 class Manifest(_Model):
     """`manifest.json` of a prepared folder."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
+    domain: Domain
     fingerprint: str
     """sha256 of everything that determines the arrays; its first 16 digits name the folder."""
     dataset: str
@@ -117,6 +142,10 @@ class Manifest(_Model):
     parts: dict[PartName, PartInfo]
     items: ItemCounts
     arrays: dict[str, ArrayFile]
+    cold: ColdCounts | None = None
+    """None for news."""
+    left_out: dict[str, int] = {}
+    """Rows of the source that could not be used, by reason (knowledge tracing)."""
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -67,6 +67,33 @@ def tokenizer_for(encoder: Encoder) -> tuple[ItemTokenizer | TokenizerFactory, s
     return tokenizer, tokenizer.fingerprint
 
 
+def words_tokenizer(size: int) -> tuple[TokenizerFactory, str]:
+    """Whole words in lower case, and the key that stands for them in the cache."""
+    return lambda corpus: build_words(corpus, size), f"words-{size}-v1"
+
+
+def build_words(corpus: Iterator[str], size: int) -> FastTokenizer:
+    """The `size` most frequent words, ties by spelling; all others are one unknown word."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = _counted(corpus, normalizer, splitter)
+    frequent = sorted(words, key=lambda word: (-words[word], word))[: size - len(_SPECIAL)]
+    known = [*_SPECIAL, *(word for word in frequent if word not in _SPECIAL)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    return FastTokenizer(tokenizer, known.index("[CLS]"), known.index("[SEP]"))
+
+
+def _counted(corpus: Iterator[str], normalizer: Any, splitter: Any) -> dict[str, int]:
+    words: dict[str, int] = {}
+    for text in corpus:
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
+            words[word] = words.get(word, 0) + 1
+    return words
+
+
 def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
     """A lower-casing WordPiece of at most `size` tokens, the same for the same corpus.
 
@@ -77,10 +104,7 @@ def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
 
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
-    words: dict[str, int] = {}
-    for text in corpus:
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
-            words[word] = words.get(word, 0) + 1
+    words = _counted(corpus, normalizer, splitter)
     letters = sorted({letter for word in words for letter in word})
     pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
     frequent = sorted(words, key=lambda word: (-words[word], word))

@@ -23,11 +23,16 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of a part."""
+    """Metrics of a part."""
 
-    scores: RankingScores
+    metrics: dict[str, float | None]
     impressions: int
+    """What was scored: impressions, or answers of students."""
+    skipped: int
+    """Impressions of one class only, which have no AUC."""
     sampled: bool
+    scores: RankingScores | None = None
+    """Metrics of each impression, where there are impressions."""
 
 
 class RankingEvaluator:
@@ -82,7 +87,8 @@ class RankingEvaluator:
         offsets = np.concatenate(([0], np.cumsum(sizes)))
         labels = self.labels[read(self._candidates(self.impressions_M)[0])]
         scores = read(torch.cat(pieces).float())
-        return Evaluation(ranking_scores(labels, scores, offsets), len(sizes), self.sampled)
+        ranked = ranking_scores(labels, scores, offsets)
+        return Evaluation(ranked.means(), len(sizes), ranked.skipped, self.sampled, ranked)
 
     def _items(self) -> Tensor:
         """Distinct items that the impressions read, ascending."""

@@ -354,7 +354,7 @@ def cut_manifest(folder: Path) -> None:
 
 def other_version(folder: Path) -> None:
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import Tiny, assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
+from tiny_systems import DOMAINS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
 from torch import Tensor
 
-from grambench.data.batch import NewsBatch
+from grambench.training.phases import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.single_step import SingleStep
@@ -21,7 +21,7 @@ class LiteralGram:
     def __init__(self, tiny: Tiny) -> None:
         self.tiny = tiny
 
-    def gradients(self, batch: NewsBatch) -> Tensor:
+    def gradients(self, batch: Batch) -> Tensor:
         view, system = batch.unique(), self.tiny.system
         with torch.no_grad():
             vectors = system.encode(view.host_items_N)
@@ -35,7 +35,7 @@ class LiteralGram:
             parameter.grad /= batch.users  # eq. 8 is a sum, the optimisers see the mean
         return loss.detach()
 
-    def step(self, batch: NewsBatch) -> None:
+    def step(self, batch: Batch) -> None:
         self.gradients(batch)
         self.tiny.system.filter_optimizer.step()
         self.tiny.system.encoder_optimizer.step()
@@ -47,7 +47,7 @@ class LiteralE2E:
     def __init__(self, tiny: Tiny) -> None:
         self.tiny = tiny
 
-    def gradients(self, batch: NewsBatch) -> Tensor:
+    def gradients(self, batch: Batch) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
         for user in batch.split(1):
             view = user.occurrences()
@@ -56,7 +56,7 @@ class LiteralE2E:
         (total / batch.users).backward()
         return total.detach()
 
-    def step(self, batch: NewsBatch) -> None:
+    def step(self, batch: Batch) -> None:
         self.gradients(batch)
         self.tiny.system.filter_optimizer.step()
         self.tiny.system.encoder_optimizer.step()
@@ -72,10 +72,11 @@ BUILD: dict[str, Callable[[Tiny], object]] = {
 }
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 @pytest.mark.parametrize("name", BUILD)
-def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str) -> None:
-    tiny, batch = tiny_system(pooling=pooling), news_sampler(random_part()).batch(0)
+def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str, domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain, pooling=pooling), sampler_of(domain).batch(0)
     wanted_loss = LiteralE2E(tiny).gradients(batch)
     wanted = tiny.take_gradients()
     result = BUILD[name](tiny).gradients(batch)
@@ -84,10 +85,11 @@ def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str) -> No
     assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("name", BUILD)
-def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str) -> None:
-    sampler = news_sampler(random_part())
-    reference, tiny = tiny_system(), tiny_system()
+def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str, domain: str) -> None:
+    sampler = sampler_of(domain)
+    reference, tiny = tiny_system(domain=domain), tiny_system(domain=domain)
     start = tiny.parameters()
     slow, strategy = LiteralE2E(reference), BUILD[name](tiny)
     for step in range(sampler.steps_per_epoch + 2):
@@ -101,12 +103,15 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str) -> N
     )
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(0, 7), st.integers(1, 40), st.integers(1, 8))
-def test_chunk_and_micro_batch_never_matter(seed: int, step: int, chunk: int, micro_batch: int) -> None:
-    sampler = news_sampler(random_part(seed), batch_size=8)
+def test_chunk_and_micro_batch_never_matter(
+    domain: str, seed: int, step: int, chunk: int, micro_batch: int
+) -> None:
+    sampler = sampler_of(domain, seed, batch_size=8)
     batch = sampler.batch(step % sampler.total_steps)
-    tiny = tiny_system(seed)
+    tiny = tiny_system(seed, domain=domain)
     EndToEndUnique(tiny.system).gradients(batch)
     wanted = tiny.take_gradients()
     SingleStep(tiny.system, chunk).gradients(batch)
@@ -115,9 +120,10 @@ def test_chunk_and_micro_batch_never_matter(seed: int, step: int, chunk: int, mi
     assert_same(tiny.take_gradients(), wanted)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s"])
-def test_no_gradient_survives_a_step(name: str) -> None:
-    tiny, sampler = tiny_system(), news_sampler(random_part())
+def test_no_gradient_survives_a_step(name: str, domain: str) -> None:
+    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
     strategy = make_strategy(
         name, tiny.system, sampler, multi_step=None, micro_batch=4, encoder_chunk=7, seed=0
     )
@@ -129,8 +135,9 @@ def counted(items: list[int]) -> dict[int, int]:
     return {item: items.count(item) for item in set(items)}
 
 
-def test_single_step_encodes_each_unique_item_once() -> None:
-    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_single_step_encodes_each_unique_item_once(domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain), sampler_of(domain).batch(0)
     result = SingleStep(tiny.system).step(batch)
     unique = batch.unique().items_N.tolist()
     assert tiny.spy.times(with_graph=True) == dict.fromkeys(unique, 1)
@@ -139,8 +146,9 @@ def test_single_step_encodes_each_unique_item_once() -> None:
     assert tiny.spy.counts.tokens == int(tiny.spy.tokens.lengths[unique].sum())
 
 
-def test_recomputation_encodes_each_unique_item_once_without_and_once_with_a_graph() -> None:
-    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_recomputation_encodes_each_unique_item_once_without_and_once_with_a_graph(domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain), sampler_of(domain).batch(0)
     result = SingleStep(tiny.system, 4).step(batch)
     unique = batch.unique().items_N.tolist()
     assert tiny.spy.times(with_graph=True) == tiny.spy.times(with_graph=False) == dict.fromkeys(unique, 1)
@@ -149,10 +157,11 @@ def test_recomputation_encodes_each_unique_item_once_without_and_once_with_a_gra
     assert tiny.spy.counts.items == 2 * len(unique)
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("micro_batch", [1, 4, 100])
-def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int) -> None:
-    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
-    assert not batch.mask_BH.all()
+def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int, domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain), sampler_of(domain).batch(0)
+    assert not (batch.mask_BH if domain == "news" else batch.mask_BL).all()
     result = EndToEnd(tiny.system, micro_batch).step(batch)
     assert tiny.spy.times(with_graph=True) == counted(batch.occurrences().items_N.tolist())
     assert tiny.spy.times(with_graph=False) == {}
@@ -160,7 +169,8 @@ def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int) ->
     assert len(tiny.spy.seen) == -(-batch.users // micro_batch)
 
 
-def test_e2e_unique_encodes_each_unique_item_once() -> None:
-    tiny, batch = tiny_system(), news_sampler(random_part()).batch(0)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_e2e_unique_encodes_each_unique_item_once(domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain), sampler_of(domain).batch(0)
     EndToEndUnique(tiny.system).step(batch)
     assert tiny.spy.times(with_graph=True) == dict.fromkeys(batch.unique().items_N.tolist(), 1)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_systems import (
     CPU,
+    DOMAINS,
     ITEMS,
     LR,
     Tiny,
@@ -11,6 +12,7 @@ from tiny_systems import (
     encode_one_by_one,
     news_sampler,
     random_part,
+    sampler_of,
     tiny_system,
 )
 from torch import Tensor
@@ -101,11 +103,12 @@ class SlowDense:
         return total
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("name", ["gram-3s", "gram-0.5e", "gram-1e"])
 @pytest.mark.parametrize("kind", SPECS)
-def test_windows_are_those_of_a_slow_dense_loop(kind: str, name: str) -> None:
-    spec, sampler = SPECS[kind], news_sampler(random_part(), batch_size=8)
-    fast, slow = tiny_system(), tiny_system()
+def test_windows_are_those_of_a_slow_dense_loop(kind: str, name: str, domain: str) -> None:
+    spec, sampler = SPECS[kind], sampler_of(domain, batch_size=8)
+    fast, slow = tiny_system(domain=domain), tiny_system(domain=domain)
     strategy, reference = build(fast, sampler, name, spec), SlowDense(slow, spec)
     pending: list = []
     for step in range(sampler.total_steps):
@@ -125,9 +128,10 @@ def test_windows_are_those_of_a_slow_dense_loop(kind: str, name: str) -> None:
     assert_same(fast.parameters(), slow.parameters())
 
 
-def test_frozen_sgd_is_autograd_on_the_summed_losses() -> None:
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_frozen_sgd_is_autograd_on_the_summed_losses(domain: str) -> None:
     """With the filter's weights of each step held fixed, h̃ = h − η ∂(Σ 𝓛_t)/∂h."""
-    sampler, tiny = news_sampler(random_part()), tiny_system()
+    sampler, tiny = sampler_of(domain), tiny_system(domain=domain)
     spec = SPECS["frozen"]
     strategy = build(tiny, sampler, "gram-1e", spec)
     vectors = encode_one_by_one(tiny.encoder, tiny.spy.tokens, list(range(ITEMS))).detach().requires_grad_()
