@@ -16,5 +16,5 @@ def data_label(spec: Spec) -> str:
     """The data set and the text fields read, for example `mind-small, title + abstract`."""
     limits = spec.data.fields
     fields = [name for name in ("title", "abstract", "body") if getattr(limits, name)]
-    kind = " (synthetic)" if spec.data.source == "synthetic" else ""
+    kind = " (synthetic)" if spec.data.is_generated else ""
     return f"{spec.data.dataset}{kind}, {' + '.join(fields)}"

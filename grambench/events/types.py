@@ -164,6 +164,8 @@ class DataPrepared(Event):
     seconds: float
     reused: bool
     """True when an earlier preparation was mapped."""
+    words: bool = False
+    """True for the whole words that `eernn` and `nrms` read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,8 +347,10 @@ class Evaluated(Event):
     train_s: float
     """Training seconds spent before this evaluation."""
     metrics: dict[str, float | None]
-    """auc, mrr, ndcg@5, ndcg@10: means over the scored impressions."""
+    """News: auc, mrr, ndcg@5, ndcg@10, means over the scored impressions. Knowledge tracing: auc over all
+    scored answers, csauc over those to cold items with csauc_low and csauc_high."""
     impressions: int
+    """Impressions, or answers, that were scored."""
     skipped: int
     """One-class impressions, which have no AUC."""
     sampled: bool

@@ -2,15 +2,15 @@
 
 import math
 import time
+from typing import Protocol, Self
 
 import torch
 
 from grambench.config.spec import Spec
-from grambench.data.batch import NewsBatch
 from grambench.data.prepared import Prepared
-from grambench.data.sampler import NewsSampler
 from grambench.events.types import AuditFinished
-from grambench.training.phases import System
+from grambench.training.domain import make_sampler
+from grambench.training.phases import Batch, System
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.system import Modules, build_system
@@ -18,6 +18,13 @@ from grambench.training.system import Modules, build_system
 TOLERANCE = 1e-10
 MAX_TOKENS = 8192
 """Token positions of the audited batch; users are left out until it fits."""
+
+
+class AuditedBatch(Batch, Protocol):
+    """A batch whose items can be made to repeat."""
+
+    def repeated(self) -> Self:
+        """The same users twice."""
 
 
 def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
@@ -28,7 +35,8 @@ def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
-    exact = spec.model_copy(update={"encoder": plain})
+    filter_ = spec.filter.model_copy(update={"dropout": 0.0})
+    exact = spec.model_copy(update={"encoder": plain, "filter": filter_})
     system, modules = build_system(exact, data, device, seed=spec.audit.seed, dtype=torch.float64)
     batch, note = _audited_batch(spec, data, system, device)
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
@@ -50,18 +58,11 @@ def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
     )
 
 
-def _audited_batch(spec: Spec, data: Prepared, system: System, device: torch.device) -> tuple[NewsBatch, str]:
-    sampler = NewsSampler(
-        data.parts["train"],
-        seed=spec.audit.seed,
-        batch_size=spec.audit.users,
-        negatives=spec.training.negatives,
-        history=spec.filter.history,
-        epochs=1,
-        max_steps=None,
-        device=device,
-    )
-    batch = sampler.batch(0)
+def _audited_batch(
+    spec: Spec, data: Prepared, system: System, device: torch.device
+) -> tuple[AuditedBatch, str]:
+    audited = make_sampler(spec, data, device, seed=spec.audit.seed, batch_size=spec.audit.users, epochs=1)
+    batch: AuditedBatch = audited.batch(0)
     whole = batch.users
     while batch.users > 1 and _tokens(system, batch) > MAX_TOKENS:
         batch = next(batch.split(max(1, batch.users // 2)))
@@ -72,12 +73,12 @@ def _audited_batch(spec: Spec, data: Prepared, system: System, device: torch.dev
     return batch, "; ".join(notes)
 
 
-def _tokens(system: System, batch: NewsBatch) -> int:
+def _tokens(system: System, batch: AuditedBatch) -> int:
     return int(system.encode.tokens.lengths[batch.occurrences().host_items_N].sum())
 
 
 def _gradients(
-    strategy: EndToEnd | SingleStep, modules: Modules, batch: NewsBatch
+    strategy: EndToEnd | SingleStep, modules: Modules, batch: AuditedBatch
 ) -> dict[str, list[torch.Tensor]]:
     strategy.gradients(batch)
     taken = {}

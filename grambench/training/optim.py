@@ -19,7 +19,12 @@ class ScheduledAdam:
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.spec = spec
         self.steps = 0
-        self._adam = torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, fused=True)
+        self._adam = (
+            torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, fused=True)
+            if self.parameters
+            else None
+        )
+        """None for a baseline without a content encoder."""
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -31,6 +36,8 @@ class ScheduledAdam:
 
     def step(self) -> None:
         """One update from the gradients, which are then dropped."""
+        if self._adam is None:
+            return
         for group in self._adam.param_groups:
             group["lr"] = self.rate()
         self._adam.step()
@@ -39,4 +46,5 @@ class ScheduledAdam:
 
     def discard(self) -> None:
         """Drop the gradients."""
-        self._adam.zero_grad(set_to_none=True)
+        if self._adam is not None:
+            self._adam.zero_grad(set_to_none=True)

@@ -94,6 +94,8 @@ class System:
     encoder_optimizer: ScheduledAdam
     filter_optimizer: ScheduledAdam
     clock: TrainClock
+    served: ItemEncoder | None = None
+    """What evaluation reads, where it is not `encode`."""
 
 
 @dataclass(frozen=True, slots=True)

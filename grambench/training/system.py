@@ -1,16 +1,30 @@
 """Builds encoder, filter and optimisers of one trial from the specification."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from grambench.config.spec import Spec
+from grambench.config.spec import WORD_BASELINES, Spec
 from grambench.data.prepared import Prepared
-from grambench.errors import ConfigError
+from grambench.data.prepared_items import without
+from grambench.data.word_vectors import read_word_vectors
+from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
-from grambench.models.encoders.load import load_encoder
+from grambench.models.encoders.free import (
+    FreeItemEncoder,
+    FreeVectors,
+    PulledItemEncoder,
+    PulledVectors,
+)
+from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.text import TextEncoder
-from grambench.models.filters.nrms import NRMS
+from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
+from grambench.training.domain import FilterModule, make_filter
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
@@ -23,8 +37,8 @@ BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
 class Modules:
     """The two networks of a system."""
 
-    encoder: TextEncoder
-    filter: NRMS
+    encoder: ItemVectors
+    filter: FilterModule
 
     def train(self, mode: bool) -> None:
         """Switch both between training and evaluation."""
@@ -66,40 +80,81 @@ def build_system(
     device: torch.device,
     *,
     seed: int,
+    strategy: str = "e2e",
     autocast: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[System, Modules]:
-    """Modules with the weights of `seed` (the same for every strategy), their optimisers and a clock.
+    """Modules with the weights of `seed`, their optimisers and a clock.
+
+    The weights are the same for every strategy that trains the specified encoder; a baseline with other item
+    vectors has its own.
 
     Raises:
         ConfigError: `filter.heads` does not divide the encoder's width.
-        MachineError: the pretrained model is not to be had.
+        MachineError: the pretrained model, or word vectors, are not to be had.
     """
     torch.manual_seed(seed)
-    encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast)
-    try:
-        user_model = NRMS(encoder.width, spec.filter.heads, spec.filter.query)
-    except ValueError as error:
-        raise ConfigError(
-            f"filter.heads = {spec.filter.heads} does not divide the encoder's width {encoder.width}.",
-            "Give a divisor, for example --set filter.heads=12.",
-        ) from error
+    encoder = _item_vectors(spec, data, strategy, autocast)
+    user_model = make_filter(spec, encoder.width)
     encoder.to(device, dtype)
     user_model.to(device, dtype)
     modules = Modules(encoder, user_model)
     modules.train(True)
-    if spec.encoder.compile != "off":
+    if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
         mode = None if spec.encoder.compile == "default" else spec.encoder.compile
         encoder.compile(mode=mode, dynamic=True)  # at the first call; one graph for all shapes
-    tokens = ItemTokens(data.tokens, data.token_offsets, device, residency(spec, data).tokens)
+    tokens = ItemTokens(*_tokens(data, strategy), device, residency(spec, data).tokens)
     bucket_tokens = spec.encoder.bucket_tokens
     if bucket_tokens == "auto":
         bucket_tokens = BUCKET_TOKENS.get(device.type, BUCKET_TOKENS["cpu"])
+    free = list(_free_parameters(encoder))
+    content = [parameter for parameter in encoder.parameters() if all(parameter is not own for own in free)]
+    with_filter = [*user_model.parameters(), *free]
     system = System(
-        encode=ItemEncoder(encoder, tokens, bucket_tokens),
+        encode=_item_encoder(encoder, tokens, bucket_tokens),
         filter=user_model,
-        encoder_optimizer=ScheduledAdam(encoder.parameters(), spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(user_model.parameters(), spec.filter_optimizer),
+        encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
+        filter_optimizer=ScheduledAdam(with_filter, spec.filter_optimizer),
         clock=TrainClock(device),
     )
+    if isinstance(encoder, PulledVectors):
+        system.served = PulledItemEncoder(encoder, tokens, bucket_tokens)
     return system, modules
+
+
+def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> ItemVectors:
+    items = len(data.token_offsets) - 1
+    if strategy in WORD_BASELINES:
+        path = Path(spec.words.vectors).expanduser() if spec.words.vectors else None
+        words = read_word_vectors(path, data.vocabulary())
+        if strategy == "eernn":
+            return BiLSTMEncoder(words, spec.words.width)
+        heads, width = spec.filter.heads, spec.words.width
+        return AttentiveWordEncoder(words, heads, width // heads, spec.filter.query, spec.words.dropout)
+    if strategy == "nocontent":
+        return FreeVectors(items, encoder_width(spec.encoder))
+    encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast)
+    if strategy.startswith("crcf"):
+        return PulledVectors(encoder, items)
+    return encoder
+
+
+def _tokens(data: Prepared, strategy: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    if strategy in WORD_BASELINES:
+        special = (data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id)
+        return without(special, data.tokens, data.token_offsets)
+    return data.tokens, data.token_offsets
+
+
+def _item_encoder(encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int) -> ItemEncoder:
+    if isinstance(encoder, FreeVectors):
+        return FreeItemEncoder(encoder, tokens)
+    return ItemEncoder(encoder, tokens, bucket_tokens)
+
+
+def _free_parameters(encoder: ItemVectors) -> Iterator[nn.Parameter]:
+    """Item vectors that train at the filter's rate."""
+    if isinstance(encoder, FreeVectors):
+        yield encoder.rows_ID
+    if isinstance(encoder, PulledVectors):
+        yield encoder.free.rows_ID

@@ -7,18 +7,22 @@ from pathlib import Path
 
 from grambench.config.paths import cache_dir, prepared_dir
 from grambench.config.spec import Spec
+from grambench.config.table import Table
 from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.synthetic import generate
-from grambench.data.tokenizer import tokenizer_for
+from grambench.data.synthetic_answers import generate_answers
+from grambench.data.tokenizer import tokenizer_for, words_tokenizer
 from grambench.events import types as ev
 from grambench.fs import locked
 
 REPORT_S = 0.2
 
 
-def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
+def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], words: bool = False) -> Path:
     """Prepare once, or find what was prepared; returns the cache folder.
+
+    `words`: items as whole words, for the baselines on word vectors, instead of the encoder's tokens.
 
     Raises:
         DataError: no data, or data that cannot be used. MachineError: the tokenizer is not to be had.
@@ -26,7 +30,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
     folder = data_folder(spec)
-    tokenizer, key = tokenizer_for(spec.encoder)
+    tokenizer, key = words_tokenizer(spec.words.vocabulary) if words else tokenizer_for(spec.encoder)
     request = PrepareRequest(
         data_dir=folder,
         dataset=spec.data.dataset,
@@ -35,6 +39,11 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
         validation=spec.data.validation,
         validation_share=spec.data.validation_share,
         protocol=spec.data.protocol,
+        source=spec.data.source,
+        track=spec.data.track,
+        test_share=spec.data.test_share,
+        cold_items=spec.data.cold_items,
+        seed=spec.data.seed,
         tokenizer=tokenizer,
         tokenizer_key=key,
     )
@@ -45,7 +54,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None]) -> Path:
         **{name: part.counts.model_dump() for name, part in manifest.parts.items()},
     }
     seconds = (time.monotonic_ns() - began) / 1e9
-    emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused))
+    emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused, words))
     return prepared
 
 
@@ -55,14 +64,24 @@ def data_folder(spec: Spec) -> Path:
     Raises:
         DataError: there is no such folder, with where to put the files.
     """
-    if spec.data.source != "synthetic":
-        return locate(spec.data)
-    law = spec.data.synthetic.model_dump_json()
-    name = f"synthetic-{hashlib.sha256(law.encode()).hexdigest()[:16]}"
+    match spec.data.source:
+        case "synthetic":
+            law = spec.data.synthetic
+            return _generated("synthetic", law, lambda folder: generate(law, folder))
+        case "synthetic-answers":
+            answers = spec.data.synthetic_answers
+            return _generated("synthetic-answers", answers, lambda folder: generate_answers(answers, folder))
+        case _:
+            return locate(spec.data)
+
+
+def _generated(kind: str, law: Table, generate_into: Callable[[Path], None]) -> Path:
+    """The cache folder of generated data, made on the first use."""
+    name = f"{kind}-{hashlib.sha256(law.model_dump_json().encode()).hexdigest()[:16]}"
     folder = cache_dir() / "synthetic" / name
     with locked(folder.with_name(f".{name}.lock")):
         if not folder.is_dir():
-            generate(spec.data.synthetic, folder)
+            generate_into(folder)
     return folder
 
 

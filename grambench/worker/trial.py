@@ -8,15 +8,16 @@ from typing import Literal
 
 import torch
 
-from grambench.config.spec import Spec
+from grambench.config.spec import WORD_BASELINES, Spec
 from grambench.data.prepared import Prepared, open_prepared
-from grambench.data.sampler import NewsSampler
 from grambench.errors import DataError, MachineError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
+from grambench.models.encoders.free import FreeItemEncoder
+from grambench.models.encoders.text import TextEncoder
 from grambench.training.checkpoint import load_weights, save_weights
-from grambench.training.evaluate import RankingEvaluator
+from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer, Turn
 from grambench.training.memory import GraphPlan, plan_graphs
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
@@ -24,6 +25,7 @@ from grambench.training.strategies import MultiStep, make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker.device import Device
 
+_SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 COMPILED_ITEMS = 64
 """Items encoded once to compile the encoder; its graph serves every number of items."""
 
@@ -37,17 +39,23 @@ def run_trial(
         GrambenchError: data or model cannot be used.
     """
     strategy_name, _, seed = name.rpartition(".s")
-    data = open_prepared(_prepared_folder(run))
-    system, modules = build_system(spec, data, device.torch, seed=int(seed), autocast=device.autocast)
+    data = open_prepared(_prepared_folder(run, words=strategy_name in WORD_BASELINES))
+    system, modules = build_system(
+        spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
+    )
     kept = residency(spec, data)
-    sampler = _sampler(spec, data, int(seed), device.torch, kept)
+    sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept)
 
     turn.wait()
     emit(ev.PhaseEntered("probe"))
     began_ns = time.monotonic_ns()
-    compile_s = _compiled(system, sampler.batch(0)) if spec.encoder.compile != "off" else None
-    plan = plan_graphs(system, sampler.batch(0), spec.training, device.torch)
+    can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
+    compile_s = _compiled(system, sampler.batch(0)) if can_compile else None
+    if isinstance(system.encode, FreeItemEncoder):
+        plan = GraphPlan(spec.training.batch_size, None, "no encoder runs")
+    else:
+        plan = plan_graphs(system, sampler.batch(0), spec.training, device.torch)
     strategy = make_strategy(
         strategy_name,
         system,
@@ -56,6 +64,7 @@ def run_trial(
         micro_batch=plan.micro_batch,
         encoder_chunk=plan.encoder_chunk,
         seed=int(seed),
+        speedyfeed=spec.speedyfeed,
     )
     emit(_planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept))
     strategy.warm_up(sampler.batch(0))
@@ -77,53 +86,30 @@ def run_trial(
     return outcome, reason
 
 
-def _prepared_folder(run: Path) -> Path:
+def _prepared_folder(run: Path, words: bool) -> Path:
     """What the setup worker prepared, from its log."""
     for record in Follower(run / SETUP / "events.jsonl").read():
-        if isinstance(record.event, ev.DataPrepared):
+        if isinstance(record.event, ev.DataPrepared) and record.event.words == words:
             return Path(record.event.folder)
     raise DataError("The setup of this run prepared no data.", "Start the run again.")
-
-
-def _sampler(spec: Spec, data: Prepared, seed: int, device: torch.device, kept: Residency) -> NewsSampler:
-    return NewsSampler(
-        data.parts["train"],
-        seed=seed,
-        batch_size=spec.training.batch_size,
-        negatives=spec.training.negatives,
-        history=spec.filter.history,
-        epochs=spec.training.epochs,
-        max_steps=spec.training.max_steps,
-        device=device,
-        resident=kept.interactions,
-    )
 
 
 def _evaluator(
     spec: Spec, data: Prepared, system: System, modules: Modules, device: torch.device, kept: Residency
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
-    parts = {
-        name: RankingEvaluator(
-            data.parts[name],
-            history=spec.filter.history,
-            max_impressions=spec.evaluation.max_impressions,
-            device=device,
-            resident=kept.interactions,
-        )
-        for name in ("validation", "test")
-    }
+    parts = {name: make_evaluator(spec, data, name, device, kept.interactions) for name in _SCORED}
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
-        result = parts[part](system.encode, modules.filter)
+        result = parts[part](system.served or system.encode, modules.filter)
         return ev.Evaluated(
             part=part,
             epoch=0,
             step=0,
             train_s=system.clock.read()[0],
-            metrics=result.scores.means(),
+            metrics=result.metrics,
             impressions=result.impressions,
-            skipped=result.scores.skipped,
+            skipped=result.skipped,
             sampled=result.sampled,
             seconds=(time.monotonic_ns() - began) / 1e9,
             best=part == "test",
@@ -136,7 +122,7 @@ def _planned(
     spec: Spec,
     name: str,
     seed: int,
-    sampler: NewsSampler,
+    sampler: TrainSampler,
     strategy: Strategy,
     plan: GraphPlan,
     system: System,

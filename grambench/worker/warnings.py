@@ -24,6 +24,9 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
             " the earliest split's text is used",
         )
 
+    for reason, count in manifest.left_out.items():
+        yield Warned("left-out", f"{count:,} {reason} were left out")
+
 
 def spec_warnings(spec: Spec) -> Iterator[Warned]:
     """Choices that make numbers less comparable than they look."""

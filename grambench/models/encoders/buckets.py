@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.errors import ConfigError
-from grambench.models.encoders.text import TextEncoder
+from grambench.models.encoders.base import ItemVectors
 from grambench.models.layers import rows_at
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
 from grambench.transfer import HOST, sent, stored
@@ -70,7 +70,7 @@ class EncodingCounts:
 class ItemEncoder:
     """Encoder and catalogue together: item ids -> vectors."""
 
-    def __init__(self, encoder: TextEncoder, tokens: ItemTokens, bucket_tokens: int) -> None:
+    def __init__(self, encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int) -> None:
         """`bucket_tokens`: most token positions, padding included, in one call of the encoder.
 
         Lengths share a call while the padding that this takes costs less than another call.

@@ -46,6 +46,22 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
     )
 
 
+def encoder_width(spec: Encoder) -> int:
+    """Features of the encoder's hidden states, without its weights.
+
+    Raises:
+        MachineError: the model's config is neither in a folder nor in the cache nor on the hub.
+    """
+    if spec.architecture is not None:
+        return spec.architecture.hidden_size
+    from transformers import AutoConfig
+
+    assert spec.model is not None
+    with hub_errors(spec.model):
+        config = AutoConfig.from_pretrained(spec.model, **hub_options(spec.model, spec.revision))
+    return int(config.hidden_size)
+
+
 def takes_ready_mask(backbone: nn.Module) -> bool:
     """True where every layer of the model attends with scaled_dot_product_attention under one common mask."""
     makers = vars(sys.modules[type(backbone).__module__])

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from grambench.models.encoders.base import ItemVectors
 from grambench.models.layers import AdditiveAttention, MaskedMean
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(ItemVectors):
     """A transformer of Hugging Face's `AutoModel` family and a pooling of its last hidden states."""
 
     def __init__(

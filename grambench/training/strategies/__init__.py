@@ -3,12 +3,17 @@
 import math
 from fractions import Fraction
 
-from grambench.config.spec import STRATEGY_PATTERN
+from grambench.config.spec import STRATEGY_PATTERN, WORD_BASELINES
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
+from grambench.models.encoders.free import PulledVectors
 from grambench.training.phases import Sampler, Strategy, System
+from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.strategies.no_finetune import NoFinetune
 from grambench.training.strategies.single_step import SingleStep
+from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.windows import DriftWindow, FixedWindow, WindowRule
 
 __all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
@@ -39,6 +44,7 @@ def make_strategy(
     micro_batch: int,
     encoder_chunk: int | None,
     seed: int,
+    speedyfeed: SpeedyFeedSpec | None = None,
 ) -> Strategy:
     """The strategy of a validated name."""
     if name == "e2e":
@@ -47,6 +53,17 @@ def make_strategy(
         return EndToEndUnique(system)
     if name == "gram-1s":
         return SingleStep(system, encoder_chunk)
+    if name == "nofinetune":
+        return NoFinetune(system, sampler)
+    if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once
+        return SingleStep(system)
+    if name == "speedyfeed":
+        return SpeedyFeed(system, sampler, speedyfeed or SpeedyFeedSpec(), seed)
+    vectors = system.encode.encoder
+    if isinstance(vectors, PulledVectors):
+        if name == "crcf-1s":
+            return CRCFStep(system, vectors, multi_step.pull)
+        return CRCFEpoch(system, vectors, sampler, multi_step, seed)
     rule: WindowRule
     if name == "gram-auto":
         ceiling = multi_step.auto_ceiling or sampler.steps_per_epoch

@@ -4,7 +4,6 @@ Legend: U items of the window, N items of one batch, D width.
 """
 
 import torch
-from torch import Tensor
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data import counter
@@ -18,9 +17,9 @@ from grambench.training.phases import (
     filter_backward,
     rehearsal,
 )
+from grambench.training.strategies.follow import follow
 from grambench.training.table import TableOptimizer, Window
 from grambench.training.windows import WindowRule
-from grambench.transfer import read
 
 FOLLOW = 3
 
@@ -97,24 +96,18 @@ class MultiStep:
 
     def _close(self, window: Window) -> ClosedWindow:
         """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of items."""
-        count = len(window)
-        losses: list[Tensor] = []
-        for turn in range(self.spec.encoder_passes):
-            losses.clear()
-            draw_key = counter.key(self.seed, FOLLOW, self.windows, turn)
-            shuffled_U = counter.permutation(draw_key, count, self.sampler.device)
-            host_items_U = window.host_items_U[read(shuffled_U)]
-            for start in range(0, count, self.spec.encoder_batch):
-                stop = min(start + self.spec.encoder_batch, count)
-                for low in range(start, stop, self.chunk):
-                    rows = slice(low, min(low + self.chunk, stop))
-                    residual_ND = encode(self.system, host_items_U[rows]) - window.table_UD[shuffled_U[rows]]
-                    loss = 0.5 * residual_ND.square().sum()
-                    with self.system.clock.encoding():
-                        (loss / (stop - start)).backward()
-                    losses.append(loss.detach())
-                self.system.encoder_optimizer.step()
+        count, device = len(window), self.sampler.device
+        pseudo_loss = follow(
+            self.system,
+            window.host_items_U,
+            window.table_UD,
+            batch=self.spec.encoder_batch,
+            passes=self.spec.encoder_passes,
+            chunk=self.chunk,
+            order=lambda turn: counter.permutation(
+                counter.key(self.seed, FOLLOW, self.windows, turn), count, device
+            ),
+        )
         self.window = None
         self.windows += 1
-        pseudo_loss = torch.stack(losses).sum() / count
         return ClosedWindow(window.steps, count, window.occurrences, window.drift(), pseudo_loss)

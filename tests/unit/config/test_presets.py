@@ -24,7 +24,21 @@ def refusal(name: str, *assignments: str) -> str:
 
 
 def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
-    assert preset_names() == ["demo", "goodreads", "mind-small"]
+    assert preset_names() == [
+        "assist2009",
+        "demo",
+        "demo-kt",
+        "duolingo-es",
+        "duolingo-fr",
+        "ednet",
+        "goodreads",
+        "mind-large",
+        "mind-large-body",
+        "mind-small",
+        "mind-small-body",
+        "poj",
+    ]
+    assert all(load_preset(name).name == name for name in preset_names())
     assert all(find_preset(name).is_file() for name in preset_names())
 
 
@@ -35,6 +49,21 @@ def test_the_paper_preset_has_the_papers_settings() -> None:
     assert (spec.training.batch_size, spec.training.negatives, spec.training.patience) == (256, 4, 10)
     assert (spec.encoder_optimizer.warmup_steps, spec.filter_optimizer.warmup_steps) == (40, 4000)
     assert (spec.encoder.dropout, spec.data.fields.title) == (0.0, 24)
+
+
+@pytest.mark.parametrize(
+    ("name", "warm_up", "cold_items"),
+    [("duolingo-es", 40, 200), ("duolingo-fr", 40, 200), ("poj", 400, 200), ("ednet", 4000, 684)],
+)
+def test_the_papers_knowledge_tracing_has_the_papers_settings(
+    name: str, warm_up: int, cold_items: int
+) -> None:
+    spec = load_preset(name)
+    assert (spec.data.domain, spec.data.cold_items) == ("knowledge-tracing", cold_items)
+    assert (spec.filter.sequence, spec.filter.layers, spec.filter.dropout) == (100, 2, 0.2)
+    assert (spec.training.batch_size, spec.training.patience, spec.encoder.pooling) == (32, 10, "mean")
+    assert spec.encoder_optimizer.warmup_steps == spec.filter_optimizer.warmup_steps == warm_up
+    assert spec.data.track == ("fr_en" if name == "duolingo-fr" else "es_en")
 
 
 def test_a_child_overrides_single_keys_of_its_parent(tmp_path: Path) -> None:

@@ -468,7 +468,8 @@ def test_foreign_log_lines_with_nan_or_junk_are_survived(
     trial = trial_of(built(folder), "e2e.s0")
     assert trial.steps == 30
     assert trial.test is not None
-    assert trial.test.reasons == {"auc": "the measured value is not a finite number"}
+    assert trial.test.reasons["auc"] == "the measured value is not a finite number"
+    assert set(trial.test.reasons) == {"auc", "csauc", "csauc_low", "csauc_high"}
 
 
 def test_curves_are_thinned_and_keep_the_newest_point(tmp_path: Path) -> None:

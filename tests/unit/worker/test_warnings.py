@@ -36,7 +36,7 @@ def test_every_choice_is_named() -> None:
 
 def manifest(policy: str, unknown: int = 0, other_text: int = 0) -> SimpleNamespace:
     items = SimpleNamespace(unknown_ids=unknown, repeated_ids_other_text=other_text)
-    return SimpleNamespace(items=items, unknown_items=policy)
+    return SimpleNamespace(items=items, unknown_items=policy, left_out={})
 
 
 @pytest.mark.parametrize("policy", ["error", "drop", "blank"])
@@ -57,3 +57,11 @@ def test_unknown_ids_are_counted_with_what_was_done(policy: str, done: str) -> N
 def test_ids_with_two_texts_are_counted() -> None:
     (warning,) = data_warnings(manifest("error", other_text=3))
     assert (warning.code, warning.message[:10]) == ("repeated-ids", "3 news ids")
+
+
+def test_answers_that_were_left_out_are_named() -> None:
+    whole = manifest("error")
+    whole.left_out = {"answers to a problem without a text": 1200}
+    (warning,) = data_warnings(whole)
+    assert warning.code == "left-out"
+    assert warning.message == "1,200 answers to a problem without a text were left out"

@@ -1,0 +1,73 @@
+"""Item vectors that no text determines: one trainable row an item.
+
+Legend: I items, N items asked for, D width.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from grambench.models.encoders.base import ItemVectors
+from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.layers import rows_at
+from grambench.transfer import sent
+
+
+class FreeVectors(ItemVectors):
+    """`nocontent`: rows drawn from N(0, 1/D), so that a vector's length is about 1."""
+
+    def __init__(self, items: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.rows_ID = nn.Parameter(torch.randn(items, width) * width**-0.5)
+
+    def forward(self, items_N: Tensor) -> Tensor:
+        """Vectors [N, D] of item ids."""
+        return rows_at(self.rows_ID, items_N)
+
+
+class FreeItemEncoder(ItemEncoder):
+    """Answers with free vectors where others encode; nothing is tokenised."""
+
+    def __init__(self, vectors: FreeVectors, tokens: ItemTokens) -> None:
+        super().__init__(vectors, tokens, bucket_tokens=1)
+        self.vectors = vectors
+
+    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+        self.counts.items += len(items_N)
+        found: Tensor = self.vectors(sent(torch.from_numpy(items_N), self.tokens.device))
+        return found
+
+
+class PulledVectors(ItemVectors):
+    """`crcf`: a content encoder, and a free vector for every item that training has met."""
+
+    def __init__(self, content: ItemVectors, items: int) -> None:
+        super().__init__()
+        self.content = content
+        self.width, self.max_tokens, self.revision = content.width, content.max_tokens, content.revision
+        self.free = FreeVectors(items, content.width)
+        self.met_I: Tensor
+        self.register_buffer("met_I", torch.zeros(items, dtype=torch.bool))
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        return self.content.lookup(ids)
+
+    def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
+        """What the content encoder says."""
+        found: Tensor = self.content(words_NLE, mask_NL)
+        return found
+
+
+class PulledItemEncoder(ItemEncoder):
+    """What evaluation reads of `crcf`: the free vector of an item that was met, else its text's vector."""
+
+    def __init__(self, vectors: PulledVectors, tokens: ItemTokens, bucket_tokens: int) -> None:
+        super().__init__(vectors, tokens, bucket_tokens)
+        self.vectors = vectors
+
+    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+        ids_N = sent(torch.from_numpy(items_N), self.tokens.device)
+        met_N1 = self.vectors.met_I[ids_N][:, None]
+        return torch.where(met_N1, self.vectors.free(ids_N), super().__call__(items_N))

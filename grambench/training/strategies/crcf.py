@@ -1,0 +1,130 @@
+"""CRCF: free item vectors, pulled to what their texts say, while the encoder regresses to them.
+
+Legend: U items of a batch or an epoch, N of a view, D width.
+"""
+
+import torch
+from torch import Tensor
+
+from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.data import counter
+from grambench.models.encoders.free import PulledVectors
+from grambench.training.phases import Batch, ClosedWindow, Sampler, StepResult, System, encode, rehearsal
+from grambench.training.strategies.follow import follow
+from grambench.training.strategies.one_step import OneStep
+from grambench.training.table import Window
+
+FOLLOW = 4
+_EPS = 1e-12
+
+
+def pulled_backward(
+    system: System, vectors: PulledVectors, batch: Batch, content_UD: Tensor, pull: float
+) -> tuple[Tensor, Tensor, int]:
+    """Gradients of 𝓛 + λ Σ ‖e − CE(c)‖² in the filter and the free vectors e; CE(c) is a constant.
+
+    Returns:
+        𝓛 summed over the users, the free vectors [U, D] of the batch's distinct items, and its occurrences.
+    """
+    view = batch.unique()
+    vectors.met_I[view.items_N] = True
+    free_UD = vectors.free(view.items_N)
+    loss = system.filter.loss(free_UD, view)
+    distance = (free_UD - content_UD).square().sum()
+    ((loss + pull * distance) / batch.users).backward()
+    return loss.detach(), free_UD.detach(), view.occurrences
+
+
+class CRCFStep(OneStep):
+    """`crcf-1s`: both sides move at every step."""
+
+    def __init__(self, system: System, vectors: PulledVectors, pull: float) -> None:
+        super().__init__(system)
+        self.vectors, self.pull = vectors, pull
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Pull the batch's free vectors to their texts, and regress the encoder to them as they were."""
+        items_U = batch.unique().host_items_N
+        content_UD = encode(self.system, items_U)
+        loss, free_UD, occurrences = pulled_backward(
+            self.system, self.vectors, batch, content_UD.detach(), self.pull
+        )
+        with self.system.clock.encoding():
+            (0.5 * (content_UD - free_UD).square().sum() / len(items_U)).backward()
+        return StepResult(loss, batch.users, occurrences, len(items_U))
+
+
+class CRCFEpoch:
+    """`crcf-1e`: free vectors train for an epoch against fixed texts' vectors, then the encoder follows."""
+
+    def __init__(
+        self,
+        system: System,
+        vectors: PulledVectors,
+        sampler: Sampler,
+        spec: MultiStepSpec,
+        seed: int,
+    ) -> None:
+        self.system, self.vectors, self.sampler = system, vectors, sampler
+        self.spec, self.pull, self.seed = spec, spec.pull, seed
+        self.window_steps = sampler.steps_per_epoch
+        self.content: Window | None = None
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, and one mini-batch of the encoder, dropped."""
+        met_I = self.vectors.met_I.clone()
+        with rehearsal(self.system):
+            items_U = batch.unique().host_items_N
+            with torch.no_grad():
+                content_UD = encode(self.system, items_U)
+            pulled_backward(self.system, self.vectors, batch, content_UD, self.pull)
+            encode(self.system, items_U[: self.spec.encoder_batch]).sum().backward()
+        self.vectors.met_I.copy_(met_I)
+
+    def step(self, batch: Batch) -> StepResult:
+        """A CF step; the epoch's last one also teaches the encoder."""
+        joined = 0
+        if self.content is None:
+            self.content = self._open(batch)
+            joined = len(self.content)
+        window = self.content
+        content_UD = window.read(window.slots_I[batch.unique().items_N])
+        loss, _, occurrences = pulled_backward(self.system, self.vectors, batch, content_UD, self.pull)
+        self.system.filter_optimizer.step()
+        window.steps += 1
+        window.occurrences += occurrences
+        ends = batch.ends_epoch or batch.ends_training
+        closed = self._close(window, batch.epoch) if ends else None
+        return StepResult(loss, batch.users, occurrences, joined, closed)
+
+    def _open(self, batch: Batch) -> Window:
+        """CE(c) of the epoch's items, without a graph."""
+        encoder = self.system.encode.encoder
+        dtype = next(encoder.parameters()).dtype
+        window = Window(len(self.system.encode.tokens), encoder.width, dtype, self.sampler.device, True)
+        items_U = self.sampler.items_ahead(batch.step, self.sampler.steps_per_epoch)
+        with torch.no_grad():
+            window.join(items_U, encode(self.system, items_U))
+        return window
+
+    def _close(self, window: Window, epoch: int) -> ClosedWindow:
+        """The encoder regresses to the free vectors; the drift is their distance from the texts' ones."""
+        items_U = window.host_items_U
+        with torch.no_grad():
+            ids_U = torch.from_numpy(items_U).to(self.sampler.device)
+            free_UD = self.vectors.free(ids_U)
+        content_UD = window.start_UD
+        drift = ((free_UD - content_UD).norm(dim=1) / content_UD.norm(dim=1).clamp_min(_EPS)).mean()
+        pseudo_loss = follow(
+            self.system,
+            items_U,
+            free_UD,
+            batch=self.spec.encoder_batch,
+            passes=self.spec.encoder_passes,
+            chunk=self.spec.encoder_batch,
+            order=lambda turn: counter.permutation(
+                counter.key(self.seed, FOLLOW, epoch, turn), len(items_U), self.sampler.device
+            ),
+        )
+        self.content = None
+        return ClosedWindow(window.steps, len(items_U), window.occurrences, drift, pseudo_loss)

@@ -1,0 +1,57 @@
+"""The encoder follows: steps on the pseudo-loss over shuffled mini-batches of items.
+
+Legend: U items, N of a part, D width.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.training.phases import System, encode
+from grambench.transfer import read
+
+
+def follow(
+    system: System,
+    items_U: NDArray[np.int64],
+    targets_UD: Tensor,
+    *,
+    batch: int,
+    passes: int,
+    chunk: int,
+    order: Callable[[int], Tensor],
+) -> Tensor:
+    """Encoder steps on ½ ‖h̃ − CE(c)‖², each the mean over a mini-batch (eq. 2, 9).
+
+    Args:
+        system: its encoder and the encoder's optimiser are used.
+        items_U: ids on the host.
+        targets_UD: h̃, on the device.
+        batch: items of an encoder step.
+        passes: over the items.
+        chunk: items whose graph is held at once; an encoder step of more is accumulated.
+        order: the permutation [U] of a pass, on the device.
+
+    Returns:
+        the mean over the items of the pseudo-loss during the last pass.
+    """
+    count = len(items_U)
+    losses: list[Tensor] = []
+    for turn in range(passes):
+        losses.clear()
+        shuffled_U = order(turn)
+        host_items_U = items_U[read(shuffled_U)]
+        for start in range(0, count, batch):
+            stop = min(start + batch, count)
+            for low in range(start, stop, chunk):
+                rows = slice(low, min(low + chunk, stop))
+                residual_ND = encode(system, host_items_U[rows]) - targets_UD[shuffled_U[rows]]
+                loss = 0.5 * residual_ND.square().sum()
+                with system.clock.encoding():
+                    (loss / (stop - start)).backward()
+                losses.append(loss.detach())
+            system.encoder_optimizer.step()
+    return torch.stack(losses).sum() / count

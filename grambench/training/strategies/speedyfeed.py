@@ -1,0 +1,83 @@
+"""SpeedyFeed (Xiao et al., 2022): single-step with a cache of item vectors that are used without a gradient.
+
+Legend: U distinct items of a batch, F of them encoded afresh, D width.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
+from grambench.data import counter
+from grambench.training.phases import (
+    Batch,
+    Sampler,
+    StepResult,
+    System,
+    encode,
+    encoder_backward,
+    filter_backward,
+)
+from grambench.training.strategies.one_step import OneStep
+from grambench.transfer import HOST, sent
+
+LOOK_UP = 5
+_NEVER = -(1 << 62)
+
+
+class SpeedyFeed(OneStep):
+    """Central batching (each distinct item once), a cache with expiry, and dynamic batching (the buckets).
+
+    At step t an item is looked up with probability 1 − exp(−β t); it comes from the cache if it was encoded
+    at most γ steps ago, else the encoder runs. Only items encoded in this very step receive a gradient, so
+    that the update is not that of E2E.
+    """
+
+    def __init__(self, system: System, sampler: Sampler, spec: SpeedyFeedSpec, seed: int) -> None:
+        super().__init__(system)
+        self.spec, self.seed, self.device = spec, seed, sampler.device
+        catalogue = len(system.encode.tokens)
+        self.encoded_at_I = np.full(catalogue, _NEVER, np.int64)
+        """Step of each item's cached vector, on the host, which decides what is encoded."""
+        dtype = next(system.encode.encoder.parameters()).dtype
+        self.cache_ID = torch.zeros(
+            catalogue, system.encode.encoder.width, dtype=dtype, device=sampler.device
+        )
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch without a cache, dropped."""
+        before = self.encoded_at_I.copy()
+        super().warm_up(batch)
+        self.encoded_at_I = before
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Encode what the cache does not give, filter, and push ∂𝓛/∂h through what was encoded."""
+        view = batch.unique()
+        items_U = view.host_items_N
+        fresh_U = ~self._looked_up(batch.step, items_U)
+        fresh_F = items_U[fresh_U]
+        places_F = sent(torch.from_numpy(np.flatnonzero(fresh_U)), self.device)
+        vectors_UD = self.cache_ID[view.items_N]
+        encoded_FD: Tensor | None = None
+        if len(fresh_F):
+            encoded_FD = encode(self.system, fresh_F)
+            vectors_UD[places_F] = encoded_FD.detach()
+        loss, gradient_UD = filter_backward(self.system, view, vectors_UD, batch.users)
+        if encoded_FD is not None:
+            encoder_backward(self.system, encoded_FD, gradient_UD[places_F])
+            self.cache_ID[sent(torch.from_numpy(fresh_F), self.device)] = encoded_FD.detach()
+            self.encoded_at_I[fresh_F] = batch.step
+        return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
+
+    def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which items come from the cache [U]."""
+        rate = 1 - math.exp(-self.spec.beta * step)
+        draws_U = counter.bits32(
+            counter.key(self.seed, LOOK_UP, step), torch.from_numpy(items_U).to(HOST)
+        ).numpy()
+        is_fresh_enough_U = step - self.encoded_at_I[items_U] <= self.spec.expiry
+        looked_up_U: NDArray[np.bool_] = (draws_U < rate * 2**32) & is_fresh_enough_U
+        return looked_up_U

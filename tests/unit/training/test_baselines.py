@@ -1,0 +1,267 @@
+"""The paper's other systems: what trains, what stays, and what evaluation reads."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_systems import (
+    CPU,
+    DOMAINS,
+    HEADS,
+    ITEMS,
+    QUERY,
+    Tiny,
+    assert_same,
+    encoder_spec,
+    sampler_of,
+    tiny_data,
+    tiny_system,
+)
+from torch import Tensor
+
+from grambench.config.spec import Data, Filter, Spec
+from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
+from grambench.data.prepared_items import without
+from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledItemEncoder, PulledVectors
+from grambench.training.phases import Batch, System
+from grambench.training.strategies import make_strategy
+from grambench.training.strategies.single_step import SingleStep
+from grambench.training.strategies.speedyfeed import SpeedyFeed
+from grambench.training.system import build_system
+
+SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
+PULL = 0.3
+MULTI = MultiStepSpec(pull=PULL, encoder_batch=7)
+
+
+def strategy_of(name: str, system: System, sampler: object) -> object:
+    return make_strategy(name, system, sampler, multi_step=MULTI, micro_batch=6, encoder_chunk=None, seed=5)
+
+
+def run(name: str, system: System, sampler: object) -> None:
+    strategy = strategy_of(name, system, sampler)
+    for step in range(sampler.total_steps):
+        strategy.step(sampler.batch(step))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_nofinetune_encodes_each_item_once_and_trains_the_filter_alone(domain: str) -> None:
+    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
+    before = tiny.parameters()
+    run("nofinetune", tiny.system, sampler)
+    after = tiny.parameters()
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("encoder."))
+    assert any(not torch.equal(after[name], before[name]) for name in before if name.startswith("filter."))
+    items = sampler.items_ahead(0, sampler.total_steps).tolist()
+    assert tiny.spy.times(with_graph=False) == dict.fromkeys(items, 1)
+    assert tiny.spy.times(with_graph=True) == {}
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_nofinetune_is_the_filter_on_vectors_that_stay(domain: str) -> None:
+    tiny, reference, sampler = tiny_system(domain=domain), tiny_system(domain=domain), sampler_of(domain)
+    run("nofinetune", tiny.system, sampler)
+    with torch.no_grad():
+        vectors = reference.system.encode(np.arange(ITEMS))
+    for step in range(sampler.total_steps):
+        batch = sampler.batch(step)
+        (reference.filter.loss(vectors, batch) / batch.users).backward()
+        reference.system.filter_optimizer.step()
+    for name, value in reference.parameters().items():
+        assert torch.allclose(tiny.parameters()[name], value, atol=1e-10)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_nocontent_trains_rows_that_were_met_and_no_other(domain: str) -> None:
+    tiny, sampler = tiny_system(domain=domain), sampler_of(domain, max_steps=1)
+    torch.manual_seed(0)
+    free = FreeVectors(ITEMS, tiny.encoder.width).double()
+    tiny.system.encode = FreeItemEncoder(free, tiny.spy.tokens)
+    tiny.system.encoder_optimizer.parameters.clear()
+    before = free.rows_ID.detach().clone()
+    batch = sampler.batch(0)
+    strategy_of("nocontent", tiny.system, sampler).gradients(batch)
+    met = batch.unique().items_N
+    rows = torch.zeros(ITEMS, dtype=torch.bool)
+    rows[met] = True
+    assert free.rows_ID.grad[rows].abs().sum(dim=1).min() > 0
+    assert not free.rows_ID.grad[~rows].any()
+    assert torch.equal(tiny.system.encode(met.numpy()), before[met])
+    assert tiny.system.encode.counts.tokens == 0
+
+
+def pulled(tiny: Tiny) -> PulledVectors:
+    """The tiny system with free vectors beside its encoder, trained at the filter's rate."""
+    torch.manual_seed(1)
+    vectors = PulledVectors(tiny.encoder, ITEMS).double()
+    tiny.system.encode = ItemEncoder(vectors, tiny.spy.tokens, 128)
+    tiny.system.filter_optimizer._adam.add_param_group({"params": [vectors.free.rows_ID]})
+    tiny.system.filter_optimizer.parameters.append(vectors.free.rows_ID)
+    return vectors
+
+
+class LiteralCRCF:
+    """Both losses written down, with a vector of every item, by plain autograd."""
+
+    def __init__(self, tiny: Tiny, free: Tensor) -> None:
+        self.tiny, self.free = tiny, free
+
+    def step(self, batch: Batch) -> None:
+        items = batch.unique().items_N
+        content = self.tiny.system.encode(np.arange(ITEMS))
+        pull = (self.free[items] - content[items].detach()).square().sum()
+        loss = (self.tiny.filter.loss(self.free, batch) + PULL * pull) / batch.users
+        regress = 0.5 * (content[items] - self.free[items].detach()).square().sum() / len(items)
+        (loss + regress).backward()
+        self.tiny.system.filter_optimizer.step()
+        self.tiny.system.encoder_optimizer.step()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_crcf_step_is_both_losses_written_down(domain: str) -> None:
+    sampler = sampler_of(domain)
+    fast, slow = tiny_system(domain=domain), tiny_system(domain=domain)
+    vectors, reference = pulled(fast), pulled(slow)
+    literal = LiteralCRCF(slow, reference.free.rows_ID)
+    strategy = strategy_of("crcf-1s", fast.system, sampler)
+    for step in range(sampler.steps_per_epoch):
+        strategy.step(sampler.batch(step))
+        literal.step(sampler.batch(step))
+    assert_same(fast.parameters(), slow.parameters())
+    difference = vectors.free.rows_ID - reference.free.rows_ID
+    assert float(difference.detach().abs().max()) < 1e-9
+    met = sampler.items_ahead(0, sampler.steps_per_epoch)
+    assert vectors.met_I.nonzero().squeeze(1).tolist() == met.tolist()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_crcf_epoch_holds_the_texts_fixed_then_lets_the_encoder_follow(domain: str) -> None:
+    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
+    vectors = pulled(tiny)
+    strategy = strategy_of("crcf-1e", tiny.system, sampler)
+    before = copy.deepcopy(tiny.encoder.state_dict())
+    for step in range(sampler.steps_per_epoch - 1):
+        strategy.step(sampler.batch(step))
+        assert all(torch.equal(value, before[name]) for name, value in tiny.encoder.state_dict().items())
+    with torch.no_grad():
+        items = sampler.items_ahead(0, sampler.steps_per_epoch)
+        far = (tiny.system.encode(items) - vectors.free(torch.from_numpy(items))).norm(dim=1).mean()
+    closed = strategy.step(sampler.batch(sampler.steps_per_epoch - 1)).window
+    assert (closed.steps, closed.unique_items) == (sampler.steps_per_epoch, len(items))
+    assert closed.occurrences == sum(
+        sampler.batch(step).unique().occurrences for step in range(sampler.steps_per_epoch)
+    )
+    assert float(closed.drift) > 0
+    with torch.no_grad():
+        near = (tiny.system.encode(items) - vectors.free(torch.from_numpy(items))).norm(dim=1).mean()
+    assert float(near) < float(far)
+    assert strategy.content is None
+
+
+def test_crcf_serves_free_vectors_of_items_met_and_texts_of_the_others() -> None:
+    tiny = tiny_system()
+    vectors = pulled(tiny)
+    vectors.met_I[[2, 5]] = True
+    served = PulledItemEncoder(vectors, tiny.spy.tokens, 128)
+    items = np.array([5, 1, 2, 30])
+    with torch.no_grad():
+        found, content = served(items), tiny.system.encode(items)
+    free = vectors.free.rows_ID.detach()
+    assert torch.equal(found[[0, 2]], free[[5, 2]])
+    assert torch.allclose(found[[1, 3]], content[[1, 3]], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["nocontent", "crcf-1s"])
+def test_free_vectors_train_at_the_filters_rate(name: str) -> None:
+    system, modules = build_system(SPEC, tiny_data(), CPU, seed=0, strategy=name)
+    held = {id(p) for p in system.filter_optimizer.parameters}
+    free = modules.encoder if name == "nocontent" else modules.encoder.free
+    assert id(free.rows_ID) in held
+    assert id(free.rows_ID) not in {id(p) for p in system.encoder_optimizer.parameters}
+    every = [*modules.encoder.parameters(), *modules.filter.parameters()]
+    optimised = [*system.encoder_optimizer.parameters, *system.filter_optimizer.parameters]
+    assert sorted(map(id, every)) == sorted(map(id, optimised))
+
+
+def test_speedyfeed_without_lookups_is_single_step() -> None:
+    sampler = sampler_of("news")
+    fast, slow = tiny_system(), tiny_system()
+    strategy = SpeedyFeed(fast.system, sampler, SpeedyFeedSpec(beta=1e-300), 5)
+    for step in range(sampler.steps_per_epoch):
+        strategy.step(sampler.batch(step))
+        SingleStep(slow.system).step(sampler.batch(step))
+    assert_same(fast.parameters(), slow.parameters())
+
+
+def test_speedyfeed_encodes_what_the_cache_does_not_hold_or_holds_too_long() -> None:
+    sampler, tiny = sampler_of("news", epochs=3), tiny_system()
+    strategy = SpeedyFeed(tiny.system, sampler, SpeedyFeedSpec(beta=1e9, expiry=2), 5)
+    encoded_at: dict[int, int] = {}
+    for step in range(sampler.total_steps):
+        batch = sampler.batch(step)
+        wanted = [
+            item
+            for item in batch.unique().items_N.tolist()
+            if step == 0 or item not in encoded_at or step - encoded_at[item] > 2
+        ]
+        encoded_at |= dict.fromkeys(wanted, step)
+        calls = len(tiny.spy.seen)
+        result = strategy.step(batch)
+        found = [item for call in tiny.spy.seen[calls:] for item in call.ids]
+        assert found == wanted
+        assert result.unique_items == len(wanted)
+    assert len(encoded_at) < tiny.spy.counts.items < sampler.total_steps * ITEMS
+
+
+def test_speedyfeed_gives_cached_items_their_vector_and_no_gradient() -> None:
+    sampler, tiny = sampler_of("news"), tiny_system()
+    strategy = SpeedyFeed(tiny.system, sampler, SpeedyFeedSpec(beta=1e9, expiry=9), 5)
+    strategy.gradients(sampler.batch(0))
+    tiny.take_gradients()
+    cached = set(sampler.batch(0).unique().items_N.tolist())
+    batch = sampler.batch(1)
+    view = batch.unique()
+    held = torch.tensor([item in cached for item in view.items_N.tolist()])
+    assert held.any()
+    assert not held.all()
+    strategy.gradients(batch)
+    found = tiny.take_gradients()
+    vectors = tiny.system.encode(view.host_items_N)
+    (tiny.filter.loss(torch.where(held[:, None], vectors.detach(), vectors), view) / batch.users).backward()
+    assert_same(found, tiny.take_gradients())
+
+
+def test_special_tokens_are_no_words() -> None:
+    tokens, offsets = np.array([2, 7, 8, 3, 2, 3, 2, 9, 3], np.int32), np.array([0, 4, 6, 9])
+    kept, ends = without((2, 3), tokens, offsets)
+    assert kept.tolist() == [7, 8, 2, 9]
+    assert ends.tolist() == [0, 2, 3, 4]
+
+
+def test_a_system_of_the_other_domain_is_refused() -> None:
+    with pytest.raises(ValueError, match="eernn is a system for knowledge-tracing, but the data is news"):
+        Spec(training={"strategies": ("eernn",)})
+    with pytest.raises(ValueError, match="protocol = paper is for news"):
+        Spec(data=Data(source="tables", protocol="paper"))
+    with pytest.raises(ValueError, match="nrms is a system for news"):
+        Spec(data=Data(source="tables"), training={"strategies": ("nrms",)})
+
+
+def test_word_baselines_are_built_on_the_vectors_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"w{n}" for n in range(50)]
+    rows = [f"{word} .1 .2 -.{n + 1} .4\n" for n, word in enumerate(words)]
+    (tmp_path / "glove.txt").write_text("".join(rows))
+    data = tiny_data()
+    data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id = 2, 3
+    monkeypatch.setattr(type(data), "vocabulary", lambda _: words)
+    own = SPEC.words.model_copy(update={"vectors": str(tmp_path / "glove.txt"), "width": 16})
+    spec = SPEC.model_copy(update={"words": own})
+    system, modules = build_system(spec, data, CPU, seed=0, strategy="nrms")
+    assert modules.encoder.words.weight.shape == (50, 4)
+    assert system.encode(np.array([0, 5, 3])).shape == (3, 16)
