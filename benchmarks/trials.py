@@ -10,9 +10,8 @@ import torch
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
-from grambench.data.sampler import NewsSampler
 from grambench.events import types as ev
-from grambench.training.evaluate import RankingEvaluator
+from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer
 from grambench.training.phases import Strategy, System
 from grambench.training.strategies import make_strategy
@@ -32,18 +31,9 @@ def prepared(spec: Spec) -> Prepared:
     return open_prepared(prepare_data(spec, lambda _event: None))
 
 
-def sampler_of(spec: Spec, data: Prepared, device: torch.device = CPU, seed: int = 0) -> NewsSampler:
+def sampler_of(spec: Spec, data: Prepared, device: torch.device = CPU, seed: int = 0) -> TrainSampler:
     """The train part's batches as a trial draws them."""
-    return NewsSampler(
-        data.parts["train"],
-        seed=seed,
-        batch_size=spec.training.batch_size,
-        negatives=spec.training.negatives,
-        history=spec.filter.history,
-        epochs=spec.training.epochs,
-        max_steps=spec.training.max_steps,
-        device=device,
-    )
+    return make_sampler(spec, data, device, seed=seed)
 
 
 @dataclass(slots=True)
@@ -54,7 +44,7 @@ class Trial:
     data: Prepared
     system: System
     modules: Modules
-    sampler: NewsSampler
+    sampler: TrainSampler
     strategy: Strategy
 
 
@@ -118,20 +108,15 @@ def curve(
 ) -> tuple[list[Point], list[ev.Event]]:
     """Train to the end, early stopping or `until`; the validations and all events."""
     made = trial(name, spec, data, seed=seed)
-    evaluators = RankingEvaluator(
-        data.parts["validation"],
-        history=spec.filter.history,
-        max_impressions=spec.evaluation.max_impressions,
-        device=CPU,
-    )
+    evaluator = make_evaluator(spec, data, "validation", CPU)
     events: list[ev.Event] = []
     points: list[Point] = []
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
-        result = evaluators(made.system.encode, made.modules.filter)
-        metrics = result.scores.means()
+        result = evaluator(made.system.encode, made.modules.filter)
+        metrics = result.metrics
         points.append(Point(made.system.clock.read()[0], metrics["auc"] or 0.0))
-        skipped, sampled = result.scores.skipped, result.sampled
+        skipped, sampled = result.skipped, result.sampled
         return ev.Evaluated(part, 0, 0, 0.0, metrics, result.impressions, skipped, sampled, 0.0, False)
 
     made.strategy.warm_up(made.sampler.batch(0))

@@ -10,7 +10,7 @@ import traceback
 import typer
 
 import grambench
-from grambench.cli import audit, data, presets, report, run, runs
+from grambench.cli import audit, data, presets, report, run, runs, suite
 from grambench.cli.help import App
 from grambench.errors import ExitCode, GrambenchError
 
@@ -28,6 +28,7 @@ app.command("watch")(runs.watch)
 app.command("runs")(runs.runs)
 app.command("stop")(runs.stop)
 app.command("report")(report.report)
+app.command("suite")(suite.suite)
 app.command("presets")(presets.presets)
 app.add_typer(data.app, name="data")
 app.command("audit")(audit.audit)

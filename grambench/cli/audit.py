@@ -34,7 +34,7 @@ def audit(
     from grambench.text import safe_text
 
     spec = resolve(preset, assignments or [], device=device, data_dir=data_dir)
-    if spec.data.source != "synthetic":
+    if not spec.data.is_generated:
         locate(spec.data)
     with tempfile.TemporaryDirectory(prefix="grambench-audit-") as scratch:
         folder = create_run(spec, preset, Path(scratch), ["grambench", "audit"])

@@ -1,4 +1,4 @@
-"""`grambench data`: list, prepare, verify and generate data sets."""
+"""`grambench data`: list, prepare, verify, convert and generate data sets."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from grambench.errors import MachineError, StoppedError
 
 app = App(
     name="data",
-    help="Data sets: what there is, fetching and preparing, checking, generating.",
+    help="Data sets: what there is, fetching and preparing, checking, converting, generating.",
     no_args_is_help=True,
 )
 
@@ -28,6 +28,20 @@ class Like(StrEnum):
 
     MIND_SMALL = "mind-small"
     MIND_DEMO = "mind-demo"
+
+
+class Convertible(StrEnum):
+    """Data sets that become plain tables."""
+
+    ASSIST2009 = "assist2009"
+
+
+class Items(StrEnum):
+    """What an item of ASSISTments is."""
+
+    SKILLS = "skills"
+    JOINT_SKILLS = "joint-skills"
+    PROBLEMS = "problems"
 
 
 @app.command("list")
@@ -155,4 +169,35 @@ def synth(
     typer.echo(
         f"{spec.news:,} news, {spec.users:,} users, {spec.train_impressions:,} train and"
         f" {spec.dev_impressions:,} dev impressions, seed {spec.seed}"
+    )
+
+
+@app.command()
+def convert(
+    name: Annotated[Convertible, typer.Argument(help="The data set: assist2009.")],
+    source: Annotated[Path, typer.Argument(help="Its file, interactions.tsv.gz.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must be new or empty.")],
+    items: Annotated[
+        Items, typer.Option(metavar="|".join(Items), help="What an answer is an answer to.")
+    ] = Items.SKILLS,
+) -> None:
+    """Write a data set as two plain tables, items.tsv and interactions.tsv, for a run with --data-dir.
+
+    A problem of several skills has a row for each: with `skills` every row is an answer, as in most papers,
+    with `joint-skills` and `problems` they are one.
+    """
+    from grambench.data.convert import convert_assist2009
+    from grambench.text import safe_text
+
+    folder = out.expanduser()
+    try:
+        counts = convert_assist2009(source.expanduser(), folder, items.value)
+    except OSError as error:
+        raise MachineError(
+            f"{folder} could not be written: {error.strerror or error}.", "Name another folder with --out."
+        ) from error
+    typer.echo(safe_text(folder, 1000))
+    typer.echo(
+        f"{name.value}: {counts.rows:,} rows, {counts.merged_rows:,} of them merged into an answer of several"
+        f" skills; {counts.answers:,} answers of {counts.students:,} students to {counts.items:,} items"
     )

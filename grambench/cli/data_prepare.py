@@ -39,7 +39,7 @@ def fetch_if_missing(data: Data, steps: Steps) -> None:
     from grambench.data.fetch import LICENCE, Dataset, fetch
     from grambench.data.locate import locate
 
-    if data.source == "synthetic":
+    if data.is_generated:
         return
     folder = dataset_dir(data.dataset)
     if data.dir is None and data.dataset in get_args(Dataset) and not has_splits(folder):

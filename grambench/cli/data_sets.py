@@ -32,6 +32,11 @@ DATA_SETS = (
     DataSet("mind-large", "download", "Microsoft News, the whole of it.", "mind-small"),
     DataSet("mind-demo", "download", "Microsoft News, a small excerpt for trials.", "mind-small"),
     DataSet("goodreads", "folder", "Book histories in MIND's format, a folder of your own.", "goodreads"),
+    DataSet("duolingo-es", "folder", "Duolingo SLAM 2018, Spanish (doi 10.7910/DVN/8SWHNO).", "duolingo-es"),
+    DataSet("duolingo-fr", "folder", "Duolingo SLAM 2018, French (doi 10.7910/DVN/8SWHNO).", "duolingo-fr"),
+    DataSet("poj", "folder", "Submissions to the judge of Peking University, with texts of yours.", "poj"),
+    DataSet("ednet", "folder", "EdNet KT1 (github.com/riiid/ednet), with texts of yours.", "ednet"),
+    DataSet("assist2009", "folder", "ASSISTments 2009 as plain tables (`data convert`).", "assist2009"),
     DataSet(SYNTHETIC, "generated", "Made-up news with planted tastes, in MIND's format.", "demo"),
 )
 
@@ -42,10 +47,12 @@ def folder_of(data_set: DataSet) -> Path:
 
 
 def is_there(data_set: DataSet) -> bool:
-    """Whether its train and dev splits are both complete (synthetic: whether any was generated)."""
+    """Whether both its splits are complete; of other data, whether anything is there."""
     folder = folder_of(data_set)
     if data_set.name == SYNTHETIC:
         return folder.is_dir() and any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
+    if resolve(data_set.preset, [], data_dir=None).data.domain == "knowledge-tracing":
+        return folder.is_dir() and any(folder.iterdir())
     return has_splits(folder)
 
 
@@ -116,10 +123,15 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path]:
         data = load_preset(name).data
         label = data.dataset
         folder = Path(data.dir) if data.dir else None
-        if data.source == "synthetic" and data_dir is None:
+        if data.is_generated and data_dir is None:
             raise ConfigError(
                 f"The data of {name} is generated when it is prepared.",
                 "Write a copy with `grambench data synth --out DIR` and name it with --data-dir.",
+            )
+        if data.domain == "knowledge-tracing":
+            raise ConfigError(
+                f"The data of {name} is for knowledge tracing, which is checked while it is prepared.",
+                f"Run `grambench data prepare {name} --data-dir DIR`.",
             )
     folder = data_dir or folder or dataset_dir(label)
     return label, folder.expanduser()

@@ -47,7 +47,7 @@ def run(
         for key, value, _ in fields(spec):
             typer.echo(f"{key} = {value}")
         return
-    if spec.data.source != "synthetic":
+    if not spec.data.is_generated:
         locate(spec.data)
     folder = create_run(spec, preset, out, [Path(sys.argv[0]).name, *sys.argv[1:]])
     with Follow(folder) as follow:

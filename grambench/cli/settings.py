@@ -30,7 +30,7 @@ def resolve(
     if data_dir is not None:
         changes.append(f"data.dir='''{data_dir.expanduser().absolute()}'''")
     spec = load_preset(preset, changes)
-    if spec.data.source == "synthetic" and spec.data.dir is not None:
+    if spec.data.is_generated and spec.data.dir is not None:
         raise ConfigError(
             f"{preset} generates its data, so it reads no folder.",
             "Leave --data-dir out, or add --set data.source=mind.",

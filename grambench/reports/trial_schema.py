@@ -72,7 +72,7 @@ class Plan(Section):
 
 
 class Scores(Section):
-    """One evaluation: means over the scored impressions."""
+    """One evaluation: means over the scored impressions, or over all scored answers of students."""
 
     epoch: int
     """Epoch under way, from 1."""
@@ -81,15 +81,21 @@ class Scores(Section):
     train_s: float
     """Training seconds spent before it."""
     auc: float | None
-    """Area under the ROC curve per impression, ties one half; 0 to 1."""
+    """Area under the ROC curve, ties one half: per impression, or pooled over all answers; 0 to 1."""
     mrr: float | None
     """Mean over all positives of 1 / rank; 0 to 1."""
     ndcg_at_5: float | None
     """nDCG of the first 5; 0 to 1."""
     ndcg_at_10: float | None
     """nDCG of the first 10; 0 to 1."""
+    csauc: float | None
+    """Knowledge tracing: AUC of the answers to items that training never showed; 0 to 1."""
+    csauc_low: float | None
+    """Lower end of its 95 % bootstrap interval over answers."""
+    csauc_high: float | None
+    """Upper end of its 95 % bootstrap interval over answers."""
     impressions: int
-    """Impressions scored, a count."""
+    """Impressions scored (knowledge tracing: answers), a count."""
     skipped: int
     """Impressions of one class, which have no AUC, a count."""
     sampled: bool

@@ -118,13 +118,23 @@ def _scores(evaluation: ev.Evaluated | None) -> Scores | None:
     return None if evaluation is None else build_scores(evaluation)
 
 
+_RANKED = "students' answers are not ranked"
+_NOT_COLD = "no item was cold: news, or knowledge tracing with data.cold_items = 0"
+_OTHER_DOMAIN = dict.fromkeys(("mrr", "ndcg@5", "ndcg@10"), _RANKED) | dict.fromkeys(
+    ("csauc", "csauc_low", "csauc_high"), _NOT_COLD
+)
+
+
 def build_scores(evaluation: ev.Evaluated) -> Scores:
     """One evaluation; a metric that is not there or not finite is null with its reason."""
     why = Reasons()
 
     def metric(field: str, name: str) -> float | None:
-        scored = evaluation.impressions > 0
-        missing = "the metric was not finite or not recorded" if scored else "no impression was scored"
+        missing = "the metric was not finite or not recorded"
+        if not evaluation.impressions:
+            missing = "no impression was scored"
+        elif name not in evaluation.metrics:
+            missing = _OTHER_DOMAIN.get(name, missing)
         return why.given(field, evaluation.metrics.get(name), missing)
 
     return Scores(
@@ -135,6 +145,9 @@ def build_scores(evaluation: ev.Evaluated) -> Scores:
         mrr=metric("mrr", "mrr"),
         ndcg_at_5=metric("ndcg_at_5", "ndcg@5"),
         ndcg_at_10=metric("ndcg_at_10", "ndcg@10"),
+        csauc=metric("csauc", "csauc"),
+        csauc_low=metric("csauc_low", "csauc_low"),
+        csauc_high=metric("csauc_high", "csauc_high"),
         impressions=evaluation.impressions,
         skipped=evaluation.skipped,
         sampled=evaluation.sampled,

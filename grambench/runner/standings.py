@@ -93,6 +93,10 @@ def _test_auc(trial: TrialState) -> float | None:
     return trial.test.metrics.get("auc") if trial.test else None
 
 
+_METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "csauc"}
+"""Columns that only some domains have."""
+
+
 def columns(state: RunState) -> list[Column]:
     """The columns that this run has, marker and strategy left to the caller."""
     found = [
@@ -108,6 +112,7 @@ def columns(state: RunState) -> list[Column]:
         Column("MRR", 40, _test("mrr")),
         Column("nDCG@5", 30, _test("ndcg@5")),
         Column("nDCG@10", 35, _test("ndcg@10")),
+        Column("CSAUC", 45, _test("csauc")),
         Column("s to best", 55, lambda _, t: words.seconds(compare.seconds_to_best(t))),
         Column("peak GiB", 50, lambda s, t: words.gib(memory_of(s, t).peak)),
     ]
@@ -115,10 +120,9 @@ def columns(state: RunState) -> list[Column]:
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         found = [column for column in found if column.head != "× unique"]
-    if not any(trial.test for trial in state.trials.values()):
-        absent = {"MRR", "nDCG@5", "nDCG@10"}
-        found = [column for column in found if column.head not in absent]
-    return found
+    tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
+    absent = {head for head, name in _METRICS.items() if name not in tested}
+    return [column for column in found if column.head not in absent]
 
 
 def ordered(state: RunState) -> list[TrialState]:

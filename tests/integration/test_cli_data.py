@@ -1,6 +1,7 @@
 """`grambench data`, through the real entry point: results on stdout, sentences and codes on stderr."""
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -110,7 +111,9 @@ def test_list_says_where_every_data_set_lies_and_whether_it_is_there(
     ended = grambench("data", "list", "--json")
     rows = {row["name"]: row for row in json.loads(ended.out)}
     assert (ended.code, ended.err) == (0, "")
-    assert list(rows) == ["mind-small", "mind-large", "mind-demo", "goodreads", "synthetic"]
+    news = ["mind-small", "mind-large", "mind-demo", "goodreads"]
+    tracing = ["duolingo-es", "duolingo-fr", "poj", "ednet", "assist2009"]
+    assert list(rows) == [*news, *tracing, "synthetic"]
     assert {name for name, row in rows.items() if row["there"]} == {"mind-demo"}
     assert rows["mind-demo"]["folder"] == str(tmp_path / "cache" / "datasets" / "mind-demo")
     assert rows["mind-small"]["unpacked_bytes"] == 41_202_121 + 92_019_716 + 33_519_092 + 42_838_544
@@ -480,3 +483,32 @@ def test_live_progress_takes_names_as_text() -> None:
         steps.show("[/b]\x1bfiles", 2, 2)
     assert "[red]note" in stream.getvalue()
     assert "[/b]\N{REPLACEMENT CHARACTER}files 2 of 2" in stream.getvalue()
+
+
+# --- convert -----------------------------------------------------------------------------------
+
+
+def test_convert_writes_plain_tables(grambench: Command, tmp_path: Path) -> None:
+    rows = [
+        "student\tpos\tproblem\tskill\tskill_name\tcorrect",
+        "7\t0\t11\t3\tMean\t1",
+        "7\t1\t12\t4\tMode\t0",
+    ]
+    source = tmp_path / "interactions.tsv.gz"
+    source.write_bytes(gzip.compress("".join(f"{row}\n" for row in rows).encode()))
+    ended = grambench("data", "convert", "assist2009", source, "--out", tmp_path / "tables")
+    assert ended.code == 0, ended.err
+    assert "2 answers of 1 students to 2 items" in ended.out
+    assert (tmp_path / "tables" / "items.tsv").read_text() == "id\ttext\n3\tMean\n4\tMode\n"
+    again = grambench("data", "convert", "assist2009", source, "--out", tmp_path / "tables")
+    assert again.code == 3
+    assert "is not empty" in again.err
+
+
+def test_knowledge_tracing_is_verified_when_it_is_prepared(grambench: Command, tmp_path: Path) -> None:
+    ended = grambench("data", "verify", "duolingo-es", "--data-dir", tmp_path)
+    assert ended.code == 2
+    assert "grambench data prepare duolingo-es --data-dir DIR" in ended.err
+    ended = grambench("data", "prepare", "duolingo-es", "--data-dir", tmp_path)
+    assert ended.code == 3
+    assert "10.7910/DVN/8SWHNO" in ended.err

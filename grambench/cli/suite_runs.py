@@ -1,0 +1,177 @@
+"""The runs of a suite: which can start, how long they may take, and what their reports say."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import typer
+
+from grambench.cli.follow import Follow
+from grambench.cli.run import start_supervisor
+from grambench.cli.settings import resolve
+from grambench.config.spec import DOMAIN_OF, Spec
+from grambench.data.locate import locate
+from grambench.errors import ConfigError, DataError, ExitCode
+from grambench.reports.build import build_report, write_report
+from grambench.reports.suites import Row, Suite, grouped
+from grambench.reports.trial_schema import Trial
+from grambench.runner.rundir import create_run
+
+PROBE_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line gives to every run."""
+
+    data_dirs: dict[str, Path]
+    assignments: tuple[str, ...]
+    out: Path
+    only: frozenset[str] | None = None
+    """Labels of the rows that are wanted; None: all."""
+
+    @classmethod
+    def of(cls, data_dirs: list[str], assignments: list[str], out: Path, only: str | None = None) -> Self:
+        """Read `PRESET=DIR` words.
+
+        Raises:
+            ConfigError: a word without an equals sign.
+        """
+        folders = {}
+        for word in data_dirs:
+            preset, equals, folder = word.partition("=")
+            if not equals or not preset or not folder:
+                raise ConfigError(f"--data-dir {word!r} names no preset.", "Write --data-dir PRESET=DIR.")
+            folders[preset] = Path(folder)
+        wanted = None if only is None else frozenset(name.strip() for name in only.split(","))
+        return cls(folders, tuple(assignments), out, wanted)
+
+
+@dataclass(slots=True)
+class Planned:
+    """What a row would do."""
+
+    preset: str
+    row: Row
+    reason: str = ""
+    """Why it cannot run; empty: it can."""
+    seconds_an_epoch: float | None = None
+    epochs: int = 0
+
+
+@dataclass(slots=True)
+class Found:
+    """What the runs of a preset say, or why there are none."""
+
+    preset: str
+    trials: dict[str, Trial] = field(default_factory=dict)
+    """By the label of their row."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By label: why a row is blank."""
+
+
+def planned(suite: Suite, presets: tuple[str, ...], settings: Settings) -> list[Planned]:
+    """Every row; where the data is here, with seconds an epoch from a probe of a few steps."""
+    found: list[Planned] = []
+    for preset in presets:
+        rows = {row.label: Planned(preset, row) for row in suite.rows_for(preset)}
+        found.extend(rows.values())
+        reasons = _reasons(suite, preset, settings)
+        for label, reason in reasons.items():
+            rows[label].reason = reason
+        able = [row for row in suite.rows_for(preset) if not reasons.get(row.label)]
+        for words, strategies in grouped(able).items():
+            probe = (*words, f"training.max_steps={PROBE_STEPS}", "training.seeds=[0]")
+            _, trials = _run(preset, strategies, probe, settings)
+            for row in able:
+                if row.settings == words and (trial := trials.get(row.strategy or "")) is not None:
+                    spec = _spec(preset, [row.strategy or ""], words, settings)
+                    rows[row.label].seconds_an_epoch = _seconds_an_epoch(trial)
+                    rows[row.label].epochs = spec.training.epochs
+    return found
+
+
+def results(suite: Suite, presets: tuple[str, ...], settings: Settings) -> tuple[int, list[Found]]:
+    """Train every row that can run; the exit code (of the last run that failed), and the reports' trials."""
+    code = int(ExitCode.OK)
+    found: list[Found] = []
+    for preset in presets:
+        ours = Found(preset, reasons=_reasons(suite, preset, settings))
+        found.append(ours)
+        able = [row for row in suite.rows_for(preset) if not ours.reasons.get(row.label)]
+        for words, strategies in grouped(able).items():
+            ended, trials = _run(preset, strategies, words, settings)
+            code = ended or code
+            for row in able:
+                if row.settings != words:
+                    continue
+                trial = trials.get(row.strategy or "")
+                if trial is None or trial.outcome not in ("completed", "early-stopped"):
+                    ours.reasons[row.label] = (
+                        trial.outcome_reason if trial else "the run recorded no such trial"
+                    )
+                if trial is not None:
+                    ours.trials[row.label] = trial
+            if ended == ExitCode.STOPPED:
+                return code, found
+    return code, found
+
+
+def _reasons(suite: Suite, preset: str, settings: Settings) -> dict[str, str]:
+    """Why rows cannot run, by label; all of them where the data is absent.
+
+    Raises:
+        ConfigError: the preset or a setting cannot be used.
+    """
+    rows = suite.rows_for(preset)
+    reasons = {}
+    if settings.only is not None:
+        reasons = {row.label: "left out by --strategies" for row in rows if row.label not in settings.only}
+    for row in rows:
+        if row.strategy is None:
+            reasons[row.label] = "grambench does not have this system yet"
+    spec = _spec(preset, ["gram-1s"], (), settings)
+    for row in rows:
+        domain = DOMAIN_OF.get(row.strategy or "", spec.data.domain)
+        if domain != spec.data.domain:
+            reasons[row.label] = f"a system for {domain}"
+    if spec.data.is_generated:
+        return reasons
+    try:
+        locate(spec.data)
+    except DataError as error:
+        return {row.label: str(error) for row in rows} | reasons
+    return reasons
+
+
+def _spec(preset: str, strategies: list[str], words: tuple[str, ...], settings: Settings) -> Spec:
+    changes = [*words, *settings.assignments]
+    return resolve(preset, changes, ",".join(strategies), data_dir=settings.data_dirs.get(preset))
+
+
+def _run(
+    preset: str, strategies: list[str], words: tuple[str, ...], settings: Settings
+) -> tuple[int, dict[str, Trial]]:
+    """A run from start to end, its progress on stderr; its exit code, and trials of the first seed."""
+    spec = _spec(preset, list(dict.fromkeys(strategies)), words, settings)
+    folder = create_run(spec, preset, settings.out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+    typer.echo(f"{preset}: {', '.join(spec.training.strategies)} in {folder}", err=True)
+    with Follow(folder) as follow:
+        follow.supervisor = start_supervisor(folder)
+        follow.watch("plain")
+    write_report(folder)
+    report = build_report(folder)
+    code = report.run.exit_code
+    if follow.stopped or code is None:
+        code = int(ExitCode.STOPPED if follow.stopped else ExitCode.BUG)
+    first = spec.training.seeds[0]
+    return code, {trial.strategy: trial for trial in report.trials if trial.seed == first}
+
+
+def _seconds_an_epoch(trial: Trial) -> float | None:
+    """From the probe's rate, in which an epoch's window was closed after a few steps."""
+    rate = trial.times.samples_per_s
+    if not rate or trial.plan is None:
+        return None
+    return trial.plan.steps_per_epoch * trial.plan.batch_size / rate
