@@ -37,5 +37,7 @@ def test_the_script_runs_small_and_writes_no_result(name: str) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "smoke run" in ended.stdout
     assert results() == before
+    if ended.stdout.startswith("not run:"):
+        pytest.skip(ended.stdout.strip())
+    assert "smoke run" in ended.stdout
