@@ -6,40 +6,23 @@ H history positions, K negatives, C = 1 + K candidates.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data import counter
 from grambench.data.batch import NewsBatch, Place
 from grambench.data.block import Block
+from grambench.data.epochs import NEGATIVES, EpochSampler, Moment, Samples
 from grambench.data.prepared import Part
 from grambench.errors import DataError
-from grambench.transfer import HOST, host_reads, read, sent, stored
-
-SHUFFLE, NEGATIVES = 1, 2
-_BLOCK = 1 << 15
-"""Samples drawn at once when the items of a window are collected."""
-_AHEAD = 1 << 12
-"""Samples drawn and indexed at once for the steps to come, the current one included."""
+from grambench.transfer import stored
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """Samples of some steps in a row."""
+class NewsSampler(EpochSampler[NewsBatch]):
+    """Draws clicks with their histories and negatives."""
 
-    first_step: int
-    history_SH: Tensor
-    mask_SH: Tensor
-    candidates_SC: Tensor
-    block: Block
-
-
-class NewsSampler:
-    """Draws batches on `device`, vectorised, without a Python loop over samples."""
+    drawn_ahead, collected = 1 << 12, 1 << 15
 
     def __init__(
         self,
@@ -65,9 +48,8 @@ class NewsSampler:
         Raises:
             DataError: no impression yields a sample.
         """
-        self.seed, self.batch_size, self.negatives = seed, batch_size, negatives
-        self.history, self.device = history, device
-        self.stored_on = device if resident else HOST
+        super().__init__(seed, batch_size, device, resident)
+        self.negatives, self.history = negatives, history
         names = (
             "history_items",
             "history_offsets",
@@ -79,17 +61,12 @@ class NewsSampler:
         self.history_items, self.history_offsets = kept["history_items"], kept["history_offsets"]
         self.candidate_items = kept["candidate_items"]
         self._index_samples(kept["candidate_labels"].long(), kept["candidate_offsets"])
-        self.samples = len(self.sample_impression)
-        if not self.samples:
+        if not len(self.sample_impression):
             raise DataError(
                 "The train part has no impression with both a clicked and an unclicked candidate.",
                 "Check the data with `grambench data verify`.",
             )
-        self.steps_per_epoch = -(-self.samples // batch_size)
-        whole = epochs * self.steps_per_epoch
-        self.total_steps = min(whole, max_steps) if max_steps else whole
-        self._order: tuple[int, Tensor] | None = None
-        self._drawn: _Drawn | None = None
+        self.plan(len(self.sample_impression), epochs, max_steps)
 
     def _index_samples(self, labels: Tensor, offsets: Tensor) -> None:
         sizes = offsets.diff()
@@ -105,61 +82,23 @@ class NewsSampler:
         self.unclicked_count = sizes - clicks
         self.unclicked_start = self.unclicked_count.cumsum(0) - self.unclicked_count
 
-    def batch(self, step: int) -> NewsBatch:
-        """The batch of CF step `step`, counted from 0 over all epochs."""
-        epoch, within = divmod(step, self.steps_per_epoch)
-        per_block = max(1, _AHEAD // self.batch_size)
-        first = within - within % per_block
-        if self._drawn is None or self._drawn.first_step != step - within + first:
-            self._drawn = self._draw(epoch, first, min(first + per_block, self.steps_per_epoch))
-        drawn, number = self._drawn, within - first
-        rows = slice(drawn.block.step_starts[number], drawn.block.step_ends[number])
-        return NewsBatch(
-            epoch,
-            step,
-            within + 1 == self.steps_per_epoch,
-            step + 1 == self.total_steps,
-            drawn.history_SH[rows],
-            drawn.mask_SH[rows],
-            drawn.candidates_SC[rows],
-            Place(drawn.block, number, rows),
-        )
+    def draw(self, epoch: int, samples_S: Tensor) -> Samples:
+        """Clicks, which of them are real, and candidates."""
+        return *self._histories(samples_S), self._candidates(epoch, samples_S)
 
-    def _draw(self, epoch: int, first: int, last: int) -> "_Drawn":
-        """The samples of the steps `first` to `last` (excluded) of an epoch."""
-        start, stop = first * self.batch_size, min(last * self.batch_size, self.samples)
-        samples_S = self._epoch_order(epoch)[start:stop]
-        history_SH, mask_SH = self._histories(samples_S)
-        candidates_SC = self._candidates(epoch, samples_S)
-        history_SH, mask_SH, candidates_SC = (
-            sent(drawn, self.device) for drawn in (history_SH, mask_SH, candidates_SC)
-        )
-        ends = [*range(self.batch_size, stop - start, self.batch_size), stop - start]
-        block = Block.of(history_SH, mask_SH, candidates_SC, ends)
-        return _Drawn(epoch * self.steps_per_epoch + first, history_SH, mask_SH, candidates_SC, block)
+    def occurrences(self, drawn: Samples) -> Tensor:
+        """Real clicks and all candidates."""
+        history_SH, mask_SH, candidates_SC = drawn
+        return torch.cat((history_SH[mask_SH], candidates_SC.flatten()))
 
-    def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
-        """Distinct item ids, ascending, of the batches of `steps` steps from `step` on."""
-        found: list[Tensor] = []
-        last = min(step + steps, self.total_steps)
-        while step < last:
-            epoch, within = divmod(step, self.steps_per_epoch)
-            count = min(last - step, self.steps_per_epoch - within)
-            rows = slice(within * self.batch_size, (within + count) * self.batch_size)
-            for samples_B in self._epoch_order(epoch)[rows].split(_BLOCK):
-                history_BH, mask_BH = self._histories(samples_B)
-                candidates_BC = self._candidates(epoch, samples_B)
-                with host_reads():
-                    found.append(distinct([history_BH[mask_BH], candidates_BC.flatten()]))
-            step += count
-        with host_reads():
-            return read(distinct(found))
+    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
+        """Clicks, then candidates."""
+        return Block.of(*drawn, step_ends)
 
-    def _epoch_order(self, epoch: int) -> Tensor:
-        if self._order is None or self._order[0] != epoch:
-            draw_key = counter.key(self.seed, SHUFFLE, epoch)
-            self._order = epoch, counter.permutation(draw_key, self.samples, self.stored_on)
-        return self._order[1]
+    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> NewsBatch:
+        """A batch of news."""
+        when = moment.epoch, moment.step, moment.ends_epoch, moment.ends_training
+        return NewsBatch(*when, *samples, place)
 
     def _histories(self, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """The latest clicks, left-padded: ids and mask [B, H]."""
@@ -190,12 +129,6 @@ class NewsSampler:
         negatives_BK = self.candidate_items[self.unclicked[position_BK]]
         clicked_B1 = self.candidate_items[self.sample_candidate[samples_B], None]
         return torch.cat((clicked_B1, negatives_BK), dim=1).long()
-
-
-def distinct(ids: Sequence[Tensor]) -> Tensor:
-    """The distinct values of several tensors, ascending."""
-    found: Tensor = torch.cat(list(ids)).unique()
-    return found
 
 
 def latest_clicks(

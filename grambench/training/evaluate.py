@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from grambench.data import counter
+from grambench.data.epochs import distinct
 from grambench.data.prepared import Part
-from grambench.data.sampler import distinct, latest_clicks
+from grambench.data.sampler import latest_clicks
 from grambench.metrics.ranking import RankingScores, ranking_scores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.nrms import NRMS

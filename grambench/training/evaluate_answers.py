@@ -13,7 +13,7 @@ from torch import Tensor
 
 from grambench.data import counter
 from grambench.data.answer_sampler import windows_at
-from grambench.data.sampler import distinct
+from grambench.data.epochs import distinct
 from grambench.data.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
 from grambench.models.encoders.buckets import ItemEncoder

@@ -134,7 +134,7 @@ def test_items_ahead_are_those_of_the_batches(data: st.DataObject) -> None:
 def test_items_ahead_in_small_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = news_sampler(random_part())
     wanted = sampler.items_ahead(0, sampler.total_steps)
-    monkeypatch.setattr("grambench.data.sampler._BLOCK", 5)
+    monkeypatch.setattr(NewsSampler, "collected", 5)
     assert sampler.items_ahead(0, sampler.total_steps).tolist() == wanted.tolist()
 
 
@@ -195,7 +195,7 @@ def test_how_many_samples_are_drawn_at_once_changes_no_batch(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [batch for epoch in (0, 1) for batch in epoch_of(news_sampler(random_part()), epoch)]
-    monkeypatch.setattr("grambench.data.sampler._AHEAD", ahead)
+    monkeypatch.setattr(NewsSampler, "drawn_ahead", ahead)
     found = [batch for epoch in (0, 1) for batch in epoch_of(news_sampler(random_part()), epoch)]
     assert all(same(a, b) for a, b in zip(found, wanted, strict=True))
     assert all(
