@@ -1,5 +1,7 @@
 """`grambench data`: list, prepare, verify, convert and generate data sets."""
 
+import contextlib
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -159,12 +161,8 @@ def synth(
     chosen = base | {key: value for key, value in given.items() if value is not None}
     spec = validate({"data": {"synthetic": chosen}}, "grambench data synth").data.synthetic
     folder = out.expanduser()
-    try:
+    with _written(folder):
         generate(spec, folder)
-    except OSError as error:
-        raise MachineError(
-            f"{folder} could not be written: {error.strerror or error}.", "Name another folder with --out."
-        ) from error
     typer.echo(safe_text(folder, 1000))
     typer.echo(
         f"{spec.news:,} news, {spec.users:,} users, {spec.train_impressions:,} train and"
@@ -190,14 +188,21 @@ def convert(
     from grambench.text import safe_text
 
     folder = out.expanduser()
-    try:
+    with _written(folder):
         counts = convert_assist2009(source.expanduser(), folder, items.value)
-    except OSError as error:
-        raise MachineError(
-            f"{folder} could not be written: {error.strerror or error}.", "Name another folder with --out."
-        ) from error
     typer.echo(safe_text(folder, 1000))
     typer.echo(
         f"{name.value}: {counts.rows:,} rows, {counts.merged_rows:,} of them merged into an answer of several"
         f" skills; {counts.answers:,} answers of {counts.students:,} students to {counts.items:,} items"
     )
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """What the disk refuses is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise MachineError(
+            f"{folder} could not be written: {error.strerror or error}.", "Name another folder with --out."
+        ) from error

@@ -22,7 +22,7 @@ from grambench.training.phases import (
     filter_backward,
 )
 from grambench.training.strategies.one_step import OneStep
-from grambench.transfer import HOST, sent
+from grambench.transfer import read, sent
 
 LOOK_UP = 5
 _NEVER = -(1 << 62)
@@ -75,9 +75,8 @@ class SpeedyFeed(OneStep):
     def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which items come from the cache [U]."""
         rate = 1 - math.exp(-self.spec.beta * step)
-        draws_U = counter.bits32(
-            counter.key(self.seed, LOOK_UP, step), torch.from_numpy(items_U).to(HOST)
-        ).numpy()
+        numbers_U = torch.from_numpy(items_U)  # on the host, so that reading the draws waits for nothing
+        draws_U = read(counter.bits32(counter.key(self.seed, LOOK_UP, step), numbers_U))
         is_fresh_enough_U = step - self.encoded_at_I[items_U] <= self.spec.expiry
         looked_up_U: NDArray[np.bool_] = (draws_U < rate * 2**32) & is_fresh_enough_U
         return looked_up_U

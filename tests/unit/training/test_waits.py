@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny_systems import news_sampler, random_part, tiny_system
+from tiny_systems import DOMAINS, news_sampler, random_part, sampler_of, tiny_system
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench import transfer
@@ -59,11 +59,12 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
 STRATEGIES = ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto"]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("name", [*STRATEGIES, "nofinetune", "speedyfeed"])
 @pytest.mark.parametrize("chunk", [None, 4])
-def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, waits: Waits) -> None:
-    tiny = tiny_system(dtype=torch.float32)
-    sampler = news_sampler(random_part())
+def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: str, waits: Waits) -> None:
+    tiny = tiny_system(domain=domain, dtype=torch.float32)
+    sampler = sampler_of(domain)
     spec = MultiStepSpec(encoder_batch=8, auto_floor=3)
     strategy = make_strategy(
         name, tiny.system, sampler, multi_step=spec, micro_batch=4, encoder_chunk=chunk, seed=0
