@@ -112,7 +112,7 @@ def columns(state: RunState) -> list[Column]:
         Column("MRR", 40, _test("mrr")),
         Column("nDCG@5", 30, _test("ndcg@5")),
         Column("nDCG@10", 35, _test("ndcg@10")),
-        Column("CSAUC", 45, _test("csauc")),
+        Column("CSAUC", 88, _test("csauc")),
         Column("s to best", 55, lambda _, t: words.seconds(compare.seconds_to_best(t))),
         Column("peak GiB", 50, lambda s, t: words.gib(memory_of(s, t).peak)),
     ]

@@ -85,7 +85,11 @@ def test_another_header_and_no_rows_are_refused(tmp_path: Path) -> None:
         convert_assist2009(source_of(tmp_path, [HEADER]), tmp_path / "out", "skills")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"x" * 1000)[:20], gzip.compress(b"\xff\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"x" * 1000)[:20], gzip.compress(b"\xff\n")],
+    ids=["no gzip", "cut short", "no UTF-8"],
+)
 def test_a_damaged_source_is_a_data_error(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "source.tsv.gz"
     source.write_bytes(content)
