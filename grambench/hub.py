@@ -45,15 +45,16 @@ def hub_is_reachable() -> bool:
 class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
     """Turns transformers' many failures to find a model into one sentence with the fix."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, model: str, key: str = "encoder.model") -> None:
+        """`key`: the setting that names the model."""
+        self.model, self.key = model, key
 
     def __enter__(self) -> None:
         folder = Path(self.model).expanduser()
         looks_local = self.model.startswith((".", "/", "~"))
         if looks_local and not folder.is_dir():
             raise ConfigError(
-                f"encoder.model = {self.model!r} is not a folder.",
+                f"{self.key} = {self.model!r} is not a folder.",
                 "Give a folder with config.json and weights, or a Hugging Face model name.",
             )
 
@@ -75,7 +76,7 @@ class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
             f"The model {self.model!r} is not in the Hugging Face cache and could not be fetched"
             f" from the hub{offline}.",
             f"Run `hf download {self.model}` where there is a network, or name a local folder"
-            " with --set encoder.model=/path/to/model.",
+            f" with --set {self.key}=/path/to/model.",
         ) from error
 
 

@@ -128,12 +128,9 @@ def _reasons(suite: Suite, preset: str, settings: Settings) -> dict[str, str]:
     reasons = {}
     if settings.only is not None:
         reasons = {row.label: "left out by --strategies" for row in rows if row.label not in settings.only}
-    for row in rows:
-        if row.strategy is None:
-            reasons[row.label] = "grambench does not have this system yet"
     spec = _spec(preset, ["gram-1s"], (), settings)
     for row in rows:
-        domain = DOMAIN_OF.get(row.strategy or "", spec.data.domain)
+        domain = DOMAIN_OF.get(row.strategy, spec.data.domain)
         if domain != spec.data.domain:
             reasons[row.label] = f"a system for {domain}"
     if spec.data.is_generated:

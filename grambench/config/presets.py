@@ -41,7 +41,7 @@ def load_preset(name: str, assignments: Sequence[str] = ()) -> Spec:
     changes: dict[str, Any] = {}
     for assignment in assignments:
         _assign(changes, assignment)
-    tables = _merge_encoder(_merge(tables, changes), changes)
+    tables = _one_model_each(_merge(tables, changes), changes)
     given = frozenset(assignment.partition("=")[0].strip() for assignment in assignments)
     return validate(tables, str(path), given)
 
@@ -111,16 +111,17 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: extends must name one preset, not {parent!r}.")
     sibling = path.parent / f"{parent}.toml"
     base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path))
-    return _merge_encoder(_merge(base, tables), tables)
+    return _one_model_each(_merge(base, tables), tables)
 
 
-def _merge_encoder(merged: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def _one_model_each(merged: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """A child's `model` takes the place of its parent's `architecture`, and the other way round."""
-    chosen = top.get("encoder", {})
     rivals = {"model": "architecture", "architecture": "model"}
-    for key, rival in rivals.items():
-        if key in chosen and rival not in chosen:
-            merged["encoder"] = {k: v for k, v in merged["encoder"].items() if k != rival}
+    for table in ("encoder", "language_model"):
+        chosen = top.get(table, {})
+        for key, rival in rivals.items():
+            if key in chosen and rival not in chosen:
+                merged[table] = {k: v for k, v in merged[table].items() if k != rival}
     return merged
 
 

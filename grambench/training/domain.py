@@ -12,12 +12,13 @@ from grambench.data.sampler import NewsSampler
 from grambench.data.sequences import Sequences
 from grambench.errors import ConfigError
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.filters.lm_kt import LMKT
 from grambench.models.filters.nrms import NRMS
 from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.evaluate import Evaluation, RankingEvaluator
 from grambench.training.evaluate_answers import AnswerEvaluator
 
-FilterModule = NRMS | LSTMTracer
+FilterModule = NRMS | LSTMTracer | LMKT
 Evaluator = Callable[[ItemEncoder, Any], Evaluation]
 """Called with the encoder and the filter of its domain."""
 TrainSampler = NewsSampler | AnswerSampler

@@ -5,6 +5,7 @@ B sequences of a block, L positions, A scored answers.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,17 +18,29 @@ from grambench.data.epochs import distinct
 from grambench.data.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
 from grambench.models.encoders.buckets import ItemEncoder
-from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.evaluate import SAMPLE, Evaluation
 from grambench.transfer import HOST, read, sent, stored
 
 _BLOCK = 256
 
 
+class AnswerFilter(Protocol):
+    """A filter of answers (an `nn.Module`)."""
+
+    training: bool
+
+    def train(self, mode: bool) -> Any: ...
+
+    def logits(self, item_vectors_ND: Tensor, view: Any) -> Tensor:
+        """Logit [B, L] of a right answer at each position; anything at padding."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """Sequences of a block over the part's items."""
 
+    host_items_N: NDArray[np.int64]
     asked_BL: Tensor
     mask_BL: Tensor
     correct_BL: Tensor
@@ -70,18 +83,19 @@ class AnswerEvaluator:
     def _place_items(self, cold_items: NDArray[np.int32]) -> None:
         blocks = [self._block(rows) for rows in torch.arange(len(self.count_S)).split(_BLOCK)]
         self.items_K = distinct([asked_BL[mask_BL] for asked_BL, mask_BL, _, _ in blocks])
+        self.host_items_K = read(self.items_K)
         asked = [read(asked_BL[scored_BL]) for asked_BL, _, _, scored_BL in blocks]
         self.is_cold_A = np.isin(np.concatenate(asked), cold_items)
         self.labels_A = np.concatenate([read(correct[scored]) for _, _, correct, scored in blocks])
 
-    def __call__(self, encode: ItemEncoder, tracer: LSTMTracer) -> Evaluation:
+    def __call__(self, encode: ItemEncoder, tracer: AnswerFilter) -> Evaluation:
         """Encode the part's items in evaluation mode without a graph, score the part's own answers."""
         was_training = tracer.training
         encode.encoder.eval()
-        tracer.eval()
+        tracer.train(False)
         try:
             with torch.no_grad():
-                table_KD = encode(read(self.items_K))
+                table_KD = encode(self.host_items_K)
                 rows = torch.arange(len(self.count_S)).split(_BLOCK)
                 scores_A = np.concatenate([self._scores(block, table_KD, tracer) for block in rows])
         finally:
@@ -107,11 +121,11 @@ class AnswerEvaluator:
         _, _, scored_BL = windows_at(self.items, self.scored, first_B, count_B, longest)
         return asked_BL, mask_BL, correct_BL, scored_BL == 1
 
-    def _scores(self, rows_B: Tensor, table_KD: Tensor, tracer: LSTMTracer) -> NDArray[np.float32]:
+    def _scores(self, rows_B: Tensor, table_KD: Tensor, tracer: AnswerFilter) -> NDArray[np.float32]:
         asked_BL, mask_BL, correct_BL, scored_BL = self._block(rows_B)
         slots_BL = torch.searchsorted(self.items_K, asked_BL).clamp(max=len(self.items_K) - 1)
         places_BL = sent(slots_BL.where(mask_BL, 0), self.device)
-        view = _View(places_BL, sent(mask_BL, self.device), sent(correct_BL, self.device))
+        view = _View(self.host_items_K, places_BL, sent(mask_BL, self.device), sent(correct_BL, self.device))
         logits_BL = tracer.logits(table_KD, view)
         scores: NDArray[np.float32] = read(logits_BL[sent(scored_BL, self.device)].float())
         return scores

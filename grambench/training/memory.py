@@ -6,6 +6,8 @@ because of the search itself.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from grambench.config.spec import Training
 from grambench.models.encoders.buckets import ItemTokens
@@ -75,6 +77,27 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
     return GraphPlan(min(micro, batch.users), chunk, why)
 
 
+def plan_users(system: System, batch: Batch, spec: Training, device: torch.device, limits: str) -> GraphPlan:
+    """Users whose graph `lm-kt` may hold at once: as many of the batch's longest as fit.
+
+    `limits`: what the model cuts off, for the plan's explanation.
+    """
+    longest = max(batch.split(1), key=lambda part: part.occurrences().occurrences)
+    probes = [_filter_loss(system, part) for part in (longest, longest.repeated())]
+    kept = [_kept_bytes(list(system.filter.parameters()), probe) for probe in probes]
+    bytes_per_user = max(1, kept[1] - kept[0])
+    free = free_bytes(device)
+    fits = spec.memory_share * free / (bytes_per_user * _BACKWARD_SHARE)
+    micro = _equal_parts(batch.users, fits) if spec.micro_batch == "auto" else spec.micro_batch
+    why = f"{limits}; {bytes_per_user / 2**20:.1f} MiB kept for the longest user, {free / 2**30:.1f} GiB free"
+    return GraphPlan(min(micro, batch.users), None, why)
+
+
+def _filter_loss(system: System, batch: Batch) -> Callable[[], Tensor]:
+    view = batch.occurrences()
+    return lambda: system.filter.loss(system.encode(view.host_items_N), view)
+
+
 def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     """Bytes that autograd keeps for the backward pass, per padded token position.
 
@@ -85,14 +108,17 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     longest = items_N[system.encode.tokens.lengths[items_N].argmax()]
     small, large = (np.full(items, longest) for items in (PROBE_ITEMS // 2, PROBE_ITEMS))
     counts = dataclasses.replace(system.encode.counts)
-    grown = _kept_bytes(system, large) - _kept_bytes(system, small)
+    parameters = list(system.encode.encoder.parameters())
+    kept = [_kept_bytes(parameters, functools.partial(system.encode, items_N)) for items_N in (small, large)]
+    grown = kept[1] - kept[0]
     system.encode.counts = counts
     tokens = system.encode.tokens
     return max(1.0, grown / (_tokens(tokens, large) - _tokens(tokens, small)))
 
 
-def _kept_bytes(system: System, items_N: NDArray[np.int64]) -> int:
-    weights = {p.untyped_storage().data_ptr() for p in system.encode.encoder.parameters()}
+def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -> int:
+    """Bytes that autograd keeps for the result's backward pass, the parameters excluded."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     kept: dict[int, int] = {}
     keep_alive: list[Tensor] = []
 
@@ -104,9 +130,9 @@ def _kept_bytes(system: System, items_N: NDArray[np.int64]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        vectors = system.encode(items_N)
-    torch.autograd.backward(vectors, torch.zeros_like(vectors))
-    for parameter in system.encode.encoder.parameters():
+        result = run()
+    torch.autograd.backward(result, torch.zeros_like(result))
+    for parameter in parameters:
         parameter.grad = None
     return sum(kept.values())
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.training.optim import ScheduledAdam
@@ -64,6 +64,9 @@ class Batch(Protocol):
     def split(self, users: int) -> Iterator[Self]:
         """Micro-batches."""
 
+    def repeated(self) -> Self:
+        """The same users twice, so that every item appears again."""
+
 
 class Sampler(Protocol):
     """Draws the batches."""
@@ -80,6 +83,8 @@ class Sampler(Protocol):
 
 class Filter(Protocol):
     """A collaborative filter (an `nn.Module`)."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
 
     def loss(self, item_vectors_ND: Tensor, batch: Any) -> Tensor:
         """Loss SUMMED over the users of the view."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from grambench.config.spec import WORD_BASELINES, Spec
+from grambench.config.spec import LM_KT, Spec, vocabulary_of
 from grambench.data.prepared import Prepared
 from grambench.data.prepared_items import without
 from grambench.data.word_vectors import read_word_vectors
@@ -18,12 +18,15 @@ from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
 from grambench.models.encoders.free import (
     FreeItemEncoder,
     FreeVectors,
+    NoItemEncoder,
+    NoVectors,
     PulledItemEncoder,
     PulledVectors,
 )
 from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
+from grambench.models.filters.load_lm import load_lm_kt
 from grambench.training.domain import FilterModule, make_filter
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
@@ -94,27 +97,25 @@ def build_system(
         MachineError: the pretrained model, or word vectors, are not to be had.
     """
     torch.manual_seed(seed)
-    encoder = _item_vectors(spec, data, strategy, autocast)
-    user_model = make_filter(spec, encoder.width)
-    encoder.to(device, dtype)
-    user_model.to(device, dtype)
-    modules = Modules(encoder, user_model)
+    bucket_tokens = spec.encoder.bucket_tokens
+    if bucket_tokens == "auto":
+        bucket_tokens = BUCKET_TOKENS.get(device.type, BUCKET_TOKENS["cpu"])
+    modules = _modules(spec, data, strategy, autocast, bucket_tokens)
+    encoder, user_model = modules.encoder.to(device, dtype), modules.filter.to(device, dtype)
     modules.train(True)
     if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
         mode = None if spec.encoder.compile == "default" else spec.encoder.compile
         encoder.compile(mode=mode, dynamic=True)  # at the first call; one graph for all shapes
     tokens = ItemTokens(*_tokens(data, strategy), device, residency(spec, data).tokens)
-    bucket_tokens = spec.encoder.bucket_tokens
-    if bucket_tokens == "auto":
-        bucket_tokens = BUCKET_TOKENS.get(device.type, BUCKET_TOKENS["cpu"])
     free = list(_free_parameters(encoder))
     content = [parameter for parameter in encoder.parameters() if all(parameter is not own for own in free)]
+    filter_rates = spec.encoder_optimizer if strategy == LM_KT else spec.filter_optimizer
     with_filter = [*user_model.parameters(), *free]
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(with_filter, spec.filter_optimizer),
+        filter_optimizer=ScheduledAdam(with_filter, filter_rates),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):
@@ -122,9 +123,24 @@ def build_system(
     return system, modules
 
 
+def _modules(spec: Spec, data: Prepared, strategy: str, autocast: bool, bucket_tokens: int) -> Modules:
+    if strategy != LM_KT:
+        encoder = _item_vectors(spec, data, strategy, autocast)
+        return Modules(encoder, make_filter(spec, encoder.width))
+    lm_kt = load_lm_kt(
+        spec.language_model,
+        data.manifest.tokenizer.vocabulary_size,
+        *_tokens(data, strategy),
+        dropout=spec.encoder.dropout,
+        call_tokens=bucket_tokens,
+        autocast=autocast,
+    )
+    return Modules(NoVectors(lm_kt.revision), lm_kt)
+
+
 def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> ItemVectors:
     items = len(data.token_offsets) - 1
-    if strategy in WORD_BASELINES:
+    if vocabulary_of(strategy) == "words":
         path = Path(spec.words.vectors).expanduser() if spec.words.vectors else None
         words = read_word_vectors(path, data.vocabulary())
         if strategy == "eernn":
@@ -140,13 +156,15 @@ def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> 
 
 
 def _tokens(data: Prepared, strategy: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    if strategy in WORD_BASELINES:
+    if vocabulary_of(strategy) != "encoder":
         special = (data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id)
         return without(special, data.tokens, data.token_offsets)
     return data.tokens, data.token_offsets
 
 
 def _item_encoder(encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int) -> ItemEncoder:
+    if isinstance(encoder, NoVectors):
+        return NoItemEncoder(encoder, tokens, bucket_tokens)
     if isinstance(encoder, FreeVectors):
         return FreeItemEncoder(encoder, tokens)
     return ItemEncoder(encoder, tokens, bucket_tokens)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from grambench.config.spec import WORD_BASELINES, Spec
+from grambench.config.spec import Spec, vocabulary_of
 from grambench.errors import ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.journal import Journal
@@ -62,8 +62,8 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
 
     for warning in spec_warnings(spec):
         emit(warning)
-    if set(WORD_BASELINES) & set(spec.training.strategies):
-        prepare_data(spec, emit, words=True)
+    for vocabulary in sorted({vocabulary_of(name) for name in spec.training.strategies} - {"encoder"}):
+        prepare_data(spec, emit, vocabulary)
     data = open_prepared(prepare_data(spec, emit))
     for warning in data_warnings(data.manifest):
         emit(warning)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grambench.config.paths import cache_dir, prepared_dir
-from grambench.config.spec import Spec
+from grambench.config.spec import Spec, Vocabulary
 from grambench.config.table import Table
 from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
+from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
 from grambench.data.synthetic import generate
 from grambench.data.synthetic_answers import generate_answers
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
@@ -19,10 +20,8 @@ from grambench.fs import locked
 REPORT_S = 0.2
 
 
-def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], words: bool = False) -> Path:
-    """Prepare once, or find what was prepared; returns the cache folder.
-
-    `words`: items as whole words, for the baselines on word vectors, instead of the encoder's tokens.
+def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocabulary = "encoder") -> Path:
+    """Prepare once, or find what was prepared; returns the cache folder. Items become tokens of a vocabulary.
 
     Raises:
         DataError: no data, or data that cannot be used. MachineError: the tokenizer is not to be had.
@@ -30,7 +29,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], words: bool = Fal
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
     folder = data_folder(spec)
-    tokenizer, key = words_tokenizer(spec.words.vocabulary) if words else tokenizer_for(spec.encoder)
+    tokenizer, key = _tokenizer(spec, vocabulary)
     request = PrepareRequest(
         data_dir=folder,
         dataset=spec.data.dataset,
@@ -54,8 +53,15 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], words: bool = Fal
         **{name: part.counts.model_dump() for name, part in manifest.parts.items()},
     }
     seconds = (time.monotonic_ns() - began) / 1e9
-    emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused, words))
+    emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused, vocabulary))
     return prepared
+
+
+def _tokenizer(spec: Spec, vocabulary: Vocabulary) -> tuple[ItemTokenizer | TokenizerFactory, str]:
+    """The tokenizer and the key that stands for it in the cache."""
+    if vocabulary == "words":
+        return words_tokenizer(spec.words.vocabulary)
+    return tokenizer_for(spec.language_model if vocabulary == "language-model" else spec.encoder)
 
 
 def data_folder(spec: Spec) -> Path:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from grambench.config.spec import WORD_BASELINES, Spec
+from grambench.config.spec import LM_KT, Spec, Vocabulary, vocabulary_of
 from grambench.data.prepared import Prepared, open_prepared
 from grambench.errors import DataError, MachineError
 from grambench.events import types as ev
@@ -16,10 +16,11 @@ from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.models.encoders.free import FreeItemEncoder
 from grambench.models.encoders.text import TextEncoder
+from grambench.models.filters.lm_kt import LMKT
 from grambench.training.checkpoint import load_weights, save_weights
 from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer, Turn
-from grambench.training.memory import GraphPlan, plan_graphs
+from grambench.training.memory import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
 from grambench.training.strategies import MultiStep, make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
@@ -39,7 +40,7 @@ def run_trial(
         GrambenchError: data or model cannot be used.
     """
     strategy_name, _, seed = name.rpartition(".s")
-    data = open_prepared(_prepared_folder(run, words=strategy_name in WORD_BASELINES))
+    data = open_prepared(_prepared_folder(run, vocabulary_of(strategy_name)))
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
@@ -52,10 +53,7 @@ def run_trial(
     began_ns = time.monotonic_ns()
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
     compile_s = _compiled(system, sampler.batch(0)) if can_compile else None
-    if isinstance(system.encode, FreeItemEncoder):
-        plan = GraphPlan(spec.training.batch_size, None, "no encoder runs")
-    else:
-        plan = plan_graphs(system, sampler.batch(0), spec.training, device.torch)
+    plan = _plan(spec, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
         strategy_name,
         system,
@@ -86,10 +84,18 @@ def run_trial(
     return outcome, reason
 
 
-def _prepared_folder(run: Path, words: bool) -> Path:
+def _plan(spec: Spec, system: System, batch: Batch, device: torch.device) -> GraphPlan:
+    if isinstance(system.filter, LMKT):
+        return plan_users(system, batch, spec.training, device, system.filter.limits())
+    if isinstance(system.encode, FreeItemEncoder):
+        return GraphPlan(spec.training.batch_size, None, "no encoder runs")
+    return plan_graphs(system, batch, spec.training, device)
+
+
+def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
     """What the setup worker prepared, from its log."""
     for record in Follower(run / SETUP / "events.jsonl").read():
-        if isinstance(record.event, ev.DataPrepared) and record.event.words == words:
+        if isinstance(record.event, ev.DataPrepared) and record.event.vocabulary == vocabulary:
             return Path(record.event.folder)
     raise DataError("The setup of this run prepared no data.", "Start the run again.")
 
@@ -139,7 +145,7 @@ def _planned(
         window_steps=strategy.window_steps,
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
-        micro_batch=plan.micro_batch if name == "e2e" else None,
+        micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
         encoder_chunk=plan.encoder_chunk if multi or name == "gram-1s" else None,
         encoder_batch=spec.multi_step.encoder_batch if multi else None,
         encoder_revision=modules.encoder.revision,

@@ -88,7 +88,7 @@ class ItemEncoder:
         self.tokens = tokens
         self.bucket_tokens = bucket_tokens
         flop = CALL_FLOP.get(tokens.device.type, CALL_FLOP["cpu"])
-        self.call_tokens = int(flop / (LAYER_FLOP * encoder.width**2))
+        self.call_tokens = int(flop / (LAYER_FLOP * max(1, encoder.width) ** 2))
         """What one more call costs, in token positions."""
         self.counts = EncodingCounts()
 

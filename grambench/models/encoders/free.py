@@ -40,6 +40,24 @@ class FreeItemEncoder(ItemEncoder):
         return found
 
 
+class NoVectors(ItemVectors):
+    """`lm-kt`: there is no vector of an item."""
+
+    width = 0
+
+    def __init__(self, revision: str | None = None) -> None:
+        """`revision`: of the language model."""
+        super().__init__()
+        self.revision = revision
+
+
+class NoItemEncoder(ItemEncoder):
+    """Answers with vectors of no feature where others encode."""
+
+    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+        return torch.empty(len(items_N), 0, device=self.tokens.device)
+
+
 class PulledVectors(ItemVectors):
     """`crcf`: a content encoder, and a free vector for every item that training has met."""
 

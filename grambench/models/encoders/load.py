@@ -1,6 +1,7 @@
 """Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -100,31 +101,63 @@ def _from_scratch(spec: Encoder, vocabulary_size: int) -> tuple[nn.Module, int]:
 
 
 def _pretrained(spec: Encoder) -> tuple[nn.Module, int]:
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    assert spec.model is not None
-    with hub_errors(spec.model):
-        options = hub_options(spec.model, spec.revision)
-        config = AutoConfig.from_pretrained(spec.model, **options)
+    def shaped(config: Any) -> None:
         set_dropout(config, spec.dropout)
         if spec.layers is not None:
             config.num_hidden_layers = min(spec.layers, config.num_hidden_layers)
-        backbone, loading = AutoModel.from_pretrained(
-            spec.model,
+
+    assert spec.model is not None
+    backbone = read_pretrained(AutoModel, spec.model, spec.revision, shaped, needless="pooler.")
+    return backbone, int(backbone.config.hidden_size)
+
+
+def read_pretrained(
+    auto: Any,
+    model: str,
+    revision: str | None,
+    shaped: Callable[[Any], None],
+    *,
+    needless: str = "-",
+    key: str = "encoder.model",
+) -> Any:
+    """A model of a class of transformers with all its weights, in fp32.
+
+    Args:
+        auto: the class.
+        model: name or folder.
+        revision: commit; None: the newest.
+        shaped: changes the config before the model is built.
+        needless: weights whose names begin so may be absent.
+        key: the setting that names the model, for messages.
+
+    Raises:
+        MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
+        ConfigError: the folder holds no such model, or lacks some of its weights.
+    """
+    from transformers import AutoConfig
+
+    with hub_errors(model, key):
+        options = hub_options(model, revision)
+        config = AutoConfig.from_pretrained(model, **options)
+        shaped(config)
+        found, loading = auto.from_pretrained(
+            model,
             config=config,
             attn_implementation="sdpa",
             dtype=torch.float32,
             output_loading_info=True,
             **options,
         )
-    absent = sorted(name for name in loading["missing_keys"] if not name.startswith("pooler."))
+    absent = sorted(name for name in loading["missing_keys"] if not name.startswith(needless))
     if absent:  # transformers would draw them at random and go on
         raise ConfigError(
-            f"The model {spec.model!r} has no weights for {len(absent)} tensors of its config.json,"
+            f"The model {model!r} has no weights for {len(absent)} tensors of its config.json,"
             f" {absent[0]} among them.",
             "Check that its config.json and its weights belong together.",
         )
-    return backbone, int(config.hidden_size)
+    return found
 
 
 def set_dropout(config: Any, dropout: float) -> None:

@@ -1,14 +1,15 @@
 """LM-KT: a language model reads a student's history and says whether the next answer is right.
 
 Srivastava and Goodman, "Question Generation for Adaptive Education", ACL 2021 (short papers), section 3;
-code: `meghabyte/acl2021-education`. A history is one text, `<Q> question <A> <Y>` after another, with
-`<N>` for a wrong answer. There are no item vectors here: it is a baseline beside the content encoders.
+code: `meghabyte/acl2021-education`. There are no item vectors here: it is a baseline beside the content
+encoders.
 
-Legend: B students, L token positions, A answers of all students, K answers that fit, V tokens, I items.
+Legend: B students, L positions of a sequence or of a row of tokens, A answers, K answers of one call,
+V tokens of the vocabulary.
 """
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,105 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grambench.transfer import sent
+from grambench.models.filters.histories import Markers, PackedHistories, kept_tokens, pack_histories
+from grambench.models.filters.tracer import AnswerView
+from grambench.models.lengths import bucket_bounds, falling_order
+from grambench.transfer import read, sent
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-Int64s = NDArray[np.int64]
 
-_MARKERS = 3
-"""Tokens of an answered question beside its text: <Q>, <A>, and <Y> or <N>."""
+class ItemAnswerView(AnswerView, Protocol):
+    """A view of answers that also knows its items."""
 
-
-@dataclass(frozen=True, slots=True)
-class Markers:
-    """Token ids that LM-KT adds to the vocabulary."""
-
-    question: int
-    answer: int
-    correct: int
-    wrong: int
-
-    @classmethod
-    def after(cls, vocabulary_size: int) -> Self:
-        """The four ids behind a tokenizer's own."""
-        return cls(*range(vocabulary_size, vocabulary_size + 4))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedHistories:
-    """Histories as token ids, and where their answers stand."""
-
-    ids_BL: Tensor
-    """Padded with 0 behind the last answer; no position of the padding is ever read."""
-    rows_K: Tensor
-    """Row of each answer."""
-    positions_K: Tensor
-    """Position of each answer's <Y> or <N>; its score is read one before, at <A>."""
-    answers_K: Int64s
-    """Number of each answer among the A that were packed; on the host."""
-    dropped_B: Int64s
-    """Questions of each student that did not fit: the oldest, with their answers."""
-    cut_B: Int64s
-    """Questions of each student that are there, but not with all their tokens."""
-
-    def to(self, device: torch.device) -> Self:
-        """With the tensors on the device."""
-        ids_BL, rows_K = sent(self.ids_BL, device), sent(self.rows_K, device)
-        return replace(self, ids_BL=ids_BL, rows_K=rows_K, positions_K=sent(self.positions_K, device))
-
-
-def pack_histories(
-    items_A: NDArray[np.integer[Any]],
-    correct_A: NDArray[np.integer[Any]],
-    offsets: Int64s,
-    tokens: NDArray[np.integer[Any]],
-    token_offsets: Int64s,
-    markers: Markers,
-    context: int,
-) -> PackedHistories:
-    """One row a student. A row over the context loses its oldest questions until the rest fits.
-
-    A question of more than a quarter of the context keeps its first `context // 4` tokens. A dropped answer
-    is neither trained on nor scored here: to have it scored, give a history that ends with it.
-
-    Args:
-        items_A: items of all answers, earliest first for each student.
-        correct_A: 1 right, 0 wrong.
-        offsets: [B + 1] student b's answers lie between offsets b and b + 1.
-        tokens: token ids of all items.
-        token_offsets: [I + 1] item i's tokens lie between offsets i and i + 1.
-        markers: ids of <Q>, <A>, <Y> and <N>.
-        context: most tokens of a row.
-
-    Raises:
-        ValueError: the context is below 4, so that no question with a token would fit.
-    """
-    if context < 4:
-        raise ValueError(f"a context of {context} holds no question, its markers and its answer")
-    whole_A = np.diff(token_offsets)[items_A]
-    kept_A = np.minimum(whole_A, context // 4)
-    before = np.concatenate(([0], np.cumsum(kept_A + _MARKERS)))
-    row_A = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    fits_A = before[offsets[1:]][row_A] - before[:-1] <= context
-    dropped_B = np.bincount(row_A[~fits_A], minlength=len(offsets) - 1)
-    cut_B = np.bincount(row_A[fits_A & (kept_A < whole_A)], minlength=len(offsets) - 1)
-    begin_B = before[offsets[:-1] + dropped_B]
-    ids_BL = np.zeros((len(offsets) - 1, int((before[offsets[1:]] - begin_B).max(initial=0))), np.int64)
-
-    answers_K = np.flatnonzero(fits_A)
-    row_K, length_K = row_A[answers_K], kept_A[answers_K]
-    start_K = before[answers_K] - begin_B[row_K]
-    within = np.arange(length_K.sum()) - np.repeat(np.cumsum(length_K) - length_K, length_K)
-    text = np.repeat(token_offsets[items_A[answers_K]], length_K) + within
-    ids_BL[row_K, start_K] = markers.question
-    ids_BL[np.repeat(row_K, length_K), np.repeat(start_K + 1, length_K) + within] = tokens[text]
-    ids_BL[row_K, start_K + length_K + 1] = markers.answer
-    is_right_K = correct_A[answers_K] == 1
-    ids_BL[row_K, start_K + length_K + 2] = np.where(is_right_K, markers.correct, markers.wrong)
-    ids, rows, positions = (torch.from_numpy(array) for array in (ids_BL, row_K, start_K + length_K + 2))
-    return PackedHistories(ids, rows, positions, answers_K, dropped_B, cut_B)
+    @property
+    def host_items_N(self) -> NDArray[np.int64]:
+        """Item ids that `asked_BL` points into, on the host."""
 
 
 class LMKT(nn.Module):
@@ -127,43 +44,115 @@ class LMKT(nn.Module):
 
     language_model: Any
 
-    def __init__(self, language_model: "GPT2LMHeadModel", markers: Markers) -> None:
+    def __init__(
+        self,
+        language_model: "GPT2LMHeadModel",
+        markers: Markers,
+        tokens: NDArray[np.int32],
+        token_offsets: NDArray[np.int64],
+        *,
+        context: int | None = None,
+        call_tokens: int = 16384,
+        autocast: bool = False,
+    ) -> None:
         """
         Args:
             language_model: its embeddings already hold the markers' (`resize_token_embeddings`).
             markers: ids of <Q>, <A>, <Y> and <N>.
+            tokens: token ids of all items, without special ones.
+            token_offsets: [I + 1] item i's tokens lie between offsets i and i + 1.
+            context: most tokens of a row; None: as many as the model has positions.
+            call_tokens: most token positions, padding included, in one call of the model.
+            autocast: run the model in bf16 autocast (CUDA only).
 
         Raises:
-            ValueError: a marker lies outside the model's vocabulary.
+            ValueError: a marker lies outside the model's vocabulary, or the context outside its positions.
         """
         super().__init__()
+        config = language_model.config
         largest = max(markers.question, markers.answer, markers.correct, markers.wrong)
-        if largest >= language_model.config.vocab_size:
-            raise ValueError(f"marker {largest} is not among the {language_model.config.vocab_size} tokens")
+        if largest >= config.vocab_size:
+            raise ValueError(f"marker {largest} is not among the {config.vocab_size} tokens")
+        self.context = context or int(config.n_positions)
+        if self.context > config.n_positions:
+            raise ValueError(f"a context of {context} tokens is above the model's {config.n_positions}")
         self.language_model = language_model
         self.markers = markers
+        self.tokens, self.token_offsets = tokens, token_offsets
+        self.call_tokens, self.autocast = call_tokens, autocast
 
     @property
-    def context(self) -> int:
-        """Most tokens of a row."""
-        return int(self.language_model.config.n_positions)
+    def revision(self) -> str | None:
+        """Commit of the pretrained weights on the hub; None: not from the hub."""
+        found: str | None = getattr(self.language_model.config, "_commit_hash", None)
+        return found
 
-    def loss(self, packed: PackedHistories) -> Tensor:
-        """Cross-entropy of <Y> or <N> among all V tokens, SUMMED over the answers."""
-        answers_K = packed.ids_BL[packed.rows_K, packed.positions_K]
-        return functional.cross_entropy(self._logits(packed), answers_K, reduction="sum")
+    def loss(self, item_vectors_ND: Tensor, view: ItemAnswerView) -> Tensor:
+        """Cross-entropy of <Y> or <N> among all V tokens, SUMMED over the answers; reads no vectors."""
+        losses = [
+            functional.cross_entropy(logits_KV, verdicts_K, reduction="sum")
+            for _, logits_KV, verdicts_K in self._calls(self.packed(view))
+        ]
+        return torch.stack(losses).sum()
 
-    def scores(self, packed: PackedHistories) -> Tensor:
-        """Probabilities [K] of a right answer, P(<Y>) / (P(<Y>) + P(<N>)), in the order of `answers_K`."""
-        logits_KV = self._logits(packed)
-        return torch.sigmoid(logits_KV[:, self.markers.correct] - logits_KV[:, self.markers.wrong])
+    def logits(self, item_vectors_ND: Tensor, view: ItemAnswerView) -> Tensor:
+        """log P(<Y>) − log P(<N>) [B, L] at each answer; 0 at padding; reads no vectors.
 
-    def _logits(self, packed: PackedHistories) -> Tensor:
-        """Logits [K, V] behind each <A>: no others are computed.
+        Its logistic function is P(<Y>) / (P(<Y>) + P(<N>)), the probability of a right answer.
+        """
+        found_A = torch.empty(int(read(view.mask_BL.sum())), device=view.mask_BL.device)
+        for numbers_K, logits_KV, _ in self._calls(self.packed(view)):
+            scores_K = logits_KV[:, self.markers.correct] - logits_KV[:, self.markers.wrong]
+            found_A = found_A.to(scores_K.dtype).index_copy(0, numbers_K, scores_K)
+        logits_BL = found_A.new_zeros(view.mask_BL.shape)
+        return logits_BL.masked_scatter(view.mask_BL, found_A)
+
+    def packed(self, view: ItemAnswerView) -> PackedHistories:
+        """The view's answers as rows of tokens, on the host."""
+        mask_BL = read(view.mask_BL)
+        items_A = view.host_items_N[read(view.asked_BL)[mask_BL]]
+        offsets = np.concatenate(([0], np.cumsum(mask_BL.sum(axis=1))))
+        correct_A = read(view.correct_BL)[mask_BL]
+        return pack_histories(
+            items_A, correct_A, offsets, self.tokens, self.token_offsets, self.markers, self.context
+        )
+
+    def limits(self) -> str:
+        """What the context cuts off, in words."""
+        most = kept_tokens(self.context)
+        cut = int((np.diff(self.token_offsets) > most).sum())
+        return (
+            f"rows of {self.context:,} tokens; {cut:,} of {len(self.token_offsets) - 1:,} questions cut to"
+            f" {most:,} tokens"
+        )
+
+    def _calls(self, packed: PackedHistories) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows of like length together: numbers [K] of answers, logits [K, V] behind <A>, and verdicts."""
+        device = next(self.parameters()).device
+        order_S = falling_order(packed.lengths_S)
+        place_S = np.argsort(order_S)
+        by_place = np.argsort(place_S[packed.rows_A], kind="stable")
+        places = place_S[packed.rows_A][by_place]
+        bounds = bucket_bounds(packed.lengths_S[order_S], self.call_tokens, self.call_tokens // 8)
+        for start, stop, length in bounds:
+            low, high = np.searchsorted(places, (start, stop))
+            numbers_K = by_place[low:high]
+            ids_SL = _on(packed.ids_SL[order_S[start:stop], :length], device)
+            rows_K = _on(places[low:high] - start, device)
+            positions_K = _on(packed.positions_A[numbers_K], device)
+            verdicts_K = ids_SL[rows_K, positions_K]
+            yield _on(numbers_K, device), self._logits(ids_SL, rows_K, positions_K - 1), verdicts_K
+
+    def _logits(self, ids_SL: Tensor, rows_K: Tensor, positions_K: Tensor) -> Tensor:
+        """Logits [K, V] at positions of rows: no others are computed.
 
         Attention is causal and padding comes last, so that no mask is needed.
         """
-        output = self.language_model.transformer(input_ids=packed.ids_BL, use_cache=False)
-        hidden_KD = output.last_hidden_state[packed.rows_K, packed.positions_K - 1]
-        logits_KV: Tensor = self.language_model.lm_head(hidden_KD)
-        return logits_KV
+        with torch.autocast(ids_SL.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            hidden_SLD = self.language_model.transformer(input_ids=ids_SL, use_cache=False).last_hidden_state
+            logits_KV: Tensor = self.language_model.lm_head(hidden_SLD[rows_K, positions_K])
+        return logits_KV.float() if self.autocast else logits_KV
+
+
+def _on(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    return sent(torch.from_numpy(array), device)

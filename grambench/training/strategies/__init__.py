@@ -3,13 +3,14 @@
 import math
 from fractions import Fraction
 
-from grambench.config.spec import STRATEGY_PATTERN, WORD_BASELINES
+from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
+from grambench.config.spec import LM_KT, STRATEGY_PATTERN, WORD_BASELINES
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.phases import Sampler, Strategy, System
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
+from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.no_finetune import NoFinetune
 from grambench.training.strategies.single_step import SingleStep
@@ -57,6 +58,8 @@ def make_strategy(
         return NoFinetune(system, sampler)
     if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once
         return SingleStep(system)
+    if name == LM_KT:
+        return FilterOnly(system, micro_batch)
     if name == "speedyfeed":
         return SpeedyFeed(system, sampler, speedyfeed or SpeedyFeedSpec(), seed)
     vectors = system.encode.encoder

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
+from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.data import counter
 from grambench.training.phases import (
     Batch,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny_systems import encoder_spec
 from tokenizers import Tokenizer
 
+from grambench.config.baselines import LanguageModel
 from grambench.config.spec import Encoder
 from grambench.data.tokenizer import FastTokenizer, build_wordpiece, tokenizer_for
 from grambench.errors import ConfigError
@@ -137,3 +138,28 @@ def test_tokenizer_without_opening_token_is_a_config_error(tmp_path: Path) -> No
     spec = saved_bert_tokenizer(tmp_path, sep_token="[SEP]")
     with pytest.raises(ConfigError, match="no opening and closing token"):
         tokenizer_for(spec)
+
+
+def test_a_gpt2_tokenizer_opens_and_closes_with_its_end_of_text(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GPT2Config, PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ids = {letter: number for number, letter in enumerate([*letters, "ab", "<|endoftext|>"])}
+    tokenizer = Tokenizer(models.BPE(ids, [("a", "b")]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
+    end = "<|endoftext|>"
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end
+    ).save_pretrained(tmp_path)
+    GPT2Config(vocab_size=len(ids)).save_pretrained(tmp_path)
+    found, key = tokenizer_for(LanguageModel(model=str(tmp_path)))
+    assert isinstance(found, FastTokenizer)
+    assert key == found.fingerprint
+    assert (found.cls_id, found.sep_id) == (ids[end], ids[end])
+    tokens, offsets = found.encode(["abä", ""])
+    assert tokens[: offsets[1]].tolist() == [ids["ab"], ids["Ã"], ids["¤"]]
+    assert offsets.tolist() == [0, 3, 3]

@@ -1,7 +1,10 @@
 """The paper's other systems: what trains, what stays, and what evaluation reads."""
 
 import copy
+import itertools
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,26 +15,35 @@ from tiny_systems import (
     HEADS,
     ITEMS,
     QUERY,
+    VOCABULARY,
     Tiny,
     assert_same,
     encoder_spec,
+    random_sequences,
     sampler_of,
     tiny_data,
     tiny_system,
+    widen,
 )
 from torch import Tensor
 
-from grambench.config.spec import Data, Filter, Spec
+from grambench.config.baselines import GPTArchitecture, LanguageModel
+from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
+from grambench.config.spec import Data, Filter, Optimizer, Spec, Training
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.config.spec import SpeedyFeed as SpeedyFeedSpec
 from grambench.data.prepared_items import without
+from grambench.metrics.binary import auc
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledItemEncoder, PulledVectors
+from grambench.training import memory
+from grambench.training.evaluate_answers import AnswerEvaluator
+from grambench.training.memory import plan_users
 from grambench.training.phases import Batch, System
 from grambench.training.strategies import make_strategy
+from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
-from grambench.training.system import build_system
+from grambench.training.system import Modules, build_system
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
 PULL = 0.3
@@ -185,6 +197,92 @@ def test_free_vectors_train_at_the_filters_rate(name: str) -> None:
     every = [*modules.encoder.parameters(), *modules.filter.parameters()]
     optimised = [*system.encoder_optimizer.parameters, *system.filter_optimizer.parameters]
     assert sorted(map(id, every)) == sorted(map(id, optimised))
+
+
+LANGUAGE_MODEL = LanguageModel(
+    architecture=GPTArchitecture(hidden_size=8, layers=1, heads=2, positions=48), context=40
+)
+
+
+def lm_kt_system() -> tuple[System, Modules]:
+    data = tiny_data()
+    data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id = 2, 3
+    own = {"language_model": LANGUAGE_MODEL, "encoder_optimizer": Optimizer(lr=0.01)}
+    return build_system(SPEC.model_copy(update=own), data, CPU, seed=0, strategy="lm-kt", dtype=torch.float64)
+
+
+def test_lm_kt_is_all_filter_at_the_encoders_rate() -> None:
+    system, modules = lm_kt_system()
+    assert list(modules.encoder.parameters()) == []
+    assert system.filter_optimizer.rate() == 0.01
+    assert modules.filter.context == 40
+    assert modules.filter.markers.question == VOCABULARY
+    assert system.encode(np.array([3, 1])).shape == (2, 0)
+    assert system.encode.counts.items == 0
+
+
+@pytest.mark.parametrize("micro_batch", [1, 4])
+def test_lm_kt_accumulates_the_gradient_of_the_whole_batch(micro_batch: int) -> None:
+    gradients, losses = [], []
+    batch = sampler_of("answers").batch(0)
+    for size in (micro_batch, batch.users):
+        system, modules = lm_kt_system()
+        result = FilterOnly(system, size).gradients(batch)
+        gradients.append([parameter.grad for parameter in modules.filter.parameters()])
+        losses.append(float(result.loss))
+        assert (result.occurrences, result.unique_items) == (int(batch.mask_BL.sum()), 0)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-10)
+    for found, wanted in zip(*gradients, strict=True):
+        assert torch.allclose(found, wanted, atol=1e-12)
+
+
+def test_lm_kt_learns_a_batch_by_heart() -> None:
+    system, _ = lm_kt_system()
+    sampler = sampler_of("answers")
+    strategy = strategy_of("lm-kt", system, sampler)
+    losses = [float(strategy.step(sampler.batch(0)).loss) for _ in range(60)]
+    assert losses[-1] < losses[0] / 3
+
+
+def test_the_evaluator_scores_lm_kt_as_a_call_of_its_own() -> None:
+    system, modules = lm_kt_system()
+    widen(modules.filter)
+    part = random_sequences(4)
+    evaluation = AnswerEvaluator(part, np.zeros(0, np.int32), length=7, max_sequences=None, device=CPU)(
+        system.encode, modules.filter
+    )
+    labels, scores = [], []
+    for start, stop in itertools.pairwise(part.offsets.tolist()):
+        kept = slice(max(start, stop - 7), stop)
+        view = SimpleNamespace(
+            host_items_N=part.items[kept].astype(np.int64),
+            asked_BL=torch.arange(kept.stop - kept.start)[None],
+            mask_BL=torch.ones(1, kept.stop - kept.start, dtype=torch.bool),
+            correct_BL=torch.from_numpy(part.correct[kept].astype(np.int64))[None],
+        )
+        with torch.no_grad():
+            logits = modules.filter.logits(torch.empty(0), view)[0].numpy()
+        scored = part.scored[kept] == 1
+        labels += part.correct[kept][scored].tolist()
+        scores += logits[scored].tolist()
+    assert evaluation.metrics["auc"] == pytest.approx(
+        auc(np.array(labels), np.array(scores, np.float32)), abs=1e-12
+    )
+    assert evaluation.impressions == len(labels)
+
+
+def test_lm_kt_plans_the_users_that_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, modules = lm_kt_system()
+    batch = sampler_of("answers").batch(0)
+    limits = modules.filter.limits()
+    plenty = plan_users(system, batch, Training(), CPU, limits)
+    assert plenty.micro_batch == batch.users
+    assert plenty.why.startswith("rows of 40 tokens; ")
+    assert all(parameter.grad is None for parameter in modules.filter.parameters())
+    per_user = float(re.search(r"([\d.]+) MiB kept", plenty.why)[1]) * 2**20
+    monkeypatch.setattr(memory, "free_bytes", lambda _: int(2.5 * per_user * 1.4 / 0.6))
+    assert plan_users(system, batch, Training(), CPU, limits).micro_batch == 2
+    assert plan_users(system, batch, Training(micro_batch=5), CPU, limits).micro_batch == 5
 
 
 def test_speedyfeed_without_lookups_is_single_step() -> None:

@@ -1,0 +1,25 @@
+"""Training of a filter that reads no item vectors (`lm-kt`)."""
+
+import torch
+
+from grambench.training.phases import Batch, StepResult, System, encode
+from grambench.training.strategies.one_step import OneStep
+
+
+class FilterOnly(OneStep):
+    """The filter sees the items themselves; `micro_batch` users' graphs are held at once."""
+
+    def __init__(self, system: System, micro_batch: int) -> None:
+        super().__init__(system)
+        self.micro_batch = micro_batch
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Backpropagate the mean loss through the filter, micro-batch by micro-batch."""
+        losses, occurrences = [], 0
+        for part in batch.split(self.micro_batch):
+            view = part.occurrences()
+            loss = self.system.filter.loss(encode(self.system, view.host_items_N), view)
+            (loss / batch.users).backward()
+            losses.append(loss.detach())
+            occurrences += view.occurrences
+        return StepResult(torch.stack(losses).sum(), batch.users, occurrences, 0)
