@@ -65,6 +65,7 @@ class Fold:
         state.model_label, state.data_label = event.model_label, event.data_label
         state.schedule = event.schedule
         state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
+        state.paused = False
         for name in event.trials:
             self._trial(name)
 
@@ -79,6 +80,17 @@ class Fold:
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
         self.state.active = event.trial
+
+    def _run_paused(self, _: str, __: ev.RunPaused) -> None:
+        self.state.paused = True
+
+    def _run_resumed(self, _: str, __: ev.RunResumed) -> None:
+        self.state.paused = False
+
+    def _turn_ended(self, source: str, event: ev.TurnEnded) -> None:
+        trial = self._trial(source)
+        trial.turns += 1
+        trial.switch_s += event.switch_s
 
     def _worker_exited(self, _: str, event: ev.WorkerExited) -> None:
         ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)
@@ -249,6 +261,9 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.RunStarted: Fold._run_started,
     ev.WorkerSpawned: Fold._worker_spawned,
     ev.TurnGranted: Fold._turn_granted,
+    ev.RunPaused: Fold._run_paused,
+    ev.RunResumed: Fold._run_resumed,
+    ev.TurnEnded: Fold._turn_ended,
     ev.WorkerExited: Fold._worker_exited,
     ev.RunFinished: Fold._run_finished,
     ev.GpuSample: Fold._gpu_sample,
@@ -304,6 +319,12 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             return "info", "worker killed, since the run was stopped"
         case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED):
             return "error", f"worker ended with code {event.code}"
+        case ev.RunPaused():
+            return "info", "paused"
+        case ev.RunResumed():
+            return "info", "resumed"
+        case ev.Marked():
+            return "info", f"mark: {event.text}"
         case ev.RunFinished():
             return "info", f"run finished in {event.seconds:.1f} s"
     return None

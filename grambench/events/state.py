@@ -117,6 +117,10 @@ class TrialState:
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
+    turns: int = 0
+    """Turns that it had and gave back."""
+    switch_s: float = 0.0
+    """What taking these turns up cost, in seconds; no part of the training seconds."""
 
     @property
     def ended(self) -> bool:
@@ -172,6 +176,8 @@ class RunState:
     """From the first to the newest event."""
     active: str | None = None
     """The trial (or `setup`) whose turn it is."""
+    paused: bool = False
+    """A watcher withholds all turns."""
     setup: SetupState = field(default_factory=SetupState)
     trials: dict[str, TrialState] = field(default_factory=dict)
     gpus: dict[str, GpuState] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
-Outcome = Literal["completed", "early-stopped", "stopped", "diverged", "failed"]
+Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipped", "diverged", "failed"]
+"""`interrupted`: a signal or the runner's end; the trial goes on from its checkpoint with `--resume`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,28 @@ class TurnGranted(Event):
     trial: str
     turn: int
     seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused(Event):
+    """A watcher paused the run: no worker has a turn until it is resumed."""
+
+    type: ClassVar[str] = "run_paused"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed(Event):
+    """The pause is over."""
+
+    type: ClassVar[str] = "run_resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked(Event):
+    """A watcher's remark."""
+
+    type: ClassVar[str] = "marked"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +321,18 @@ class Progress(Event):
     """torch's current device memory; None on a CPU."""
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded(Event):
+    """The worker gave its turn back (schedule `race`, or a pause)."""
+
+    type: ClassVar[str] = "turn_ended"
+    turn: int
+    train_s: float
+    """Training seconds of this turn."""
+    switch_s: float
+    """Seconds from the grant to the first step that counts: waking up and warming up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""What a watcher asks of a run's supervisor: a file for each command, taken in the order they were sent.
+
+Any number of watchers may write, nobody waits for anybody, and a watcher that dies leaves either a whole
+command or none.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from grambench.errors import ConfigError
+from grambench.fs import write_atomic
+from grambench.runner.rundir import supervisor_of
+
+FOLDER = "commands"
+Action = Literal["pause", "resume", "skip", "stop", "mark"]
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One wish.
+
+    `pause` withholds all turns, `resume` grants them again, `skip` ends one trial, `stop` ends the run after
+    the step under way, `mark` puts a sentence into the log.
+    """
+
+    action: Action
+    trial: str = ""
+    """The trial to skip; empty: whichever has the turn."""
+    text: str = ""
+    """The sentence of a mark."""
+
+
+def send(folder: Path, command: Command) -> None:
+    """Ask the supervisor of the run in `folder`, which looks a few times a second.
+
+    Raises:
+        ConfigError: the run is not going on. OSError: the command cannot be written.
+    """
+    if supervisor_of(folder) is None:
+        raise ConfigError(f"The run {folder.name} is not going on.", "`grambench runs` tells which are.")
+    box = folder / FOLDER
+    box.mkdir(exist_ok=True)
+    name = f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
+    write_atomic(box / name, json.dumps(asdict(command)))
+
+
+def take(folder: Path) -> list[Command]:
+    """The commands sent since the last call; what is no command is dropped."""
+    taken = []
+    for path in sorted((folder / FOLDER).glob("[0-9]*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            fields = json.loads(path.read_bytes())
+            if fields["action"] in get_args(Action):
+                taken.append(Command(fields["action"], str(fields["trial"]), str(fields["text"])))
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return taken
