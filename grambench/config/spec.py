@@ -262,6 +262,8 @@ class Training(Table):
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
     """Single-step: items a chunk of exact recomputation; `auto`: only if one graph does not fit."""
+    checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds between two checkpoints from which an interrupted trial goes on; they are no training time."""
     memory_share: Share = 0.6
     """Share of the free device (CPU: host) memory that `auto` may plan for."""
 

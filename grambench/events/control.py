@@ -1,49 +1,83 @@
-"""What the runner tells a worker: one JSON line a message on the worker's standard input.
+"""What the runner and a worker tell each other: one JSON line a message, on two pipes.
 
-A worker trains only while it holds a turn. End of file means that the runner is gone.
+A worker trains only while it holds a turn. The end of the runner's pipe means that the runner is gone.
 """
 
+import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Literal
+
+Ending = Literal["interrupted", "stopped", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Train from now on."""
+    """To a worker: train from now on."""
 
     turn: int
+    seconds: float | None = None
+    """Training seconds of the turn; None: until told otherwise. 0: make ready, and give the turn back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Pause before the next step."""
+    """To a worker: pause before the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the trial after the step under way."""
+    """To a worker: end the trial after the step under way."""
+
+    how: Ending = "stopped"
 
 
-Message = Grant | Hold | Stop
+@dataclass(frozen=True, slots=True)
+class TurnOver:
+    """To the runner: the turn is given back."""
+
+    turn: int
+    train_s: float
+    """Training seconds of the whole trial so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """To the runner: the worker has moved since its last message."""
+
+
+Message = Grant | Hold | Stop | TurnOver | Alive
+_KINDS: dict[str, type[Message]] = {
+    "grant": Grant,
+    "hold": Hold,
+    "stop": Stop,
+    "turn_over": TurnOver,
+    "alive": Alive,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def encode(message: Message) -> bytes:
     """The line of a message."""
-    fields = {"turn": message.turn} if isinstance(message, Grant) else {}
-    return json.dumps({"type": type(message).__name__.lower(), **fields}).encode() + b"\n"
+    return json.dumps({"type": _NAMES[type(message)], **dataclasses.asdict(message)}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message | None:
-    """The message of a line; None for one that a newer runner may send."""
+    """The message of a line; None for one that another version may send."""
     try:
         fields = json.loads(line)
-        match fields["type"]:
-            case "grant":
-                return Grant(int(fields["turn"]))
-            case "hold":
-                return Hold()
-            case "stop":
-                return Stop()
-    except (ValueError, KeyError, TypeError):
-        pass
-    return None
+        return _KINDS[fields.pop("type")](**fields)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Lines:
+    """Cuts what a pipe gives into messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that are whole now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [message for message in map(decode, lines) if message is not None]

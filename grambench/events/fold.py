@@ -200,6 +200,28 @@ class Fold:
     def _trial_planned(self, source: str, event: ev.TrialPlanned) -> None:
         self._trial(source).plan = event
 
+    def _trial_resumed(self, source: str, event: ev.TrialResumed) -> None:
+        """What the log tells beyond the checkpoint is forgotten: it will be done again."""
+        trial = self._trial(source)
+        self._recent.pop(source, None)
+        trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
+        trial.best = next((e for e in reversed(trial.evaluations) if e.best), None)
+        trial.test, trial.diverged = None, None
+        steps = 0
+        for number, epoch in enumerate(trial.epochs):
+            steps += epoch.steps
+            if steps > event.step:
+                del trial.epochs[number:]
+                break
+        trial.windows = [window for window in trial.windows if window.window <= event.windows]
+        trial.windows_closed = event.windows
+        trial.resumed_steps.append(event.step)
+        if event.step == 0:
+            trial.progress = trial.settled = None
+
+    def _diverged(self, source: str, event: ev.Diverged) -> None:
+        self._trial(source).diverged = event
+
     def _warmed_up(self, source: str, event: ev.WarmedUp) -> None:
         self._trial(source).warmed_up = event
 
@@ -245,7 +267,11 @@ class Fold:
             trial.best = event
 
     def _checkpoint_saved(self, source: str, event: ev.CheckpointSaved) -> None:
-        self._trial(source).checkpoint = event
+        trial = self._trial(source)
+        if event.path == "best":
+            trial.checkpoint = event
+        else:
+            trial.resumable = event
 
     def _warned(self, source: str, event: ev.Warned) -> None:
         run_wide = source in ("", SETUP)
@@ -276,6 +302,8 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.WorkerStarted: Fold._worker_started,
     ev.PhaseEntered: Fold._phase_entered,
     ev.TrialPlanned: Fold._trial_planned,
+    ev.TrialResumed: Fold._trial_resumed,
+    ev.Diverged: Fold._diverged,
     ev.WarmedUp: Fold._warmed_up,
     ev.Progress: Fold._progress,
     ev.WindowClosed: Fold._window_closed,
@@ -319,6 +347,11 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             return "info", "worker killed, since the run was stopped"
         case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED):
             return "error", f"worker ended with code {event.code}"
+        case ev.TrialResumed():
+            where = (
+                f"goes on from step {event.step:,}" if event.step else "begins anew: there is no checkpoint"
+            )
+            return "info", where
         case ev.RunPaused():
             return "info", "paused"
         case ev.RunResumed():

@@ -38,6 +38,8 @@ class Journal:
         self._lock = threading.Lock()
         self._boot = boot_id()
         self._seq = _heal(self._descriptor)
+        self.lines = self._seq
+        """Whole lines that were there already."""
 
     def append(self, event: Event) -> None:
         """Write one event.

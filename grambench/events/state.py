@@ -7,6 +7,7 @@ from grambench.events.types import (
     AuditFinished,
     CheckpointSaved,
     DataPrepared,
+    Diverged,
     EpochFinished,
     Evaluated,
     Outcome,
@@ -87,6 +88,13 @@ class TrialState:
     drift_series: Series = field(default_factory=Series)
     """Training seconds -> drift at the close of a window."""
     checkpoint: CheckpointSaved | None = None
+    """The weights that validation has selected."""
+    resumable: CheckpointSaved | None = None
+    """The newest state from which an interrupted trial goes on."""
+    resumed_steps: list[int] = field(default_factory=list)
+    """CF steps at which later workers took the trial up."""
+    diverged: Diverged | None = None
+    """Where a number was not finite."""
     warnings: dict[str, str] = field(default_factory=dict)
     """Code -> message."""
     rate: float | None = None

@@ -280,6 +280,18 @@ class TrialPlanned(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrialResumed(Event):
+    """A new worker goes on from a checkpoint; what the log tells beyond that will be done again."""
+
+    type: ClassVar[str] = "trial_resumed"
+    step: int
+    """CF steps of the checkpoint; 0: there was none, and the trial begins anew."""
+    train_s: float
+    windows: int
+    """Windows closed before it."""
+
+
+@dataclass(frozen=True, slots=True)
 class WarmedUp(Event):
     """Sizes were probed and the work of a step was run before the clock started; no weight changed."""
 
@@ -406,6 +418,21 @@ class CheckpointSaved(Event):
     bytes: int
     sha256: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged(Event):
+    """A number was not finite; the weights were left as they were before that step."""
+
+    type: ClassVar[str] = "diverged"
+    step: int
+    """The step, from 1."""
+    last_loss: float | None
+    """The newest finite mean loss of a user; None: there was none."""
+    last_loss_step: int | None
+    """The step at which it was read."""
+    last_drift: float | None
+    """The newest finite drift of a window; None: no window has closed."""
 
 
 @dataclass(frozen=True, slots=True)

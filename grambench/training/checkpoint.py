@@ -1,8 +1,13 @@
-"""Weights on disk: safetensors and a manifest with their digest, whole or absent."""
+"""Tensors and numbers on disk: safetensors, JSON and a manifest with their digests, whole or absent."""
 
+import itertools
 import json
+import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,25 +15,40 @@ from safetensors.torch import load_file, save_file
 from grambench.errors import DataError
 from grambench.fs import sha256_file, sync_folder, write_atomic
 
-WEIGHTS, MANIFEST = "model.safetensors", "manifest.json"
+WEIGHTS, NUMBERS, MANIFEST = "model.safetensors", "numbers.json", "manifest.json"
+SCHEMA_VERSION = 1
+_STEP = "step-{:010d}"
 
 
-def save_weights(folder: Path, state: dict[str, torch.Tensor], facts: dict[str, object]) -> tuple[int, str]:
-    """Write weights and manifest beside `folder`, then put them in its place.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A checkpoint that is on disk."""
 
-    Returns:
-        Size in bytes and SHA-256 of the weights' file.
+    bytes: int
+    """Of its tensors."""
+    sha256: str
+    """Of the same file."""
+
+
+def save_weights(
+    folder: Path,
+    state: Mapping[str, torch.Tensor],
+    facts: Mapping[str, object],
+    numbers: Mapping[str, Any] | None = None,
+) -> Written:
+    """Write tensors, numbers and a manifest beside `folder`, flush them to disk, and put them in its place.
+
+    Raises:
+        OSError: the disk is full or gone; what was there before stays.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()},
-        temporary / WEIGHTS,
-    )
-    digest, size = sha256_file(temporary / WEIGHTS), (temporary / WEIGHTS).stat().st_size
-    manifest = {"file": WEIGHTS, "bytes": size, "sha256": digest, **facts}
-    write_atomic(temporary / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
+    try:
+        written = _fill(temporary, state, facts, numbers)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -36,23 +56,124 @@ def save_weights(folder: Path, state: dict[str, torch.Tensor], facts: dict[str, 
     temporary.rename(folder)
     sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-    return size, digest
+    return written
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Read weights back; safetensors alone would load a flipped bit silently.
+    """Read tensors back; safetensors alone would load a flipped bit silently.
+
+    Raises:
+        DataError: a file is missing or is not the one that was written.
+    """
+    read_manifest(folder)
+    weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
+    return weights
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The facts that were written with the tensors, every digest checked.
 
     Raises:
         DataError: a file is missing or is not the one that was written.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        digest = sha256_file(folder / WEIGHTS)
-    except (OSError, ValueError) as error:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        files = dict(manifest["files"])
+        damaged = [name for name, digest in files.items() if sha256_file(folder / name) != digest]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"The checkpoint {folder} cannot be read: {error}.", "Run the trial again."
         ) from error
-    if digest != manifest.get("sha256"):
-        raise DataError(f"The checkpoint {folder} is damaged: its SHA-256 differs.", "Run the trial again.")
-    weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
-    return weights
+    if damaged:
+        raise DataError(
+            f"The checkpoint {folder} is damaged: the SHA-256 of {damaged[0]} differs.",
+            "Run the trial again.",
+        )
+    return manifest
+
+
+class Checkpoints:
+    """The newest checkpoints of a trial, from which it can go on."""
+
+    def __init__(self, folder: Path, kept: int = 2) -> None:
+        self.folder, self.kept = folder, kept
+
+    def save(
+        self,
+        step: int,
+        state: Mapping[str, torch.Tensor],
+        numbers: Mapping[str, Any],
+        facts: Mapping[str, object],
+    ) -> tuple[Path, Written]:
+        """Write one, and remove all but the newest.
+
+        Raises:
+            OSError: the disk is full or gone; the earlier ones stay.
+        """
+        place = self.folder / _STEP.format(step)
+        written = save_weights(place, state, {"step": step, **facts}, numbers)
+        for older in self._found()[self.kept :]:
+            shutil.rmtree(older, ignore_errors=True)
+        return place, written
+
+    def newest(self) -> tuple[Path | None, list[str]]:
+        """The newest that is whole, and what is wrong with those that are newer."""
+        complaints = []
+        for place in self._found():
+            try:
+                read_manifest(place)
+            except DataError as error:
+                complaints.append(error.message)
+            else:
+                return place, complaints
+        return None, complaints
+
+    def remove(self) -> None:
+        """Remove them all: the trial has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self.folder.glob("step-*"), reverse=True)
+
+
+def read_numbers(folder: Path) -> dict[str, Any]:
+    """What `save_weights` was given as `numbers`; call `read_manifest` first."""
+    numbers: dict[str, Any] = json.loads((folder / NUMBERS).read_bytes())
+    return numbers
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two JSON values, `name: A, now B` each."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys((*before, *now))
+        parts = (differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k)) for k in keys)
+        return list(itertools.chain.from_iterable(parts))
+    return [] if before == now else [f"{name}: {json.dumps(before)}, now {json.dumps(now)}"]
+
+
+def _fill(
+    folder: Path,
+    state: Mapping[str, torch.Tensor],
+    facts: Mapping[str, object],
+    numbers: Mapping[str, Any] | None,
+) -> Written:
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    save_file(tensors, folder / WEIGHTS)
+    _flush(folder / WEIGHTS)
+    if numbers is not None:
+        write_atomic(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False))
+    names = [WEIGHTS] if numbers is None else [WEIGHTS, NUMBERS]
+    digests = {name: sha256_file(folder / name) for name in names}
+    size = (folder / WEIGHTS).stat().st_size
+    manifest = {"schema_version": SCHEMA_VERSION, "files": digests, "bytes": size, **facts}
+    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
+    return Written(size, digests[WEIGHTS])
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -86,8 +86,12 @@ def make_evaluator(
     name: Literal["validation", "test"],
     device: torch.device,
     resident: bool = True,
+    between: Callable[[], None] = lambda: None,
 ) -> Evaluator:
-    """Scores a part; with `evaluation.max_impressions` a fixed sample of it."""
+    """Scores a part; with `evaluation.max_impressions` a fixed sample of it.
+
+    `between` is called before each block; what it raises ends the scoring.
+    """
     part, most = data.parts[name], spec.evaluation.max_impressions
     if isinstance(part, Sequences):
         return AnswerEvaluator(
@@ -97,7 +101,13 @@ def make_evaluator(
             max_sequences=most,
             device=device,
             resident=resident,
+            between=between,
         )
     return RankingEvaluator(
-        part, history=spec.filter.history, max_impressions=most, device=device, resident=resident
+        part,
+        history=spec.filter.history,
+        max_impressions=most,
+        device=device,
+        resident=resident,
+        between=between,
     )

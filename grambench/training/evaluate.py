@@ -3,6 +3,7 @@
 Legend: K items of the part, M impressions, B impressions of a block, D width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +48,14 @@ class RankingEvaluator:
         max_impressions: int | None,
         device: torch.device,
         resident: bool = True,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         """With `max_impressions`, a fixed sample of so many, the same for every strategy and seed.
 
         `resident`: the interactions are kept on `device`; else on the host.
+        `between` is called before each block.
         """
-        self.history, self.device = history, device
+        self.history, self.device, self.between = history, device, between
         self.stored_on = device if resident else HOST
         self.history_items = stored(part.history_items, device, resident)
         self.history_offsets = stored(part.history_offsets, device, resident)
@@ -113,6 +116,7 @@ class RankingEvaluator:
         return start_B[row] + within, row
 
     def _score(self, block_B: Tensor, table_KD: Tensor, projected_K3D: Tensor, user_model: NRMS) -> Tensor:
+        self.between()
         clicks_BH, mask_BH = self._histories(block_B)
         slots_BH = torch.searchsorted(self.items_K, clicks_BH).clamp(max=len(self.items_K) - 1)
         history_BH = sent(slots_BH.where(mask_BH, 0), self.device)

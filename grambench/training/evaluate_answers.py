@@ -4,6 +4,7 @@ A sequence longer than the filter reads keeps its last answers. Legend: K items 
 B sequences of a block, L positions, A scored answers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -58,12 +59,14 @@ class AnswerEvaluator:
         max_sequences: int | None,
         device: torch.device,
         resident: bool = True,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         """With `max_sequences`, a fixed sample of so many, the same for every strategy and seed.
 
         `resident`: the answers are kept on `device`; else on the host.
+        `between` is called before each block.
         """
-        self.length, self.device = length, device
+        self.length, self.device, self.between = length, device, between
         self.stored_on = device if resident else HOST
         self.items = stored(part.items, device, resident)
         self.correct = stored(part.correct, device, resident)
@@ -122,6 +125,7 @@ class AnswerEvaluator:
         return asked_BL, mask_BL, correct_BL, scored_BL == 1
 
     def _scores(self, rows_B: Tensor, table_KD: Tensor, tracer: AnswerFilter) -> NDArray[np.float32]:
+        self.between()
         asked_BL, mask_BL, correct_BL, scored_BL = self._block(rows_B)
         slots_BL = torch.searchsorted(self.items_K, asked_BL).clamp(max=len(self.items_K) - 1)
         places_BL = sent(slots_BL.where(mask_BL, 0), self.device)

@@ -1,21 +1,20 @@
-"""The loop that all strategies share: steps, evaluation, early stopping, the best checkpoint."""
+"""The loop that all strategies share: steps, evaluation, early stopping, checkpoints."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import Any, Literal, Protocol
 
 from grambench.events import types as ev
+from grambench.events.control import Ending
 from grambench.metrics.ranking import NotFiniteError
-from grambench.training.phases import Batch, ClosedWindow, StepResult, Strategy, System
+from grambench.training.phases import Batch, StepResult, Strategy, System
+from grambench.training.tally import Tally
 
-REPORT_S = 0.5
-"""Seconds between two progress events; each is a synchronised point."""
+
+class LeftError(Exception):
+    """An evaluation was given up because the trial is to end."""
 
 
 class Turn(Protocol):
@@ -25,10 +24,16 @@ class Turn(Protocol):
         """True when training has to pause before the next step."""
 
     def wait(self) -> None:
-        """Return when training may go on."""
+        """Return when training may go on, or the trial is to end."""
 
-    def must_stop(self) -> bool:
-        """True when the user ended the trial."""
+    def begin(self) -> float:
+        """Training begins: seconds since the turn was granted."""
+
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        """The turn is over after so many seconds of training."""
+
+    def ending(self) -> Ending | None:
+        """How the trial is to end now, if it is."""
 
 
 class Batches(Protocol):
@@ -47,165 +52,137 @@ class Effects:
 
     emit: Callable[[ev.Event], None]
     evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated]
-    """Score a part with the weights as they are; the loop fills in place and time."""
+    """Score a part with the weights as they are; the loop fills in place and time. Raises `LeftError`."""
     save_best: Callable[[int, int], None]
     """Keep the weights (epoch, step)."""
     turn: Turn
     memory: Callable[[], tuple[int | None, int | None, int | None]]
     """torch's current, peak allocated and peak reserved bytes of the device."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """Counters since the start of the trial, or since a snapshot of them."""
-
-    steps: int = 0
-    samples: int = 0
-    occurrences: int = 0
-    unique_items: int = 0
-
-    def add(self, result: StepResult) -> None:
-        """Count one CF step."""
-        self.steps += 1
-        self.samples += result.users
-        self.occurrences += result.occurrences
-        self.unique_items += result.unique_items
+    save_state: Callable[[dict[str, Any]], bool] = lambda _: False
+    """Write a checkpoint with these numbers of the loop; False where that is impossible."""
 
 
 class Trainer:
     """Runs one trial to its end."""
 
     def __init__(
-        self, system: System, strategy: Strategy, batches: Batches, effects: Effects, patience: int
+        self,
+        system: System,
+        strategy: Strategy,
+        batches: Batches,
+        effects: Effects,
+        patience: int,
+        checkpoint_s: float = float("inf"),
     ) -> None:
+        """`checkpoint_s`: seconds between two checkpoints."""
         self.system, self.strategy, self.batches = system, strategy, batches
         self.effects, self.patience = effects, patience
-        self.totals = Totals()
+        self.tally = Tally(system, effects.emit, effects.memory)
         self.best: ev.Evaluated | None = None
         self._stale = 0
-        self._loss = torch.zeros(())
-        self._loss_users = 0
-        self._reported_ns = 0
-        self._windows = 0
-        self._window_encode_s = 0.0
+        self._owes_validation = False
+        self._checkpoint_ns = checkpoint_s * 1e9
+        self._saved_ns = time.monotonic_ns()
+        self._turn_began_s = 0.0
+        self._switch_s = 0.0
 
     def run(self) -> tuple[ev.Outcome, str]:
-        """Train until the last step, early stopping, divergence or the user's stop."""
-        self.effects.emit(ev.PhaseEntered("train"))
-        self.system.clock.start()
-        epoch_start = self._snapshot()
-        for step in range(self.batches.total_steps):
-            if self.effects.turn.must_wait():
-                self._pause()
-            if self.effects.turn.must_stop():
-                self.system.clock.stop()
-                return "stopped", f"stopped after {step} steps"
+        """Train until the last step, early stopping, divergence or the runner's word."""
+        try:
+            return self._run()
+        finally:
+            self.system.clock.stop()
+
+    def _run(self) -> tuple[ev.Outcome, str]:
+        if self._owes_validation and (ended := self._validate(self._batch_before())):
+            return ended
+        if self._stale >= self.patience:
+            return self._stopped_early()
+        self._begin_training()
+        for step in range(self.tally.totals.steps, self.batches.total_steps):
             batch = self.batches.batch(step)
+            if ending := self._ending_before(batch):
+                return self._leave(ending)
             result = self.strategy.step(batch)
-            self._count(result)
-            last = batch.ends_epoch or batch.ends_training
-            if not (last or self._due() or result.window):
-                continue
-            loss = self._report(batch)
-            if result.window is not None:
-                self._report_window(result.window)
-            if loss is not None and not math.isfinite(loss):
-                self.system.clock.stop()
-                return "diverged", f"the loss was not finite at step {step + 1}"
-            if result.window is not None and not _is_finite(result.window):
-                self.system.clock.stop()
-                return "diverged", f"the drift or the pseudo-loss was not finite at step {step + 1}"
-            if last:
-                self.system.clock.stop()
-                if batch.ends_epoch:
-                    self._report_epoch(batch.epoch + 1, epoch_start)
-                if ended := self._validate(batch):
-                    return ended
-                if batch.ends_training:
-                    break
-                epoch_start = self._snapshot()
-                self.effects.emit(ev.PhaseEntered("train"))
-                self.system.clock.start()
-        self.system.clock.stop()
+            self.tally.count(result)
+            if ended := self._look(batch, result) or self._end_of_epoch(batch):
+                return ended
+            if time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns and not batch.ends_training:
+                self._checkpoint(batch)
         return "completed", ""
 
-    def _pause(self) -> None:
-        self.system.clock.stop()
-        self.effects.turn.wait()
+    def _begin_training(self) -> None:
+        self.effects.emit(ev.PhaseEntered("train"))
+        self.effects.turn.begin()
         self.system.clock.start()
+        self._turn_began_s = self.system.clock.read()[0]
 
-    def _count(self, result: StepResult) -> None:
-        self.totals.add(result)
-        self._loss = self._loss.to(result.loss.device) + result.loss
-        self._loss_users += result.users
+    # --- turns ---------------------------------------------------------------------------------
 
-    def _due(self) -> bool:
-        return time.monotonic_ns() - self._reported_ns >= REPORT_S * 1e9
+    def _ending_before(self, batch: Batch) -> Ending | None:
+        """Wait for a turn where there is none; how the trial is to end instead of training the batch."""
+        turn = self.effects.turn
+        if turn.must_wait() and not turn.ending():
+            self.system.clock.stop()
+            train_s = self.system.clock.read()[0] - self._turn_began_s
+            self.effects.emit(dataclasses.replace(turn.give_back(train_s), switch_s=self._switch_s))
+            turn.wait()
+            if turn.ending():
+                return turn.ending()
+            self.strategy.warm_up(batch)  # what others have driven out of the caches is no work of the step
+            self._switch_s = turn.begin()
+            self.system.clock.start()
+            self._turn_began_s = self.system.clock.read()[0]
+        return turn.ending()
 
-    def _report(self, batch: Batch) -> float | None:
-        """Emit the counters; returns the mean loss of a user since the last report."""
-        train_s, encode_s = self.system.clock.read()
-        loss = float(self._loss) / self._loss_users if self._loss_users else None
-        self._loss, self._loss_users = torch.zeros_like(self._loss), 0
-        current, peak_allocated, peak_reserved = self.effects.memory()
-        self.effects.emit(
-            ev.Progress(
-                epoch=batch.epoch + 1,
-                step=self.totals.steps,
-                train_s=train_s,
-                encode_s=encode_s,
-                samples=self.totals.samples,
-                occurrences=self.totals.occurrences,
-                unique_items=self.totals.unique_items,
-                items_encoded=self.system.encode.counts.items,
-                tokens_encoded=self.system.encode.counts.tokens,
-                loss=loss,
-                encoder_lr=self.system.encoder_optimizer.rate(),
-                filter_lr=self.system.filter_optimizer.rate(),
-                memory_allocated_bytes=current,
-                peak_allocated_bytes=peak_allocated,
-                peak_reserved_bytes=peak_reserved,
-            )
-        )
-        self._reported_ns = time.monotonic_ns()
-        return loss
+    def _leave(self, ending: Ending) -> tuple[ev.Outcome, str]:
+        """Keep what is needed to go on, unless nobody wants to."""
+        self.system.clock.stop()
+        reason = f"{ending} after {self.tally.totals.steps} steps"
+        if ending == "skipped" or self.tally.totals.steps == 0:
+            return ending, reason
+        kept = self._checkpoint(self._batch_before())
+        return ending, reason if kept else f"{reason}, without a new checkpoint"
 
-    def _report_window(self, window: ClosedWindow) -> None:
-        self._windows += 1
-        encode_s = self.system.clock.read()[1]
-        since_s, self._window_encode_s = self._window_encode_s, encode_s
-        self.effects.emit(
-            ev.WindowClosed(
-                window=self._windows,
-                step=self.totals.steps,
-                steps=window.steps,
-                unique_items=window.unique_items,
-                occurrences=window.occurrences,
-                drift=_number(window.drift),
-                pseudo_loss=_number(window.pseudo_loss),
-                encoder_s=encode_s - since_s,
-                reuse_ratio=window.occurrences / window.unique_items if window.unique_items else None,
-            )
-        )
+    def _batch_before(self) -> Batch:
+        return self.batches.batch(self.tally.totals.steps - 1)
 
-    def _snapshot(self) -> tuple[float, Totals, int, int]:
-        counts = self.system.encode.counts
-        return self.system.clock.read()[0], dataclasses.replace(self.totals), counts.items, counts.tokens
+    # --- looks ---------------------------------------------------------------------------------
 
-    def _report_epoch(self, epoch: int, start: tuple[float, Totals, int, int]) -> None:
-        began_s, before, items, tokens = start
-        self.effects.emit(
-            ev.EpochFinished(
-                epoch=epoch,
-                steps=self.totals.steps - before.steps,
-                train_s=self.system.clock.read()[0] - began_s,
-                samples=self.totals.samples - before.samples,
-                occurrences=self.totals.occurrences - before.occurrences,
-                unique_items=self.totals.unique_items - before.unique_items,
-                items_encoded=self.system.encode.counts.items - items,
-                tokens_encoded=self.system.encode.counts.tokens - tokens,
-            )
-        )
+    def _look(self, batch: Batch, result: StepResult) -> tuple[ev.Outcome, str] | None:
+        """Report what is due; the outcome where a number is not finite."""
+        guard, step = self.system.guard, self.tally.totals.steps
+        last = batch.ends_epoch or batch.ends_training
+        due = last or result.window is not None or self.tally.is_due()
+        if due:
+            self.tally.report(batch)
+        sound = result.window is None or self.tally.report_window(result.window)
+        if (due or guard.at_once) and (bad := guard.bad_step()) is not None:
+            return self._diverged(bad, f"the loss, or its gradient, was not finite at step {bad}")
+        if not sound:
+            return self._diverged(step, f"the drift or the pseudo-loss was not finite at step {step}")
+        return None
+
+    def _diverged(self, step: int, reason: str) -> tuple[ev.Outcome, str]:
+        self.system.clock.stop()
+        loss, loss_step = self.tally.last_loss or (None, None)
+        self.effects.emit(ev.Diverged(step, loss, loss_step, self.tally.last_drift))
+        return "diverged", reason
+
+    def _end_of_epoch(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
+        if not (batch.ends_epoch or batch.ends_training):
+            return None
+        self.system.clock.stop()
+        if batch.ends_epoch:
+            self.tally.report_epoch(batch.epoch + 1)
+        self.tally.begin_epoch()
+        self._owes_validation = True
+        if ended := self._validate(batch):
+            return ended
+        if not batch.ends_training:
+            self.effects.emit(ev.PhaseEntered("train"))
+            self.system.clock.start()
+        return None
 
     def _validate(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
         """Evaluate, keep a better checkpoint; the outcome when training is to end here."""
@@ -214,8 +191,13 @@ class Trainer:
         try:
             scored = self.effects.evaluate("validation")
         except NotFiniteError:  # the epoch's last update broke the weights after a finite loss
-            return "diverged", f"the validation scores were not finite at step {self.totals.steps}"
+            step = self.tally.totals.steps
+            return self._diverged(step, f"the validation scores were not finite at step {step}")
+        except LeftError:
+            self.system.encode.counts = trained
+            return self._leave(self.effects.turn.ending() or "interrupted")
         self.system.encode.counts = trained  # the encodings of an evaluation are not the trial's
+        self._owes_validation = False
         auc = scored.metrics.get("auc")
         if auc is None:
             return "failed", "no validation impression has both a clicked and an unclicked candidate"
@@ -224,7 +206,7 @@ class Trainer:
         evaluated = dataclasses.replace(
             scored,
             epoch=batch.epoch + 1,
-            step=self.totals.steps,
+            step=self.tally.totals.steps,
             train_s=self.system.clock.read()[0],
             best=better,
         )
@@ -232,18 +214,38 @@ class Trainer:
         if better:
             self.best, self._stale = evaluated, 0
             self.effects.emit(ev.PhaseEntered("save"))
-            self.effects.save_best(batch.epoch + 1, self.totals.steps)
+            self.effects.save_best(batch.epoch + 1, self.tally.totals.steps)
             return None
         self._stale += 1
-        if self._stale >= self.patience:
-            return "early-stopped", f"no better validation AUC for {self.patience} evaluations"
-        return None
+        return self._stopped_early() if self._stale >= self.patience else None
 
+    def _stopped_early(self) -> tuple[ev.Outcome, str]:
+        return "early-stopped", f"no better validation AUC for {self.patience} evaluations"
 
-def _is_finite(window: ClosedWindow) -> bool:
-    return math.isfinite(float(window.drift)) and math.isfinite(float(window.pseudo_loss))
+    # --- checkpoints ---------------------------------------------------------------------------
 
+    def _checkpoint(self, batch: Batch) -> bool:
+        """Write all that the next step depends on; its seconds are no training."""
+        was_running = self.system.clock.running
+        self.system.clock.stop()
+        self.tally.report(batch)
+        kept = self.effects.save_state(self.state())
+        self._saved_ns = time.monotonic_ns()
+        if was_running:
+            self.system.clock.start()
+        return kept
 
-def _number(value: Tensor) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+    def state(self) -> dict[str, Any]:
+        """The loop's own numbers, as JSON."""
+        return {
+            "tally": self.tally.state(),
+            "best": dataclasses.asdict(self.best) if self.best else None,
+            "stale": self._stale,
+            "owes_validation": self._owes_validation,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; weights, optimisers and strategy are restored by their owners."""
+        self.tally.restore(state["tally"])
+        self.best = ev.Evaluated.from_fields(state["best"]) if state["best"] else None
+        self._stale, self._owes_validation = state["stale"], state["owes_validation"]

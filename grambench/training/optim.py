@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from grambench.config.spec import Optimizer
+from grambench.training.guard import Guard
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -25,6 +26,28 @@ class ScheduledAdam:
             else None
         )
         """None for a baseline without a content encoder."""
+
+    def obey(self, guard: Guard) -> None:
+        """Skip every update once the guard has found a number that is not finite."""
+        if self._adam is not None:
+            self._adam.found_inf = guard.found  # type: ignore[attr-defined] # read by the fused kernel
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and counts of each parameter that was updated, and the count of all."""
+        found = {"steps": torch.tensor(self.steps)}
+        for number, parameter in enumerate(self.parameters):
+            kept = self._adam.state.get(parameter, {}) if self._adam is not None else {}
+            found |= {f"{number}.{name}": tensor for name, tensor in kept.items()}
+        return found
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.steps = int(state["steps"])
+        for number, parameter in enumerate(self.parameters):
+            prefix = f"{number}."
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if own and self._adam is not None:
+                self._adam.state[parameter] = {k: v.to(parameter.device) for k, v in own.items()}
 
     def rate(self) -> float:
         """Learning rate of the next step."""

@@ -5,7 +5,7 @@ Legend: B users, N items of a view, D width.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.training.guard import Guard
 from grambench.training.optim import ScheduledAdam
 from grambench.training.replay import RandomState
 from grambench.training.timing import TrainClock
@@ -101,6 +102,13 @@ class System:
     clock: TrainClock
     served: ItemEncoder | None = None
     """What evaluation reads, where it is not `encode`."""
+    guard: Guard = field(init=False)
+    """Holds both optimisers back once a loss is not finite."""
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(self.clock.device)
+        for optimizer in (self.encoder_optimizer, self.filter_optimizer):
+            optimizer.obey(self.guard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,10 @@ class ClosedWindow:
     """Mean over its items of ½ ‖h̃ − CE(c)‖² during the encoder's last pass."""
 
 
+State = dict[str, Tensor | NDArray[Any] | int | float]
+"""By name; what is absent has its first value."""
+
+
 class Strategy(Protocol):
     """A way to train both modules: the only thing that differs between two trials."""
 
@@ -140,6 +152,13 @@ class Strategy(Protocol):
     def step(self, batch: Batch) -> StepResult:
         """One CF step, with the encoder's step where the strategy has one."""
         ...
+
+    def state(self) -> State:
+        """What it remembers between two steps, beside weights and optimisers."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Remember it again; the next step is then the one that would have followed."""
 
 
 def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) -> tuple[Tensor, Tensor]:
@@ -155,6 +174,7 @@ def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) 
     loss: Tensor = system.filter.loss(leaf_ND, view)
     (loss / users).backward()
     assert leaf_ND.grad is not None
+    system.guard.see(loss, leaf_ND.grad)
     return loss.detach(), leaf_ND.grad
 
 
@@ -172,11 +192,13 @@ def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) ->
 def rehearsal(system: System) -> Iterator[None]:
     """Afterwards gradients, counts, seconds and random states are what they were before."""
     state, counts = RandomState.capture(system.clock.device), replace(system.encode.counts)
+    found = system.guard.found.clone()
     with system.clock.rehearsing():
         yield
     system.encode.counts = counts
     for optimizer in (system.encoder_optimizer, system.filter_optimizer):
         optimizer.discard()
+    system.guard.found.copy_(found)
     state.restore()
 
 

@@ -3,7 +3,8 @@
 Legend: I items of the catalogue, U items of the window, N items of one batch, D width.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -101,6 +102,22 @@ class Window:
     def move(self, slots_N: Tensor, displacement_ND: Tensor) -> None:
         """h̃ ← h̃ + displacement on distinct rows; every other row stays bit-equal."""
         self._table.index_add_(0, slots_N, displacement_ND)
+
+    def state(self) -> dict[str, Tensor | NDArray[Any] | int | float]:
+        """Items, both vectors of each, and the counts."""
+        return {
+            "items": self.host_items_U,
+            "start": self.start_UD,
+            "table": self.table_UD,
+            "steps": self.steps,
+            "occurrences": self.occurrences,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`, for a window without items."""
+        self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
+        self.table_UD.copy_(torch.as_tensor(state["table"]))
+        self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])
 
     def drift(self) -> Tensor:
         """Mean ‖h̃ − h‖ / ‖h‖ of the window's items."""

@@ -23,6 +23,15 @@ class TrainClock:
         self._encode_ns = 0
         self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
+    @property
+    def running(self) -> bool:
+        """True between `start` and `stop`."""
+        return self._since_ns is not None
+
+    def go_on(self, total_s: float, encode_s: float) -> None:
+        """Count on from these readings of an earlier clock."""
+        self._total_ns, self._encode_ns = round(total_s * 1e9), round(encode_s * 1e9)
+
     def start(self) -> None:
         """Begin to count, once all earlier work is done."""
         self._synchronize()

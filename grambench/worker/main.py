@@ -5,6 +5,7 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -16,12 +17,19 @@ from grambench.errors import ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.journal import Journal
 from grambench.events.state import SETUP
+from grambench.worker.turns import PipeTurn, Pulse
 
 
 def main(arguments: list[str]) -> int:
-    """Run one role to its end; the log tells how it ended, the exit code which kind of error."""
+    """Run one role to its end; the log tells how it ended, the exit code which kind of error.
+
+    Args:
+        arguments: `setup RUN [PULSE]`, `prepare RUN` or `trial RUN NAME [PULSE [DEVICE]]`; PULSE is the
+            descriptor on which the runner waits for signs of life.
+    """
     role, run, *rest = arguments
-    name = rest[0] if rest else SETUP
+    name = rest.pop(0) if role == "trial" else SETUP
+    pulse = Pulse(int(rest[0]) if rest else None)
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
@@ -32,7 +40,7 @@ def main(arguments: list[str]) -> int:
                 return _setup(spec, journal.append)
             if role == "prepare":
                 return _prepare(spec, journal.append)
-            return _trial(spec, Path(run), name, journal.append)
+            return _trial(spec, Path(run), name, journal, pulse, rest[1] if len(rest) > 1 else None)
         except GrambenchError as error:
             journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
             return int(error.exit_code)
@@ -92,20 +100,34 @@ def _end_with_parent(descriptor: int) -> None:
     os._exit(ExitCode.STOPPED)
 
 
-def _trial(spec: Spec, run: Path, name: str, emit: Callable[[ev.Event], None]) -> int:
-    from grambench.worker.device import resolve_device
-    from grambench.worker.trial import run_trial
-    from grambench.worker.turns import PipeTurn
+_CODES = {
+    "completed": ExitCode.OK,
+    "early-stopped": ExitCode.OK,
+    "stopped": ExitCode.STOPPED,
+    "interrupted": ExitCode.INTERRUPTED,
+}
 
+
+def _trial(spec: Spec, run: Path, name: str, journal: Journal, pulse: Pulse, device_name: str | None) -> int:
+    turn = PipeTurn(sys.stdin.fileno(), pulse)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: turn.end("interrupted"))
+    again, emit = journal.lines > 0, journal.append
     emit(ev.PhaseEntered("load"))
-    turn = PipeTurn(sys.stdin.fileno())
+    from grambench.worker.device import resolve_device
+    from grambench.worker.resume import folder_of
+    from grambench.worker.trial import run_trial
+
+    if device_name is not None:
+        spec = spec.model_copy(update={"device": device_name})
     device = resolve_device(spec)
     emit(started(name, device))
-    outcome, reason = run_trial(spec, run, name, device, emit, turn)
+    outcome, reason = run_trial(spec, run, name, device, emit, turn, again)
     emit(ev.PhaseEntered("done"))
-    code = ExitCode.OK if outcome in ("completed", "early-stopped") else ExitCode.PARTIAL
-    code = ExitCode.STOPPED if outcome == "stopped" else code
+    code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))
+    if outcome in ("completed", "early-stopped", "skipped"):
+        folder_of(run, name).remove()
     return code
 
 

@@ -1,59 +1,68 @@
-"""One trial: load, plan, train, and score the selected checkpoint once on the test part."""
+"""One trial: load, plan, train or go on, and score the selected checkpoint once on the test part."""
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import LM_KT, Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import Spec, Vocabulary, vocabulary_of
 from grambench.data.prepared import Prepared, open_prepared
-from grambench.errors import DataError, MachineError
+from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
-from grambench.models.encoders.free import FreeItemEncoder
 from grambench.models.encoders.text import TextEncoder
-from grambench.models.filters.lm_kt import LMKT
-from grambench.training.checkpoint import load_weights, save_weights
-from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
-from grambench.training.loop import Effects, Trainer, Turn
-from grambench.training.memory import GraphPlan, plan_graphs, plan_users
-from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
-from grambench.training.strategies import MultiStep, make_strategy
+from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
+from grambench.training.domain import make_evaluator, make_sampler
+from grambench.training.loop import Effects, LeftError, Trainer, Turn
+from grambench.training.memory import GraphPlan
+from grambench.training.phases import Strategy, System
+from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
+from grambench.worker import resume
 from grambench.worker.device import Device
+from grambench.worker.planning import compile_seconds, plan_sizes, planned
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
-COMPILED_ITEMS = 64
-"""Items encoded once to compile the encoder; its graph serves every number of items."""
+Emit = Callable[[ev.Event], None]
 
 
 def run_trial(
-    spec: Spec, run: Path, name: str, device: Device, emit: Callable[[ev.Event], None], turn: Turn
+    spec: Spec, run: Path, name: str, device: Device, emit: Emit, turn: Turn, again: bool = False
 ) -> tuple[ev.Outcome, str]:
     """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
 
+    `again`: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
+
     Raises:
-        GrambenchError: data or model cannot be used.
+        GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
     strategy_name, _, seed = name.rpartition(".s")
     data = open_prepared(_prepared_folder(run, vocabulary_of(strategy_name)))
+    identity = resume.identity(spec, data.manifest.fingerprint, device.torch)
+    checkpoints = resume.folder_of(run, name)
+    resumed, complaints = resume.newest(checkpoints, identity)
+    for complaint in complaints:
+        emit(ev.Warned("damaged-checkpoint", complaint))
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
-    evaluate = _evaluator(spec, data, system, modules, device.torch, kept)
+    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn)
 
     turn.wait()
+    if ending := turn.ending():
+        return ending, f"{ending} before training"
     emit(ev.PhaseEntered("probe"))
     began_ns = time.monotonic_ns()
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
-    compile_s = _compiled(system, sampler.batch(0)) if can_compile else None
-    plan = _plan(spec, system, sampler.batch(0), device.torch)
+    compile_s = compile_seconds(system, sampler.batch(0)) if can_compile else None
+    plan = resumed.plan if resumed else plan_sizes(spec, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
         strategy_name,
         system,
@@ -64,32 +73,92 @@ def run_trial(
         seed=int(seed),
         speedyfeed=spec.speedyfeed,
     )
-    emit(_planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept))
+    emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept))
     strategy.warm_up(sampler.batch(0))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
 
-    best = run / name / "best"
-    effects = Effects(emit, evaluate, _saver(best, modules, emit), turn, _memory_reader(device.torch))
-    trainer = Trainer(system, strategy, sampler, effects, spec.training.patience)
-    outcome, reason = trainer.run()
-    if outcome in ("completed", "early-stopped") and trainer.best is not None:
-        emit(ev.PhaseEntered("test"))
-        modules.load(load_weights(best))
-        chosen = trainer.best
-        scored = evaluate("test")
-        emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
-    return outcome, reason
+    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit)
+    effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
+    trainer = Trainer(system, strategy, sampler, effects, spec.training.patience, spec.training.checkpoint_s)
+    if again:
+        trial.go_on(trainer, resumed)
+    return trial.finish(trainer, evaluate, resumed.trained if resumed else None)
 
 
-def _plan(spec: Spec, system: System, batch: Batch, device: torch.device) -> GraphPlan:
-    if isinstance(system.filter, LMKT):
-        return plan_users(system, batch, spec.training, device, system.filter.limits())
-    if isinstance(system.encode, FreeItemEncoder):
-        return GraphPlan(spec.training.batch_size, None, "no encoder runs")
-    return plan_graphs(system, batch, spec.training, device)
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """The folder of a trial, and all whose state goes into it."""
+
+    folder: Path
+    system: System
+    modules: Modules
+    strategy: Strategy
+    plan: GraphPlan
+    checkpoints: Checkpoints
+    identity: dict[str, Any]
+    emit: Emit
+
+    def go_on(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
+        """Take up a checkpoint, or begin anew."""
+        windows = 0
+        if resumed is not None:
+            if resumed.trained is None:
+                resume.restore(resumed, self.system, self.modules, self.strategy)
+            trainer.restore(resumed.numbers["loop"])
+            windows = int(resumed.numbers["loop"]["tally"]["windows"])
+        train_s = self.system.clock.read()[0]
+        self.emit(ev.TrialResumed(trainer.tally.totals.steps, train_s, windows))
+
+    def finish(
+        self,
+        trainer: Trainer,
+        evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated],
+        trained: tuple[ev.Outcome, str] | None,
+    ) -> tuple[ev.Outcome, str]:
+        """Train, unless that was done before, and score the best weights on the test part."""
+        outcome, reason = trained or trainer.run()
+        if outcome in ("completed", "early-stopped") and trainer.best is not None:
+            self._write(trainer.state(), {}, {"trained": [outcome, reason], "strategy": {}})
+            self.emit(ev.PhaseEntered("test"))
+            self.modules.load(load_weights(self.folder / "best"))
+            chosen = trainer.best
+            try:
+                scored = evaluate("test")
+            except LeftError:
+                return "interrupted", "interrupted while the test part was scored"
+            self.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
+        return outcome, reason
+
+    def save_best(self, epoch: int, step: int) -> None:
+        """Keep the weights that validation has selected."""
+        began = time.monotonic_ns()
+        best = self.folder / "best"
+        written = save_weights(best, self.modules.state(), {"epoch": epoch, "step": step})
+        seconds = (time.monotonic_ns() - began) / 1e9
+        self.emit(ev.CheckpointSaved(best.name, epoch, step, written.bytes, written.sha256, seconds))
+
+    def save_state(self, loop: dict[str, Any]) -> bool:
+        """Write all that the next step depends on; False where the disk does not take it."""
+        tensors, numbers = resume.collect(self.system, self.modules, self.strategy)
+        return self._write(loop, tensors, {"strategy": numbers})
+
+    def _write(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], more: dict[str, Any]) -> bool:
+        began = time.monotonic_ns()
+        step = int(loop["tally"]["totals"]["steps"])
+        numbers = {"loop": loop, "plan": dataclasses.asdict(self.plan), **more}
+        try:
+            place, written = self.checkpoints.save(step, tensors, numbers, self.identity)
+        except OSError as error:
+            words = f"no checkpoint could be written at step {step}: {error.strerror or error}"
+            self.emit(ev.Warned("checkpoint-failed", words))
+            return False
+        seconds = (time.monotonic_ns() - began) / 1e9
+        name = str(place.relative_to(self.folder))
+        self.emit(ev.CheckpointSaved(name, 0, step, written.bytes, written.sha256, seconds))
+        return True
 
 
 def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
@@ -101,9 +170,19 @@ def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
 
 
 def _evaluator(
-    spec: Spec, data: Prepared, system: System, modules: Modules, device: torch.device, kept: Residency
+    spec: Spec,
+    data: Prepared,
+    system: System,
+    modules: Modules,
+    device: torch.device,
+    kept: Residency,
+    turn: Turn,
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
-    parts = {name: make_evaluator(spec, data, name, device, kept.interactions) for name in _SCORED}
+    def look() -> None:
+        if turn.ending():
+            raise LeftError
+
+    parts = {name: make_evaluator(spec, data, name, device, kept.interactions, look) for name in _SCORED}
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
@@ -122,76 +201,6 @@ def _evaluator(
         )
 
     return evaluate
-
-
-def _planned(
-    spec: Spec,
-    name: str,
-    seed: int,
-    sampler: TrainSampler,
-    strategy: Strategy,
-    plan: GraphPlan,
-    system: System,
-    modules: Modules,
-    kept: Residency,
-) -> ev.TrialPlanned:
-    multi = isinstance(strategy, MultiStep)
-    return ev.TrialPlanned(
-        strategy=name,
-        seed=seed,
-        steps_per_epoch=sampler.steps_per_epoch,
-        max_steps=sampler.total_steps,
-        batch_size=spec.training.batch_size,
-        window_steps=strategy.window_steps,
-        encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
-        filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
-        micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
-        encoder_chunk=plan.encoder_chunk if multi or name == "gram-1s" else None,
-        encoder_batch=spec.multi_step.encoder_batch if multi else None,
-        encoder_revision=modules.encoder.revision,
-        bucket_tokens=system.encode.bucket_tokens,
-        tokens_on_device=kept.tokens,
-        interactions_on_device=kept.interactions,
-        why=plan.why,
-    )
-
-
-def _compiled(system: System, batch: Batch) -> float:
-    """Compile the encoder, with a graph and without; seconds that the first calls took more than later ones.
-
-    Raises:
-        MachineError: torch.compile does not work here.
-    """
-    from torch._dynamo.exc import TorchDynamoException  # a second of imports
-
-    items_N = batch.unique().host_items_N[:COMPILED_ITEMS]
-
-    def calls() -> float:
-        began_ns = time.monotonic_ns()
-        with rehearsal(system):
-            encode(system, items_N).sum().backward()
-            with torch.no_grad():
-                encode(system, items_N)
-        system.clock.read()  # waits for the device
-        return (time.monotonic_ns() - began_ns) / 1e9
-
-    try:
-        return max(0.0, calls() - calls())
-    except TorchDynamoException as error:
-        raise MachineError(
-            f"torch.compile failed: {str(error).strip().splitlines()[0]}.",
-            "Install a C++ compiler (on a GPU also Triton), or use --set encoder.compile=off.",
-        ) from error
-
-
-def _saver(best: Path, modules: Modules, emit: Callable[[ev.Event], None]) -> Callable[[int, int], None]:
-    def save(epoch: int, step: int) -> None:
-        began = time.monotonic_ns()
-        size, digest = save_weights(best, modules.state(), {"epoch": epoch, "step": step})
-        seconds = (time.monotonic_ns() - began) / 1e9
-        emit(ev.CheckpointSaved(best.name, epoch, step, size, digest, seconds))
-
-    return save
 
 
 def _memory_reader(device: torch.device) -> Callable[[], tuple[int | None, int | None, int | None]]:

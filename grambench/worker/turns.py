@@ -1,49 +1,120 @@
-"""The worker's end of the control pipe."""
+"""The worker's ends of the control pipes: its turns, how it is to end, and its signs of life."""
 
+import contextlib
 import os
+import sys
 import threading
+import time
 
-from grambench.events.control import Grant, Hold, Stop, decode
+from grambench.events import types as ev
+from grambench.events.control import Alive, Ending, Grant, Hold, Lines, Message, Stop, TurnOver, encode
+
+PULSE_S = 1.0
+"""Seconds between two signs of life."""
+
+
+class Pulse:
+    """Tells the runner that a thread still moves: its frame has changed since the last look.
+
+    A call into a library that never returns looks dead; a thread that waits for a turn does not, since the
+    runner asks nothing of it.
+    """
+
+    def __init__(self, descriptor: int | None, period_s: float = PULSE_S) -> None:
+        """`descriptor`: the pipe's end for writing; None: nobody listens."""
+        self._descriptor, self._period_s = descriptor, period_s
+        self._watched = threading.get_ident()
+        self._seen: tuple[int, int] | None = None
+        if descriptor is not None:
+            threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+
+    def send(self, message: Message) -> None:
+        """One message; nothing where the runner is gone."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, encode(message))
+
+    def _beat(self) -> None:
+        while True:
+            frame = sys._current_frames().get(self._watched)
+            now = (id(frame), frame.f_lasti) if frame is not None else None
+            if now != self._seen:
+                self._seen = now
+                self.send(Alive())
+            del frame  # or its locals would live on
+            time.sleep(self._period_s)
 
 
 class PipeTurn:
-    """Follows the runner's messages on a pipe; the pipe's end counts as `Stop`."""
+    """Follows the runner's messages on a pipe; the pipe's end interrupts the trial."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, pulse: Pulse | None = None) -> None:
         """`descriptor`: the pipe's end for reading. Read raw: a buffered reader that waits in a
         daemon thread holds a lock that the interpreter needs to shut down.
         """
-        self._descriptor = descriptor
+        self._descriptor, self._pulse = descriptor, pulse or Pulse(None)
         self._granted = threading.Event()
-        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._turn = 0
+        self._seconds: float | None = None
+        self._granted_s = 0.0
+        self._deadline_s: float | None = None
+        self._ending: Ending | None = None
+        self._trained_s = 0.0
         threading.Thread(target=self._listen, name="control", daemon=True).start()
 
     def must_wait(self) -> bool:
-        """True while the turn is withheld."""
-        return not self._granted.is_set()
+        """True while the turn is withheld, or its time is over."""
+        over = self._deadline_s is not None and time.monotonic() >= self._deadline_s
+        return over or not self._granted.is_set()
 
     def wait(self) -> None:
-        """Return once a turn is granted or the trial is to stop."""
+        """Return once a turn is granted or the trial is to end."""
         self._granted.wait()
 
-    def must_stop(self) -> bool:
-        """True after `Stop` or the end of the pipe."""
-        return self._stop.is_set()
+    def begin(self) -> float:
+        """Training begins: seconds since the turn was granted."""
+        now = time.monotonic()
+        with self._lock:
+            self._deadline_s = None if self._seconds is None else now + self._seconds
+            return now - self._granted_s
 
-    def _listen(self) -> None:
-        rest = b""
-        while not self._stop.is_set() and (data := os.read(self._descriptor, 4096)):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                self._obey(line)
-        self._stop.set()
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        """The turn is over after so many seconds of training."""
+        self._trained_s += train_s
+        with self._lock:
+            turn = self._turn
+            if self._deadline_s is not None and time.monotonic() >= self._deadline_s:
+                self._deadline_s = None
+                if self._ending is None:
+                    self._granted.clear()
+        self._pulse.send(TurnOver(turn, self._trained_s))
+        return ev.TurnEnded(turn, train_s, 0.0)
+
+    def ending(self) -> Ending | None:
+        """How the trial is to end now, if it is."""
+        return self._ending
+
+    def end(self, how: Ending) -> None:
+        """End the trial before its next step; the first word counts."""
+        self._ending = self._ending or how
         self._granted.set()
 
-    def _obey(self, line: bytes) -> None:
-        match decode(line):
-            case Grant():
-                self._granted.set()
-            case Hold():
+    def _listen(self) -> None:
+        lines = Lines()
+        while data := os.read(self._descriptor, 4096):
+            for message in lines.feed(data):
+                self._obey(message)
+        self.end("interrupted")
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Grant(turn, seconds):
+                with self._lock:
+                    self._turn, self._seconds = turn, seconds
+                    self._granted_s, self._deadline_s = time.monotonic(), None
+                    self._granted.set()
+            case Hold() if self._ending is None:
                 self._granted.clear()
-            case Stop():
-                self._stop.set()
+            case Stop(how):
+                self.end(how)

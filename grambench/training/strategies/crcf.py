@@ -9,7 +9,16 @@ from torch import Tensor
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data import counter
 from grambench.models.encoders.free import PulledVectors
-from grambench.training.phases import Batch, ClosedWindow, Sampler, StepResult, System, encode, rehearsal
+from grambench.training.phases import (
+    Batch,
+    ClosedWindow,
+    Sampler,
+    State,
+    StepResult,
+    System,
+    encode,
+    rehearsal,
+)
 from grambench.training.strategies.follow import follow
 from grambench.training.strategies.one_step import OneStep
 from grambench.training.table import Window
@@ -32,6 +41,7 @@ def pulled_backward(
     loss = system.filter.loss(free_UD, view)
     distance = (free_UD - content_UD).square().sum()
     ((loss + pull * distance) / batch.users).backward()
+    system.guard.see(loss + pull * distance)
     return loss.detach(), free_UD.detach(), view.occurrences
 
 
@@ -97,11 +107,25 @@ class CRCFEpoch:
         closed = self._close(window, batch.epoch) if ends else None
         return StepResult(loss, batch.users, occurrences, joined, closed)
 
-    def _open(self, batch: Batch) -> Window:
-        """CE(c) of the epoch's items, without a graph."""
+    def state(self) -> State:
+        """The window of the epoch under way."""
+        return {} if self.content is None else self.content.state()
+
+    def restore(self, state: State) -> None:
+        """Its inverse."""
+        self.content = None
+        if state:
+            self.content = self._window()
+            self.content.restore(state)
+
+    def _window(self) -> Window:
         encoder = self.system.encode.encoder
         dtype = next(encoder.parameters()).dtype
-        window = Window(len(self.system.encode.tokens), encoder.width, dtype, self.sampler.device, True)
+        return Window(len(self.system.encode.tokens), encoder.width, dtype, self.sampler.device, True)
+
+    def _open(self, batch: Batch) -> Window:
+        """CE(c) of the epoch's items, without a graph."""
+        window = self._window()
         items_U = self.sampler.items_ahead(batch.step, self.sampler.steps_per_epoch)
         with torch.no_grad():
             window.join(items_U, encode(self.system, items_U))

@@ -40,4 +40,5 @@ class EndToEndUnique(OneStep):
         loss = self.system.filter.loss(vectors_ND, view)
         with self.system.clock.encoding_behind(vectors_ND):
             (loss / batch.users).backward()
+        self.system.guard.see(loss)
         return StepResult(loss.detach(), batch.users, view.occurrences, len(view.items_N))

@@ -20,6 +20,7 @@ class FilterOnly(OneStep):
             view = part.occurrences()
             loss = self.system.filter.loss(encode(self.system, view.host_items_N), view)
             (loss / batch.users).backward()
+            self.system.guard.see(loss)
             losses.append(loss.detach())
             occurrences += view.occurrences
         return StepResult(torch.stack(losses).sum(), batch.users, occurrences, 0)

@@ -52,6 +52,7 @@ def follow(
                 loss = 0.5 * residual_ND.square().sum()
                 with system.clock.encoding():
                     (loss / (stop - start)).backward()
+                system.guard.see(loss)
                 losses.append(loss.detach())
             system.encoder_optimizer.step()
     return torch.stack(losses).sum() / count

@@ -11,6 +11,7 @@ from grambench.training.phases import (
     Batch,
     ClosedWindow,
     Sampler,
+    State,
     StepResult,
     System,
     encode,
@@ -77,6 +78,26 @@ class MultiStep:
         window.occurrences += view.occurrences
         closed = self._close(window) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
+
+    def state(self) -> State:
+        """The open window, the table optimiser's accumulators, and the counts."""
+        window = {} if self.window is None else self.window.state()
+        return {
+            **{f"window.{name}": value for name, value in window.items()},
+            "accumulator": self.table_optimizer.accumulator_I,
+            "windows": self.windows,
+            "epoch": self._epoch,
+        }
+
+    def restore(self, state: State) -> None:
+        """Its inverse."""
+        self.windows, self._epoch = int(state["windows"]), int(state["epoch"])
+        self.table_optimizer.accumulator_I.copy_(torch.as_tensor(state["accumulator"]))
+        window = {k.removeprefix("window."): v for k, v in state.items() if k.startswith("window.")}
+        self.window = None
+        if window:
+            self.window = self._open()
+            self.window.restore(window)
 
     def _open(self) -> Window:
         width, device = self.system.encode.encoder.width, self.sampler.device

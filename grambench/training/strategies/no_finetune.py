@@ -2,7 +2,16 @@
 
 import torch
 
-from grambench.training.phases import Batch, Sampler, StepResult, System, encode, filter_backward, rehearsal
+from grambench.training.phases import (
+    Batch,
+    Sampler,
+    State,
+    StepResult,
+    System,
+    encode,
+    filter_backward,
+    rehearsal,
+)
 from grambench.training.table import Window
 
 
@@ -34,6 +43,15 @@ class NoFinetune:
         loss, _ = filter_backward(self.system, view, vectors_ND, batch.users)
         self.system.filter_optimizer.step()
         return StepResult(loss, batch.users, view.occurrences, joined)
+
+    def state(self) -> State:
+        """The vectors so far, and the epoch that was looked at."""
+        return {**self.vectors.state(), "epoch": self._epoch}
+
+    def restore(self, state: State) -> None:
+        """Its inverse."""
+        self._epoch = int(state["epoch"])
+        self.vectors.restore(state)
 
     def _look_ahead(self, batch: Batch) -> int:
         """Encode the epoch's items that are not there yet; how many."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from grambench.training.phases import Batch, StepResult, System, rehearsal
+from grambench.training.phases import Batch, State, StepResult, System, rehearsal
 
 
 class OneStep(ABC):
@@ -23,6 +23,14 @@ class OneStep(ABC):
         self.system.filter_optimizer.step()
         self.system.encoder_optimizer.step()
         return result
+
+    def state(self) -> State:
+        """Nothing: all of it is in weights and optimisers."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Nothing."""
+        del state
 
     def warm_up(self, batch: Batch) -> None:
         """The gradients of a batch, dropped."""

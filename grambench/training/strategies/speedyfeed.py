@@ -15,6 +15,7 @@ from grambench.data import counter
 from grambench.training.phases import (
     Batch,
     Sampler,
+    State,
     StepResult,
     System,
     encode,
@@ -71,6 +72,15 @@ class SpeedyFeed(OneStep):
             self.cache_ID[sent(torch.from_numpy(fresh_F), self.device)] = encoded_FD.detach()
             self.encoded_at_I[fresh_F] = batch.step
         return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
+
+    def state(self) -> State:
+        """The cache and when its vectors were made."""
+        return {"encoded_at": self.encoded_at_I, "cache": self.cache_ID}
+
+    def restore(self, state: State) -> None:
+        """Its inverse."""
+        self.encoded_at_I = np.asarray(state["encoded_at"])
+        self.cache_ID.copy_(torch.as_tensor(state["cache"]))
 
     def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which items come from the cache [U]."""

@@ -1,18 +1,21 @@
 """The loop, with a strategy, a turn and a clock that the test holds in its hands."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
 
 from grambench.events import types as ev
+from grambench.events.control import Ending
 from grambench.metrics.ranking import NotFiniteError
 from grambench.models.encoders.buckets import EncodingCounts
-from grambench.training.loop import Effects, Trainer
+from grambench.training.guard import Guard
+from grambench.training.loop import Effects, LeftError, Trainer
 from grambench.training.phases import ClosedWindow, StepResult
 
 E = TypeVar("E", bound=ev.Event)
@@ -51,6 +54,10 @@ class Clock:
     def stop(self) -> None:
         self.running = False
 
+    def go_on(self, total_s: float, encode_s: float) -> None:
+        assert encode_s == total_s / 2
+        self.seconds = total_s
+
     def read(self) -> tuple[float, float]:
         return self.seconds, self.seconds / 2
 
@@ -61,8 +68,11 @@ class Clock:
 class Turn:
     """Withholds the turn before some steps, or stops."""
 
-    def __init__(self, world: "World", waits: Sequence[int] = (), stop_at: int | None = None) -> None:
+    def __init__(
+        self, world: "World", waits: Sequence[int] = (), stop_at: int | None = None, how: Ending = "stopped"
+    ) -> None:
         self.world, self.waits, self.stop_at, self.waited = world, list(waits), stop_at, 0
+        self.how = how
 
     def must_wait(self) -> bool:
         return self.world.steps in self.waits
@@ -73,8 +83,14 @@ class Turn:
         for _ in range(100):
             self.world.clock.pass_second()
 
-    def must_stop(self) -> bool:
-        return self.world.steps == self.stop_at
+    def begin(self) -> float:
+        return 0.25
+
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        return ev.TurnEnded(self.waited, train_s, 0.0)
+
+    def ending(self) -> Ending | None:
+        return self.how if self.world.steps == self.stop_at else None
 
 
 @dataclasses.dataclass
@@ -90,11 +106,25 @@ class World:
     window_steps: int = 1
     steps: int = 0
     evaluations: int = 0
+    warmed_up: list[int] = dataclasses.field(default_factory=list)
+    states: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    disk_is_full: bool = False
+    guard: Guard = dataclasses.field(default_factory=lambda: Guard(torch.device("cpu")))
+
+    def save_state(self, state: dict[str, Any]) -> bool:
+        assert not self.clock.running
+        self.states.append(json.loads(json.dumps(state)))
+        return not self.disk_is_full
+
+    def warm_up(self, batch: SimpleNamespace) -> None:
+        assert not self.clock.running
+        self.warmed_up.append(batch.step)
 
     def step(self, _batch: object) -> StepResult:
         assert self.clock.running
         self.clock.pass_second()
         loss, window = self.losses[self.steps], self.windows.get(self.steps)
+        self.guard.see(torch.tensor(loss))
         self.steps += 1
         self.encode.counts.items += 10
         self.encode.counts.tokens += 50
@@ -111,12 +141,21 @@ class World:
         return ev.Evaluated("validation", 0, 0, 0.0, {"auc": auc}, 5, 1, False, 0.1, False)
 
     def run(
-        self, total_steps: int = 12, patience: int = 10, turn: Callable[["World"], Turn] = Turn
+        self,
+        total_steps: int = 12,
+        patience: int = 10,
+        turn: Callable[["World"], Turn] = Turn,
+        checkpoint_s: float = 1e9,
+        state: dict[str, Any] | None = None,
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
         optimizer = SimpleNamespace(rate=lambda: 0.5)
         system = SimpleNamespace(
-            encode=self.encode, encoder_optimizer=optimizer, filter_optimizer=optimizer, clock=self.clock
+            encode=self.encode,
+            encoder_optimizer=optimizer,
+            filter_optimizer=optimizer,
+            clock=self.clock,
+            guard=self.guard,
         )
         self.turn = turn(self)
         effects = Effects(
@@ -125,8 +164,11 @@ class World:
             lambda epoch, step: self.saved.append((epoch, step)),
             self.turn,
             lambda: (1, 2, 3),
+            self.save_state,
         )
-        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience)
+        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience, checkpoint_s)
+        if state is not None:
+            self.trainer.restore(state)
         outcome = self.trainer.run()
         assert not self.clock.running
         return outcome
@@ -174,7 +216,8 @@ def test_training_that_ends_within_an_epoch_is_evaluated_there() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_loss_that_is_not_finite_ends_as_diverged(bad: float) -> None:
     world = World(losses=[2.0, bad, 2.0])
-    assert world.run(3) == ("diverged", "the loss was not finite at step 3")
+    assert world.run(3) == ("diverged", "the loss, or its gradient, was not finite at step 2")
+    assert world.all(ev.Diverged) == [ev.Diverged(2, 2.0, 1, None)]
     assert world.evaluations == 0
 
 
@@ -237,14 +280,14 @@ def test_counters_are_those_of_the_steps() -> None:
 
 
 def test_progress_tells_the_mean_loss_of_a_user_since_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grambench.training.loop.REPORT_S", 1e9)
+    monkeypatch.setattr("grambench.training.tally.REPORT_S", 1e9)
     world = World(losses=[1.0, 2.0, 6.0, 4.0, 5.0, 9.0])
     world.run(6)
     assert [(e.step, e.loss) for e in world.all(ev.Progress)] == [(3, 3.0), (6, 6.0)]
 
 
 def test_progress_comes_at_every_step_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grambench.training.loop.REPORT_S", 0.0)
+    monkeypatch.setattr("grambench.training.tally.REPORT_S", 0.0)
     world = World(losses=[1.0, 2.0, 6.0])
     world.run(3)
     assert [e.loss for e in world.all(ev.Progress)] == [1.0, 2.0, 6.0]
@@ -264,3 +307,81 @@ def test_phases_follow_each_other() -> None:
     world.run(6)
     phases = [event.phase for event in world.all(ev.PhaseEntered)]
     assert phases[:5] == ["train", "evaluate", "save", "train", "evaluate"]
+
+
+def test_a_turn_that_comes_again_is_warmed_up_outside_the_clock() -> None:
+    world = World()
+    world.run(6, turn=lambda w: Turn(w, waits=[2, 5]))
+    assert world.warmed_up == [2, 5]
+    ended = world.all(ev.TurnEnded)
+    assert [(e.train_s, e.switch_s) for e in ended] == [(2.0, 0.0), (3.0, 0.25)]
+
+
+@pytest.mark.parametrize("how", ["interrupted", "stopped"])
+def test_an_ending_leaves_a_checkpoint_of_the_step_before(how: Ending) -> None:
+    world = World()
+    assert world.run(turn=lambda w: Turn(w, stop_at=4, how=how)) == (how, f"{how} after 4 steps")
+    (state,) = world.states
+    assert state["tally"]["totals"]["steps"] == 4
+    assert world.all(ev.Progress)[-1].step == 4
+
+
+def test_a_skipped_trial_leaves_none() -> None:
+    world = World()
+    assert world.run(turn=lambda w: Turn(w, stop_at=4, how="skipped"))[0] == "skipped"
+    assert world.states == []
+
+
+def test_an_ending_on_a_full_disk_says_so() -> None:
+    world = World(disk_is_full=True)
+    outcome = world.run(turn=lambda w: Turn(w, stop_at=4, how="interrupted"))
+    assert outcome == ("interrupted", "interrupted after 4 steps, without a new checkpoint")
+
+
+def test_checkpoints_come_with_time_and_never_behind_the_last_step() -> None:
+    world = World()
+    world.run(4, checkpoint_s=1e-9)
+    assert [state["tally"]["totals"]["steps"] for state in world.states] == [1, 2, 3]
+    assert world.states[2]["best"]["step"] == 3
+    assert world.clock.seconds == 4.0
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_trial_that_goes_on_ends_like_one_that_was_never_left(steps: int) -> None:
+    def world() -> World:
+        return World(aucs=[0.5, 0.7, 0.6, 0.65], windows={2: window(), 7: window(0.2)})
+
+    whole = world()
+    whole.run(12)
+    first = world()
+    first.run(12, turn=lambda w: Turn(w, stop_at=steps, how="interrupted"))
+    second = world()
+    second.steps, second.evaluations = first.steps, first.evaluations
+    assert second.run(12, state=first.states[-1]) == ("completed", "")
+    assert second.steps == 12
+    for kind in (ev.EpochFinished, ev.Evaluated, ev.WindowClosed):
+        assert first.all(kind) + second.all(kind) == whole.all(kind)
+    last, wanted = second.all(ev.Progress)[-1], whole.all(ev.Progress)[-1]
+    assert dataclasses.replace(last, loss=None) == dataclasses.replace(wanted, loss=None)
+    assert first.saved + second.saved == whole.saved
+
+
+def test_an_evaluation_that_is_given_up_is_made_good_later() -> None:
+    world = World(aucs=[0.5, LeftError(), 0.7])
+    assert world.run(12)[0] == "interrupted"
+    (state,) = world.states
+    assert state["owes_validation"]
+    later = World(aucs=[0.7, 0.6, 0.6])
+    later.steps = 6
+    later.run(12, state=state)
+    assert [(e.step, e.metrics["auc"]) for e in later.all(ev.Evaluated)] == [(6, 0.7), (9, 0.6), (12, 0.6)]
+    assert later.saved == [(2, 6)]
+
+
+def test_a_trial_that_had_lost_its_patience_trains_no_further() -> None:
+    world = World(aucs=[0.5, 0.4, 0.3])
+    world.run(12, patience=2)
+    state = world.trainer.state()
+    later = World()
+    assert later.run(12, patience=2, state=state)[0] == "early-stopped"
+    assert later.steps == 0

@@ -1,0 +1,178 @@
+"""What a trial has done so far, and the events that tell it."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grambench.events import types as ev
+from grambench.models.encoders.buckets import EncodingCounts
+from grambench.training.phases import Batch, ClosedWindow, StepResult, System
+
+REPORT_S = 0.5
+"""Seconds between two progress events; each is a synchronised point."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters since the start of the trial, or since a snapshot of them."""
+
+    steps: int = 0
+    samples: int = 0
+    occurrences: int = 0
+    unique_items: int = 0
+
+    def add(self, result: StepResult) -> None:
+        """Count one CF step."""
+        self.steps += 1
+        self.samples += result.users
+        self.occurrences += result.occurrences
+        self.unique_items += result.unique_items
+
+
+@dataclass(slots=True)
+class _Start:
+    """Where an epoch began."""
+
+    train_s: float = 0.0
+    totals: Totals = dataclasses.field(default_factory=Totals)
+    items: int = 0
+    tokens: int = 0
+
+
+class Tally:
+    """Counts steps, and emits progress, windows and epochs."""
+
+    def __init__(
+        self,
+        system: System,
+        emit: Callable[[ev.Event], None],
+        memory: Callable[[], tuple[int | None, int | None, int | None]],
+    ) -> None:
+        self.system, self._emit, self._memory = system, emit, memory
+        self.totals = Totals()
+        self.last_loss: tuple[float, int] | None = None
+        """The newest finite mean loss of a user, and the step at which it was read."""
+        self.last_drift: float | None = None
+        self._start = _Start()
+        self._loss = torch.zeros(())
+        self._loss_users = 0
+        self._reported_ns = 0
+        self._windows = 0
+        self._window_encode_s = 0.0
+
+    def count(self, result: StepResult) -> None:
+        """Take one CF step."""
+        self.totals.add(result)
+        self.system.guard.count_step()
+        self._loss = self._loss.to(result.loss.device) + result.loss
+        self._loss_users += result.users
+
+    def is_due(self) -> bool:
+        """True when the last report is old enough."""
+        return time.monotonic_ns() - self._reported_ns >= REPORT_S * 1e9
+
+    def report(self, batch: Batch) -> None:
+        """Emit the counters with the mean loss of a user since the last report."""
+        train_s, encode_s = self.system.clock.read()
+        loss = float(self._loss) / self._loss_users if self._loss_users else None
+        if loss is not None and math.isfinite(loss):
+            self.last_loss = loss, self.totals.steps
+        self._loss, self._loss_users = torch.zeros_like(self._loss), 0
+        current, peak_allocated, peak_reserved = self._memory()
+        self._emit(
+            ev.Progress(
+                epoch=batch.epoch + 1,
+                step=self.totals.steps,
+                train_s=train_s,
+                encode_s=encode_s,
+                samples=self.totals.samples,
+                occurrences=self.totals.occurrences,
+                unique_items=self.totals.unique_items,
+                items_encoded=self.system.encode.counts.items,
+                tokens_encoded=self.system.encode.counts.tokens,
+                loss=loss,
+                encoder_lr=self.system.encoder_optimizer.rate(),
+                filter_lr=self.system.filter_optimizer.rate(),
+                memory_allocated_bytes=current,
+                peak_allocated_bytes=peak_allocated,
+                peak_reserved_bytes=peak_reserved,
+            )
+        )
+        self._reported_ns = time.monotonic_ns()
+
+    def report_window(self, window: ClosedWindow) -> bool:
+        """Emit a window; False when its drift or pseudo-loss is not finite."""
+        self._windows += 1
+        encode_s = self.system.clock.read()[1]
+        since_s, self._window_encode_s = self._window_encode_s, encode_s
+        drift, pseudo_loss = _number(window.drift), _number(window.pseudo_loss)
+        self.last_drift = self.last_drift if drift is None else drift
+        self._emit(
+            ev.WindowClosed(
+                window=self._windows,
+                step=self.totals.steps,
+                steps=window.steps,
+                unique_items=window.unique_items,
+                occurrences=window.occurrences,
+                drift=drift,
+                pseudo_loss=pseudo_loss,
+                encoder_s=encode_s - since_s,
+                reuse_ratio=window.occurrences / window.unique_items if window.unique_items else None,
+            )
+        )
+        return drift is not None and pseudo_loss is not None
+
+    def begin_epoch(self) -> None:
+        """Remember where it begins."""
+        counts = self.system.encode.counts
+        began_s = self.system.clock.read()[0]
+        self._start = _Start(began_s, dataclasses.replace(self.totals), counts.items, counts.tokens)
+
+    def report_epoch(self, epoch: int) -> None:
+        """Emit a whole epoch."""
+        before = self._start
+        self._emit(
+            ev.EpochFinished(
+                epoch=epoch,
+                steps=self.totals.steps - before.totals.steps,
+                train_s=self.system.clock.read()[0] - before.train_s,
+                samples=self.totals.samples - before.totals.samples,
+                occurrences=self.totals.occurrences - before.totals.occurrences,
+                unique_items=self.totals.unique_items - before.totals.unique_items,
+                items_encoded=self.system.encode.counts.items - before.items,
+                tokens_encoded=self.system.encode.counts.tokens - before.tokens,
+            )
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything as JSON; to be called right after a report, so that no loss is under way."""
+        train_s, encode_s = self.system.clock.read()
+        return {
+            "totals": dataclasses.asdict(self.totals),
+            "start": dataclasses.asdict(self._start),
+            "encoded": dataclasses.asdict(self.system.encode.counts),
+            "train_s": train_s,
+            "encode_s": encode_s,
+            "windows": self._windows,
+            "window_encode_s": self._window_encode_s,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.totals = Totals(**state["totals"])
+        self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
+        self.system.encode.counts = EncodingCounts(**state["encoded"])
+        self.system.clock.go_on(state["train_s"], state["encode_s"])
+        self.system.guard.good_steps.fill_(self.totals.steps)
+        self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

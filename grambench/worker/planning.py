@@ -1,0 +1,88 @@
+"""What is decided before the clock of a trial starts, and the event that tells it."""
+
+import time
+
+import torch
+
+from grambench.config.spec import LM_KT, Spec
+from grambench.errors import MachineError
+from grambench.events import types as ev
+from grambench.models.encoders.free import FreeItemEncoder
+from grambench.models.filters.lm_kt import LMKT
+from grambench.training.domain import TrainSampler
+from grambench.training.memory import GraphPlan, plan_graphs, plan_users
+from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
+from grambench.training.strategies import MultiStep
+from grambench.training.system import Modules, Residency
+
+COMPILED_ITEMS = 64
+"""Items encoded once to compile the encoder; its graph serves every number of items."""
+
+
+def plan_sizes(spec: Spec, system: System, batch: Batch, device: torch.device) -> GraphPlan:
+    """How much of a batch is held in memory at once."""
+    if isinstance(system.filter, LMKT):
+        return plan_users(system, batch, spec.training, device, system.filter.limits())
+    if isinstance(system.encode, FreeItemEncoder):
+        return GraphPlan(spec.training.batch_size, None, "no encoder runs")
+    return plan_graphs(system, batch, spec.training, device)
+
+
+def planned(
+    spec: Spec,
+    name: str,
+    seed: int,
+    sampler: TrainSampler,
+    strategy: Strategy,
+    plan: GraphPlan,
+    system: System,
+    modules: Modules,
+    kept: Residency,
+) -> ev.TrialPlanned:
+    multi = isinstance(strategy, MultiStep)
+    return ev.TrialPlanned(
+        strategy=name,
+        seed=seed,
+        steps_per_epoch=sampler.steps_per_epoch,
+        max_steps=sampler.total_steps,
+        batch_size=spec.training.batch_size,
+        window_steps=strategy.window_steps,
+        encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
+        filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
+        micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
+        encoder_chunk=plan.encoder_chunk if multi or name == "gram-1s" else None,
+        encoder_batch=spec.multi_step.encoder_batch if multi else None,
+        encoder_revision=modules.encoder.revision,
+        bucket_tokens=system.encode.bucket_tokens,
+        tokens_on_device=kept.tokens,
+        interactions_on_device=kept.interactions,
+        why=plan.why,
+    )
+
+
+def compile_seconds(system: System, batch: Batch) -> float:
+    """Compile the encoder, with a graph and without; seconds that the first calls took more than later ones.
+
+    Raises:
+        MachineError: torch.compile does not work here.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second of imports
+
+    items_N = batch.unique().host_items_N[:COMPILED_ITEMS]
+
+    def calls() -> float:
+        began_ns = time.monotonic_ns()
+        with rehearsal(system):
+            encode(system, items_N).sum().backward()
+            with torch.no_grad():
+                encode(system, items_N)
+        system.clock.read()  # waits for the device
+        return (time.monotonic_ns() - began_ns) / 1e9
+
+    try:
+        return max(0.0, calls() - calls())
+    except TorchDynamoException as error:
+        raise MachineError(
+            f"torch.compile failed: {str(error).strip().splitlines()[0]}.",
+            "Install a C++ compiler (on a GPU also Triton), or use --set encoder.compile=off.",
+        ) from error

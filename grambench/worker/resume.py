@@ -1,0 +1,126 @@
+"""What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError
+from grambench.training.checkpoint import (
+    SCHEMA_VERSION,
+    Checkpoints,
+    differences,
+    load_weights,
+    read_manifest,
+    read_numbers,
+)
+from grambench.training.memory import GraphPlan
+from grambench.training.phases import Strategy, System
+from grambench.training.replay import RandomState
+from grambench.training.system import Modules
+
+MODEL, ENCODER, FILTER, STRATEGY, RANDOM = (
+    "model",
+    "encoder_optimizer",
+    "filter_optimizer",
+    "strategy",
+    "random",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resumed:
+    """A checkpoint that was read."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+    @property
+    def plan(self) -> GraphPlan:
+        """The sizes of the worker that wrote it."""
+        return GraphPlan(**self.numbers["plan"])
+
+    @property
+    def trained(self) -> tuple[Any, str] | None:
+        """Outcome and reason of a training that had ended, so that only the test part was left."""
+        found = self.numbers.get("trained")
+        return (found[0], found[1]) if found else None
+
+
+def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, Any]:
+    """What must not change between the parts of a trial."""
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "data_fingerprint": fingerprint,
+        "device": device.type,
+        "torch": torch.__version__,
+    }
+
+
+def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | None, list[str]]:
+    """The newest whole checkpoint, and complaints about those that are newer and damaged.
+
+    Raises:
+        ConfigError: it belongs to another specification, data set, device, torch or schema.
+    """
+    place, complaints = checkpoints.newest()
+    if place is None:
+        return None, complaints
+    manifest = read_manifest(place)
+    before = {key: manifest.get(key) for key in ("schema_version", *now)}
+    changed = differences(before, {"schema_version": SCHEMA_VERSION, **now})
+    if changed:
+        raise ConfigError(
+            f"The checkpoint {place.name} cannot be gone on with, because something has changed:"
+            f" {'; '.join(changed)}.",
+            "Undo the change, or start a new run.",
+        )
+    return Resumed(load_weights(place), read_numbers(place)), complaints
+
+
+def collect(system: System, modules: Modules, strategy: Strategy) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors by dotted names, and the strategy's numbers."""
+    kept = strategy.state()
+    arrays = {k: _tensor(v) for k, v in kept.items() if isinstance(v, (Tensor, np.ndarray))}
+    numbers = {k: v for k, v in kept.items() if not isinstance(v, (Tensor, np.ndarray))}
+    state = RandomState.capture(system.clock.device)
+    random = {"cpu": state.cpu} | ({} if state.cuda is None else {"cuda": state.cuda})
+    parts = {
+        MODEL: modules.state(),
+        ENCODER: system.encoder_optimizer.state(),
+        FILTER: system.filter_optimizer.state(),
+        STRATEGY: arrays,
+        RANDOM: random,
+    }
+    tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+    return tensors, numbers
+
+
+def restore(resumed: Resumed, system: System, modules: Modules, strategy: Strategy) -> None:
+    """The inverse of `collect`, on freshly built objects; the random states come last."""
+    device = system.clock.device
+    modules.load(_part(resumed, MODEL))
+    system.encoder_optimizer.restore(_part(resumed, ENCODER))
+    system.filter_optimizer.restore(_part(resumed, FILTER))
+    strategy.restore({**_part(resumed, STRATEGY), **resumed.numbers["strategy"]})
+    random = _part(resumed, RANDOM)
+    RandomState(random["cpu"], random.get("cuda"), device).restore()
+
+
+def folder_of(run: Path, trial: str) -> Checkpoints:
+    """The checkpoints of a trial."""
+    return Checkpoints(run / trial / "checkpoints")
+
+
+def _part(resumed: Resumed, part: str) -> dict[str, Any]:
+    prefix = f"{part}."
+    return {k.removeprefix(prefix): v for k, v in resumed.tensors.items() if k.startswith(prefix)}
+
+
+def _tensor(value: Any) -> Tensor:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
