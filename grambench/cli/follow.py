@@ -1,8 +1,10 @@
 """Shows a run until it ends: as a dashboard, as lines, or not at all; then its results."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -29,8 +31,8 @@ class Follow:
         self.folder = folder
         self.supervisor: subprocess.Popen[bytes] | None = None
         """The run's supervisor, when this process has started it."""
-        self.stopped = False
-        """True when the user has stopped the run from here."""
+        self.left: ExitCode | None = None
+        """How the user has ended the run from here, if so."""
         self._interrupts = 0
         self._drawing = False
 
@@ -49,18 +51,14 @@ class Follow:
     def watch(self, mode: Mode) -> bool:
         """Show the run; True when it has ended, False when the user left it running."""
         if self._interrupts:  # before there was a supervisor to tell
-            self._stop()
+            self._stop("interrupt")
         if mode == "dashboard":
             match self._draw():
                 case "detach":
-                    name = self.folder.name
-                    typer.echo(
-                        f"{name} goes on: `grambench watch {name}` shows it, `grambench stop {name}` ends it",
-                        err=True,
-                    )
+                    say_goes_on(self.folder)
                     return False
                 case "stop":
-                    self._stop()
+                    self._stop("stop")
             mode = "json"  # whatever is left to wait for happens quietly
         self._wait(mode)
         return True
@@ -101,22 +99,63 @@ class Follow:
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts == 1 and not self._drawing:
-            typer.echo("\nstopping after the step under way; Ctrl+C again stops at once", err=True)
-        self._stop()
+            typer.echo("\ninterrupted: ends after the step under way; Ctrl+C again ends at once", err=True)
+        self._stop("interrupt")
 
-    def _stop(self) -> None:
-        self.stopped = True
-        if self.supervisor is not None:
+    def _stop(self, how: Literal["interrupt", "stop"]) -> None:
+        """Interrupt it, so that it can be resumed, or end it for good."""
+        self.left = ExitCode.INTERRUPTED if how == "interrupt" else ExitCode.STOPPED
+        from grambench.errors import ConfigError
+        from grambench.runner.commands import Command, send
+        from grambench.runner.rundir import supervisor_of
+
+        if how == "stop":
+            with contextlib.suppress(ConfigError):  # it has just ended by itself
+                send(self.folder, Command("stop"))
+        elif self.supervisor is not None:
             if self.supervisor.poll() is None:
                 self.supervisor.send_signal(signal.SIGTERM)
-            return
-        from grambench.errors import ConfigError
-        from grambench.runner.rundir import stop_run
+        elif (process := supervisor_of(self.folder)) is not None:
+            process.terminate()
 
-        try:
-            stop_run(self.folder)
-        except ConfigError:  # it has just ended by itself
-            return
+
+def say_goes_on(folder: Path) -> None:
+    """How to see a run again that is left alone."""
+    name = folder.name
+    typer.echo(
+        f"{name} goes on: `grambench watch {name}` shows it, `grambench stop {name}` ends it", err=True
+    )
+
+
+def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
+    """Supervise the run in this very process, with lines on stderr; it ends with the terminal."""
+    from grambench.runner.__main__ import main
+    from grambench.runner.plain import PlainPrinter
+
+    printer, reader, done = PlainPrinter(sys.stderr), RunReader(folder), threading.Event()
+
+    def print_lines() -> None:
+        while True:
+            over = done.wait(_POLL_S)
+            if reader.poll():
+                printer.update(reader.state)
+            if over:
+                return
+
+    thread = threading.Thread(target=print_lines, name="printer", daemon=True)
+    if not quiet:
+        thread.start()
+    code = main(folder, foreground=True)
+    done.set()
+    if not quiet:
+        thread.join()
+    return ExitCode(code) if code in set(ExitCode) else None
+
+
+def resume_command(folder: Path) -> str:
+    """What the user types to go on, from here."""
+    usual = folder.parent == Path("runs").resolve()
+    return f"grambench run --resume {folder.name if usual else folder}"
 
 
 def view(plain: bool) -> Mode:
@@ -125,13 +164,13 @@ def view(plain: bool) -> Mode:
     return "dashboard" if on_terminal and not plain else "plain"
 
 
-def finish(folder: Path, *, as_json: bool, stopped: bool) -> None:
+def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     """Print the results of an ended run and exit with its code.
 
     Args:
         folder: the run.
         as_json: the report and nothing else.
-        stopped: the user stopped it, perhaps before its supervisor could write a line.
+        left: how the user ended it, perhaps before its supervisor could write a line.
 
     Raises:
         typer.Exit: always, with the run's exit code.
@@ -144,10 +183,11 @@ def finish(folder: Path, *, as_json: bool, stopped: bool) -> None:
         sys.stdout.write(report_json(build_report(folder)))
     else:
         _print_results(state, path)
-    cut_off = ExitCode.STOPPED if stopped else ExitCode.BUG
-    code = state.exit_code if state.exit_code is not None else int(cut_off)
-    if code not in (ExitCode.OK, ExitCode.STOPPED):
+    code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
+    if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
+    if code == ExitCode.INTERRUPTED:
+        typer.echo(f"grambench: Interrupted; `{resume_command(folder)}` goes on.", err=True)
     raise typer.Exit(code)
 
 

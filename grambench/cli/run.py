@@ -12,8 +12,8 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder th
 
 def run(
     preset: Annotated[
-        str, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
-    ],
+        str | None, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
+    ] = None,
     strategies: Annotated[
         str | None, typer.Option(metavar="LIST", help="Comma-separated, for example e2e,gram-1s,gram-1e.")
     ] = None,
@@ -28,7 +28,22 @@ def run(
         str | None, typer.Option(metavar="LIST", help="Comma-separated, for example 0,1,2.")
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="sequential, race (turns on one device) or parallel.")
+    ] = None,
+    null_test: Annotated[
+        bool, typer.Option("--null-test", help="Train the first strategy twice, to see what noise does.")
+    ] = False,
     out: OutOption = Path("runs"),
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Start it and return; `grambench watch` shows it.")
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="All in this terminal, and gone with it (for CI).")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the report to stdout and nothing else.")
@@ -36,25 +51,41 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and stop.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
-    from grambench.cli.follow import Follow, finish, view
-    from grambench.cli.settings import resolve
+    from grambench.cli.follow import Follow, finish, in_foreground, say_goes_on, view
+    from grambench.cli.settings import Options
     from grambench.config.presets import fields
     from grambench.data.locate import locate
-    from grambench.runner.rundir import create_run
+    from grambench.errors import ConfigError
+    from grambench.runner.again import check_resumable
+    from grambench.runner.rundir import create_run, find_run, read_spec
 
-    spec = resolve(preset, assignments or [], strategies, seeds, device, data_dir)
-    if dry_run:
-        for key, value, _ in fields(spec):
-            typer.echo(f"{key} = {value}")
-        return
-    if not spec.data.is_generated:
-        locate(spec.data)
-    folder = create_run(spec, preset, out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+    if preset is None and resume is None:
+        raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
+    options = Options(tuple(assignments or ()), strategies, seeds, device, data_dir, schedule, null_test)
+    if resume is not None:
+        folder = find_run(resume, out)
+        asked = preset is not None or options != Options()
+        check_resumable(folder, options.resolve(preset or read_spec(folder)[0]) if asked else None)
+    else:
+        spec = options.resolve(preset or "")
+        if dry_run:
+            for key, value, _ in fields(spec):
+                typer.echo(f"{key} = {value}")
+            return
+        if not spec.data.is_generated:
+            locate(spec.data)
+        folder = create_run(spec, preset or "", out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+    if foreground:
+        left = in_foreground(folder, quiet=json_)
+        finish(folder, as_json=json_, left=left)
     with Follow(folder) as follow:
         follow.supervisor = start_supervisor(folder)
+        if detach:
+            say_goes_on(folder)
+            return
         ended = follow.watch("json" if json_ else view(plain))
     if ended:
-        finish(folder, as_json=json_, stopped=follow.stopped)
+        finish(folder, as_json=json_, left=follow.left)
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:

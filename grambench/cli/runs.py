@@ -1,11 +1,14 @@
 """`grambench runs`, `watch` and `stop`: runs that are going on or have ended."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grambench.cli.run import OutOption
+
+if TYPE_CHECKING:
+    from grambench.events.state import RunState
 
 RunArgument = Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")]
 
@@ -29,7 +32,7 @@ def runs(
     for folder in list_runs(out):
         state = read_run(folder)
         going_on = supervisor_of(folder) is not None
-        word = "running" if going_on else "finished" if state.finished else "broken off"
+        word = "running" if going_on else _ended(state)
         done = sum(trial.ended for trial in state.trials.values())
         rows.append(
             {
@@ -56,6 +59,15 @@ def runs(
     Console().print(table)
 
 
+def _ended(state: "RunState") -> str:
+    """How a run without a supervisor has ended, in a word or two."""
+    from grambench.errors import ExitCode
+
+    if not state.finished:
+        return "broken off"
+    return "interrupted" if state.exit_code == ExitCode.INTERRUPTED else "finished"
+
+
 def watch(
     run: RunArgument = "last",
     out: OutOption = Path("runs"),
@@ -74,8 +86,9 @@ def watch(
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
     """End a run after the step under way; what it has measured stays."""
-    from grambench.runner.rundir import find_run, stop_run
+    from grambench.runner.commands import Command, send
+    from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
-    stop_run(folder)
+    send(folder, Command("stop"))
     typer.echo(f"{folder.name} ends after the step under way.", err=True)

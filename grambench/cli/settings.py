@@ -1,5 +1,6 @@
 """What the options of a command line say about a run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from grambench.config.presets import load_preset
@@ -7,11 +8,54 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of a command line that stand for settings."""
+
+    assignments: tuple[str, ...] = ()
+    strategies: str | None = None
+    seeds: str | None = None
+    device: str | None = None
+    data_dir: Path | None = None
+    schedule: str | None = None
+    null_test: bool = False
+
+    def changes(self) -> list[str]:
+        """As assignments, `table.key=value`."""
+        changes = list(self.assignments)
+        if self.strategies is not None:
+            changes.append(f"training.strategies=[{_quoted(self.strategies)}]")
+        if self.seeds is not None:
+            changes.append(f"training.seeds=[{self.seeds}]")
+        if self.device is not None:
+            changes.append(f'device="{self.device}"')
+        if self.data_dir is not None:
+            changes.append(f"data.dir='''{self.data_dir.expanduser().absolute()}'''")
+        if self.schedule is not None:
+            changes.append(f'schedule="{self.schedule}"')
+        if self.null_test:
+            changes.append("null_test=true")
+        return changes
+
+    def resolve(self, preset: str) -> Spec:
+        """The specification of a preset with these changes.
+
+        Raises:
+            ConfigError: a setting that cannot be used.
+        """
+        spec = load_preset(preset, self.changes())
+        if spec.data.is_generated and spec.data.dir is not None:
+            raise ConfigError(
+                f"{preset} generates its data, so it reads no folder.",
+                "Leave --data-dir out, or add --set data.source=mind.",
+            )
+        return spec
+
+
 def resolve(
     preset: str,
     assignments: list[str],
     strategies: str | None = None,
-    seeds: str | None = None,
     device: str | None = None,
     data_dir: Path | None = None,
 ) -> Spec:
@@ -20,22 +64,7 @@ def resolve(
     Raises:
         ConfigError: a setting that cannot be used.
     """
-    changes = list(assignments)
-    if strategies is not None:
-        changes.append(f"training.strategies=[{_quoted(strategies)}]")
-    if seeds is not None:
-        changes.append(f"training.seeds=[{seeds}]")
-    if device is not None:
-        changes.append(f'device="{device}"')
-    if data_dir is not None:
-        changes.append(f"data.dir='''{data_dir.expanduser().absolute()}'''")
-    spec = load_preset(preset, changes)
-    if spec.data.is_generated and spec.data.dir is not None:
-        raise ConfigError(
-            f"{preset} generates its data, so it reads no folder.",
-            "Leave --data-dir out, or add --set data.source=mind.",
-        )
-    return spec
+    return Options(tuple(assignments), strategies, None, device, data_dir).resolve(preset)
 
 
 def _quoted(names: str) -> str:

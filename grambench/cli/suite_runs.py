@@ -160,8 +160,8 @@ def _run(
     write_report(folder)
     report = build_report(folder)
     code = report.run.exit_code
-    if follow.stopped or code is None:
-        code = int(ExitCode.STOPPED if follow.stopped else ExitCode.BUG)
+    if follow.left or code is None:
+        code = int(ExitCode.STOPPED if follow.left else ExitCode.BUG)
     first = spec.training.seeds[0]
     return code, {trial.strategy: trial for trial in report.trials if trial.seed == first}
 

@@ -18,6 +18,8 @@ WORD_BASELINES = ("eernn", "nrms")
 """Trained end to end on pretrained word vectors."""
 LM_KT = "lm-kt"
 """A language model in place of encoder and filter."""
+NULL = "null-"
+"""Stands before the strategy of a trial that repeats another one."""
 Vocabulary = Literal["encoder", "words", "language-model"]
 """What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
 BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, LM_KT, "speedyfeed")
@@ -317,10 +319,17 @@ class Spec(Table):
     """Short name, used for the run's folder."""
     description: str = ""
     """One line for `grambench presets`."""
-    schedule: Literal["sequential"] = "sequential"
-    """How trials share the device: one after the other."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """`auto` (cuda where there is one), `cpu`, `cuda` or `cuda:N`."""
+    schedule: Literal["sequential", "race", "parallel"] = "sequential"
+    """How trials share the devices: one after the other; in short turns on one device, so that all of a seed
+    advance together; or one a device."""
+    turn_s: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 3.0
+    """Race: training seconds of a turn."""
+    null_test: bool = False
+    """Train the first strategy twice: how much the two differ is what noise alone can do."""
+    hang_s: Annotated[float, Field(ge=1)] = 600.0
+    """A worker that has a turn and shows no sign of life for so many seconds is killed."""
+    device: Annotated[str, Field(pattern=r"^(auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*)$")] = "auto"
+    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` several, `cuda:0,cuda:1`."""
     cpu_threads: Positive | None = None
     """Threads of a worker; unset: one per physical core."""
     data: Data = Data()
@@ -344,6 +353,17 @@ class Spec(Table):
             if name in self.training.strategies and self.data.domain != domain:
                 raise ValueError(f"{name} is a system for {domain}, but the data is {self.data.domain}")
         return self
+
+    @model_validator(mode="after")
+    def _devices_fit_schedule(self) -> "Spec":
+        if "," in self.device and self.schedule != "parallel":
+            raise ValueError(f"schedule = {self.schedule} uses one device, not {self.device}")
+        return self
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One or more."""
+        return tuple(self.device.split(","))
 
     @model_validator(mode="after")
     def _filter_fits_encoder(self) -> "Spec":

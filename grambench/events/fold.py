@@ -65,21 +65,31 @@ class Fold:
         state.model_label, state.data_label = event.model_label, event.data_label
         state.schedule = event.schedule
         state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
-        state.paused = False
+        state.paused, state.active = False, None
+        state.holders.clear()
         for name in event.trials:
             self._trial(name)
 
     def _worker_spawned(self, _: str, event: ev.WorkerSpawned) -> None:
-        if event.trial == SETUP:
-            self.state.setup.phase = self.state.setup.phase or "start"
-        else:
-            trial = self._trial(event.trial)
-            trial.phase = trial.phase or "start"
-            if trial.exit_code is not None:  # resumed
-                trial.outcome, trial.reason, trial.exit_code = None, "", None
+        begun = self.state.setup if event.trial == SETUP else self._trial(event.trial)
+        begun.phase = begun.phase or "start"
+        begun.outcome, begun.reason, begun.exit_code = None, "", None  # when resumed
+
+    def _trial_dropped(self, _: str, event: ev.TrialDropped) -> None:
+        trial = self._trial(event.trial)
+        trial.outcome, trial.reason = "skipped", "skipped before it began"
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
         self.state.active = event.trial
+        if event.trial not in self.state.holders:
+            self.state.holders.append(event.trial)
+
+    def _release(self, trial: str) -> None:
+        holders = self.state.holders
+        if trial in holders:
+            holders.remove(trial)
+        if self.state.active == trial:
+            self.state.active = holders[-1] if holders else None
 
     def _run_paused(self, _: str, __: ev.RunPaused) -> None:
         self.state.paused = True
@@ -89,8 +99,9 @@ class Fold:
 
     def _turn_ended(self, source: str, event: ev.TurnEnded) -> None:
         trial = self._trial(source)
-        trial.turns += 1
+        trial.turns += event.train_s > 0  # else it only made ready
         trial.switch_s += event.switch_s
+        self._release(source)
 
     def _worker_exited(self, _: str, event: ev.WorkerExited) -> None:
         ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)
@@ -101,9 +112,10 @@ class Fold:
             ended.outcome = "stopped" if event.stopped else "failed"
             ended.reason = f"the worker ended with {cause} in phase {phase}"
             if event.stopped:
-                ended.reason = f"the user's stop ended the worker in phase {phase}"
-        if self.state.active == event.trial:
-            self.state.active = None
+                ended.reason = f"the end of the run ended the worker in phase {phase}"
+            if event.why:
+                ended.reason += f": {event.why}"
+        self._release(event.trial)
 
     def _run_finished(self, _: str, event: ev.RunFinished) -> None:
         self.state.finished, self.state.active = True, None
@@ -129,10 +141,12 @@ class Fold:
 
     def _credit(self, event: ev.GpuSample, gpu: GpuState, elapsed_s: float) -> None:
         """Credit a GPU's sample to the trial that trains on it; `gpu` still holds the sample before."""
-        trial = self.state.trials.get(self.state.active or "")
+        holders = (self.state.trials.get(name) for name in reversed(self.state.holders))
+        on_it = (t for t in holders if t is not None and t.started and t.started.gpu_uuid == event.uuid)
+        trial = next(on_it, None)
         since_s, gpu.sampled_s = elapsed_s - gpu.sampled_s, elapsed_s
         before, gpu.credited = gpu.credited, ""
-        if trial is None or trial.started is None or trial.started.gpu_uuid != event.uuid:
+        if trial is None:
             return
         gpu.credited = trial.name
         joined = before == trial.name and since_s <= GAP_S
@@ -290,6 +304,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.RunPaused: Fold._run_paused,
     ev.RunResumed: Fold._run_resumed,
     ev.TurnEnded: Fold._turn_ended,
+    ev.TrialDropped: Fold._trial_dropped,
     ev.WorkerExited: Fold._worker_exited,
     ev.RunFinished: Fold._run_finished,
     ev.GpuSample: Fold._gpu_sample,
@@ -344,8 +359,10 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             words = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
             return "error" if bad else "info", words
         case ev.WorkerExited() if event.stopped:
-            return "info", "worker killed, since the run was stopped"
-        case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED):
+            return "info", "worker killed, since the run was to end"
+        case ev.TrialDropped():
+            return "info", "skipped before it began"
+        case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
             return "error", f"worker ended with code {event.code}"
         case ev.TrialResumed():
             where = (

@@ -184,6 +184,8 @@ class RunState:
     """From the first to the newest event."""
     active: str | None = None
     """The trial (or `setup`) whose turn it is."""
+    holders: list[str] = field(default_factory=list)
+    """All whose turn it is, newest last: several with the schedule `parallel`."""
     paused: bool = False
     """A watcher withholds all turns."""
     setup: SetupState = field(default_factory=SetupState)

@@ -97,7 +97,17 @@ class WorkerExited(Event):
     log_tail: str = ""
     """Last lines of its worker.log when the code is not 0."""
     stopped: bool = False
-    """True when the runner killed it because the user had stopped the run."""
+    """True when the runner killed it because the run was to end."""
+    why: str = ""
+    """Why the runner killed it, or what else is known about its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDropped(Event):
+    """A watcher skipped a trial that had not begun."""
+
+    type: ClassVar[str] = "trial_dropped"
+    trial: str
 
 
 @dataclass(frozen=True, slots=True)

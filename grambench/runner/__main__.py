@@ -8,10 +8,10 @@ from grambench.reports.build import write_report
 from grambench.runner.supervisor import Supervisor
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, *, foreground: bool = False) -> int:
     """Run to the end and write the report; the exit code is the run's."""
     try:
-        code = int(Supervisor(folder).run())
+        code = int(Supervisor(folder, foreground=foreground).run())
         write_report(folder)
     except GrambenchError as error:
         print(error, file=sys.stderr)  # noqa: T201 - goes to the supervisor's own log

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -105,3 +106,17 @@ class HostSampler:
 
 def _missing(trial: str, pid: int, reason: str) -> ProcessSample:
     return ProcessSample(trial, pid, reasons={"rss_bytes": reason, "cpu_percent": reason})
+
+
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+def oom_kills(root: Path = _GROUPS) -> int | None:
+    """Processes of our control group that were killed for want of memory; None: the system does not say."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2].lstrip("/")
+        lines = (root / group / "memory.events").read_text().splitlines()
+    except OSError:
+        return None
+    counts = dict(line.split() for line in lines)
+    return int(counts.get("oom_kill", 0))

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
 from grambench.config.spec import Spec
-from grambench.errors import ConfigError, DataError, MachineError
+from grambench.errors import DataError, MachineError
 from grambench.fs import write_atomic
 from grambench.runner.facts import host_facts
 
@@ -29,14 +27,12 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     try:
         folder = _fresh_folder(out, f"{label}-{stamp}")
-        resolved = spec.model_dump(mode="json")
-        canonical = json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False)
         run = {
             "schema_version": 1,
             "run": folder.name,
             "preset": preset,
-            "spec": resolved,
-            "spec_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+            "spec": spec.model_dump(mode="json"),
+            "spec_sha256": spec_digest(spec),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
             "host": host_facts(),
@@ -48,6 +44,14 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "Choose a folder that you can write to with --out.",
         ) from error
     return folder
+
+
+def spec_digest(spec: Spec) -> str:
+    """Hex SHA-256 of a specification's canonical JSON."""
+    canonical = json.dumps(
+        spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _fresh_folder(out: Path, name: str) -> Path:
@@ -117,15 +121,3 @@ def supervisor_of(folder: Path) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
-
-
-def stop_run(folder: Path) -> None:
-    """Ask a run's supervisor to stop after the step under way.
-
-    Raises:
-        ConfigError: the run is not going on.
-    """
-    process = supervisor_of(folder)
-    if process is None:
-        raise ConfigError(f"The run {folder.name} is not going on.", "`grambench runs` tells which are.")
-    os.kill(process.pid, signal.SIGTERM)

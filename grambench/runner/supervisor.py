@@ -1,71 +1,99 @@
-"""The supervisor of one run: setup, then the trials in turn, samples, outcomes, the report."""
+"""The supervisor of one run: setup, then the trials by schedule, samples, outcomes."""
 
 import fcntl
 import os
+import selectors
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from grambench.config.labels import data_label, model_label
-from grambench.config.spec import Spec
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
+from grambench.events.control import Ending, TurnOver
 from grambench.events.fold import read_run
-from grambench.events.journal import Journal
+from grambench.events.patient import PatientJournal
 from grambench.events.state import SETUP, RunState
+from grambench.runner import commands
+from grambench.runner.host import oom_kills
+from grambench.runner.memory import race_needs
+from grambench.runner.names import trial_names
 from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
 from grambench.runner.sampler import SamplerThread
+from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
 from grambench.runner.workers import Worker
 
-STOP_GRACE_S = 20.0
-"""Seconds that a worker has to end after `Stop` before it is killed."""
+STOP_GRACE_S = 60.0
+"""Seconds that a worker has to end by itself, checkpoint included, before it is killed."""
 _POLL_S = 0.1
+_SLEPT_S = 2.0
+"""A difference of the clocks by which the machine must have slept."""
+_NOT_AGAIN = ("completed", "early-stopped", "skipped", "diverged")
+"""Outcomes of trials that a resumed run leaves as they are."""
 
 
-def trial_names(spec: Spec) -> list[str]:
-    """Trials in running order: every strategy of a seed before the next seed."""
-    return [f"{name}.s{seed}" for seed in spec.training.seeds for name in spec.training.strategies]
+@dataclass(slots=True)
+class _Running:
+    """A worker and what the supervisor knows of it."""
+
+    worker: Worker
+    seat: Seat
+    turn: int = 0
+    heard_s: float = 0.0
+    """When it last gave a sign of life."""
+    deadline_s: float | None = None
+    """When it is killed, once it was told to end."""
+    killed: bool = False
+    why: str = ""
+    oom_kills: int = 0
+    """The control group's count at its start."""
 
 
 class Supervisor:
     """Runs one run folder to its end; the log is the only thing it leaves beside the workers'."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, foreground: bool = False) -> None:
+        """`foreground`: it shares a terminal with the user, whose end it does not survive."""
+        self.folder, self._foreground = folder, foreground
         self.preset, self.spec = read_spec(folder)
-        self._stop = threading.Event()
-        """Set by the first signal: end after the step under way."""
-        self._kill = threading.Event()
-        """Set by the second one: end now."""
+        self._schedule = make_schedule(self.spec)
+        self._ending: Ending | None = None
+        """How the whole run is to end after the steps under way."""
+        self._kill = False
+        """Set by the second signal: end now."""
+        self._paused = False
         self._turns = 0
+        self._running: dict[str, _Running] = {}
+        self._selector = selectors.DefaultSelector()
+        self._slept_s = _asleep_s()
 
     def run(self) -> ExitCode:
-        """Setup, every trial, the report, and the last line of the log.
+        """Setup, every trial that is not done yet, and the last line of the log.
 
         Raises:
-            MachineError: another supervisor holds the folder.
+            MachineError: another supervisor holds the folder, or its log cannot be written.
         """
         began = time.monotonic_ns()
-        with self._alone(), Journal(self.folder / SUPERVISOR_LOG) as journal:
+        with self._alone(), self._journal() as journal:
             self._catch_signals()  # before anyone can learn the pid
             write_pid(self.folder)
-            self._emit = journal.append
+            self._emit: Callable[[ev.Event], None] = journal.append
+            before = read_run(self.folder)
             self._emit(self._started())
             self._sampler = SamplerThread(journal.append)
             self._sampler.start()
             try:
-                setup = self._run_worker(SETUP)
-                if setup == ExitCode.OK:
-                    for trial in trial_names(self.spec):
-                        if not self._stop.is_set():
-                            self._run_worker(trial)
+                if self._set_up() == ExitCode.OK:
+                    self._train(_left_over(before, trial_names(self.spec)))
             finally:
+                for trial in list(self._running):
+                    self._end(trial, self._running[trial].worker.wait(0) or -signal.SIGKILL)
                 self._sampler.stop()
-            code = exit_code(read_run(self.folder), self._stop.is_set())
+            code = exit_code(read_run(self.folder), self._ending, self._kill)
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
         return code
 
@@ -80,50 +108,193 @@ class Supervisor:
             schedule=self.spec.schedule,
         )
 
-    def _run_worker(self, trial: str) -> int:
-        """One worker from start to end, with an endless turn."""
-        worker = Worker(self.folder, trial)
-        self._emit(ev.WorkerSpawned(trial, worker.pid))
-        self._sampler.watch(trial, worker.pid)
-        try:
-            self._turns += 1
-            self._emit(ev.TurnGranted(trial, self._turns))
-            worker.grant(self._turns)
-            code, killed = self._await(worker)
-        finally:
-            worker.terminate()
-            worker.close()
-            self._sampler.unwatch(trial)
-        self._emit(ev.WorkerExited(trial, code, worker.log_tail() if code else "", killed))
+    # --- setup and trials ----------------------------------------------------------------------
+
+    def _set_up(self) -> int:
+        """Preparation and audit, from start to end."""
+        self._spawn(SETUP, None)
+        self._grant(Turn(SETUP, None))
+        code: int | None = None
+        while code is None:
+            self._listen()
+            self._obey([])
+            if self._ending is not None:
+                self._running[SETUP].deadline_s = 0.0  # no step to end with, and nothing is lost
+            code = self._reap(SETUP)
         return code
 
-    def _await(self, worker: Worker) -> tuple[int, bool]:
-        """Its exit code, and whether it was killed: after a stop it has `STOP_GRACE_S` to end by itself."""
-        deadline: float | None = None
-        killed = False
-        while (code := worker.wait(_POLL_S)) is None:
-            if self._stop.is_set() and deadline is None:
-                worker.stop()
-                # data preparation has no steps to stop between, so it ends at once
-                grace_s = 0.0 if worker.trial == SETUP else STOP_GRACE_S
-                deadline = time.monotonic() + grace_s
-            if self._kill.is_set() or (deadline is not None and time.monotonic() > deadline):
-                worker.terminate()
-                killed = True
-        return code, killed
+    def _train(self, pending: list[str]) -> None:
+        """Every pending trial, as the schedule says."""
+        while pending or self._running:
+            self._obey(pending)
+            if self._ending is not None:
+                pending.clear()
+                self._tell_all(self._ending)
+            elif not self._paused:
+                self._advance(pending)
+            self._listen()
+            for trial in list(self._running):
+                self._reap(trial)
+
+    def _advance(self, pending: list[str]) -> None:
+        """Start and grant whatever the schedule allows now."""
+        seats = {trial: running.seat for trial, running in self._running.items()}
+        while start := self._schedule.start(pending, seats):
+            if isinstance(self._schedule, Race) and seats and not self._race_goes_on(pending):
+                return
+            pending.remove(start.trial)
+            self._spawn(start.trial, start.device)
+            seats[start.trial] = self._running[start.trial].seat
+        while turn := self._schedule.turn(seats):
+            self._grant(turn)
+
+    def _race_goes_on(self, pending: list[str]) -> bool:
+        """True while memory holds the trials to come; else the run goes on one by one."""
+        shortage = race_needs(read_run(self.folder), list(self._running), pending)
+        if shortage is None:
+            return True
+        self._emit(ev.Warned("race-memory", f"{shortage}; the trials run one after the other"))
+        self._schedule = Sequential()
+        for trial in list(self._running)[1:]:  # the first one keeps its place, the others come again
+            self._running[trial].worker.terminate()
+            self._end(trial, self._running[trial].worker.wait(_POLL_S) or -signal.SIGKILL, stopped=True)
+            pending.insert(0, trial)
+        return False
+
+    # --- workers -------------------------------------------------------------------------------
+
+    def _spawn(self, trial: str, device: str | None) -> None:
+        worker = Worker(self.folder, trial, device)
+        running = _Running(worker, Seat(trial, device), heard_s=time.monotonic(), oom_kills=oom_kills() or 0)
+        self._running[trial] = running
+        self._selector.register(worker.hears, selectors.EVENT_READ)
+        self._emit(ev.WorkerSpawned(trial, worker.pid))
+        self._sampler.watch(trial, worker.pid)
+
+    def _grant(self, turn: Turn) -> None:
+        running = self._running[turn.trial]
+        self._turns += 1
+        running.turn, running.seat.has_turn, running.heard_s = self._turns, True, time.monotonic()
+        self._emit(ev.TurnGranted(turn.trial, self._turns, turn.seconds))
+        running.worker.grant(self._turns, turn.seconds)
+
+    def _listen(self) -> None:
+        """Wait a moment for what workers say."""
+        self._selector.select(_POLL_S)
+        for running in self._running.values():
+            for message in running.worker.messages():
+                running.heard_s = time.monotonic()
+                if isinstance(message, TurnOver) and message.turn == running.turn:
+                    running.seat.has_turn, running.seat.is_ready = False, True
+                    running.seat.train_s = message.train_s
+        self._notice_sleep()
+
+    def _reap(self, trial: str) -> int | None:
+        """The worker's exit code once it has ended; kills it when its time is over."""
+        running, now = self._running[trial], time.monotonic()
+        silent_s = now - running.heard_s
+        if running.deadline_s is not None and (self._kill or now > running.deadline_s):
+            running.killed = True
+            running.worker.terminate()
+        elif running.seat.has_turn and silent_s > self.spec.hang_s and not running.why:
+            running.why = f"it showed no sign of life for {silent_s:.0f} s and was killed"
+            running.worker.terminate()
+        code = running.worker.wait(0)
+        if code is not None:
+            self._end(trial, code, stopped=running.killed)
+        return code
+
+    def _end(self, trial: str, code: int, stopped: bool = False) -> None:
+        running = self._running.pop(trial)
+        self._selector.unregister(running.worker.hears)
+        running.worker.terminate()  # its children
+        running.worker.close()
+        self._sampler.unwatch(trial)
+        why = running.why
+        if code == -signal.SIGKILL and not why and not stopped and (oom_kills() or 0) > running.oom_kills:
+            why = "the system ran out of memory and killed it"
+        tail = running.worker.log_tail() if code else ""
+        self._emit(ev.WorkerExited(trial, code, tail, stopped, why))
+
+    def _tell_all(self, ending: Ending) -> None:
+        for running in self._running.values():
+            if running.deadline_s is None:
+                running.worker.stop(ending)
+                running.deadline_s = time.monotonic() + STOP_GRACE_S
+
+    def _notice_sleep(self) -> None:
+        """Say that the machine slept: monotonic clocks stood still, the wall's did not."""
+        slept_s = _asleep_s()
+        if slept_s - self._slept_s > _SLEPT_S:
+            words = (
+                f"the machine slept for {slept_s - self._slept_s:,.0f} s; no trial's clock has counted them"
+            )
+            self._emit(ev.Warned("suspended", words))
+        self._slept_s = slept_s
+
+    # --- watchers and signals ------------------------------------------------------------------
+
+    def _obey(self, pending: list[str]) -> None:
+        for command in commands.take(self.folder):
+            match command.action:
+                case "pause" if not self._paused:
+                    self._paused = True
+                    self._emit(ev.RunPaused())
+                    for running in self._running.values():
+                        running.worker.hold()
+                case "resume" if self._paused:
+                    self._paused = False
+                    self._emit(ev.RunResumed())
+                case "skip":
+                    self._skip(command.trial, pending)
+                case "stop":
+                    self._ending = self._ending or "stopped"
+                case "mark":
+                    self._emit(ev.Marked(command.text))
+                case _:  # paused twice, or resumed twice
+                    continue
+
+    def _skip(self, trial: str, pending: list[str]) -> None:
+        holders = [name for name, running in self._running.items() if running.seat.has_turn]
+        trial = trial or (holders[-1] if holders else "")
+        running = self._running.get(trial)
+        if trial in pending:
+            pending.remove(trial)
+            self._emit(ev.TrialDropped(trial))
+        elif running is not None and trial != SETUP and running.deadline_s is None:
+            running.worker.stop("skipped")
+            running.deadline_s = time.monotonic() + STOP_GRACE_S
 
     def _catch_signals(self) -> None:
-        def stop(_signal: int, _frame: FrameType | None) -> None:
-            if self._stop.is_set():
-                self._kill.set()
-            self._stop.set()
+        def interrupt(_signal: int, _frame: FrameType | None) -> None:
+            self._kill = self._ending is not None
+            self._ending = self._ending or "interrupted"
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
+            signal.signal(number, interrupt)
+        signal.signal(signal.SIGHUP, interrupt if self._foreground else signal.SIG_IGN)
+
+    # --- the folder ----------------------------------------------------------------------------
+
+    def _journal(self) -> PatientJournal:
+        try:
+            return PatientJournal(self.folder / SUPERVISOR_LOG)
+        except OSError as error:
+            raise MachineError(
+                f"{self.folder / SUPERVISOR_LOG} cannot be written: {error.strerror or error}.",
+                "Make the folder writable, or copy the run to one that is.",
+            ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("ab") as lock:
+        try:
+            lock = (self.folder / ".lock").open("ab")
+        except OSError as error:
+            raise MachineError(
+                f"{self.folder} cannot be written: {error.strerror or error}.",
+                "Make the folder writable, or copy the run to one that is.",
+            ) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -133,10 +304,12 @@ class Supervisor:
             yield
 
 
-def exit_code(state: RunState, stopped: bool) -> ExitCode:
+def exit_code(state: RunState, ending: Ending | None = None, killed: bool = False) -> ExitCode:
     """What a run's end says to the shell."""
     setup = state.setup
-    if stopped or any(trial.outcome == "stopped" for trial in state.trials.values()):
+    if ending == "interrupted":
+        return ExitCode.STOPPED if killed else ExitCode.INTERRUPTED
+    if ending is not None:
         return ExitCode.STOPPED
     if setup.outcome != "completed":
         code = setup.exit_code or ExitCode.BUG
@@ -147,3 +320,15 @@ def exit_code(state: RunState, stopped: bool) -> ExitCode:
     if setup.audit is None or not setup.audit.equivalent:
         return ExitCode.NOT_COMPARABLE
     return ExitCode.OK
+
+
+def _left_over(before: RunState, names: list[str]) -> list[str]:
+    """Trials that an earlier supervisor has not brought to their end."""
+    outcomes = {name: trial.outcome for name, trial in before.trials.items()}
+    return [name for name in names if outcomes.get(name) not in _NOT_AGAIN]
+
+
+def _asleep_s() -> float:
+    """Seconds that the machine has slept since it was started."""
+    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux only
+    return time.clock_gettime(boot) - time.clock_gettime(time.CLOCK_MONOTONIC)

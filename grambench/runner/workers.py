@@ -1,4 +1,4 @@
-"""One worker process: started in its own session, told its turns over a pipe."""
+"""One worker process: started in its own session, told its turns over a pipe, heard over another."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from grambench.events.control import Grant, Hold, Message, Stop, encode
+from grambench.events.control import Ending, Grant, Hold, Lines, Message, Stop, encode
 
 LOG = "worker.log"
 _TAIL_BYTES = 4096
@@ -16,8 +16,10 @@ _TAIL_BYTES = 4096
 class Worker:
     """A running `python -m grambench.worker`."""
 
-    def __init__(self, run: Path, trial: str) -> None:
+    def __init__(self, run: Path, trial: str, device: str | None = None) -> None:
         """Start the process; its output goes to `<trial>/worker.log`.
+
+        `device`: instead of the specification's.
 
         Raises:
             OSError: the process or its log cannot be made.
@@ -27,32 +29,51 @@ class Worker:
         folder.mkdir(exist_ok=True)
         self._log = folder / LOG
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "grambench.worker", *role],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+        self.hears, theirs = os.pipe()
+        os.set_blocking(self.hears, False)
+        self._lines = Lines()
+        words = [*role, str(theirs), *([device] if device else [])]
+        try:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "grambench.worker", *words],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    pass_fds=(theirs,),
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                )
+        except BaseException:
+            os.close(self.hears)
+            raise
+        finally:
+            os.close(theirs)
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    def grant(self, turn: int) -> None:
-        """Let it train."""
-        self._send(Grant(turn))
+    def grant(self, turn: int, seconds: float | None = None) -> None:
+        """Let it train; 0 seconds: make ready."""
+        self._send(Grant(turn, seconds))
 
     def hold(self) -> None:
         """Let it pause before its next step."""
         self._send(Hold())
 
-    def stop(self) -> None:
+    def stop(self, how: Ending) -> None:
         """Let it end after the step under way."""
-        self._send(Stop())
+        self._send(Stop(how))
+
+    def messages(self) -> list[Message]:
+        """What it has said since the last call."""
+        try:
+            data = os.read(self.hears, 1 << 16)
+        except OSError:  # nothing, or it is gone
+            return []
+        return self._lines.feed(data)
 
     def terminate(self) -> None:
         """End it and its children now."""
@@ -67,10 +88,12 @@ class Worker:
             return None
 
     def close(self) -> None:
-        """Give up the pipe."""
+        """Give up the pipes."""
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
+        with contextlib.suppress(OSError):
+            os.close(self.hears)
 
     def log_tail(self) -> str:
         """The last lines of its output."""

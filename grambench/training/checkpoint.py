@@ -1,6 +1,5 @@
 """Tensors and numbers on disk: safetensors, JSON and a manifest with their digests, whole or absent."""
 
-import itertools
 import json
 import os
 import shutil
@@ -141,15 +140,6 @@ def read_numbers(folder: Path) -> dict[str, Any]:
     """What `save_weights` was given as `numbers`; call `read_manifest` first."""
     numbers: dict[str, Any] = json.loads((folder / NUMBERS).read_bytes())
     return numbers
-
-
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two JSON values, `name: A, now B` each."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys((*before, *now))
-        parts = (differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k)) for k in keys)
-        return list(itertools.chain.from_iterable(parts))
-    return [] if before == now else [f"{name}: {json.dumps(before)}, now {json.dumps(now)}"]
 
 
 def _fill(

@@ -29,13 +29,13 @@ class Device:
         return "bf16" if self.autocast else "fp32"
 
 
-def resolve_device(spec: Spec) -> Device:
-    """Choose the device and set the number of threads.
+def resolve_device(spec: Spec, sharing: int = 1) -> Device:
+    """Choose the device and set the number of threads; `sharing`: workers that train on the CPU at once.
 
     Raises:
         MachineError: a CUDA device is asked for and not there, or bf16 where it does not work.
     """
-    threads = spec.cpu_threads or psutil.cpu_count(logical=False) or 1
+    threads = spec.cpu_threads or max(1, (psutil.cpu_count(logical=False) or 1) // max(1, sharing))
     torch.set_num_threads(threads)
     wants_cuda = spec.device.startswith("cuda")
     if wants_cuda and not torch.cuda.is_available():

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grambench.config.spec import Spec, vocabulary_of
-from grambench.errors import ExitCode, GrambenchError
+from grambench.errors import DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
-from grambench.events.journal import Journal
+from grambench.events.journal import Follower
+from grambench.events.patient import PatientJournal
 from grambench.events.state import SETUP
 from grambench.worker.turns import PipeTurn, Pulse
 
@@ -33,11 +34,11 @@ def main(arguments: list[str]) -> int:
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
-    with Journal(folder / "events.jsonl") as journal:
+    with PatientJournal(folder / "events.jsonl") as journal:
         try:
             spec = read_spec(Path(run))
             if role == "setup":
-                return _setup(spec, journal.append)
+                return _setup(spec, journal.append, _fingerprints(folder))
             if role == "prepare":
                 return _prepare(spec, journal.append)
             return _trial(spec, Path(run), name, journal, pulse, rest[1] if len(rest) > 1 else None)
@@ -56,12 +57,18 @@ def read_spec(run: Path) -> Spec:
     return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
 
 
-def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
+def _fingerprints(folder: Path) -> dict[str, str]:
+    """What earlier setups of this run have prepared: vocabulary -> fingerprint."""
+    events = (record.event for record in Follower(folder / "events.jsonl").read())
+    return {e.vocabulary: e.fingerprint for e in events if isinstance(e, ev.DataPrepared)}
+
+
+def _setup(spec: Spec, emit: Callable[[ev.Event], None], before: dict[str, str]) -> int:
     from grambench.worker.device import resolve_device
 
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
-    device = resolve_device(spec)
+    device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}))
     emit(started(SETUP, device))
     from grambench.data.prepared import open_prepared
     from grambench.training.audit import audit
@@ -71,8 +78,8 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     for warning in spec_warnings(spec):
         emit(warning)
     for vocabulary in sorted({vocabulary_of(name) for name in spec.training.strategies} - {"encoder"}):
-        prepare_data(spec, emit, vocabulary)
-    data = open_prepared(prepare_data(spec, emit))
+        _same(prepare_data(spec, emit, vocabulary), before.get(vocabulary))
+    data = open_prepared(_same(prepare_data(spec, emit), before.get("encoder")))
     for warning in data_warnings(data.manifest):
         emit(warning)
     emit(ev.PhaseEntered("audit"))
@@ -80,6 +87,23 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK
+
+
+def _same(prepared: Path, before: str | None) -> Path:
+    """The folder, if a resumed run finds in it what it began with.
+
+    Raises:
+        DataError: the data has changed.
+    """
+    from grambench.data.prepared import open_prepared
+
+    now = open_prepared(prepared).manifest.fingerprint
+    if before is not None and now != before:
+        raise DataError(
+            f"The data has changed since the run began: its fingerprint was {before[:12]} and is {now[:12]}.",
+            "Put the old files back, or start a new run.",
+        )
+    return prepared
 
 
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
@@ -108,7 +132,7 @@ _CODES = {
 }
 
 
-def _trial(spec: Spec, run: Path, name: str, journal: Journal, pulse: Pulse, device_name: str | None) -> int:
+def _trial(spec: Spec, run: Path, name: str, journal: PatientJournal, pulse: Pulse, place: str | None) -> int:
     turn = PipeTurn(sys.stdin.fileno(), pulse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: turn.end("interrupted"))
@@ -118,9 +142,8 @@ def _trial(spec: Spec, run: Path, name: str, journal: Journal, pulse: Pulse, dev
     from grambench.worker.resume import folder_of
     from grambench.worker.trial import run_trial
 
-    if device_name is not None:
-        spec = spec.model_copy(update={"device": device_name})
-    device = resolve_device(spec)
+    own = {"device": place or spec.devices[0]}
+    device = resolve_device(spec.model_copy(update=own), sharing=spec.devices.count("cpu"))
     emit(started(name, device))
     outcome, reason = run_trial(spec, run, name, device, emit, turn, again)
     emit(ev.PhaseEntered("done"))

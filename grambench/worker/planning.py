@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from grambench.config.spec import LM_KT, Spec
+from grambench.config.spec import LM_KT, Spec, Training
 from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder
@@ -19,13 +19,13 @@ COMPILED_ITEMS = 64
 """Items encoded once to compile the encoder; its graph serves every number of items."""
 
 
-def plan_sizes(spec: Spec, system: System, batch: Batch, device: torch.device) -> GraphPlan:
+def plan_sizes(spec: Training, system: System, batch: Batch, device: torch.device) -> GraphPlan:
     """How much of a batch is held in memory at once."""
     if isinstance(system.filter, LMKT):
-        return plan_users(system, batch, spec.training, device, system.filter.limits())
+        return plan_users(system, batch, spec, device, system.filter.limits())
     if isinstance(system.encode, FreeItemEncoder):
-        return GraphPlan(spec.training.batch_size, None, "no encoder runs")
-    return plan_graphs(system, batch, spec.training, device)
+        return GraphPlan(spec.batch_size, None, "no encoder runs")
+    return plan_graphs(system, batch, spec, device)
 
 
 def planned(

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grambench.config.changes import differences
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.training.checkpoint import (
     SCHEMA_VERSION,
     Checkpoints,
-    differences,
     load_weights,
     read_manifest,
     read_numbers,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import NULL, Spec, Vocabulary, vocabulary_of
 from grambench.data.prepared import Prepared, open_prepared
 from grambench.errors import DataError
 from grambench.events import types as ev
@@ -41,7 +41,7 @@ def run_trial(
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
-    strategy_name, _, seed = name.rpartition(".s")
+    strategy_name, _, seed = name.removeprefix(NULL).rpartition(".s")
     data = open_prepared(_prepared_folder(run, vocabulary_of(strategy_name)))
     identity = resume.identity(spec, data.manifest.fingerprint, device.torch)
     checkpoints = resume.folder_of(run, name)
@@ -62,7 +62,8 @@ def run_trial(
     began_ns = time.monotonic_ns()
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
     compile_s = compile_seconds(system, sampler.batch(0)) if can_compile else None
-    plan = resumed.plan if resumed else plan_sizes(spec, system, sampler.batch(0), device.torch)
+    sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
+    plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
         strategy_name,
         system,
@@ -159,6 +160,12 @@ class _Trial:
         name = str(place.relative_to(self.folder))
         self.emit(ev.CheckpointSaved(name, 0, step, written.bytes, written.sha256, seconds))
         return True
+
+
+def _memory_share(spec: Spec) -> float:
+    """Racers share what is free."""
+    racers = len(spec.training.strategies) + spec.null_test if spec.schedule == "race" else 1
+    return spec.training.memory_share / racers
 
 
 def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:

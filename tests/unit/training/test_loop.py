@@ -90,7 +90,8 @@ class Turn:
         return ev.TurnEnded(self.waited, train_s, 0.0)
 
     def ending(self) -> Ending | None:
-        return self.how if self.world.steps == self.stop_at else None
+        steps = self.world.steps
+        return self.how if steps == self.stop_at and steps not in self.waits else None
 
 
 @dataclasses.dataclass

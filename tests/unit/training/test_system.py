@@ -39,8 +39,8 @@ def test_optimisers_hold_every_parameter_of_their_module_once() -> None:
 def test_state_goes_to_disk_and_back(tmp_path: Path) -> None:
     source, target = modules(1), modules(2)
     written = save_weights(tmp_path / "best", source.state(), {"epoch": 1})
-    assert size == (tmp_path / "best" / WEIGHTS).stat().st_size
-    assert len(digest) == 64
+    assert written.bytes == (tmp_path / "best" / WEIGHTS).stat().st_size
+    assert len(written.sha256) == 64
     target.load(load_weights(tmp_path / "best"))
     wanted = source.state()
     assert all(torch.equal(value, wanted[name]) for name, value in target.state().items())

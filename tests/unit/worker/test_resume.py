@@ -1,4 +1,4 @@
-"""A trial that goes on from a checkpoint, in the middle of a window too, is bit-equal to one that never stopped."""
+"""A trial that goes on from a checkpoint, in mid-window too, is bit-equal to one that never stopped."""
 
 from pathlib import Path
 

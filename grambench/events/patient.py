@@ -1,0 +1,107 @@
+"""A log on a disk that may be full for a while: events wait in memory until they can be written."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from grambench.events.journal import Journal
+from grambench.events.types import Event, GpuSample, HostSample, ProcessSample, Progress, Warned
+
+MOST_WAITING = 10_000
+_DISPENSABLE = (Progress, GpuSample, HostSample, ProcessSample)
+"""Counters and samples: the next one says all that is needed."""
+
+
+class PatientJournal:
+    """Like `Journal`, but a write that fails is tried again with the next event and at the end."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        patience_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`patience_s`: how long `close` waits for room.
+
+        Raises:
+            OSError: the folder is missing or not writable.
+        """
+        self._journal = Journal(path)
+        self.lines = self._journal.lines
+        """Whole lines that were there already."""
+        self._patience_s, self._clock, self._sleep = patience_s, clock, sleep
+        self._waiting: deque[Event] = deque()
+        self._since_s, self._lost, self._why = 0.0, 0, ""
+        self._lock = threading.Lock()
+
+    def append(self, event: Event) -> None:
+        """Write what waits and this event, or let it wait too."""
+        with self._lock:
+            if not self._waiting:
+                self._since_s = self._clock()
+            self._waiting.append(event)
+            self._write()
+            if len(self._waiting) > MOST_WAITING:
+                self._thin()
+
+    def close(self) -> None:
+        """Write what waits, for as long as patience lasts.
+
+        Raises:
+            OSError: the disk still takes nothing.
+        """
+        with self._lock:
+            deadline = self._clock() + self._patience_s
+            while self._waiting and self._clock() < deadline:
+                self._write()
+                if self._waiting:
+                    self._sleep(1.0)
+            self._journal.close()
+            if self._waiting:
+                raise OSError(f"{len(self._waiting):,} events could not be written: {self._why}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self) -> None:
+        waited = len(self._waiting) > 1
+        while self._waiting:
+            try:
+                self._journal.append(self._waiting[0])
+            except OSError as error:
+                self._why = error.strerror or str(error)
+                return
+            self._waiting.popleft()
+        if waited:
+            gap_s, lost, self._lost = self._clock() - self._since_s, self._lost, 0
+            dropped = f"; {lost:,} samples are lost" if lost else ""
+            words = f"the log could not be written for {gap_s:.0f} s ({self._why}); events came late{dropped}"
+            self._waiting.append(Warned("disk-full", words))
+            self._write_last()
+
+    def _write_last(self) -> None:
+        try:
+            self._journal.append(self._waiting[0])
+        except OSError:
+            return
+        self._waiting.popleft()
+
+    def _thin(self) -> None:
+        """Give up what the next event of its kind will say again."""
+        kept = [event for event in self._waiting if not isinstance(event, _DISPENSABLE)]
+        self._lost += len(self._waiting) - len(kept)
+        self._waiting = deque(kept)

@@ -1,0 +1,54 @@
+"""Whether a run can be gone on with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from grambench.config.changes import differences
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError
+from grambench.runner.rundir import RUN_FILE, read_spec, spec_digest, supervisor_of
+
+
+def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
+    """Refuse what would not be the same run.
+
+    Args:
+        folder: of the run.
+        wanted: what the command line asks for, if it says anything.
+
+    Raises:
+        ConfigError: the run is going on, `run.json` was edited, or the command line asks for something else.
+        DataError: `run.json` cannot be read.
+    """
+    if supervisor_of(folder) is not None:
+        raise ConfigError(f"The run {folder.name} is going on.", f"`grambench watch {folder.name}` shows it.")
+    _, spec = read_spec(folder)
+    now = spec.model_dump(mode="json")
+    recorded = json.loads((folder / RUN_FILE).read_bytes()).get("spec_sha256")
+    if recorded != spec_digest(spec):
+        raise ConfigError(
+            f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, now))}.",
+            "Undo the edit, or start a new run.",
+        )
+    if wanted is not None:
+        changed = differences(now, wanted.model_dump(mode="json"))
+        if changed:
+            raise ConfigError(
+                f"The run {folder.name} has other settings{_listed(changed)}.",
+                f"Write `grambench run --resume {folder.name}` alone, or start a new run.",
+            )
+
+
+def _edits(folder: Path, now: dict[str, Any]) -> list[str]:
+    """What differs from the specification in the newest checkpoint, where there is one."""
+    for manifest in sorted(folder.glob("*/checkpoints/step-*/manifest.json"), reverse=True):
+        try:
+            return differences(json.loads(manifest.read_bytes())["spec"], now)
+        except (OSError, ValueError, KeyError):
+            continue
+    return []
+
+
+def _listed(changed: list[str]) -> str:
+    return f": {'; '.join(changed)}" if changed else ""

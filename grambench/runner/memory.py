@@ -1,0 +1,39 @@
+"""Whether all trials of a race fit into memory at once: judged by those that are there."""
+
+import psutil
+
+from grambench.events.state import RunState, TrialState
+
+_MARGIN = 1.2
+"""Over what the largest trial holds when it is ready: steps need some more."""
+
+
+def race_needs(state: RunState, running: list[str], pending: list[str]) -> str | None:
+    """Why pending trials of the running ones' seed do not fit beside them; None: they do, or nobody knows."""
+    seeds = {state.trials[name].seed for name in running}
+    coming = sum(state.trials[name].seed in seeds for name in pending)
+    there = [state.trials[name] for name in running]
+    host = _shortage(
+        "the host", coming, [trial.peak_rss_bytes for trial in there], psutil.virtual_memory().available
+    )
+    return host or _shortage(
+        "the GPU", coming, [trial.peak_gpu_memory_bytes for trial in there], _free_gpu_bytes(state, there)
+    )
+
+
+def _shortage(where: str, coming: int, held: list[int | None], free: int | None) -> str | None:
+    largest = max((number for number in held if number is not None), default=None)
+    if largest is None or free is None or coming * largest * _MARGIN <= free:
+        return None
+    return (
+        f"a race of {coming} more trials needs about {coming * largest * _MARGIN / 2**30:.1f} GiB of {where},"
+        f" and {free / 2**30:.1f} GiB are free"
+    )
+
+
+def _free_gpu_bytes(state: RunState, there: list[TrialState]) -> int | None:
+    for trial in there:
+        gpu = state.gpus.get(trial.started.gpu_uuid or "") if trial.started else None
+        if gpu and gpu.memory_total_bytes is not None and gpu.memory_used_bytes is not None:
+            return gpu.memory_total_bytes - gpu.memory_used_bytes
+    return None

@@ -1,0 +1,124 @@
+"""Who starts, and who trains when: sequential, parallel or race. Pure policies; no process, no clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from grambench.config.spec import Spec
+
+
+@dataclass(slots=True)
+class Seat:
+    """A running worker as schedules see it."""
+
+    trial: str
+    device: str | None = None
+    """None: the specification's."""
+    has_turn: bool = False
+    is_ready: bool = False
+    """It has loaded and warmed up, and waits for its first turn (race only)."""
+    train_s: float = 0.0
+    """Training seconds so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A trial to start."""
+
+    trial: str
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn to grant."""
+
+    trial: str
+    seconds: float | None
+    """None: until the trial is done; 0: make ready."""
+
+
+class Schedule(Protocol):
+    """Decides whenever something has changed."""
+
+    def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
+        """The next trial to start now, if any."""
+
+    def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
+        """The next turn to grant now, if any."""
+
+
+class Sequential:
+    """One trial after the other, each with an endless turn."""
+
+    def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
+        """The first that waits, once nobody runs."""
+        return Start(pending[0]) if pending and not seats else None
+
+    def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
+        """Whoever runs."""
+        return _endless(seats)
+
+
+class Parallel:
+    """A trial on each device."""
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.devices = tuple(devices)
+
+    def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
+        """The first that waits, on a device that is free; a device named twice takes two."""
+        free = list(self.devices)
+        for seat in seats.values():
+            if seat.device in free:
+                free.remove(seat.device)
+        return Start(pending[0], free[0]) if pending and free else None
+
+    def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
+        """Whoever runs."""
+        return _endless(seats)
+
+
+class Race:
+    """All trials of a seed on one device, in turns: the one with the least training seconds is next.
+
+    Their training clocks therefore never differ by more than one turn and the step that ends it.
+    """
+
+    def __init__(self, turn_s: float) -> None:
+        self.turn_s = turn_s
+
+    def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
+        """The next trial of the seed, once those before it are ready."""
+        if not pending or any(not seat.is_ready for seat in seats.values()):
+            return None
+        seeds = {_seed(trial) for trial in seats}
+        return Start(pending[0]) if not seeds or _seed(pending[0]) in seeds else None
+
+    def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
+        """A worker that is not ready makes ready; when all are, the one that lags behind trains."""
+        if any(seat.has_turn for seat in seats.values()):
+            return None
+        for seat in seats.values():
+            if not seat.is_ready:
+                return Turn(seat.trial, 0.0)
+        last = min(seats.values(), key=lambda seat: seat.train_s, default=None)
+        return Turn(last.trial, self.turn_s) if last is not None else None
+
+
+def make_schedule(spec: Spec) -> Schedule:
+    """The schedule of a specification."""
+    if spec.schedule == "race":
+        return Race(spec.turn_s)
+    return Parallel(spec.devices) if spec.schedule == "parallel" else Sequential()
+
+
+def _endless(seats: Mapping[str, Seat]) -> Turn | None:
+    for seat in seats.values():
+        if not seat.has_turn:
+            return Turn(seat.trial, None)
+    return None
+
+
+def _seed(trial: str) -> str:
+    return trial.rpartition(".s")[2]
