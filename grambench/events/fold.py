@@ -13,6 +13,7 @@ from grambench.events.types import Event
 
 LOG_KEPT = 500
 WINDOWS_KEPT = 200
+MARKS_KEPT = 100
 GAP_S = 5.0
 """GPU samples further apart are not joined when energy is credited: nobody watched in between."""
 _RATE_EVENTS = 8
@@ -73,7 +74,8 @@ class Fold:
     def _worker_spawned(self, _: str, event: ev.WorkerSpawned) -> None:
         begun = self.state.setup if event.trial == SETUP else self._trial(event.trial)
         begun.phase = begun.phase or "start"
-        begun.outcome, begun.reason, begun.exit_code = None, "", None  # when resumed
+        if begun.exit_code is not None:  # when resumed
+            begun.outcome, begun.reason, begun.exit_code = None, "", None
 
     def _trial_dropped(self, _: str, event: ev.TrialDropped) -> None:
         trial = self._trial(event.trial)
@@ -81,8 +83,9 @@ class Fold:
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
         self.state.active = event.trial
-        if event.trial not in self.state.holders:
-            self.state.holders.append(event.trial)
+        if event.trial in self.state.holders:
+            self.state.holders.remove(event.trial)
+        self.state.holders.append(event.trial)
 
     def _release(self, trial: str) -> None:
         holders = self.state.holders
@@ -96,6 +99,10 @@ class Fold:
 
     def _run_resumed(self, _: str, __: ev.RunResumed) -> None:
         self.state.paused = False
+
+    def _marked(self, _: str, event: ev.Marked) -> None:
+        self.state.marks.append((self.state.elapsed_s, event.text))
+        del self.state.marks[:-MARKS_KEPT]
 
     def _turn_ended(self, source: str, event: ev.TurnEnded) -> None:
         trial = self._trial(source)
@@ -205,6 +212,8 @@ class Fold:
 
     def _worker_started(self, source: str, event: ev.WorkerStarted) -> None:
         target = self.state.setup if source == SETUP else self._trial(source)
+        if target.started is not None and target.started.pid != event.pid:
+            target.outcome, target.reason = None, ""  # resumed after a supervisor that told no end
         target.started = event
 
     def _phase_entered(self, source: str, event: ev.PhaseEntered) -> None:
@@ -303,6 +312,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.TurnGranted: Fold._turn_granted,
     ev.RunPaused: Fold._run_paused,
     ev.RunResumed: Fold._run_resumed,
+    ev.Marked: Fold._marked,
     ev.TurnEnded: Fold._turn_ended,
     ev.TrialDropped: Fold._trial_dropped,
     ev.WorkerExited: Fold._worker_exited,

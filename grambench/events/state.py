@@ -194,6 +194,8 @@ class RunState:
     gpu_absent: str = ""
     """Why no GPU is watched."""
     host: HostState = field(default_factory=HostState)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds of the run and sentence of the newest `MARKS_KEPT` remarks of watchers."""
     log: list[LogLine] = field(default_factory=list)
     """The newest `LOG_KEPT`."""
     finished: bool = False

@@ -71,7 +71,7 @@ class Worker:
         """What it has said since the last call."""
         try:
             data = os.read(self.hears, 1 << 16)
-        except OSError:  # nothing, or it is gone
+        except OSError:  # nothing, or the pipes are closed
             return []
         return self._lines.feed(data)
 
@@ -92,8 +92,9 @@ class Worker:
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
-        with contextlib.suppress(OSError):
+        if self.hears >= 0:
             os.close(self.hears)
+            self.hears = -1
 
     def log_tail(self) -> str:
         """The last lines of its output."""

@@ -84,7 +84,7 @@ def test_a_known_name_is_a_safe_folder_name(name: str) -> None:
         (Filter, {"history": 0}),
         (Spec, {"device": "cuda:"}),
         (Spec, {"device": "cpu:0"}),
-        (Spec, {"schedule": "race"}),
+        (Spec, {"schedule": "relay"}),
         (Spec, {"encoder": Encoder(architecture=Architecture()), "filter": Filter(heads=3)}),
     ],
 )

@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grambench.events.control import Grant, Hold, Message, Stop, decode, encode
+from grambench.events.control import Alive, Grant, Hold, Lines, Message, Stop, TurnOver, decode, encode
 
 
-@pytest.mark.parametrize("message", [Grant(0), Grant(7), Hold(), Stop()])
+@pytest.mark.parametrize(
+    "message", [Grant(0), Grant(7, 2.5), Hold(), Stop(), Stop("skipped"), TurnOver(3, 1.5), Alive()]
+)
 def test_a_message_is_one_line_that_reads_back(message: Message) -> None:
     line = encode(message)
     assert line.endswith(b"\n")
@@ -16,7 +18,7 @@ def test_a_message_is_one_line_that_reads_back(message: Message) -> None:
 
 
 def test_fields_of_a_newer_runner_are_ignored() -> None:
-    assert decode(b'{"type": "grant", "turn": 3, "seconds": 2.5}') == Grant(3)
+    assert decode(b'{"type": "grant", "turn": 3, "moon": "full"}') == Grant(3)
     assert decode(b'{"type": "hold", "why": "race"}') == Hold()
 
 
@@ -26,6 +28,8 @@ def test_fields_of_a_newer_runner_are_ignored() -> None:
         *(b"", b"{", b"[]", b"3", b"null", b'"stop"', b"\xff\xfe"),
         *(b'{"type": "dance"}', b'{"turn": 3}', b'{"type": "grant"}'),
         *(b'{"type": "grant", "turn": "x"}', b'{"type": "grant", "turn": null}'),
+        *(b'{"type": "stop", "how": "softly"}', b'{"type": "turn_over", "turn": 1, "train_s": null}'),
+        *(b'{"type": "turn_over", "turn": 1}', b'{"type": "grant", "turn": 1, "seconds": "x"}'),
     ],
 )
 def test_what_is_no_message_is_none(line: bytes) -> None:
@@ -35,3 +39,11 @@ def test_what_is_no_message_is_none(line: bytes) -> None:
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_without_an_error(line: bytes) -> None:
     decode(line)
+
+
+@given(st.lists(st.sampled_from([Grant(1), Hold(), TurnOver(2, 0.5)]), max_size=5), st.integers(1, 9))
+def test_a_pipe_may_cut_messages_anywhere(messages: list[Message], size: int) -> None:
+    data, lines, found = b"".join(map(encode, messages)), Lines(), []
+    for start in range(0, len(data), size):
+        found += lines.feed(data[start : start + size])
+    assert found == messages

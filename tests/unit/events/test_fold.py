@@ -188,7 +188,7 @@ def test_a_worker_that_the_runner_kills_after_a_stop_was_stopped(trial: str) -> 
     )
     ended = state.setup if trial == "setup" else state.trials[E2E]
     assert (ended.outcome, ended.exit_code) == ("stopped", -9)
-    assert ended.reason == "the user's stop ended the worker in phase evaluate"
+    assert ended.reason == "the end of the run ended the worker in phase evaluate"
     assert state.log[-1].severity == "info"
 
 

@@ -14,7 +14,8 @@ from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError, DataError, MachineError
 from grambench.runner import rundir
-from grambench.runner.rundir import create_run, find_run, list_runs, read_spec, stop_run, supervisor_of
+from grambench.runner.commands import Command, send
+from grambench.runner.rundir import create_run, find_run, list_runs, read_spec, supervisor_of
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_a_damaged_pid_file_is_no_supervisor(run: Path, text: str) -> None:
     (run / rundir.PID_FILE).write_text(text)
     assert supervisor_of(run) is None
     with pytest.raises(ConfigError, match="not going on"):
-        stop_run(run)
+        send(run, Command("stop"))
 
 
 def test_a_supervisor_that_nobody_has_waited_for_has_ended(run: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_supervisor_that_nobody_has_waited_for_has_ended(run: Path) -> None:
     created = psutil.Process(process.pid).create_time()
     (run / rundir.PID_FILE).write_text(json.dumps({"pid": process.pid, "created": created}))
     assert supervisor_of(run) is not None
-    stop_run(run)
+    process.terminate()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     assert supervisor_of(run) is None

@@ -10,8 +10,9 @@ from grambench.config.spec import Spec, Training
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
 from grambench.events.state import RunState, SetupState, TrialState
+from grambench.runner.names import trial_names
 from grambench.runner.rundir import create_run
-from grambench.runner.supervisor import Supervisor, exit_code, trial_names
+from grambench.runner.supervisor import Supervisor, exit_code
 
 
 def audit(equivalent: bool = True) -> ev.AuditFinished:
@@ -32,28 +33,33 @@ def state(*outcomes: ev.Outcome | None, equivalent: bool = True) -> RunState:
         (("failed", "failed"), ExitCode.PARTIAL),
         (("completed", "diverged"), ExitCode.PARTIAL),
         (("completed", None), ExitCode.PARTIAL),
-        (("completed", "stopped"), ExitCode.STOPPED),
-        (("failed", "stopped"), ExitCode.STOPPED),
+        (("completed", "skipped"), ExitCode.PARTIAL),
+        (("completed", "interrupted"), ExitCode.PARTIAL),
     ],
 )
 def test_the_outcomes_decide(outcomes: tuple[ev.Outcome | None, ...], code: ExitCode) -> None:
-    assert exit_code(state(*outcomes), stopped=False) == code
+    assert exit_code(state(*outcomes), None) == code
 
 
 def test_a_stop_goes_before_everything() -> None:
-    assert exit_code(state("completed"), stopped=True) == ExitCode.STOPPED
-    assert exit_code(RunState(), stopped=True) == ExitCode.STOPPED
+    assert exit_code(state("completed"), "stopped") == ExitCode.STOPPED
+    assert exit_code(RunState(), "stopped") == ExitCode.STOPPED
+
+
+def test_a_signal_leaves_a_run_that_can_be_resumed_and_a_second_one_says_stopped() -> None:
+    assert exit_code(state("completed"), "interrupted") == ExitCode.INTERRUPTED
+    assert exit_code(state("completed"), "interrupted", killed=True) == ExitCode.STOPPED
 
 
 def test_an_audit_that_fails_is_7_but_a_failed_trial_says_more() -> None:
-    assert exit_code(state("completed", equivalent=False), stopped=False) == ExitCode.NOT_COMPARABLE
-    assert exit_code(state("failed", equivalent=False), stopped=False) == ExitCode.PARTIAL
+    assert exit_code(state("completed", equivalent=False), None) == ExitCode.NOT_COMPARABLE
+    assert exit_code(state("failed", equivalent=False), None) == ExitCode.PARTIAL
 
 
 def test_a_missing_audit_is_no_equivalence() -> None:
     unaudited = state("completed")
     unaudited.setup.audit = None
-    assert exit_code(unaudited, stopped=False) == ExitCode.NOT_COMPARABLE
+    assert exit_code(unaudited, None) == ExitCode.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(
@@ -71,12 +77,20 @@ def test_a_missing_audit_is_no_equivalence() -> None:
 )
 def test_a_setup_that_fails_gives_its_own_code(code: int | None, said: ExitCode) -> None:
     failed = RunState(setup=SetupState(outcome="failed", exit_code=code))
-    assert exit_code(failed, stopped=False) == said
+    assert exit_code(failed, None) == said
 
 
 def test_every_strategy_of_a_seed_runs_before_the_next_seed() -> None:
     spec = Spec(training=Training(strategies=("e2e", "gram-1s"), seeds=(3, 0)))
     assert trial_names(spec) == ["e2e.s3", "gram-1s.s3", "e2e.s0", "gram-1s.s0"]
+
+
+def test_a_null_test_stands_behind_the_strategy_that_it_repeats() -> None:
+    spec = Spec(training=Training(strategies=("e2e", "gram-1s"), seeds=(3, 0)), null_test=True)
+    assert trial_names(spec) == [
+        *("e2e.s3", "null-e2e.s3", "gram-1s.s3"),
+        *("e2e.s0", "null-e2e.s0", "gram-1s.s0"),
+    ]
 
 
 def test_a_run_has_one_supervisor(tmp_path: Path) -> None:

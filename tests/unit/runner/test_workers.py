@@ -1,5 +1,6 @@
 """Worker processes, with a small script in the place of `python`."""
 
+import ast
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from grambench.events.control import Alive, Message, TurnOver, encode
 from grambench.runner.workers import Worker
 
 Start = Callable[..., Worker]
@@ -40,11 +42,24 @@ REAL = sys.executable
 def test_a_worker_is_told_its_role_run_and_trial(start: Start, tmp_path: Path) -> None:
     worker = start("import sys; print(sys.argv[1:])")
     assert worker.wait(10) == 0
-    role = ["-P", "-m", "grambench.worker", "trial", str(tmp_path), "e2e.s0"]
-    assert worker.log_tail() == f"{role}\n"
+    *role, pulse = ast.literal_eval(worker.log_tail())
+    assert role == ["-P", "-m", "grambench.worker", "trial", str(tmp_path), "e2e.s0"]
+    assert pulse.isdecimal()
     setup = start("import sys; print(sys.argv[4:])", "setup")
     assert setup.wait(10) == 0
-    assert setup.log_tail() == f"{['setup', str(tmp_path)]}\n"
+    assert ast.literal_eval(setup.log_tail())[:-1] == ["setup", str(tmp_path)]
+
+
+def test_what_a_worker_says_is_heard(start: Start) -> None:
+    said = encode(Alive()) + encode(TurnOver(7, 1.5))
+    worker = start(f"import os, sys, time; os.write(int(sys.argv[-1]), {said + b'half'!r}); time.sleep(60)")
+    heard: list[Message] = []
+    while len(heard) < 2:
+        assert worker.wait(0.02) is None
+        heard += worker.messages()
+    assert heard == [Alive(), TurnOver(7, 1.5)]
+    worker.close()
+    assert worker.messages() == []
 
 
 def test_messages_arrive_as_lines_and_the_end_of_the_pipe_is_seen(start: Start) -> None:
@@ -52,7 +67,7 @@ def test_messages_arrive_as_lines_and_the_end_of_the_pipe_is_seen(start: Start) 
     worker.grant(1)
     worker.hold()
     worker.grant(2)
-    worker.stop()
+    worker.stop("stopped")
     assert worker.wait(0.1) is None
     worker.close()
     assert worker.wait(10) == 0
@@ -66,7 +81,7 @@ def test_a_message_to_an_ended_worker_is_harmless(start: Start) -> None:
     assert worker.wait(10) == 3
     for _ in range(3):
         worker.grant(1)
-        worker.stop()
+        worker.stop("interrupted")
     worker.terminate()
     worker.close()
     worker.close()

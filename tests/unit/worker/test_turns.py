@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from grambench.events.control import Grant, Hold, Stop, encode
-from grambench.worker.turns import PipeTurn
+from grambench.events.control import Grant, Hold, Lines, Stop, TurnOver, encode
+from grambench.worker.turns import PipeTurn, Pulse
 
 
 class Runner:
@@ -57,7 +57,7 @@ def test_nothing_is_trained_before_the_first_grant(runner: Runner) -> None:
     waiting.join(5)
     assert not waiting.is_alive()
     assert not turn.must_wait()
-    assert not turn.must_stop()
+    assert turn.ending() is None
 
 
 def test_a_hold_withholds_the_turn_until_the_next_grant(runner: Runner) -> None:
@@ -75,34 +75,34 @@ def test_a_hold_withholds_the_turn_until_the_next_grant(runner: Runner) -> None:
 def test_a_stop_frees_a_worker_that_waits(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     waiting = waits(turn)
-    runner.send(encode(Stop()))
+    runner.send(encode(Stop("skipped")))
     waiting.join(5)
     assert not waiting.is_alive()
-    assert turn.must_stop()
+    assert turn.ending() == "skipped"
     assert not turn.must_wait()
 
 
 def test_a_stop_is_final(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     runner.send(encode(Stop()) + encode(Hold()))
-    assert soon(turn.must_stop)
+    assert soon(lambda: turn.ending() == "stopped")
     assert soon(lambda: not turn.must_wait())
 
 
-def test_the_end_of_the_pipe_is_a_stop(runner: Runner) -> None:
+def test_the_end_of_the_pipe_interrupts(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     waiting = waits(turn)
     runner.close()
     waiting.join(5)
     assert not waiting.is_alive()
-    assert turn.must_stop()
+    assert turn.ending() == "interrupted"
 
 
 def test_the_end_of_the_pipe_stops_a_worker_that_is_held(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     runner.send(encode(Grant(1)) + encode(Hold()))
     runner.close()
-    assert soon(turn.must_stop)
+    assert soon(lambda: turn.ending() == "interrupted")
     waiting = waits(turn)
     waiting.join(5)
     assert not waiting.is_alive()
@@ -125,4 +125,73 @@ def test_what_it_does_not_know_is_skipped(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     runner.send(b'\n{"type": "dance"}\n\xff\n' + encode(Grant(1)))
     assert soon(lambda: not turn.must_wait())
-    assert not turn.must_stop()
+    assert turn.ending() is None
+
+
+def test_a_turn_of_some_seconds_is_given_back_and_granted_again(runner: Runner) -> None:
+    heard, said = os.pipe()
+    turn = PipeTurn(runner.reading, Pulse(said, period_s=60))
+    runner.send(encode(Grant(1, 0.05)))
+    turn.wait()
+    assert not turn.must_wait()  # its time begins with the training
+    assert turn.begin() >= 0
+    assert soon(turn.must_wait)
+    ended = turn.give_back(0.06)
+    assert (ended.turn, ended.train_s) == (1, 0.06)
+    waiting = waits(turn)
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    runner.send(encode(Grant(2)))
+    waiting.join(5)
+    assert turn.begin() >= 0
+    assert not turn.must_wait()
+    turn.give_back(1.0)
+    lines = Lines()
+    messages = [message for message in lines.feed(os.read(heard, 4096)) if isinstance(message, TurnOver)]
+    assert messages == [TurnOver(1, 0.06), TurnOver(2, 1.06)]
+
+
+def test_a_turn_of_no_seconds_makes_ready(runner: Runner) -> None:
+    turn = PipeTurn(runner.reading)
+    runner.send(encode(Grant(1, 0.0)))
+    turn.wait()
+    turn.begin()
+    assert turn.must_wait()
+
+
+def test_the_first_word_on_the_end_counts(runner: Runner) -> None:
+    turn = PipeTurn(runner.reading)
+    turn.end("skipped")
+    turn.end("interrupted")
+    assert turn.ending() == "skipped"
+
+
+def test_a_thread_that_moves_shows_signs_of_life_and_one_that_is_stuck_none() -> None:
+    heard, said = os.pipe()
+    os.set_blocking(heard, False)
+    stuck, release = threading.Event(), threading.Event()
+
+    def work() -> None:
+        Pulse(said, period_s=0.01)
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            sum(range(50))
+        stuck.set()
+        release.wait()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert stuck.wait(5)
+    time.sleep(0.05)
+    assert os.read(heard, 1 << 16).count(b"alive") > 5
+    time.sleep(0.2)
+    with pytest.raises(BlockingIOError):
+        os.read(heard, 1 << 16)
+    release.set()
+
+
+def test_nobody_who_listens_is_no_fault(runner: Runner) -> None:
+    heard, said = os.pipe()
+    os.close(heard)
+    Pulse(said, period_s=60).send(TurnOver(1, 1.0))
+    Pulse(None).send(TurnOver(1, 1.0))
