@@ -37,9 +37,12 @@ def vocabulary_of(strategy: str) -> Vocabulary:
 
 
 Domain = Literal["news", "knowledge-tracing"]
-Source = Literal["mind", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"]
+Source = Literal[
+    "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
+]
 Track = Literal["es_en", "fr_en"]
-NEWS_SOURCES = ("mind", "synthetic")
+NEWS_TABLES = "news-tables"
+NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
 DOMAIN_OF: dict[str, Domain] = {
     "eernn": "knowledge-tracing",
     LM_KT: "knowledge-tracing",
@@ -94,7 +97,8 @@ class Data(Table):
     """What is learnt from."""
 
     source: Source = "mind"
-    """News: `mind` (news.tsv and behaviors.tsv in `train/` and `dev/`), `synthetic` (the same, generated).
+    """News: `mind` (news.tsv and behaviors.tsv in `train/` and `dev/`), `news-tables` (items and
+    impressions), `synthetic` (as `mind`, generated).
     Knowledge tracing: `duolingo`, `poj`, `ednet`, `tables` (items and interactions), `synthetic-answers`."""
     dataset: str = "mind-small"
     """Name used for downloads, checksums and labels."""
@@ -111,7 +115,8 @@ class Data(Table):
     protocol: Literal["honest", "paper"] = "honest"
     """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
     test_share: Share = 0.2
-    """Knowledge tracing: share of the users that are tested, where the data set names no parts itself."""
+    """Knowledge tracing: share of the users that are tested, where the data set names no parts itself.
+    `news-tables`: share of the impressions, the newest; without times, of the users."""
     cold_items: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: so many items lose their training answers; CSAUC is the AUC over their
     test answers."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from grambench.config.paths import dataset_dir
-from grambench.config.spec import Data
+from grambench.config.spec import NEWS_TABLES, Data
 from grambench.data.formats.mind_folder import find_split
 from grambench.errors import DataError
 
@@ -11,6 +11,7 @@ _HOLDS = {
     "duolingo": "the files of https://doi.org/10.7910/DVN/8SWHNO (es_en.slam.20190204.train and so on)",
     "poj": "poj_log.csv and your contents.tsv",
     "ednet": "KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv",
+    "news-tables": "items.tsv and impressions.tsv (docs/data.md says which columns)",
     "tables": "items.tsv and interactions.tsv (docs/data.md says which columns)",
 }
 
@@ -27,6 +28,10 @@ def locate(data: Data) -> Path:
         from grambench.data.prepared_answers import AnswerSources
 
         AnswerSources(folder, data.source, data.track).files()
+    elif data.source == NEWS_TABLES:
+        from grambench.data.prepared_news import TableSources
+
+        TableSources(folder).files()
     return folder
 
 
@@ -40,7 +45,7 @@ def _folder(data: Data) -> Path:
             f"The data folder {folder} does not exist.", f"Give --data-dir a folder that holds {holds}."
         )
     folder = dataset_dir(data.dataset)
-    if data.domain == "knowledge-tracing":
+    if data.domain == "knowledge-tracing" or data.source == NEWS_TABLES:
         if folder.is_dir():
             return folder
         raise DataError(

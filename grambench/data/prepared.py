@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import NEWS_SOURCES, FieldLimits, Source, Track
+from grambench.config.spec import NEWS_SOURCES, NEWS_TABLES, FieldLimits, Source, Track
 from grambench.data.prepared_answers import AnswerSources, SplitChoices
 from grambench.data.prepared_build import TOKENIZER_FOLDER, Built, Choices, build, write
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory, ready_made
@@ -30,10 +30,11 @@ from grambench.data.prepared_manifest import (
     ValidationRule,
     read_manifest,
 )
+from grambench.data.prepared_news import TableSources
 from grambench.data.prepared_parts import Part
 from grambench.data.prepared_sources import Report, Sources, digests, find_sources, size_of
 from grambench.data.sequences import Sequences
-from grambench.errors import DataError, MachineError
+from grambench.errors import ConfigError, DataError, MachineError
 from grambench.fs import locked, sync_folder
 
 __all__ = [
@@ -157,7 +158,14 @@ def open_prepared(folder: Path) -> Prepared:
     )
 
 
-def _sources(request: PrepareRequest) -> Sources | AnswerSources:
+def _sources(request: PrepareRequest) -> Sources | TableSources | AnswerSources:
+    if request.source == NEWS_TABLES:
+        if request.fields.body:
+            raise ConfigError(
+                "The body field is wanted, but tables of news have a title and an abstract.",
+                "Put the body into the column abstract, or set `--set data.fields.body=0`.",
+            )
+        return TableSources(request.data_dir)
     if request.source in NEWS_SOURCES:
         return find_sources(request.data_dir, with_bodies=request.fields.body > 0)
     return AnswerSources(request.data_dir, request.source, request.track)
@@ -228,6 +236,8 @@ def _fingerprint(request: PrepareRequest, described: dict[str, SourceFile]) -> s
         "validation_share": request.validation_share if rule == "users" else None,
         "protocol": request.protocol,
     }
+    if request.source == NEWS_TABLES:
+        determinants |= {"source": request.source, "test_share": request.test_share}
     if request.source not in NEWS_SOURCES:
         determinants |= {"source": request.source, "track": request.track}
         determinants["split"] = dataclasses.asdict(_split_choices(request))

@@ -12,9 +12,7 @@ import pyarrow.compute as pc
 
 from grambench.config.spec import FieldLimits
 from grambench.data import prepared_parts
-from grambench.data.formats.mind import Behaviors, News, read_behaviors, read_news
-from grambench.data.formats.mind_catalogue import Catalogue, merge_news
-from grambench.data.formats.mind_folder import BEHAVIORS_FILE, NEWS_FILE, Bodies, read_bodies
+from grambench.data.formats.mind_catalogue import Catalogue
 from grambench.data.prepared_answers import AnswerSources, SplitChoices, build_answers
 from grambench.data.prepared_items import (
     ItemTokenizer,
@@ -40,6 +38,7 @@ from grambench.data.prepared_manifest import (
     UnknownItems,
     ValidationRule,
 )
+from grambench.data.prepared_news import Cutting, TableSources, cut, read_sources
 from grambench.data.prepared_parts import Part
 from grambench.data.prepared_sources import Report, Sources
 from grambench.errors import DataError
@@ -62,7 +61,7 @@ class Choices:
     tokenizer_key: str
     fingerprint: str
     split: SplitChoices
-    """Knowledge tracing only."""
+    """Knowledge tracing; its test share also for tables of impressions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +76,7 @@ class Built:
 
 def build(
     choices: Choices,
-    sources: Sources | AnswerSources,
+    sources: Sources | TableSources | AnswerSources,
     described: dict[str, SourceFile],
     tokenizer: ItemTokenizer | TokenizerFactory,
     report: Report,
@@ -90,12 +89,13 @@ def build(
     """
     if isinstance(sources, AnswerSources):
         return _build_answers(choices, sources, described, tokenizer, report)
-    catalogue, train, dev, bodies = _read(sources, report)
-    texts = item_texts(catalogue, bodies, choices.fields)
-    linked, unknown_ids = prepared_parts.link([train, dev], catalogue.ids)
+    found = read_sources(sources, report)
+    catalogue = found.catalogue
+    texts = item_texts(catalogue, found.bodies, choices.fields)
+    linked, unknown_ids = prepared_parts.link(found.behaviors, catalogue.ids)
     if choices.unknown_items == "error" and len(unknown_ids):
         raise _unknown_error(linked, unknown_ids)
-    before = _cut(choices, train, *linked)
+    before = cut(_cutting(choices), found, linked)
     after = {name: _apply_policy(choices, part, len(catalogue)) for name, part in before.items()}
     _check_filled(after)
     blank_items = len(unknown_ids) if choices.unknown_items == "blank" else 0
@@ -190,38 +190,12 @@ def _check_filled(parts: dict[PartName, Part]) -> None:
         if not len(part):
             raise DataError(
                 f"The {name} part has no impression with a known candidate.",
-                "Check news.tsv, or keep unknown ids with `--set data.unknown_items=blank`.",
+                "Check the items' files, or keep unknown ids with `--set data.unknown_items=blank`.",
             )
 
 
-def _read(sources: Sources, report: Report) -> tuple[Catalogue, Behaviors, Behaviors, Bodies | None]:
-    total = len(sources.files())
-    news: list[News] = []
-    for folder in sources.splits.values():
-        report("read", len(news), total)
-        news.append(read_news(folder / NEWS_FILE))
-    behaviors: list[Behaviors] = []
-    for split in ("train", "dev"):
-        report("read", len(news) + len(behaviors), total)
-        behaviors.append(read_behaviors(sources.splits[split] / BEHAVIORS_FILE, labelled=True))
-    bodies = read_bodies(sources.bodies) if sources.bodies else None
-    report("read", total, total)
-    return merge_news(news), behaviors[0], behaviors[1], bodies
-
-
-def _cut(choices: Choices, behaviors: Behaviors, train: Part, dev: Part) -> dict[PartName, Part]:
-    """The stored parts; under the paper's protocol dev is both validation and test."""
-    if choices.protocol == "paper":
-        return {"train": train, "test": dev}
-    if choices.validation == "last-day":
-        held_out = prepared_parts.last_day(train.time_s)
-    else:
-        held_out = prepared_parts.user_share(behaviors, choices.validation_share)
-    return {
-        "train": prepared_parts.select(train, ~held_out),
-        "validation": prepared_parts.select(train, held_out),
-        "test": dev,
-    }
+def _cutting(choices: Choices) -> Cutting:
+    return Cutting(choices.validation, choices.validation_share, choices.split.test_share, choices.protocol)
 
 
 def _apply_policy(choices: Choices, part: Part, known: int) -> Part:
@@ -235,7 +209,7 @@ def _unknown_error(linked: list[Part], unknown_ids: pa.Array) -> DataError:
     candidates = sum(int(np.count_nonzero(split.candidate_items < 0)) for split in linked)
     examples = ", ".join(map(repr, unknown_ids[:_EXAMPLES].to_pylist()))
     return DataError(
-        f"{len(unknown_ids):,} ids have no row in any news.tsv (such as {examples}):"
+        f"{len(unknown_ids):,} ids have no row in the items' files (such as {examples}):"
         f" {history:,} history clicks and {candidates:,} candidates.",
         "Add their rows, or choose with `--set data.unknown_items=…`: `drop` leaves them out (counted),"
         " `blank` keeps each as an item without text, `error` stops here.",

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -109,26 +110,31 @@ def last_day(time_s: Int64s) -> Bools:
     return mask
 
 
-def user_share(behaviors: Behaviors, share: float) -> Bools:
+def user_share(
+    behaviors: Behaviors, share: float, part: Literal["validation", "test"] = "validation"
+) -> Bools:
     """Mask [B] of the impressions of a fixed share of the users, chosen by a hash of the user id.
+
+    The users of `test` are chosen from the other end than those of `validation`.
 
     Raises:
         DataError: the share holds no user, or all of them.
     """
-    bound = int(share * 2**64)
+    bound, last = int(share * 2**64), 2**64 - 1
+    places = (
+        int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big")
+        for user in behaviors.user_ids.to_pylist()
+    )
     chosen = np.fromiter(
-        (
-            int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big") < bound
-            for user in behaviors.user_ids.to_pylist()
-        ),
+        ((last - place if part == "test" else place) < bound for place in places),
         np.bool_,
         len(behaviors.user_ids),
     )
     if chosen.all() or not chosen.any():
         amount = "all" if chosen.all() else "none"
         raise DataError(
-            f"A validation share of {share} holds {amount} of the {len(chosen):,} train users.",
-            "Change `--set data.validation_share=…`.",
+            f"A {part} share of {share} holds {amount} of the {len(chosen):,} users.",
+            f"Change `--set data.{part}_share=…`.",
         )
     return chosen[behaviors.users]
 

@@ -286,7 +286,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 def worker_of(run: Path, trial: str) -> psutil.Process:
     """The worker process of a trial."""
-    return next(process for process in processes_of(run) if process.cmdline()[-1] == trial)
+    return next(process for process in processes_of(run) if trial in process.cmdline())
 
 
 def supervisor_process(run: Path) -> psutil.Process:

@@ -159,3 +159,23 @@ def test_a_folder_without_its_preset_is_refused(bench: Bench) -> None:
     ended = bench.call("suite", "table5", "--data-dir", "somewhere")
     assert ended.code == 2
     assert "Write --data-dir PRESET=DIR." in ended.err
+
+
+def test_a_table_of_impressions_is_trained_on(bench: Bench) -> None:
+    folder = bench.folder / "tables"
+    folder.mkdir()
+    titles = "".join(f"N{n}\tstory {n} of the {('town', 'sea', 'moon')[n % 3]}\n" for n in range(30))
+    (folder / "items.tsv").write_text(f"id\ttitle\n{titles}")
+    rows = (
+        f"U{n % 20}\tN{n % 30} N{(n + 3) % 30}\tN{(n + 6) % 30}-1 N{(n + 1) % 30}-0\t{n * 1000}\n"
+        for n in range(300)
+    )
+    (folder / "impressions.tsv").write_text(f"user\thistory\tcandidates\ttime\n{''.join(rows)}")
+    ended = bench.run(
+        *("--json", "--strategies", "gram-1s,gram-1e", "--data-dir", folder),
+        *("--set", "data.source=news-tables", "--set", "data.dataset=mine"),
+    ).wait()
+    assert ended.code == 0, ended.err
+    report = strict_json(ended.out)
+    assert report["data"]["counts"]["test"]["impressions"] == 60
+    assert all(0 < trial["test"]["auc"] < 1 for trial in report["trials"])

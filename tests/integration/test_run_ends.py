@@ -19,6 +19,7 @@ from live_runs import (
 )
 
 TRIAL = "gram-1s.s0"
+SAID = "interrupted: ends after the step under way; Ctrl+C again ends at once"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_an_interrupt_while_it_starts_ends_the_run(bench: Bench) -> None:
     run = command.run
     command.interrupt()
     ended = command.wait(30)
-    assert ended.code == 130
+    assert ended.code == 75
     assert "Traceback" not in ended.err
     assert_nothing_is_left(run)
 
@@ -41,16 +42,17 @@ def test_an_interrupt_stops_after_the_step_with_a_report(endless: Command) -> No
     endless.training(TRIAL)
     endless.interrupt()
     ended = endless.wait(30)
-    assert ended.code == 130
-    assert "stopping after the step under way" in ended.err
+    assert ended.code == 75
+    assert SAID in ended.err
+    assert ended.err.endswith(f"grambench: Interrupted; `grambench run --resume {endless.run}` goes on.\n")
     assert_nothing_is_left(endless.run)
     report = report_of(endless.run)
     first, second = report["trials"]
-    assert (report["run"]["exit_code"], report["partial"]) == (130, True)
-    assert (first["outcome"], second["outcome"], second["phase"]) == ("stopped", None, None)
+    assert (report["run"]["exit_code"], report["partial"]) == (75, True)
+    assert (first["outcome"], second["outcome"], second["phase"]) == ("interrupted", None, None)
     assert "gram-1e.s0 has not begun." in report["missing"]
-    lines = ended.err.replace("\nstopping after the step under way; Ctrl+C again stops at once\n", "")
-    assert all(re.match(r"\[ *[\d:]+\] \S", line) for line in lines.splitlines()), ended.err
+    lines = ended.err.replace(f"\n{SAID}\n", "").splitlines()[:-1]
+    assert all(re.match(r"\[ *[\d:]+\] \S", line) for line in lines), ended.err
     assert "\x1b" not in ended.err + ended.out
     assert ended.out.endswith(f"report: {endless.run / 'report.json'}\n")
     assert not re.search(r"^\[", ended.out, re.MULTILINE)
@@ -62,7 +64,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(endless: Command) -> None
     worker = worker_of(endless.run, TRIAL)
     worker.suspend()  # a step that takes for ever
     endless.interrupt()
-    until(lambda: "stopping after the step" in endless.err, "the first interrupt")
+    until(lambda: SAID in endless.err, "the first interrupt")
     assert worker.is_running()
     endless.interrupt()
     ended = endless.wait(10)
@@ -72,7 +74,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(endless: Command) -> None
     report = report_of(endless.run)
     assert report["run"]["exit_code"] == 130
     assert report["trials"][0]["outcome"] == "stopped"
-    assert report["trials"][0]["outcome_reason"].startswith("the user's stop ended the worker in phase ")
+    assert report["trials"][0]["outcome_reason"].startswith("the end of the run ended the worker in phase ")
 
 
 def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
@@ -96,13 +98,13 @@ def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
     assert report_of(run)["trials"][0]["outcome"] == "stopped"
 
 
-def test_a_terminated_supervisor_stops_its_run(bench: Bench) -> None:
+def test_a_terminated_supervisor_interrupts_its_run(bench: Bench) -> None:
     command = bench.run("--plain")
     until(lambda: "setup: " in command.err, "the setup to begin")
     supervisor_process(command.run).send_signal(signal.SIGTERM)
-    assert command.wait(30).code == 130
+    assert command.wait(30).code == 75
     assert_nothing_is_left(command.run)
-    assert report_of(command.run)["run"]["exit_code"] == 130
+    assert report_of(command.run)["run"]["exit_code"] == 75
 
 
 def test_a_killed_worker_fails_alone(bench: Bench) -> None:
@@ -143,7 +145,7 @@ def test_workers_end_when_their_supervisor_is_killed(bench: Bench, endless: Comm
     assert answer.code == 0
     assert report["missing"][0] == "The run has not finished, or was cut off."
     assert report["run"]["exit_code"] is None
-    assert report["trials"][0]["outcome"] == "stopped"
+    assert report["trials"][0]["outcome"] == "interrupted"
     assert "gram-1e.s0 has not begun." in report["missing"]
 
 

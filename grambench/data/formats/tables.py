@@ -2,7 +2,7 @@
 
 Knowledge tracing: `items` (id, text) and `interactions` (user, item, correct; optional: time, split).
 News: `items` (id, title; optional: abstract, category) and `impressions` (user, history, candidates;
-optional: time). `table_files` says how the files are read, and what a time may be.
+optional: time, split). `table_files` says how the files are read, and what a time may be.
 Legend of shapes: I items, U users, A answers, R rows of a chunk, W words of a chunk.
 """
 
@@ -27,7 +27,7 @@ Int8s = npt.NDArray[np.int8]
 ITEMS = Columns(("id", "text"))
 INTERACTIONS = Columns(("user", "item", "correct"), ("time", "split"))
 NEWS_ITEMS = Columns(("id", "title"), ("abstract", "category"))
-IMPRESSIONS = Columns(("user", "history", "candidates"), ("time",))
+IMPRESSIONS = Columns(("user", "history", "candidates"), ("time", "split"))
 
 _SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 _CORRECT = ("0", "1", "false", "true")
@@ -103,8 +103,12 @@ def read_tables(folder: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) -> Answ
     )
 
 
-def read_news_tables(folder: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) -> tuple[News, Behaviors]:
-    """Read a folder's items and impressions as MIND's types; impressions are numbered from 1 by row.
+def read_news_tables(
+    folder: Path, block_bytes: int = mind_bytes.BLOCK_BYTES
+) -> tuple[News, Behaviors, Int8s | None]:
+    """Read a folder's items and impressions as MIND's types, and the part of each impression if it is given.
+
+    Impressions are numbered from 1 by row.
 
     Histories hold ids separated by blanks, oldest click first, or nothing; candidates are ids with `-1`
     (clicked) or `-0` behind them, separated by blanks. Subcategories are empty.
@@ -123,7 +127,7 @@ def read_news_tables(folder: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) ->
     _check_no_blanks(files["items"], ids)
     subcategories = pa.repeat(pa.scalar("", pa.large_string()), len(ids))
     news = News(ids, categories, subcategories, titles, abstracts)
-    return news, _read_impressions(files["impressions"], block_bytes)
+    return news, *_read_impressions(files["impressions"], block_bytes)
 
 
 def _read_items(
@@ -200,20 +204,25 @@ def _as_int8(codes: npt.NDArray[np.generic]) -> Int8s:
     return codes.astype(np.int8)
 
 
-def _read_impressions(path: Path, block_bytes: int) -> Behaviors:
+def _read_impressions(path: Path, block_bytes: int) -> tuple[Behaviors, Int8s | None]:
     reader = TimeReader()
     parts = [
-        (table_files.ids(chunk, "user").dictionary_encode(), reader.seconds(chunk), *_clicks(chunk))
+        (
+            table_files.ids(chunk, "user").dictionary_encode(),
+            reader.seconds(chunk),
+            _split(chunk),
+            *_clicks(chunk),
+        )
         for chunk in table_files.chunks(path, IMPRESSIONS, block_bytes)
     ]
-    users, seconds, words, is_candidate, counts, labels = zip(*parts, strict=True)
+    users, seconds, splits, words, is_candidate, counts, labels = zip(*parts, strict=True)
     users_B, user_ids = mind_bytes.unified(users)
     words_W, news_ids = mind_bytes.unified(words)
     is_candidate_W = np.concatenate(is_candidate)
     history_offsets, candidate_offsets = (
         np.concatenate(([0], np.cumsum(counts_B))) for counts_B in np.concatenate(counts).T
     )
-    return Behaviors(
+    behaviors = Behaviors(
         impression_ids=pa.array(np.arange(1, len(users_B) + 1)).cast(pa.large_string()),
         user_ids=user_ids,
         users=users_B,
@@ -225,6 +234,7 @@ def _read_impressions(path: Path, block_bytes: int) -> Behaviors:
         candidate_offsets=candidate_offsets,
         labels=np.concatenate(labels),
     )
+    return behaviors, None if splits[0] is None else np.concatenate(splits)
 
 
 def _clicks(chunk: Chunk) -> tuple[pa.Array, npt.NDArray[np.bool_], Int64s, Int8s]:

@@ -192,7 +192,7 @@ def test_one_day_leaves_nothing_to_train_on(request_: PrepareRequest, cache: Pat
     path.write_text(path.read_text().replace("11/12/2019", "11/11/2019"))
     with pytest.raises(DataError, match="of one day"):
         prepare(request_, cache, silent)
-    with pytest.raises(DataError, match=r"holds none of the 2 train users"):
+    with pytest.raises(DataError, match=r"holds none of the 2 users"):
         prepare(replace(request_, validation="users", validation_share=1e-9), cache, silent)
 
 

@@ -333,7 +333,7 @@ def test_a_parquet_file_that_is_none_or_lacks_rows_or_columns_is_refused(tmp_pat
 
 @pytest.mark.parametrize("block_bytes", [5, 1 << 20])
 def test_news_tables_agree_with_mind(tmp_path: Path, block_bytes: int) -> None:
-    news, behaviors = tables.read_news_tables(
+    news, behaviors, _ = tables.read_news_tables(
         put(tmp_path, {"items": NEWS, "impressions": IMPRESSIONS}), block_bytes
     )
     assert news.ids.to_pylist() == ["N1", "N2"]
@@ -367,7 +367,7 @@ def test_news_tables_of_parquet_agree_with_tsv(tmp_path: Path) -> None:
             "user": ["U1", "U2"],
         },
     )
-    news, behaviors = tables.read_news_tables(tmp_path)
+    news, behaviors, _ = tables.read_news_tables(tmp_path)
     assert news.abstracts.to_pylist() == news.categories.to_pylist() == ["", ""]
     ids = behaviors.news_ids.to_pylist()
     assert [ids[place] for place in behaviors.history] == ["N1", "N2"]
@@ -405,5 +405,5 @@ def test_a_news_id_with_a_blank_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_news_table_says_which_columns_are_expected(tmp_path: Path) -> None:
     put(tmp_path, {"items": NEWS})
-    with pytest.raises(DataError, match=r"user, history and candidates \(optional: time\)\."):
+    with pytest.raises(DataError, match=r"user, history and candidates \(optional: time and split\)\."):
         tables.news_tables_files(tmp_path)
