@@ -1,6 +1,7 @@
 """Builds a report from a run's folder alone: finished, unfinished or broken."""
 
 import json
+import math
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,6 +11,7 @@ import pydantic
 from grambench.events import compare
 from grambench.events.fold import read_run
 from grambench.events.state import RunState, TrialState
+from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
 from grambench.reports.runfile import RunFile, read_run_file
@@ -18,6 +20,7 @@ from grambench.reports.schema import (
     DataFacts,
     Environment,
     HostFacts,
+    NullTest,
     Report,
     RunFacts,
     SeedSummary,
@@ -49,6 +52,7 @@ def build_report(folder: Path) -> Report:
         data=why.given("data", _data(state), "the data were not prepared"),
         audit=why.given("audit", _audit(state), "the audit did not finish"),
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
+        null_tests=[_null_test(state, trial) for trial in state.trials.values() if is_null(trial)],
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
         reasons=why,
@@ -81,7 +85,7 @@ def _missing(state: RunState) -> list[str]:
         found.append("The logs hold no event.")
     elif not state.finished:
         found.append("The run has not finished, or was cut off.")
-    if state.setup.outcome in ("failed", "stopped", "diverged"):
+    if state.setup.outcome not in (None, "completed"):
         found.append(f"The setup {state.setup.outcome}: {state.setup.reason or 'no reason was recorded'}.")
     if state.setup.data is None:
         found.append("The data were not prepared.")
@@ -95,7 +99,7 @@ def _missing(state: RunState) -> list[str]:
 
 
 def _missing_of(trial: TrialState) -> str:
-    if trial.outcome in ("failed", "stopped", "diverged"):
+    if trial.outcome in ("failed", "stopped", "diverged", "interrupted", "skipped"):
         return f"{trial.outcome}" + (f": {trial.reason}" if trial.reason else "")
     if trial.phase is None:
         return "has not begun"
@@ -177,6 +181,26 @@ def _audit(state: RunState) -> AuditFacts | None:
         filter_relative=number("filter_relative"),
         seconds=number("seconds"),
         note=audit.note,
+        reasons=why,
+    )
+
+
+def _null_test(state: RunState, trial: TrialState) -> NullTest:
+    why = Reasons()
+    repeated = state.trials.get(f"{trial.strategy.removeprefix(NULL)}.s{trial.seed}")
+    interval = speedup_interval(state, trial, repeated) if repeated is not None else None
+    ratio = compare.speedup(state, trial, trial.strategy.removeprefix(NULL))
+    floor = noise_floor(state, trial.seed)
+    few = "needs two finished epochs of both trials"
+    return NullTest(
+        trial=trial.name,
+        repeats=repeated.name if repeated else f"{trial.strategy.removeprefix(NULL)}.s{trial.seed}",
+        samples_per_s=why.given("samples_per_s", ratio, "not measured for both trials"),
+        samples_per_s_low=why.given("samples_per_s_low", interval.low if interval else None, few),
+        samples_per_s_high=why.given("samples_per_s_high", interval.high if interval else None, few),
+        noise_percent=why.given(
+            "noise_percent", None if floor is None else 100 * math.expm1(floor), "no epoch was finished"
+        ),
         reasons=why,
     )
 

@@ -150,6 +150,23 @@ class SeedSummary(Section):
     """Users trained on per training second."""
 
 
+class NullTest(Section):
+    """A strategy against itself: what noise alone does to a speed-up."""
+
+    trial: str
+    """The trial that repeats another one."""
+    repeats: str
+    """The trial that it repeats."""
+    samples_per_s: float | None
+    """Ratio of their samples per training second; without noise 1."""
+    samples_per_s_low: float | None
+    """Lower end of its 95 % interval by the spread of epochs."""
+    samples_per_s_high: float | None
+    """Upper end of the same."""
+    noise_percent: float | None
+    """The apparent difference in percent, by which the intervals of speed-ups of its seed are widened."""
+
+
 class Report(Section):
     """A run, as its `run.json` and its logs tell it."""
 
@@ -171,6 +188,8 @@ class Report(Section):
     """Whether single-step is E2E on this model and data."""
     trials: list[Trial]
     """In running order."""
+    null_tests: list[NullTest]
+    """One a seed, where they were asked for."""
     seeds: list[SeedSummary]
     """Strategies that ran with two or more seeds."""
     warnings: list[Caution]

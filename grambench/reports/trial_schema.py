@@ -164,12 +164,29 @@ class SpeedUp(Section):
 
     samples_per_s: float | None
     """Ratio of users trained on per training second."""
+    samples_per_s_low: float | None
+    """Lower end of its 95 % interval: the spread of epochs, and a null test's difference where one ran."""
+    samples_per_s_high: float | None
+    """Upper end of the same."""
     epoch_s: float | None
     """Ratio of the median seconds per epoch."""
     train_s_to_best: float | None
     """Ratio of the training seconds to the best checkpoint."""
     train_s_to_target: float | None
     """Ratio of the training seconds to the target AUC."""
+
+
+class Divergence(Section):
+    """The first number that was not finite; no weight was changed from that step on."""
+
+    step: int
+    """The step, from 1."""
+    last_loss: float | None
+    """The newest finite mean loss of a user."""
+    last_loss_step: int | None
+    """The step at which it was read."""
+    last_drift: float | None
+    """The newest finite drift of a window, a ratio."""
 
 
 class Windows(Section):
@@ -237,6 +254,14 @@ class Trial(Section):
     """Passes over the train samples, a count."""
     steps: int
     """CF steps done."""
+    resumed_steps: list[int]
+    """CF steps at which the trial was taken up again after an interruption."""
+    turns: int
+    """Turns that it had and gave back (schedule race), a count."""
+    switch_s: float
+    """Seconds that taking these turns up cost, warming up included; no part of the training time."""
+    diverged: Divergence | None
+    """Where a number was not finite."""
     best_validation: Scores | None
     """The evaluation that selected the checkpoint."""
     test: Scores | None

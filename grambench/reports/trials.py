@@ -9,11 +9,13 @@ from grambench.events import compare
 from grambench.events import types as ev
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
+from grambench.events.uncertainty import speedup_interval
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.section import Reasons
 from grambench.reports.target import Target, target_of
 from grambench.reports.trial_schema import (
     Curves,
+    Divergence,
     Energy,
     Memory,
     Plan,
@@ -48,6 +50,10 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         plan=why.given("plan", _plan(trial), "the trial ended or stands before its plan was made"),
         epochs_finished=len(trial.epochs),
         steps=trial.progress.step if trial.progress else 0,
+        resumed_steps=trial.resumed_steps,
+        turns=trial.turns,
+        switch_s=trial.switch_s,
+        diverged=why.given("diverged", _divergence(trial.diverged), "every number was finite"),
         best_validation=why.given("best_validation", _scores(trial.best), "no validation was recorded"),
         test=why.given("test", _scores(trial.test), "the test part was not scored"),
         times=_times(trial, target),
@@ -244,7 +250,8 @@ def _speedup(
     reference = compare.reference_of(state, trial, strategy)
     if reference is None:
         missing = f"{strategy} did not run with seed {trial.seed}"
-        fields = ("samples_per_s", "epoch_s", "train_s_to_best", "train_s_to_target")
+        ends = ("samples_per_s_low", "samples_per_s_high")
+        fields = ("samples_per_s", *ends, "epoch_s", "train_s_to_best", "train_s_to_target")
         return SpeedUp(**dict.fromkeys(fields), reasons=dict.fromkeys(fields, missing))
 
     def faster(field: str, measure: Callable[[TrialState], float | None], rate: bool) -> float | None:
@@ -256,13 +263,30 @@ def _speedup(
         return why.given(field, ratio, f"not measured, or zero, for {' and '.join(dict.fromkeys(missing))}")
 
     target = target_of(state, trial, spec)
+    interval = speedup_interval(state, trial, reference)
+    few = "it is the reference itself" if trial is reference else "needs two finished epochs of both trials"
     return SpeedUp(
         samples_per_s=faster("samples_per_s", compare.samples_per_second, True),
+        samples_per_s_low=why.given("samples_per_s_low", interval.low if interval else None, few),
+        samples_per_s_high=why.given("samples_per_s_high", interval.high if interval else None, few),
         epoch_s=faster("epoch_s", epoch_seconds, False),
         train_s_to_best=faster("train_s_to_best", compare.seconds_to_best, False),
         train_s_to_target=faster(
             "train_s_to_target", lambda trial: seconds_to_target(trial, target)[0], False
         ),
+        reasons=why,
+    )
+
+
+def _divergence(event: ev.Diverged | None) -> Divergence | None:
+    if event is None:
+        return None
+    why = Reasons()
+    return Divergence(
+        step=event.step,
+        last_loss=why.given("last_loss", event.last_loss, "no finite loss was read"),
+        last_loss_step=why.given("last_loss_step", event.last_loss_step, "no finite loss was read"),
+        last_drift=why.given("last_drift", event.last_drift, "no window was closed with a finite drift"),
         reasons=why,
     )
 

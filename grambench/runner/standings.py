@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from grambench.events import compare
 from grambench.events.state import RunState, TrialState
+from grambench.events.uncertainty import speedup_interval
 from grambench.runner import words
 from grambench.text import safe_text
 
@@ -93,6 +94,12 @@ def _test_auc(trial: TrialState) -> float | None:
     return trial.test.metrics.get("auc") if trial.test else None
 
 
+def _interval(state: RunState, trial: TrialState) -> str:
+    reference = compare.reference_of(state, trial, "e2e")
+    found = speedup_interval(state, trial, reference) if reference is not None else None
+    return f"{words.ratio(found.low)}–{words.ratio(found.high)}" if found else words.DASH
+
+
 _METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "csauc"}
 """Columns that only some domains have."""
 
@@ -103,6 +110,7 @@ def columns(state: RunState) -> list[Column]:
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
         Column("× e2e", 100, lambda s, t: words.ratio(compare.speedup(s, t))),
+        Column("95 %", 62, _interval),
         Column("× unique", 60, lambda s, t: words.ratio(compare.speedup(s, t, "e2e-unique"))),
         Column("R", 75, lambda _, t: words.ratio(compare.reuse_ratio(t))),
         Column("s/epoch", 65, lambda _, t: words.seconds(compare.seconds_per_epoch(t))),
@@ -120,6 +128,8 @@ def columns(state: RunState) -> list[Column]:
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         found = [column for column in found if column.head != "× unique"]
+    if all(_interval(state, trial) == words.DASH for trial in state.trials.values()):
+        found = [column for column in found if column.head != "95 %"]
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     absent = {head for head, name in _METRICS.items() if name not in tested}
     return [column for column in found if column.head not in absent]

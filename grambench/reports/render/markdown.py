@@ -52,9 +52,13 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def _speedup(trial: Trial) -> str:
-    """Samples/s over e2e of the same seed."""
-    ratio = trial.speedups["e2e"].samples_per_s
-    return DASH if ratio is None else f"{ratio:,.2f}×"
+    """Samples/s over e2e of the same seed, with its interval."""
+    found = trial.speedups["e2e"]
+    if found.samples_per_s is None:
+        return DASH
+    low, high = found.samples_per_s_low, found.samples_per_s_high
+    interval = "" if low is None or high is None else f" ({low:,.2f}–{high:,.2f})"
+    return f"{found.samples_per_s:,.2f}×{interval}"
 
 
 def _peak(memory: Memory) -> str:

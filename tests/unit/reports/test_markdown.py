@@ -38,7 +38,7 @@ def test_a_whole_run_reads_as_a_summary(tmp_path: Path) -> None:
         "MRR": "0.3000",
         "nDCG@5": "0.3500",
         "nDCG@10": "0.4000",
-        "speed-up": "2.50×",
+        "speed-up": "2.50× (2.50–2.50)",
         "R": "2.00",
         "s/epoch": "4.0",
         "s to best": "4.0",

@@ -1,0 +1,92 @@
+"""How sure a speed-up is: the spread of a trial's epochs, and what a null test says about the machine."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+from grambench.events.compare import samples_per_second
+from grambench.events.state import RunState, TrialState
+
+NULL = "null-"
+"""Before the strategy of a trial that repeats another one (as in `config.spec`)."""
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+"""97.5 % quantiles of Student's t for 1 to 30 degrees of freedom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval of a ratio."""
+
+    low: float
+    high: float
+
+
+def is_null(trial: TrialState) -> bool:
+    """True for a trial that repeats another one."""
+    return trial.strategy.startswith(NULL)
+
+
+def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) -> Interval | None:
+    """Of the ratio of samples/s; None with fewer than two finished epochs of either trial.
+
+    Welch's interval of the log ratio of both means, over the epochs' seconds a sample. Where a null test of
+    the same seed ran, its apparent difference is added in quadrature: noise does here what it does to equals.
+    """
+    own, other = seconds_per_sample(trial), seconds_per_sample(reference)
+    if trial is reference or len(own) < 2 or len(other) < 2:
+        return None
+    floor = 0.0 if is_null(trial) else noise_floor(state, trial.seed) or 0.0
+    rates = samples_per_second(trial), samples_per_second(reference)
+    centre = rates[0] / rates[1] if rates[0] and rates[1] else None
+    return ratio_interval(other, own, floor, centre)
+
+
+def seconds_per_sample(trial: TrialState) -> list[float]:
+    """Of each finished epoch, training seconds of one sample."""
+    return [epoch.train_s / epoch.samples for epoch in trial.epochs if epoch.samples and epoch.train_s > 0]
+
+
+def noise_floor(state: RunState, seed: int) -> float | None:
+    """|log| of the apparent speed-up of a strategy over itself; None: no null test of the seed."""
+    for trial in state.trials.values():
+        if trial.seed != seed or not is_null(trial):
+            continue
+        repeated = state.trials.get(f"{trial.strategy.removeprefix(NULL)}.s{seed}")
+        own = seconds_per_sample(trial)
+        other = seconds_per_sample(repeated) if repeated is not None else []
+        if own and other:
+            return abs(math.log(fmean(other) / fmean(own)))
+    return None
+
+
+def ratio_interval(
+    above: Sequence[float], below: Sequence[float], floor: float = 0.0, centre: float | None = None
+) -> Interval:
+    """95 % interval of mean(above) / mean(below), both of two or more positive numbers.
+
+    Args:
+        above: measurements of the numerator.
+        below: of the denominator.
+        floor: |log| of a ratio that noise alone has made.
+        centre: the ratio itself, where it is known from more than these measurements.
+    """
+    parts = [variance(values) / len(values) / fmean(values) ** 2 for values in (above, below)]
+    total = sum(parts)
+    freedom = [len(values) - 1 for values in (above, below)]
+    squares = sum(part**2 / degrees for part, degrees in zip(parts, freedom, strict=True))
+    welch = total**2 / squares if squares else math.inf
+    half = math.hypot(_quantile(welch) * math.sqrt(total), floor)
+    ratio = centre or fmean(above) / fmean(below)
+    return Interval(ratio * math.exp(-half), ratio * math.exp(half))
+
+
+def _quantile(freedom: float) -> float:
+    """Of Student's t at 97.5 %, for the next lower whole degree of freedom."""
+    if freedom >= len(_T) + 1:
+        return _T[-1]
+    return _T[max(1, math.floor(freedom)) - 1]
