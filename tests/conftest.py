@@ -1,11 +1,22 @@
 """Settings of all tests; its folder is on the path, so that tests find the helpers beside it."""
 
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+from live_runs import Bench
 
 settings.register_profile("grambench", deadline=None)  # a slow machine is no failure
 settings.load_profile("grambench")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; children would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Preset, cache and commands of real runs; whatever is left running is killed at the end."""
+    made = Bench(tmp_path_factory.mktemp("bench"))
+    yield made
+    made.end_everything()

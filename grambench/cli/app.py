@@ -4,6 +4,7 @@ The modules of commands hold signatures; a command imports what it needs when it
 in a blink.
 """
 
+import signal
 import sys
 import traceback
 
@@ -51,6 +52,8 @@ def _options(
 
 def main() -> None:
     """Run a command; an error of the user's is one sentence with its exit code, never a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app()
     except GrambenchError as error:

@@ -178,7 +178,11 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     from grambench.reports.build import build_report, report_json, write_report
 
     state = read_run(folder)
-    path = write_report(folder)
+    try:
+        path = str(write_report(folder))
+    except OSError as error:
+        name = folder.name
+        path = f"not written ({error.strerror or error}); `grambench report {name}` shows it"
     if as_json:
         sys.stdout.write(report_json(build_report(folder)))
     else:
@@ -191,7 +195,7 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     raise typer.Exit(code)
 
 
-def _print_results(state: RunState, report: Path) -> None:
+def _print_results(state: RunState, report: str) -> None:
     from rich.console import Console
 
     from grambench.runner.plain import EVERY_COLUMN, summary_table

@@ -24,7 +24,7 @@ def report(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Print a run's report to stdout, and write its report.json."""
+    """Print a run's report to stdout, and write its report.json where that is possible."""
     import json
 
     from grambench.reports.build import build_report, report_json, write_report
@@ -37,6 +37,9 @@ def report(
         return
     folder = find_run(run, out)
     built = build_report(folder)
-    write_report(folder)
+    try:
+        write_report(folder)
+    except OSError as error:
+        typer.echo(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
     text = report_json(built) if format_ is Format.JSON else render_markdown(built)
     typer.echo(text, nl=not text.endswith("\n"))

@@ -89,8 +89,21 @@ def run(
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
-    """The run's supervisor, in a session of its own: a closed terminal does not end it."""
-    with (folder / "supervisor.log").open("ab") as log:
+    """The run's supervisor, in a session of its own: a closed terminal does not end it.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    from grambench.errors import MachineError
+
+    try:
+        log = (folder / "supervisor.log").open("ab")
+    except OSError as error:
+        raise MachineError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            "Make the folder writable, or copy the run to one that is.",
+        ) from error
+    with log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "grambench.runner", str(folder)],
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from grambench.errors import GrambenchError
+from grambench.errors import ExitCode, GrambenchError
 from grambench.reports.build import write_report
 from grambench.runner.supervisor import Supervisor
 
@@ -12,11 +12,21 @@ def main(folder: Path, *, foreground: bool = False) -> int:
     """Run to the end and write the report; the exit code is the run's."""
     try:
         code = int(Supervisor(folder, foreground=foreground).run())
-        write_report(folder)
     except GrambenchError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - goes to the supervisor's own log
+        _say(str(error))
         return int(error.exit_code)
+    except OSError as error:
+        _say(f"The run could not be recorded to its end: {error}.")
+        return int(ExitCode.ENVIRONMENT)
+    try:
+        write_report(folder)
+    except OSError as error:  # the logs hold everything: `grambench report` builds it at any time
+        _say(f"The report could not be written: {error}.")
     return code
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)  # noqa: T201 - goes to the supervisor's own log
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from grambench.errors import DataError
@@ -149,7 +150,10 @@ def _fill(
     numbers: Mapping[str, Any] | None,
 ) -> Written:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / WEIGHTS)
+    try:
+        save_file(tensors, folder / WEIGHTS)
+    except SafetensorError as error:  # what it makes of an error of the disk
+        raise OSError(str(error)) from error
     _flush(folder / WEIGHTS)
     if numbers is not None:
         write_atomic(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False))

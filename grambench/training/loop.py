@@ -53,8 +53,8 @@ class Effects:
     emit: Callable[[ev.Event], None]
     evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated]
     """Score a part with the weights as they are; the loop fills in place and time. Raises `LeftError`."""
-    save_best: Callable[[int, int], None]
-    """Keep the weights (epoch, step)."""
+    save_best: Callable[[int, int], bool]
+    """Keep the weights (epoch, step); False where the trial is to end before the disk takes them."""
     turn: Turn
     memory: Callable[[], tuple[int | None, int | None, int | None]]
     """torch's current, peak allocated and peak reserved bytes of the device."""
@@ -197,7 +197,6 @@ class Trainer:
             self.system.encode.counts = trained
             return self._leave(self.effects.turn.ending() or "interrupted")
         self.system.encode.counts = trained  # the encodings of an evaluation are not the trial's
-        self._owes_validation = False
         auc = scored.metrics.get("auc")
         if auc is None:
             return "failed", "no validation impression has both a clicked and an unclicked candidate"
@@ -212,10 +211,12 @@ class Trainer:
         )
         self.effects.emit(evaluated)
         if better:
-            self.best, self._stale = evaluated, 0
             self.effects.emit(ev.PhaseEntered("save"))
-            self.effects.save_best(batch.epoch + 1, self.tally.totals.steps)
+            if not self.effects.save_best(batch.epoch + 1, self.tally.totals.steps):
+                return self._leave(self.effects.turn.ending() or "interrupted")
+            self.best, self._stale, self._owes_validation = evaluated, 0, False
             return None
+        self._owes_validation = False
         self._stale += 1
         return self._stopped_early() if self._stale >= self.patience else None
 

@@ -29,6 +29,8 @@ from grambench.worker.planning import compile_seconds, plan_sizes, planned
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
+_ROOM_S = 1.0
+"""Seconds between two looks at a full disk."""
 
 
 def run_trial(
@@ -81,7 +83,7 @@ def run_trial(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
 
-    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit)
+    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn)
     effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
     trainer = Trainer(system, strategy, sampler, effects, spec.training.patience, spec.training.checkpoint_s)
     if again:
@@ -101,6 +103,7 @@ class _Trial:
     checkpoints: Checkpoints
     identity: dict[str, Any]
     emit: Emit
+    turn: Turn
 
     def go_on(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
         """Take up a checkpoint, or begin anew."""
@@ -133,13 +136,27 @@ class _Trial:
             self.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
         return outcome, reason
 
-    def save_best(self, epoch: int, step: int) -> None:
-        """Keep the weights that validation has selected."""
+    def save_best(self, epoch: int, step: int) -> bool:
+        """Keep the weights that validation has selected; waits for a disk that is full.
+
+        False: the trial is to end before there was room.
+        """
         began = time.monotonic_ns()
-        best = self.folder / "best"
-        written = save_weights(best, self.modules.state(), {"epoch": epoch, "step": step})
+        best, written, is_told = self.folder / "best", None, False
+        while written is None:
+            try:
+                written = save_weights(best, self.modules.state(), {"epoch": epoch, "step": step})
+            except OSError as error:
+                if not is_told:
+                    words = f"the best weights cannot be written: {error.strerror or error}; waiting for room"
+                    self.emit(ev.Warned("disk-full", words))
+                    is_told = True
+                if self.turn.ending():
+                    return False
+                time.sleep(_ROOM_S)
         seconds = (time.monotonic_ns() - began) / 1e9
         self.emit(ev.CheckpointSaved(best.name, epoch, step, written.bytes, written.sha256, seconds))
+        return True
 
     def save_state(self, loop: dict[str, Any]) -> bool:
         """Write all that the next step depends on; False where the disk does not take it."""

@@ -1,17 +1,7 @@
-"""One bench for all tests that start real runs."""
-
-from collections.abc import Iterator
+"""A run of everything, for tests that only look at one."""
 
 import pytest
 from live_runs import CHUNK, FAMILIES, MICRO_BATCH, Bench, Command
-
-
-@pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Preset, cache and commands; whatever is left running is killed at the end."""
-    made = Bench(tmp_path_factory.mktemp("bench"))
-    yield made
-    made.end_everything()
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,14 @@ class World:
     warmed_up: list[int] = dataclasses.field(default_factory=list)
     states: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     disk_is_full: bool = False
+    no_room_for_best: bool = False
     guard: Guard = dataclasses.field(default_factory=lambda: Guard(torch.device("cpu")))
+
+    def save_best(self, epoch: int, step: int) -> bool:
+        if self.no_room_for_best:
+            return False
+        self.saved.append((epoch, step))
+        return True
 
     def save_state(self, state: dict[str, Any]) -> bool:
         assert not self.clock.running
@@ -162,7 +169,7 @@ class World:
         effects = Effects(
             self.events.append,
             self.evaluate,
-            lambda epoch, step: self.saved.append((epoch, step)),
+            self.save_best,
             self.turn,
             lambda: (1, 2, 3),
             self.save_state,
@@ -386,3 +393,14 @@ def test_a_trial_that_had_lost_its_patience_trains_no_further() -> None:
     later = World()
     assert later.run(12, patience=2, state=state)[0] == "early-stopped"
     assert later.steps == 0
+
+
+def test_best_weights_that_cannot_be_kept_are_validated_again_later() -> None:
+    world = World(no_room_for_best=True)
+    assert world.run(12)[0] == "interrupted"
+    (state,) = world.states
+    assert (state["owes_validation"], state["best"]) == (True, None)
+    later = World(aucs=[0.5, 0.6, 0.7, 0.8])
+    later.steps = 3
+    assert later.run(12, state=state)[0] == "completed"
+    assert later.saved == [(1, 3), (2, 6), (3, 9), (4, 12)]

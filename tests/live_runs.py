@@ -254,7 +254,9 @@ class Terminal:
             self.process.kill()
             self.process.wait()
         self._reader.join(5)
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def grambench() -> str:

@@ -1,0 +1,139 @@
+"""Disks that are full, read-only or torn."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crashes import LONGER, OFTEN, numbers_of, reported
+from live_runs import Bench, assert_nothing_is_left, complaint, report_of, trained, until
+
+from grambench.events.fold import read_run
+from grambench.reports.build import build_report
+
+pytestmark = pytest.mark.slow
+
+RUN = ("--strategies", "gram-1s", *OFTEN, *LONGER)
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "grambench-test", place], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take every last byte."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass
+    assert os.statvfs(disk).f_bfree == 0
+    return ballast
+
+
+@pytest.fixture(scope="module")
+def whole(bench: Bench) -> Path:
+    """A run that nothing has disturbed."""
+    command = bench.run("--plain", *RUN)
+    assert command.wait().code == 0
+    return command.run
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(bench: Bench, whole: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        settings = ("--set", "training.epochs=40", "--set", "training.patience=40")
+        command = bench.start(
+            *("run", "--plain", "--preset", bench.preset, "--strategies", "gram-1s", *OFTEN, *settings),
+            *("--out", disk / "runs"),
+        )
+        run = until(lambda: next((disk / "runs").glob("*"), None), "the run")
+        until(lambda: trained(run, "gram-1s.s0", 5), "some steps")
+        ballast = fill(disk)
+        with contextlib.suppress(AssertionError):  # it may be done before
+            until(lambda: False, "a while", timeout_s=2.0)
+        ballast.unlink()
+        ended = command.wait()
+        assert ended.code == 0, ended.err
+        state = read_run(run)
+        assert state.trials["gram-1s.s0"].outcome in ("completed", "early-stopped")
+        warnings = {**state.warnings, **state.trials["gram-1s.s0"].warnings}
+        assert {"disk-full", "checkpoint-failed"} & set(warnings)
+        assert_nothing_is_left(run)
+
+
+def test_a_run_folder_that_cannot_be_written_is_exit_code_4(bench: Bench, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk)
+        ended = bench.call("run", "--preset", bench.preset, "--plain", "--out", disk / "runs")
+        assert ended.code == 4
+        assert "The run folder cannot be made" in complaint(ended.err)
+        assert "--out" in ended.err
+
+
+def test_a_read_only_run_cannot_be_resumed_but_reported(bench: Bench, whole: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        run = disk / "run"
+        shutil.copytree(whole, run)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        ended = bench.call("run", "--plain", "--resume", run)
+        assert ended.code == 4
+        assert "cannot be written: Read-only file system." in ended.err
+        assert "Traceback" not in ended.err
+        assert bench.call("report", run).code == 0
+        assert bench.call("watch", run, "--plain").code == 0
+
+
+def test_two_supervisors_never_share_a_run(bench: Bench) -> None:
+    command = bench.run("--plain", *RUN)
+    command.training("gram-1s.s0")
+    ended = bench.call("run", "--resume", command.run)
+    assert ended.code == 2
+    assert "is going on" in complaint(ended.err)
+    assert command.wait().code == 0
+
+
+def test_a_last_record_torn_at_any_byte_leaves_a_report(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    wanted = numbers_of(whole)["gram-1s.s0"]
+    for name in ("supervisor.jsonl", "gram-1s.s0/events.jsonl"):
+        log = run / name
+        data = log.read_bytes()
+        last = data.rstrip(b"\n").rfind(b"\n") + 1
+        for end in range(last, len(data)):
+            log.write_bytes(data[:end])
+            report = build_report(run)
+            (trial,) = report.trials
+            assert trial.steps == wanted["steps"]
+            assert report.partial or trial.outcome_reason == ""
+        log.write_bytes(data)
+    assert reported(run)["trials"] == report_of(whole)["trials"]
+
+
+def test_a_torn_log_is_healed_when_the_run_goes_on(bench: Bench, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    log = run / "gram-1s.s0" / "events.jsonl"
+    data = log.read_bytes()
+    place = data.find(b'"type":"progress"', len(data) // 2)
+    log.write_bytes(data[:place])  # in the middle of a record, with all that followed lost
+    supervisor = run / "supervisor.jsonl"
+    kept = [line for line in supervisor.read_bytes().splitlines(True) if b"worker_exited" not in line]
+    supervisor.write_bytes(b"".join(kept[:-1]))
+    ended = bench.start("run", "--plain", "--resume", run).wait()
+    assert ended.code == 0, ended.err
+    assert numbers_of(run) == numbers_of(whole)
+    assert all(line.startswith(b"{") and line.endswith(b"}") for line in log.read_bytes().splitlines())
