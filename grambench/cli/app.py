@@ -11,7 +11,7 @@ import traceback
 import typer
 
 import grambench
-from grambench.cli import audit, data, presets, report, run, runs, suite
+from grambench.cli import audit, data, presets, replay, report, run, runs, suite
 from grambench.cli.help import App
 from grambench.errors import ExitCode, GrambenchError
 
@@ -26,6 +26,7 @@ app = App(
 )
 app.command("run")(run.run)
 app.command("watch")(runs.watch)
+app.command("replay")(replay.replay)
 app.command("runs")(runs.runs)
 app.command("stop")(runs.stop)
 app.command("report")(report.report)

@@ -168,9 +168,12 @@ class Fold:
             elif not joined or event.energy_j < trial.energy_end_j:  # a new driver counts from 0
                 trial.energy_start_j += event.energy_j - trial.energy_end_j
             trial.energy_end_j = event.energy_j
+            trial.energy_series.add(trial.train_s, event.energy_j - trial.energy_start_j)
         if joined and event.power_w is not None and gpu.power_w is not None:
             joules = since_s * (event.power_w + gpu.power_w) / 2
             trial.integrated_energy_j = (trial.integrated_energy_j or 0.0) + joules
+            if trial.energy_end_j is None:
+                trial.energy_series.add(trial.train_s, trial.integrated_energy_j)
 
     def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
         self.state.gpu_absent = event.reason
@@ -260,6 +263,9 @@ class Fold:
         if seconds > 0:
             trial.rate = (event.samples - recent[0].samples) / seconds
             trial.rate_series.add(event.train_s, trial.rate)
+        if event.train_s > 0:
+            trial.encode_series.add(event.train_s, event.encode_s / event.train_s)
+        trial.rate_of_learning_series.add(event.train_s, event.encoder_lr)
         if event.loss is not None:
             trial.loss_series.add(event.train_s, event.loss)
         if event.memory_allocated_bytes is not None:
@@ -411,6 +417,13 @@ class RunReader:
 
         New records of all logs are merged by their monotonic time, boot after boot.
         """
+        batch = self.read()
+        for source, record in batch:
+            self._fold.apply(source, record)
+        return len(batch)
+
+    def read(self) -> list[tuple[str, Record]]:
+        """What was written since the last call, merged, with the log of each; not applied."""
         batch = [("", record) for record in self._supervisor.read()]
         if SETUP not in self._trials:
             self._trials[SETUP] = Follower(self._folder / SETUP / "events.jsonl")
@@ -421,12 +434,15 @@ class RunReader:
                     self._trials.setdefault(name, Follower(log))
         for name, follower in self._trials.items():
             batch.extend((name, record) for record in follower.read())
-        for source, record in sorted(batch, key=lambda item: self._moment(item[1])):
-            self._fold.apply(source, record)
-        return len(batch)
+        return sorted(batch, key=lambda item: self._moment(item[1]))
 
     def _moment(self, record: Record) -> tuple[int, int]:
         return self._boots.setdefault(record.stamp.boot, len(self._boots)), record.stamp.t_ns
+
+
+def read_records(folder: Path) -> list[tuple[str, Record]]:
+    """All records of a run's logs in the order in which they were written, with the log of each."""
+    return RunReader(folder).read()
 
 
 def read_run(folder: Path) -> RunState:

@@ -103,6 +103,10 @@ class TrialState:
     """Training seconds -> samples/s."""
     loss_series: Series = field(default_factory=Series)
     """Training seconds -> mean loss of a user."""
+    encode_series: Series = field(default_factory=Series)
+    """Training seconds -> share of them in the encoder, 0 to 1."""
+    rate_of_learning_series: Series = field(default_factory=Series)
+    """Training seconds -> learning rate of the encoder."""
     memory_series: Series = field(default_factory=Series)
     """Training seconds -> bytes: torch's allocation on a GPU, else resident memory of the process."""
     rss_bytes: int | None = None
@@ -116,6 +120,8 @@ class TrialState:
     """NVML's used memory of the whole GPU while this trial ran."""
     baseline_device_used_bytes: int | None = None
     """The same at its start."""
+    energy_series: Series = field(default_factory=Series)
+    """Training seconds -> joules of the trial so far."""
     energy_start_j: float | None = None
     """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
     the turn or nobody watched: `energy_end_j - energy_start_j` is the trial's own."""

@@ -104,8 +104,11 @@ _METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "cs
 """Columns that only some domains have."""
 
 
-def columns(state: RunState) -> list[Column]:
-    """The columns that this run has, marker and strategy left to the caller."""
+def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
+    """The columns that this run has, marker and strategy left to the caller.
+
+    `target_auc`: adds training seconds to this validation AUC.
+    """
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
@@ -124,6 +127,9 @@ def columns(state: RunState) -> list[Column]:
         Column("s to best", 55, lambda _, t: words.seconds(compare.seconds_to_best(t))),
         Column("peak GiB", 50, lambda s, t: words.gib(memory_of(s, t).peak)),
     ]
+    if target_auc is not None:
+        head = f"s to {target_auc:g}"
+        found.insert(3, Column(head, 97, lambda _, t: words.seconds(compare.seconds_to(t, target_auc))))
     if not several_seeds(state):
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
@@ -174,13 +180,15 @@ class Standings:
         return max((len(name) for name in (*self.names, "strategy")), default=8)
 
 
-def standings(state: RunState, width: int, gap: int = 2, lead: int = 2) -> Standings:
+def standings(
+    state: RunState, width: int, gap: int = 2, lead: int = 2, target_auc: float | None = None
+) -> Standings:
     """The table that fits `width` cells, with `gap` between columns and `lead` for the marker."""
     trials = tuple(ordered(state))
     names = tuple(name_of(trial) for trial in trials)
     left = width - lead - max((len(name) for name in (*names, "strategy")), default=8)
     kept: dict[int, tuple[Column, tuple[str, ...], int]] = {}
-    every = list(enumerate(columns(state)))
+    every = list(enumerate(columns(state, target_auc)))
     for index, column in sorted(every, key=lambda pair: -pair[1].keep):
         texts = tuple(column.cell(state, trial) for trial in trials)
         size = max(len(text) for text in (column.head, *texts))

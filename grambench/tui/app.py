@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
@@ -23,6 +24,7 @@ from grambench.tui import plots
 from grambench.tui.arrange import PANELS, arrange
 from grambench.tui.banner import banner_text
 from grambench.tui.budget import Budget
+from grambench.tui.controls import Controls
 from grambench.tui.layout import Layout, plan
 from grambench.tui.palette import DARK_THEME, LIGHT_THEME
 from grambench.tui.scene import Scene
@@ -44,7 +46,18 @@ DRAWING_SHARE = 0.005
 """Of the machine's processors, what following the logs and drawing may take: the rest is for training."""
 
 
-class Dashboard(App[str | None]):
+class Reader(Protocol):
+    """Where the state comes from."""
+
+    @property
+    def state(self) -> RunState:
+        """After the last `poll`."""
+
+    def poll(self) -> int:
+        """Read on; the number of records that came."""
+
+
+class Dashboard(Controls):
     """The live screen of one run.
 
     Its result: None when the run had ended (or is not ours to stop), "stop" when the user asked to
@@ -65,11 +78,23 @@ class Dashboard(App[str | None]):
         Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
+        Binding("p", "pause", "pause"),
+        Binding("a", "axis", "axis"),
+        Binding("g", "target", "target"),
         Binding("m", "maximise", "maximise"),
         Binding("enter", "maximise", show=False),
         Binding("l", "log", "log"),
         Binding("t", "theme", "theme"),
         Binding("escape", "all_panels", "back", show=False),
+        Binding("d", "detach", show=False),
+        Binding("s", "skip", show=False),
+        Binding("x", "stop", show=False),
+        Binding("n", "mark", show=False),
+        Binding("e", "export", show=False),
+        Binding("o", "logarithmic", show=False),
+        Binding("z", "smooth", show=False),
+        Binding("left", "cursor(-1)", show=False),
+        Binding("right", "cursor(1)", show=False),
         Binding("down", "body('down')", show=False),
         Binding("up", "body('up')", show=False),
         Binding("pagedown", "body('page_down')", show=False),
@@ -77,7 +102,7 @@ class Dashboard(App[str | None]):
     ]
 
     def __init__(
-        self, folder: Path, *, poll_s: float = 0.25, reader: RunReader | None = None, live: bool = True
+        self, folder: Path, *, poll_s: float = 0.25, reader: Reader | None = None, live: bool = True
     ) -> None:
         super().__init__()
         self.register_theme(DARK_THEME)
@@ -85,7 +110,7 @@ class Dashboard(App[str | None]):
         self.theme = DARK_THEME.name
         self._folder, self._live = folder, live
         self._poll_s = max(poll_s, SHORTEST_POLL_S)
-        self._reader = reader or RunReader(folder)
+        self._reader: Reader = reader or RunReader(folder)
         self._arrangement: tuple[Layout, str | None, int] | None = None
         self._solo: str | None = None
         self._reported, self._gone = False, False
@@ -115,7 +140,7 @@ class Dashboard(App[str | None]):
         banner = Static(id="banner")
         banner.display = False
         yield banner
-        yield Footer(show_command_palette=False, compact=True)
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Read the logs and go on reading."""
@@ -156,10 +181,10 @@ class Dashboard(App[str | None]):
         return started and supervisor_of(self._folder) is None
 
     def _hung_up(self) -> None:
-        self.exit(None if self._over else "detach")
+        self.exit(None if self.is_over else "detach")
 
     @property
-    def _over(self) -> bool:
+    def is_over(self) -> bool:
         """Nothing goes on that could be stopped from here."""
         return self.state.finished or not self._live or self._gone
 
@@ -168,7 +193,7 @@ class Dashboard(App[str | None]):
     @property
     def scene(self) -> Scene:
         """What is drawn now."""
-        return Scene.of(self.state, self.current_theme.dark, self._reported, self._gone)
+        return Scene.of(self.state, self.current_theme.dark, self._reported, self._gone, self.view)
 
     def redraw(self, sides: bool = True) -> None:
         """Give every widget the newest scene; each redraws only if its own part changed.
@@ -178,7 +203,9 @@ class Dashboard(App[str | None]):
         if len(self.screen_stack) == 0 or not self.screen_stack[0].is_mounted:
             return
         base, scene = self.screen_stack[0], self.scene
-        said = banner_text(scene)
+        if not base.query_one("#cards").is_attached:  # left before everything was there
+            return
+        said = self.banner(scene)
         banner = base.query_one("#banner", Static)
         if not (isinstance(banner.content, Content) and said.is_same(banner.content)):
             banner.update(said)
@@ -193,11 +220,19 @@ class Dashboard(App[str | None]):
         for card in base.query(Card):
             card.show(scene, layout.density)
         metric = base.query_one("#metric", Panel)
-        metric.show(plots.metric_picture(scene), plots.metric_empty(scene, metric.content_size.width))
+        picture = plots.metric_picture(scene)
+        metric.name_it(
+            plots.metric_title(scene), plots.read_out(scene, picture, metric.content_size.width - 8)
+        )
+        metric.show(picture, plots.metric_empty(scene, metric.content_size.width))
         if sides:
             self._draw_sides(base, scene)
         base.query_one(Board).show(scene)
         base.query_one(LogView).show(scene)
+
+    def banner(self, scene: Scene) -> Content:
+        """The line above the footer; empty: there is none."""
+        return banner_text(scene)
 
     def _mount_cards(self, base: Screen[object], scene: Scene) -> None:
         names = list(scene.state.trials)
@@ -228,7 +263,7 @@ class Dashboard(App[str | None]):
             if not isinstance(self.screen, LeaveScreen):
                 self.screen.dismiss(None)
             return
-        if self._over:
+        if self.is_over:
             self.exit(None)
         else:
             self.push_screen(LeaveScreen(), self._left)
@@ -256,7 +291,8 @@ class Dashboard(App[str | None]):
         self._show_alone(None if self._solo == "log" else "log")
 
     def action_all_panels(self) -> None:
-        """All panels again, no focus."""
+        """All panels again, no focus, no cursor."""
+        self.view = replace(self.view, cursor=None)
         self._show_alone(None)
         self.screen.set_focus(None)
 
@@ -279,7 +315,8 @@ class Dashboard(App[str | None]):
         moves[how](animate=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette's commands: ours only."""
+        """The palette: every action."""
+        yield from super().get_system_commands(screen)
         yield SystemCommand("Help", "Keys and the words of the method", self.action_help)
         yield SystemCommand("Theme", "Dark or light", self.action_theme)
         yield SystemCommand("Log", "Maximise the log, or back", self.action_log)

@@ -69,6 +69,78 @@ def _time_label(value: float, step: int) -> str:
     return f"{value:g} s"
 
 
+@dataclass(frozen=True, slots=True)
+class XScale:
+    """From values to cells, linear or logarithmic."""
+
+    low: float
+    high: float
+    columns: int
+    logarithmic: bool = False
+
+    def cells(self, x: float) -> float:
+        """Cells to the right of the axis."""
+        if self.logarithmic:
+            share = log10(max(x, self.low) / self.low) / log10(self.high / self.low)
+        else:
+            share = (x - self.low) / (self.high - self.low)
+        return share * (self.columns - 1)
+
+    def value(self, share: float) -> float:
+        """The value at a place, 0 the left end and 1 the right one."""
+        if self.logarithmic:
+            return float(self.low * (self.high / self.low) ** share)
+        return self.low + share * (self.high - self.low)
+
+
+def x_scale(
+    ends: Sequence[tuple[float, int]], values: Sequence[float], columns: int, logarithmic: bool = False
+) -> XScale:
+    """A scale on which every curve's end leaves room for its name.
+
+    Args:
+        ends: x of each curve's end, and the cells that must stay free behind it.
+        values: all values above 0.
+        columns: cells of the axis.
+        logarithmic: from the smallest value on, else from 0.
+    """
+    positive = [(x, room) for x, room in ends if x > 0]
+    if not positive:
+        return XScale(0.0, float(max(1, columns - 1)), columns)
+    most = max(x for x, _ in positive)
+    if not logarithmic:
+        per_unit = min(max(4, columns - room) / x for x, room in positive)
+        return XScale(0.0, max(most, (columns - 1) / per_unit), columns)
+    low = min(min(values), most / 2)
+    shares = [(log10(x / low), max(4, columns - room) / columns) for x, room in positive if x > low]
+    decades = max((decade / share for decade, share in shares), default=1.0)
+    return XScale(low, low * 10**decades, columns, True)
+
+
+def x_ticks(scale: XScale, unit: str, most: int) -> list[tuple[float, str]]:
+    """Ticks with their labels; a logarithmic axis shows real values, never exponents."""
+    if scale.logarithmic:
+        first, last = floor(log10(scale.low)), ceil(log10(scale.high))
+        ticks = [10.0**power * step for power in range(first, last + 1) for step in (1, 2, 5)]
+        if unit == "s":  # from a minute on in whole minutes and hours
+            ticks = [tick for tick in ticks if tick < 60] + [
+                float(step) for step in _TIME_STEPS if step >= 60
+            ]
+        shown = [tick for tick in ticks if scale.low <= tick <= scale.high]
+        shown = shown[:: max(1, -(-len(shown) // most))]
+        return [(tick, _value_label(tick, unit)) for tick in shown or [scale.low]]
+    if unit == "s":
+        return time_axis(scale.high, most)
+    return [(tick, _value_label(tick, unit)) for tick in nice_ticks(0.0, scale.high, most)]
+
+
+def _value_label(value: float, unit: str) -> str:
+    if unit == "s" and value >= 60:
+        return _time_label(round(value), 3600 if value >= 3600 else 60)
+    number = f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:g}"
+    return number if unit == "steps" else f"{number} {unit}"
+
+
 def thin(
     points: Sequence[tuple[float, float]], most: int, pick: Callable[[list[float]], float]
 ) -> tuple[tuple[float, float], ...]:

@@ -1,5 +1,6 @@
 """What the three plots show: validation AUC, throughput and memory over training seconds."""
 
+from bisect import bisect_right
 from collections.abc import Callable
 from statistics import fmean
 
@@ -7,12 +8,14 @@ from textual.content import Content
 
 from grambench.events.series import Series
 from grambench.events.state import TrialState
+from grambench.events.types import Evaluated
 from grambench.runner import words
 from grambench.text import safe_text
-from grambench.tui.axes import thin
+from grambench.tui.axes import thin, x_scale
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
-from grambench.tui.widgets.chart import Curve, Picture
+from grambench.tui.view import XAxis, smoothed
+from grambench.tui.widgets.chart import Curve, Picture, Unit
 
 Pick = Callable[[list[float]], float]
 _SETUP_WORDS = {
@@ -24,14 +27,64 @@ _SETUP_WORDS = {
 }
 
 
+_UNITS: dict[XAxis, Unit] = {"seconds": "s", "steps": "steps", "joules": "J"}
+_TITLES: dict[XAxis, str] = {
+    "seconds": "validation AUC over training time",
+    "steps": "validation AUC over steps",
+    "joules": "validation AUC over joules of the GPU",
+}
+
+
+def metric_title(scene: Scene) -> str:
+    """What the plot shows, with the ways of looking that are on."""
+    view = scene.view
+    more = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
+    return _TITLES[view.x_axis] + (f" ({', '.join(more)})" if more else "")
+
+
 def metric_picture(scene: Scene) -> Picture:
-    """Every validation of every trial, named at its end."""
+    """Every validation of every trial, named at its end, as the viewer wants to see it."""
+    view = scene.view
 
     def points(trial: TrialState) -> list[tuple[float, float]]:
-        pairs = ((e.train_s, e.metrics.get("auc")) for e in trial.evaluations)
-        return [(x, y) for x, y in pairs if y is not None]
+        found = [(_x_of(trial, e, view.x_axis), e.metrics.get("auc")) for e in trial.evaluations]
+        pairs = [(x, y) for x, y in found if x is not None and y is not None]
+        return smoothed(pairs) if view.smooth else pairs
 
-    return Picture(_curves(scene, points, 400, _long_name, max), scene.tones)
+    return Picture(
+        _curves(scene, points, 400, _long_name, max),
+        scene.tones,
+        unit=_UNITS[view.x_axis],
+        logarithmic=view.logarithmic,
+        target=view.target_auc,
+        cursor=view.cursor,
+    )
+
+
+def read_out(scene: Scene, picture: Picture, columns: int) -> str:
+    """What every curve has at the cursor: its newest point there or to the left."""
+    if picture.cursor is None or columns < 8:
+        return ""
+    ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
+    values = [x for curve in picture.curves for x, _ in curve.points if x > 0]
+    x = x_scale(ends, values, columns, picture.logarithmic).value(picture.cursor)
+    at = words.clock(x) if picture.unit == "s" else f"{x:,.0f} {picture.unit}"
+    said = [at]
+    for curve, trial in zip(picture.curves, scene.state.trials.values(), strict=True):
+        before = [y for place, y in curve.points if place <= x]
+        if before:
+            said.append(f"{_short_name(trial)} {before[-1]:.4f}")
+    return "  ".join(said)
+
+
+def _x_of(trial: TrialState, evaluation: Evaluated, axis: XAxis) -> float | None:
+    if axis == "steps":
+        return float(evaluation.step)
+    if axis == "seconds":
+        return evaluation.train_s
+    series = trial.energy_series
+    place = bisect_right(series.xs, evaluation.train_s)
+    return series.ys[place - 1] if place else None
 
 
 def rate_picture(scene: Scene, width: int) -> Picture:

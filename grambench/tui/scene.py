@@ -6,6 +6,7 @@ from grambench.events.state import RunState, TrialState
 from grambench.runner import standings
 from grambench.text import safe_text
 from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
+from grambench.tui.view import PLAIN, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,19 @@ class Scene:
     """report.json is written."""
     gone: bool
     """The run has not ended, but its supervisor is no process of this machine."""
+    view: View = PLAIN
+    """How the viewer wants to see it."""
 
     @classmethod
-    def of(cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False) -> "Scene":
+    def of(
+        cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False, view: View = PLAIN
+    ) -> "Scene":
         """The scene of a state under the dark or the light theme."""
         strategies = [trial.strategy for trial in state.trials.values()]
         tones = DARK if dark else LIGHT
-        return cls(state, looks(strategies, dark), tones, standings.several_seeds(state), reported, gone)
+        return cls(
+            state, looks(strategies, dark), tones, standings.several_seeds(state), reported, gone, view
+        )
 
     def look(self, trial: TrialState) -> Look:
         """Colour and marker of a trial."""

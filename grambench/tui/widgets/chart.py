@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor
+from typing import Literal
 
 from textual import on
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
-from grambench.tui.axes import Axis, nice_ticks, tick_labels, time_axis
+from grambench.tui.axes import Axis, XScale, nice_ticks, tick_labels, x_scale, x_ticks
 from grambench.tui.palette import Tones
 
 _CROWDED = 14
+Unit = Literal["s", "steps", "J"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ class Picture:
     tones: Tones
     zero: bool = False
     """The value axis begins at 0."""
+    unit: Unit = "s"
+    """Of the x-axis."""
+    logarithmic: bool = False
+    """The x-axis; values at or below 0 stand at its beginning."""
+    target: float | None = None
+    """A value that is drawn as a line."""
+    cursor: float | None = None
+    """Place of a vertical line on the x-axis, 0 to 1."""
 
 
 class Chart(Canvas):
@@ -83,27 +93,25 @@ class _Painter:
         self.width, self.height = canvas.size
         self.rows = self.height - 2
         ys = [y for curve in picture.curves for _, y in curve.points]
+        ys += [picture.target] if picture.target is not None else []
         self.y = Axis.around(ys, zero=picture.zero)
         self.y_ticks = nice_ticks(self.y.low, self.y.high, max(2, min(6, self.rows // 2)))
         self.y_labels = tick_labels(self.y_ticks)
         self.left = max(len(label) for label in self.y_labels) + 1
         self.columns = self.width - self.left - 1
-        self.per_second = self._scale()
-        self.x_high = (self.columns - 1) / self.per_second
+        self.x = self._x_scale()
         self.taken: set[tuple[int, int]] = set()
 
-    def _scale(self) -> float:
-        """Cells per second, so that every curve's end leaves room for its name."""
-        scales = [
-            max(4, self.columns - (len(curve.name) + 4)) / curve.points[-1][0]
-            for curve in self.picture.curves
-            if curve.points and curve.points[-1][0] > 0
-        ]
-        return min(scales, default=1.0)
+    def _x_scale(self) -> XScale:
+        """Such that every curve's end leaves room for its name."""
+        ends = [(c.points[-1][0], len(c.name) + 4) for c in self.picture.curves if c.points]
+        firsts = [x for curve in self.picture.curves for x, _ in curve.points if x > 0]
+        return x_scale(ends, firsts, self.columns, self.picture.logarithmic)
 
     def paint(self) -> None:
         """Axes first, then the data over them, then markers, then names."""
         self._axes()
+        self._guides()
         curves = [curve for curve in self.picture.curves if curve.points]
         for curve in curves:
             self._line(curve)
@@ -116,7 +124,7 @@ class _Painter:
         """Position in cells, fractions for the fine dots."""
         share = (self.y.high - y) / (self.y.high - self.y.low)
         top = share * (self.rows - 1) + 0.5
-        return self.left + 1 + x * self.per_second + 0.25, max(0.0, min(self.rows - 0.01, top))
+        return self.left + 1 + self.x.cells(x) + 0.25, max(0.0, min(self.rows - 0.01, top))
 
     def _axes(self) -> None:
         tones, bottom = self.picture.tones, self.rows
@@ -129,14 +137,27 @@ class _Painter:
             self._text(self.left - 1 - len(label), row, label, tones.muted)
             self.canvas.set_pixel(self.left, row, "┤", tones.faint)
         free = 0
-        for tick, label in time_axis(self.x_high, max(2, self.columns // 12)):
-            column = self.left + 1 + floor(tick * self.per_second + 0.25) - (tick == 0)
+        for tick, label in x_ticks(self.x, self.picture.unit, max(2, self.columns // 12)):
+            column = self.left + 1 + floor(self.x.cells(tick) + 0.25) - (tick == 0)
             start = min(max(column - len(label) // 2, 0), self.width - len(label))
             if start < free:
                 continue
             free = start + len(label) + 1
             self.canvas.set_pixel(column, bottom, "┴" if tick else "└", tones.faint)
             self._text(start, bottom + 1, label, tones.muted)
+
+    def _guides(self) -> None:
+        """The target's line and the cursor's."""
+        tones = self.picture.tones
+        if self.picture.target is not None:
+            row = floor(self.cell(self.x.low, self.picture.target)[1])
+            for column in range(self.left + 1, self.width):
+                self.canvas.set_pixel(column, row, "╌", tones.accent)
+            self._text(self.left + 2, row, f" target {self.picture.target:g} ", tones.accent)
+        if self.picture.cursor is not None:
+            column = self.left + 1 + floor(self.picture.cursor * (self.columns - 1))
+            for row in range(self.rows):
+                self.canvas.set_pixel(column, row, "┊", tones.muted)
 
     def _line(self, curve: Curve) -> None:
         cells = [self.cell(x, y) for x, y in curve.points]

@@ -25,6 +25,13 @@ class Panel(Vertical, can_focus=True):
         self.border_title = self._title
         self.query_one(Chart).display = False
 
+    def name_it(self, title: str, read_out: str = "") -> None:
+        """Change what the frame says."""
+        if self.border_title != title:
+            self.border_title = title
+        if self.border_subtitle != read_out:
+            self.border_subtitle = read_out
+
     def show(self, picture: Picture, empty: Content) -> None:
         """Draw `picture`, or `empty` where it has no points."""
         chart, words = self.query_one(Chart), self.query_one(".empty", Static)

@@ -1,0 +1,141 @@
+"""A finished log played through the dashboard: at any speed, paused, forwards and back."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from grambench.events.codec import Record
+from grambench.events.fold import Fold, read_records
+from grambench.events.state import RunState
+from grambench.runner import words
+from grambench.tui.app import Dashboard
+from grambench.tui.pieces import bar
+from grambench.tui.scene import Scene
+
+SCRUB_S = 5.0
+FASTEST, SLOWEST = 1024.0, 0.25
+
+
+class Replay:
+    """A reader whose time runs as it is told; looks like a `RunReader` to the dashboard."""
+
+    def __init__(self, folder: Path, speed: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
+        """`speed`: seconds of the run in a second."""
+        self.speed, self.paused = speed, False
+        self._clock = clock
+        self._records: list[tuple[str, Record]] = []
+        self._times: list[float] = []
+        scratch = Fold()
+        for source, record in read_records(folder):
+            scratch.apply(source, record)
+            self._records.append((source, record))
+            self._times.append(scratch.state.elapsed_s)
+        self.length_s = self._times[-1] if self._times else 0.0
+        self.place_s = 0.0
+        self._fold, self._applied = Fold(), 0
+        self._looked_s: float | None = None
+        self._apply()
+
+    @property
+    def state(self) -> RunState:
+        """The run as it was at the place."""
+        return self._fold.state
+
+    def poll(self) -> int:
+        """Let time pass; the number of records that came."""
+        now = self._clock()
+        passed_s = 0.0 if self._looked_s is None else now - self._looked_s
+        self._looked_s = now
+        if self.paused or self.place_s >= self.length_s:
+            return 0
+        self.place_s = min(self.length_s, self.place_s + passed_s * self.speed)
+        return self._apply()
+
+    def seek(self, place_s: float) -> None:
+        """Go to a moment of the run, in seconds from its start; backwards the log is folded anew."""
+        place_s = min(self.length_s, max(0.0, place_s))
+        if place_s < self.place_s:
+            self._fold, self._applied = Fold(), 0
+        self.place_s = place_s
+        self._apply()
+
+    def _apply(self) -> int:
+        end = bisect_right(self._times, self.place_s)
+        for source, record in self._records[self._applied : end]:
+            self._fold.apply(source, record)
+        came, self._applied = end - self._applied, end
+        return came
+
+
+class ReplayDashboard(Dashboard):
+    """The dashboard with a time bar in the place of the banner."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "play"),
+        Binding("left", "scrub(-1)", show=False),
+        Binding("right", "scrub(1)", show=False),
+        Binding("home", "jump(0)", show=False),
+        Binding("end", "jump(1)", show=False),
+        Binding("plus,equals_sign", "speed(2)", show=False),
+        Binding("minus", "speed(0.5)", show=False),
+    ]
+
+    def __init__(self, folder: Path, replay: Replay) -> None:
+        super().__init__(folder, reader=replay, live=False)
+        self.replay = replay
+
+    def banner(self, scene: Scene) -> Content:
+        """Place, length and speed."""
+        replay, tones = self.replay, scene.tones
+        sign = "‖" if replay.paused else "▶"
+        speed = f"{replay.speed:g}×"
+        clock = f"{words.clock(replay.place_s)} / {words.clock(replay.length_s)}"
+        hint = "  space pauses, ← → 5 s, home end, + − speed"
+        room = max(8, self.size.width - len(speed) - len(clock) - 8)
+        hint = hint if room > len(hint) + 12 else ""
+        share = replay.place_s / replay.length_s if replay.length_s else 1.0
+        return Content.assemble(
+            (f"{sign} ", f"bold {tones.accent}"),
+            (f"{speed}  {clock}  ", tones.text),
+            bar(share, room - len(hint), tones.accent, tones.faint),
+            (hint, tones.muted),
+        )
+
+    def on_mount(self) -> None:
+        """The bar moves even where no event comes."""
+        super().on_mount()
+        self.set_interval(self._poll_s, self.redraw)
+
+    def action_play(self) -> None:
+        """Pause, or play on; from the end, play again."""
+        if self.replay.place_s >= self.replay.length_s:
+            self.replay.seek(0.0)
+            self.replay.paused = False
+        else:
+            self.replay.paused = not self.replay.paused
+        self.redraw()
+
+    def action_scrub(self, steps: int) -> None:
+        """Some seconds of the run back or on."""
+        self.replay.seek(self.replay.place_s + steps * SCRUB_S)
+        self.redraw()
+
+    def action_jump(self, share: float) -> None:
+        """To a share of the run: 0 its start, 1 its end."""
+        self.replay.seek(share * self.replay.length_s)
+        self.redraw()
+
+    def action_speed(self, factor: float) -> None:
+        """Faster or slower."""
+        self.replay.speed = min(FASTEST, max(SLOWEST, self.replay.speed * factor))
+        self.redraw()
+
+
+def play(folder: Path, speed: float) -> None:
+    """Replay a run on the terminal until the user leaves."""
+    ReplayDashboard(folder, Replay(folder, speed)).run()

@@ -1,0 +1,47 @@
+"""How the viewer wants to see the race: axis, smoothing, cursor and target of the plot."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+XAxis = Literal["seconds", "steps", "joules"]
+X_AXES: tuple[XAxis, ...] = ("seconds", "steps", "joules")
+SMOOTH = 0.5
+"""Weight of the newest value in the moving average."""
+_CURSOR_STEP = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way of looking."""
+
+    x_axis: XAxis = "seconds"
+    logarithmic: bool = False
+    """Of the x-axis."""
+    smooth: bool = False
+    target_auc: float | None = None
+    """Drawn as a line; the leaderboard tells who has reached it when."""
+    cursor: float | None = None
+    """Place of the read-out on the x-axis, 0 to 1."""
+
+    def next_axis(self, has_energy: bool) -> XAxis:
+        """The x-axis after this one; joules only where they are measured."""
+        axes = X_AXES if has_energy else X_AXES[:2]
+        place = axes.index(self.x_axis) if self.x_axis in axes else -1
+        return axes[(place + 1) % len(axes)]
+
+    def moved_cursor(self, steps: int) -> float:
+        """The cursor some steps to the right; it appears at the right end."""
+        now = self.cursor if self.cursor is not None else (1.0 + _CURSOR_STEP if steps < 0 else -_CURSOR_STEP)
+        return min(1.0, max(0.0, now + steps * _CURSOR_STEP))
+
+
+PLAIN = View()
+"""Nothing chosen."""
+
+
+def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """An exponential moving average of the values."""
+    found: list[tuple[float, float]] = []
+    for x, y in points:
+        found.append((x, y if not found else SMOOTH * y + (1 - SMOOTH) * found[-1][1]))
+    return found
