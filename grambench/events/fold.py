@@ -138,6 +138,8 @@ class Fold:
             setattr(gpu, name, getattr(event, name))
         gpu.power_w, gpu.temperature_c = event.power_w, event.temperature_c
         gpu.energy_j, gpu.reasons = event.energy_j, event.reasons
+        gpu.sm_clock_mhz, gpu.memory_clock_mhz = event.sm_clock_mhz, event.memory_clock_mhz
+        gpu.throttle = event.throttle
         for series, value in (
             (gpu.memory_series, event.memory_used_bytes),
             (gpu.utilization_series, event.utilization_percent),
@@ -199,6 +201,7 @@ class Fold:
         host = self.state.host
         host.cpu_percent, host.memory_used_bytes = event.cpu_percent, event.memory_used_bytes
         host.memory_total_bytes = event.memory_total_bytes
+        host.disk_free_bytes, host.disk_total_bytes = event.disk_free_bytes, event.disk_total_bytes
 
     # --- setup ---------------------------------------------------------------------------------
 

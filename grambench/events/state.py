@@ -36,6 +36,10 @@ class GpuState:
     power_w: float | None = None
     temperature_c: float | None = None
     energy_j: float | None = None
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    throttle: list[str] | None = None
+    """Why the clocks are low; None: not known."""
     reasons: dict[str, str] = field(default_factory=dict)
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
@@ -53,6 +57,9 @@ class HostState:
     cpu_percent: float | None = None
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    """Of the file system that holds the run."""
+    disk_total_bytes: int | None = None
 
 
 @dataclass(slots=True)

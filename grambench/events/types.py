@@ -125,6 +125,11 @@ class GpuSample(Event):
     temperature_c: float | None = None
     energy_j: float | None = None
     """Total energy counter since the driver was loaded."""
+    sm_clock_mhz: int | None = None
+    """Clock of the streaming multiprocessors."""
+    memory_clock_mhz: int | None = None
+    throttle: list[str] | None = None
+    """Why the clocks are lower than they could be; empty: they are not."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Field name -> why it is None."""
 
@@ -161,6 +166,9 @@ class HostSample(Event):
     """100 is every core busy."""
     memory_used_bytes: int
     memory_total_bytes: int
+    disk_free_bytes: int | None = None
+    """Of the file system that holds the run."""
+    disk_total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

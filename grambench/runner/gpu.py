@@ -39,6 +39,18 @@ class _Gpu:
     """Why `handle` is None."""
 
 
+_THROTTLE = {
+    0x0004: "power cap",
+    0x0008: "hardware slowdown",
+    0x0010: "sync boost",
+    0x0020: "heat",
+    0x0040: "heat (hardware)",
+    0x0080: "power brake",
+    0x0002: "fixed clocks",
+}
+"""Bits of nvmlClocksEventReasons (0x1 is an idle GPU): https://docs.nvidia.com/deploy/nvml-api/"""
+
+
 class GpuSampler:
     """Watches every GPU of the machine; not thread-safe."""
 
@@ -183,8 +195,25 @@ class GpuSampler:
             power_w=self._read(gpu, reasons, "power_w", lambda: self._milli("PowerUsage", gpu)),
             temperature_c=self._read(gpu, reasons, "temperature_c", lambda: self._temperature(gpu)),
             energy_j=self._read(gpu, reasons, "energy_j", lambda: self._milli("TotalEnergyConsumption", gpu)),
+            sm_clock_mhz=self._read(gpu, reasons, "sm_clock_mhz", lambda: self._clock_mhz("SM", gpu)),
+            memory_clock_mhz=self._read(
+                gpu, reasons, "memory_clock_mhz", lambda: self._clock_mhz("MEM", gpu)
+            ),
+            throttle=self._read(gpu, reasons, "throttle", lambda: self._throttle(gpu)),
             reasons=reasons,
         )
+
+    def _clock_mhz(self, domain: str, gpu: _Gpu) -> int:
+        kind = getattr(self._nvml, f"NVML_CLOCK_{domain}")
+        return int(_available(self._nvml.nvmlDeviceGetClockInfo(gpu.handle, kind)))
+
+    def _throttle(self, gpu: _Gpu) -> list[str]:
+        """The reasons for low clocks, in words; an idle GPU is none."""
+        nvml = self._nvml
+        call = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+        call = call or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # bindings before 12.535
+        bits = int(call(gpu.handle))
+        return [words for bit, words in _THROTTLE.items() if bits & bit]
 
     def _read(self, gpu: _Gpu, reasons: dict[str, str], name: str, call: Callable[[], _T]) -> _T | None:
         if gpu.handle is None:

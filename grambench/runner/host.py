@@ -1,5 +1,6 @@
 """psutil's readings of the machine and of worker processes."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +18,21 @@ _GONE = (psutil.NoSuchProcess, psutil.ZombieProcess)
 class HostSampler:
     """Samples the host and process trees; CPU shares are those since the last sample. Not thread-safe."""
 
-    def __init__(self, children_s: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        children_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        disk: Path | None = None,
+    ) -> None:
         """
         Args:
+            disk: a folder on the file system to watch.
             children_s: a process's children are looked up again after so many seconds (a walk
                 through all processes of the machine, the costliest part of a sample).
             clock: monotonic seconds.
         """
         self._children_s = children_s
-        self._clock = clock
+        self._clock, self._disk = clock, disk
         self._families: dict[int, list[psutil.Process]] = {}
         self._looked_s: dict[int, float] = {}
         psutil.cpu_percent(interval=None)  # the first call has nothing to compare with
@@ -33,10 +40,16 @@ class HostSampler:
     def sample(self) -> HostSample:
         """The whole machine; used memory is what is not available to a new process."""
         memory = psutil.virtual_memory()
+        disk = None
+        if self._disk is not None:
+            with contextlib.suppress(OSError):
+                disk = psutil.disk_usage(str(self._disk))
         return HostSample(
             cpu_percent=psutil.cpu_percent(interval=None),
             memory_used_bytes=memory.total - memory.available,
             memory_total_bytes=memory.total,
+            disk_free_bytes=disk.free if disk else None,
+            disk_total_bytes=disk.total if disk else None,
         )
 
     def process_sample(self, trial: str, pid: int) -> ProcessSample:

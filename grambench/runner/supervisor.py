@@ -19,7 +19,7 @@ from grambench.events.fold import read_run
 from grambench.events.patient import PatientJournal
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
-from grambench.runner.host import oom_kills
+from grambench.runner.host import HostSampler, oom_kills
 from grambench.runner.memory import race_needs
 from grambench.runner.names import trial_names
 from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
@@ -84,7 +84,7 @@ class Supervisor:
             self._emit: Callable[[ev.Event], None] = journal.append
             before = read_run(self.folder)
             self._emit(self._started())
-            self._sampler = SamplerThread(journal.append)
+            self._sampler = SamplerThread(journal.append, host=HostSampler(disk=self.folder))
             self._sampler.start()
             try:
                 if self._set_up() == ExitCode.OK:

@@ -28,6 +28,7 @@ from grambench.tui.controls import Controls
 from grambench.tui.layout import Layout, plan
 from grambench.tui.palette import DARK_THEME, LIGHT_THEME
 from grambench.tui.scene import Scene
+from grambench.tui.screens.detail import DetailScreen, EventsScreen, StrategyScreen, SystemScreen
 from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import Choice, LeaveScreen
 from grambench.tui.terminal import on_hangup, terminal_is_gone
@@ -40,6 +41,9 @@ from grambench.tui.widgets.panel import Panel
 SHORTEST_POLL_S = 0.25
 SIDES_S = 1.0
 """Throughput and memory, the dearest plots, are drawn no more often than this."""
+
+
+_OF_THE_RACE = ("axis", "target", "maximise", "log", "logarithmic", "smooth", "cursor", "body", "all_panels")
 
 
 DRAWING_SHARE = 0.005
@@ -80,12 +84,15 @@ class Dashboard(Controls):
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
         Binding("p", "pause", "pause"),
         Binding("a", "axis", "axis"),
-        Binding("g", "target", "target"),
-        Binding("m", "maximise", "maximise"),
+        Binding("g", "target", show=False),
+        Binding("m", "maximise", show=False),
         Binding("enter", "maximise", show=False),
-        Binding("l", "log", "log"),
-        Binding("t", "theme", "theme"),
+        Binding("l", "log", show=False),
+        Binding("t", "theme", show=False),
         Binding("escape", "all_panels", "back", show=False),
+        Binding("v", "strategy", "strategy"),
+        Binding("y", "system", "system"),
+        Binding("j", "events", show=False),
         Binding("d", "detach", show=False),
         Binding("s", "skip", show=False),
         Binding("x", "stop", show=False),
@@ -229,6 +236,8 @@ class Dashboard(Controls):
             self._draw_sides(base, scene)
         base.query_one(Board).show(scene)
         base.query_one(LogView).show(scene)
+        if isinstance(self.screen, DetailScreen):
+            self.screen.show(scene)
 
     def banner(self, scene: Scene) -> Content:
         """The line above the footer; empty: there is none."""
@@ -259,7 +268,7 @@ class Dashboard(Controls):
 
     def action_leave(self) -> None:
         """Leave; ask first while the run goes on."""
-        if isinstance(self.screen, ModalScreen):
+        if isinstance(self.screen, (ModalScreen, DetailScreen)):
             if not isinstance(self.screen, LeaveScreen):
                 self.screen.dismiss(None)
             return
@@ -285,6 +294,40 @@ class Dashboard(Controls):
         """The focused panel alone, or all again; without a focus, the metric plot."""
         focused = self.focused.id if self.focused is not None else None
         self._show_alone(None if self._solo else focused if focused in PANELS else "metric")
+
+    def _go(self, screen: DetailScreen) -> None:
+        """Show a detail in the place of the one that is there."""
+        if isinstance(self.screen, ModalScreen):
+            return
+        if isinstance(self.screen, DetailScreen):
+            self.pop_screen()
+        self.push_screen(screen)
+        self.call_after_refresh(self.redraw)
+        self.call_after_refresh(self.redraw)  # once more when the panels know their sizes
+
+    def action_strategy(self) -> None:
+        """The strategy that trains in depth, or the next one."""
+        names = list(self.state.trials)
+        if not names:
+            return
+        if isinstance(self.screen, StrategyScreen):
+            name = names[(names.index(self.screen.trial) + 1) % len(names)]
+        else:
+            name = self.state.active if self.state.active in names else names[0]
+        self._go(StrategyScreen(name))
+
+    def action_system(self) -> None:
+        """The machine."""
+        self._go(SystemScreen())
+
+    def action_events(self) -> None:
+        """The log alone."""
+        self._go(EventsScreen())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What changes the race is not offered on another screen."""
+        del parameters
+        return not (isinstance(self.screen, DetailScreen) and action in _OF_THE_RACE)
 
     def action_log(self) -> None:
         """The log alone, or all again."""
@@ -317,6 +360,9 @@ class Dashboard(Controls):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action."""
         yield from super().get_system_commands(screen)
+        yield SystemCommand("Strategy", "One strategy in depth; again: the next", self.action_strategy)
+        yield SystemCommand("System", "GPUs, host, memory by process", self.action_system)
+        yield SystemCommand("Events", "The log on a screen of its own", self.action_events)
         yield SystemCommand("Help", "Keys and the words of the method", self.action_help)
         yield SystemCommand("Theme", "Dark or light", self.action_theme)
         yield SystemCommand("Log", "Maximise the log, or back", self.action_log)

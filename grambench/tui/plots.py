@@ -17,6 +17,7 @@ from grambench.tui.scene import Scene
 from grambench.tui.view import XAxis, smoothed
 from grambench.tui.widgets.chart import Curve, Picture, Unit
 
+GIB = words.GIB
 Pick = Callable[[list[float]], float]
 _SETUP_WORDS = {
     "start": "starting the worker",
@@ -95,6 +96,14 @@ def rate_picture(scene: Scene, width: int) -> Picture:
 def memory_picture(scene: Scene, width: int) -> Picture:
     """GiB of every trial; a spike is never averaged away."""
     return _series(scene, width, lambda trial: trial.memory_series, max, words.GIB)
+
+
+def one_curve(scene: Scene, trial: TrialState, series: Series, width: int, unit: float = 1.0) -> Picture:
+    """A series of one trial over its training seconds, from 0."""
+    points = [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
+    look = scene.look(trial)
+    curve = Curve("", look.colour, look.marker, thin(points, 2 * width, fmean), marked=False)
+    return Picture((curve,), scene.tones, zero=True)
 
 
 def _series(

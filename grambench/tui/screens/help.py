@@ -15,6 +15,8 @@ _KEYS = (
     ("m  enter", "maximise the panel, or back"),
     ("l", "maximise the log, or back"),
     ("t", "dark or light"),
+    ("v", "one strategy in depth; again: the next"),
+    ("y  j", "the machine; the log on a screen of its own"),
     ("p", "pause the run, or resume it"),
     ("s", "skip the strategy that trains; asks"),
     ("x", "stop the run; asks"),

@@ -20,6 +20,7 @@ class LogView(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="log", classes="panel")
         self._scene: Scene | None = None
+        self._only = ""
         self._shown: tuple[object, ...] = ()
         self._rows: list[Content] = []
 
@@ -27,9 +28,9 @@ class LogView(ScrollView, can_focus=True):
         """Name the panel."""
         self.border_title = "log"
 
-    def show(self, scene: Scene) -> None:
-        """Take up the scene's log."""
-        self._scene = scene
+    def show(self, scene: Scene, only: str = "") -> None:
+        """Take up the scene's log; `only` a trial's lines."""
+        self._scene, self._only = scene, only
         self._update()
 
     def on_resize(self) -> None:
@@ -41,6 +42,8 @@ class LogView(ScrollView, can_focus=True):
         if self._scene is None or width < 8:
             return
         log, tones = self._scene.state.log, self._scene.tones
+        if self._only:
+            log = [line for line in log if line.trial == self._only]
         key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
         if key == self._shown:
             return

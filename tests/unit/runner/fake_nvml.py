@@ -61,6 +61,9 @@ class FakeGpu:
         self.temperature: Any = 55
         self.temperature_old: Any = 54
         self.energy: Any = 9_000_500
+        self.clock: Any = 1_980
+        self.memory_clock: Any = 3_201
+        self.throttle: Any = 0
         self.compute: Any = []
         self.graphics: Any = []
         self.mig: Any = error("NOT_SUPPORTED")
@@ -76,6 +79,7 @@ class FakeNvml:
 
     nvmlMemory_v2 = 0x02000028
     NVML_TEMPERATURE_GPU = 0
+    NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
 
     def __init__(self, *gpus: FakeGpu) -> None:
         self.gpus = list(gpus)
@@ -115,6 +119,12 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, gpu: FakeGpu, version: int | None = None) -> SimpleNamespace:
         used, total = _value(gpu.memory if version == self.nvmlMemory_v2 else gpu.memory_v1)
         return SimpleNamespace(used=used, total=total)
+
+    def nvmlDeviceGetClockInfo(self, gpu: FakeGpu, kind: int) -> Any:
+        return _value(gpu.clock if kind == self.NVML_CLOCK_SM else gpu.memory_clock)
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, gpu: FakeGpu) -> Any:
+        return _value(gpu.throttle)
 
     def nvmlDeviceGetUtilizationRates(self, gpu: FakeGpu) -> SimpleNamespace:
         return SimpleNamespace(gpu=_value(gpu.utilization), memory=0)

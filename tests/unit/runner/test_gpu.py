@@ -14,6 +14,9 @@ MEASURED = (
     "power_w",
     "temperature_c",
     "energy_j",
+    "sm_clock_mhz",
+    "memory_clock_mhz",
+    "throttle",
 )
 
 
@@ -44,6 +47,9 @@ def test_readings_come_in_our_units_and_under_the_uuid() -> None:
         power_w=123.456,
         temperature_c=55.0,
         energy_j=9000.5,
+        sm_clock_mhz=1980,
+        memory_clock_mhz=3201,
+        throttle=[],
     )
 
 
@@ -245,3 +251,12 @@ def test_close_lets_nvml_go_once() -> None:
     sampler.close()
     assert nvml.shutdowns == 1
     assert sampler.sample() == []
+
+
+def test_low_clocks_have_their_reasons_in_words() -> None:
+    gpu = FakeGpu("GPU-a")
+    gpu.throttle = 0x1 | 0x4 | 0x20
+    sampler, _ = opened(gpu)
+    assert only(sampler).throttle == ["power cap", "heat"]
+    gpu.throttle = error("NOT_SUPPORTED")
+    assert only(sampler).throttle is None

@@ -1,0 +1,187 @@
+"""Tables of facts: what is known of a strategy, and of the machine."""
+
+from collections.abc import Iterable
+
+from textual.content import Content
+
+from grambench.events import compare
+from grambench.events.state import GpuState, TrialState
+from grambench.runner import words
+from grambench.runner.standings import memory_of
+from grambench.text import safe_text
+from grambench.tui.pieces import bar, styled
+from grambench.tui.scene import Scene
+
+Rows = Iterable[tuple[str, str]]
+_LABEL = 20
+
+
+def strategy_facts(scene: Scene, trial: TrialState) -> Content:
+    """State, plan, speed, windows and memory of a trial."""
+    plan, progress = trial.plan, trial.progress
+    share = progress.encode_s / progress.train_s if progress and progress.train_s > 0 else None
+    window = trial.windows[-1] if trial.windows else None
+    memory = memory_of(scene.state, trial)
+    why = f": {safe_text(trial.reason, 160)}" if trial.reason else ""
+    steps = words.count(progress.step if progress else None) + _of(plan.max_steps if plan else None)
+    turns = f"{trial.turns}, {words.seconds(trial.switch_s)} s of switching"
+    parts: list[tuple[str, Rows]] = [
+        (
+            "state",
+            (
+                ("", scene.words(trial) + why),
+                ("step", steps),
+                ("training", f"{words.seconds(progress.train_s if progress else None)} s"),
+                ("in the encoder", _percent(share)),
+                ("resumed at step", ", ".join(map(words.count, trial.resumed_steps)) or words.DASH),
+                ("turns", turns if trial.turns else words.DASH),
+            ),
+        ),
+        (
+            "speed",
+            (
+                ("samples/s", words.rate(compare.samples_per_second(trial))),
+                ("items encoded/s", words.rate(compare.items_encoded_per_second(trial))),
+                ("tokens/s", words.rate(compare.tokens_per_second(trial))),
+                ("× e2e", words.ratio(compare.speedup(scene.state, trial))),
+                ("R", words.ratio(compare.reuse_ratio(trial))),
+            ),
+        ),
+        (
+            "learning",
+            (
+                ("loss", words.score(trial.loss_series.last)),
+                ("encoder's rate", _small(progress.encoder_lr if progress else None)),
+                ("filter's rate", _small(progress.filter_lr if progress else None)),
+                ("val AUC, best", words.score(trial.best.metrics.get("auc") if trial.best else None)),
+                ("test AUC", words.score(trial.test.metrics.get("auc") if trial.test else None)),
+            ),
+        ),
+        (
+            "windows",
+            (
+                ("closed", words.count(trial.windows_closed)),
+                ("steps", words.count(window.steps if window else None)),
+                ("drift", words.score(window.drift if window else None)),
+                ("pseudo-loss", words.score(window.pseudo_loss if window else None)),
+            ),
+        ),
+        (
+            "memory",
+            (
+                ("now / peak", f"{words.gib(memory.now)} / {words.gib(memory.peak)} GiB"),
+                ("torch, reserved", f"{words.gib(progress.peak_reserved_bytes if progress else None)} GiB"),
+                ("NVML, process", f"{words.gib(trial.peak_gpu_memory_bytes)} GiB"),
+                ("NVML, device", f"{words.gib(trial.peak_device_used_bytes)} GiB"),
+                ("resident", f"{words.gib(trial.rss_bytes)} / {words.gib(trial.peak_rss_bytes)} GiB"),
+            ),
+        ),
+        (
+            "plan",
+            (
+                ("parameters", f"{words.count(plan.encoder_parameters if plan else None)} encoder"),
+                ("", f"{words.count(plan.filter_parameters if plan else None)} filter"),
+                ("micro-batch", words.count(plan.micro_batch if plan else None)),
+                ("encoder chunk", words.count(plan.encoder_chunk if plan else None)),
+                ("", safe_text(plan.why, 200) if plan else words.DASH),
+            ),
+        ),
+    ]
+    return Content("\n\n").join([_table(scene, title, rows) for title, rows in parts])
+
+
+def machine_facts(scene: Scene, width: int) -> Content:
+    """GPUs, host, and the memory of every worker."""
+    state = scene.state
+    blocks = [_gpu(scene, gpu, width) for gpu in state.gpus.values()]
+    if not blocks:
+        why = safe_text(state.gpu_absent, 160) or "no sample was taken yet"
+        blocks = [Content.assemble(("GPU\n", f"bold {scene.tones.accent}"), (why, scene.tones.muted))]
+    host = state.host
+    used = _share(host.memory_used_bytes, host.memory_total_bytes)
+    rows = [
+        Content.assemble(("host", f"bold {scene.tones.accent}")),
+        _meter(scene, "CPU", None if host.cpu_percent is None else host.cpu_percent / 100, width),
+        _meter(scene, "RAM", used, width, f"{words.gib(host.memory_used_bytes)} GiB"),
+    ]
+    if host.disk_total_bytes is not None:
+        taken = None if host.disk_free_bytes is None else 1 - host.disk_free_bytes / host.disk_total_bytes
+        rows.append(_meter(scene, "disk", taken, width, f"{words.gib(host.disk_free_bytes)} GiB free"))
+    blocks.append(Content("\n").join(rows))
+    blocks.append(_workers(scene))
+    return Content("\n\n").join(blocks)
+
+
+def _gpu(scene: Scene, gpu: GpuState, width: int) -> Content:
+    total = _share(gpu.memory_used_bytes, gpu.memory_total_bytes)
+    percent = gpu.utilization_percent
+    told = [
+        f"{words.count(gpu.power_w)} W",
+        f"{words.count(gpu.temperature_c)} °C",
+        f"{words.count(gpu.sm_clock_mhz)} / {words.count(gpu.memory_clock_mhz)} MHz",
+        f"throttled: {', '.join(gpu.throttle) or 'no'}" if gpu.throttle is not None else "throttled: –",
+    ]
+    title = f"GPU {gpu.index}  {safe_text(gpu.name, 40)}"
+    rows = [
+        styled(title, f"bold {scene.tones.accent}"),
+        _meter(scene, "busy", None if percent is None else percent / 100, width),
+        _meter(scene, "memory", total, width, f"{words.gib(gpu.memory_used_bytes)} GiB"),
+        styled("   ".join(told), scene.tones.text),
+    ]
+    rows += [styled(f"{name}: {safe_text(why, 120)}", scene.tones.muted) for name, why in gpu.reasons.items()]
+    return Content("\n").join(rows)
+
+
+def _workers(scene: Scene) -> Content:
+    tones = scene.tones
+    head = f"{'worker':<{_LABEL}}{'resident GiB':>14}{'peak':>8}{'GPU GiB':>10}{'peak':>8}"
+    rows = [styled("memory by process", f"bold {tones.accent}"), styled(head, tones.muted)]
+    for trial in scene.state.trials.values():
+        look = scene.look(trial)
+        cells = (
+            f"{words.gib(None if trial.ended else trial.rss_bytes):>14}{words.gib(trial.peak_rss_bytes):>8}"
+            f"{words.gib(None if trial.ended else trial.gpu_memory_bytes):>10}"
+            f"{words.gib(trial.peak_gpu_memory_bytes):>8}"
+        )
+        name = f"{look.marker} {scene.title(trial, _LABEL - 3)}"
+        rows.append(Content.assemble((f"{name:<{_LABEL}}", look.colour), (cells, tones.text)))
+    return Content("\n").join(rows)
+
+
+def _meter(scene: Scene, name: str, share: float | None, width: int, more: str = "") -> Content:
+    said = f"{_percent(share):>6}  {more}"
+    room = max(8, min(60, width - 10 - len(said)))
+    return Content.assemble(
+        (f"{name:<8}", scene.tones.muted),
+        bar(share, room, scene.tones.accent, scene.tones.faint),
+        (said, scene.tones.text),
+    )
+
+
+def _table(scene: Scene, title: str, rows: Rows) -> Content:
+    tones = scene.tones
+    lines = [styled(title, f"bold {tones.accent}")]
+    for label, value in rows:
+        style = (
+            tones.faint
+            if value.strip() in (words.DASH, f"{words.DASH} GiB", f"{words.DASH} s")
+            else tones.text
+        )
+        lines.append(Content.assemble((f"{label:<{_LABEL}}" if label else "", tones.muted), (value, style)))
+    return Content("\n").join(lines)
+
+
+def _of(total: int | None) -> str:
+    return "" if total is None else f" of {total:,}"
+
+
+def _percent(share: float | None) -> str:
+    return words.DASH if share is None else f"{share:.0%}"
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _small(value: float | None) -> str:
+    return words.DASH if value is None else f"{value:.2e}"

@@ -1,0 +1,106 @@
+"""The screens beside the race: facts that are there, and words where they are not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from grambench.tui.app import Dashboard
+from grambench.tui.facts import machine_facts, strategy_facts
+from grambench.tui.screens.detail import EventsScreen, StrategyScreen, SystemScreen
+from grambench.tui.widgets.chart import Chart
+from grambench.tui.widgets.log import LogView
+from tests.tui.logs import STATES, build
+
+SIZES = [(60, 20), (80, 24), (120, 40), (160, 45), (200, 60), (240, 80)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[str], Dashboard]:
+    return lambda state: Dashboard(build(state, tmp_path / state))
+
+
+async def shown(pilot: Pilot[str | None], key: str) -> None:
+    await pilot.press(key)
+    for _ in range(4):
+        await pilot.pause()
+
+
+async def test_the_strategy_that_trains_comes_first_then_the_others(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await shown(pilot, "v")
+        seen = []
+        for _ in app.state.trials:
+            assert isinstance(app.screen, StrategyScreen)
+            seen.append(app.screen.trial)
+            assert app.screen.query_one(LogView).virtual_size.height >= 1
+            await shown(pilot, "v")
+        assert seen[0] == app.state.active
+        assert sorted(seen) == sorted(app.state.trials)
+        assert len(app.screen_stack) == 2
+        await shown(pilot, "escape")
+        assert len(app.screen_stack) == 1
+
+
+async def test_plots_draw_what_was_measured(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await shown(pilot, "v")
+        charts = {chart.parent.id: chart for chart in app.screen.query(Chart)}
+        assert set(charts) == {"scores", "loss", "learning", "drift", "share", "held"}
+        assert all(chart.display and chart.drawn for chart in charts.values())
+        said = str(app.screen.query_one("#told", Static).content)
+        for word in ("samples/s", "in the encoder", "pseudo-loss", "parameters", "NVML, process"):
+            assert word in said
+
+
+@pytest.mark.parametrize("key", ["v", "y", "j"])
+async def test_every_size_shows_the_screen_whole(key: str, run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await shown(pilot, key)
+        for width, height in SIZES:
+            await pilot.resize_terminal(width, height)
+            for _ in range(4):
+                await pilot.pause()
+            for widget in app.screen.query(".panel, #header, Footer"):
+                if widget.display and widget.region.area:
+                    assert app.screen.region.contains_region(widget.region), (key, width, height, widget)
+
+
+@pytest.mark.parametrize("state", list(STATES))
+async def test_every_state_has_something_to_say(state: str, run: Callable[[str], Dashboard]) -> None:
+    app = run(state)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, "y")
+        assert isinstance(app.screen, SystemScreen)
+        assert "GPU" in str(app.screen.query_one("#told", Static).content)
+        await shown(pilot, "j")
+        assert isinstance(app.screen, EventsScreen)
+        assert len(app.screen_stack) == 2
+        await shown(pilot, "q")
+        assert len(app.screen_stack) == 1
+
+
+async def test_keys_of_the_race_are_not_offered_elsewhere(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shown(pilot, "y")
+        offered = {b.binding.description for b in app.screen.active_bindings.values() if b.binding.show}
+        assert offered >= {"back", "pause", "strategy", "quit"}
+        assert not offered & {"axis", "target", "maximise"}
+
+
+async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) -> None:
+    app = run("hostile")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        scene = app.scene
+        said = machine_facts(scene, 100).plain
+        for trial in scene.state.trials.values():
+            said += strategy_facts(scene, trial).plain
+        assert "\x1b" not in said
+        assert all(character.isprintable() or character == "\n" for character in said)
