@@ -21,7 +21,7 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 	touch $(ENCODER)
 
 test: $(STAMP) $(ENCODER)  ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks

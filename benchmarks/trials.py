@@ -11,6 +11,7 @@ from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
 from grambench.events import types as ev
+from grambench.events.control import Ending
 from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer
 from grambench.training.phases import Strategy, System
@@ -94,8 +95,14 @@ class Never:
     def wait(self) -> None:
         return None
 
-    def must_stop(self) -> bool:
-        return self._ended()
+    def begin(self) -> float:
+        return 0.0
+
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        raise AssertionError("nobody withholds the turn")
+
+    def ending(self) -> Ending | None:
+        return "stopped" if self._ended() else None
 
 
 def curve(
@@ -123,7 +130,7 @@ def curve(
     effects = Effects(
         emit=events.append,
         evaluate=evaluate,
-        save_best=lambda _epoch, _step: None,
+        save_best=lambda _epoch, _step: True,
         turn=Never(lambda: until(points)),
         memory=lambda: (None, None, None),
     )

@@ -24,7 +24,7 @@ def report(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Print a run's report to stdout, and write its report.json where that is possible."""
+    """Print a run's report to stdout, and write its report.json."""
     import json
 
     from grambench.reports.build import build_report, report_json, write_report

@@ -83,7 +83,7 @@ class Dashboard(Controls):
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
         Binding("p", "pause", "pause"),
-        Binding("a", "axis", "axis"),
+        Binding("a", "axis", show=False),
         Binding("g", "target", show=False),
         Binding("m", "maximise", show=False),
         Binding("enter", "maximise", show=False),

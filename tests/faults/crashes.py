@@ -30,7 +30,7 @@ def _numbers(trial: dict[str, Any]) -> dict[str, Any]:
         "steps": trial["steps"],
         "epochs": trial["epochs_finished"],
         "reuse_ratio": trial["reuse_ratio"],
-        "scores": [{name: found[name] for name in scores} for found in evaluations],
+        "scores": [{name: found[name] for name in scores} for found in evaluations if found],
         "windows": {name: trial["windows"][name] for name in windows},
     }
 

@@ -77,7 +77,7 @@ def test_a_group_alone_prints_its_help_and_ends_with_the_code_of_a_usage_error(
     [
         ("rnu", "No such command 'rnu'. Did you mean 'run'?"),
         ("data lst", "No such command 'lst'. Did you mean 'list'?"),
-        ("run", "Missing option '--preset' / '-p'."),
+        ("watch --bogus", "No such option: --bogus"),
         ("run --bogus", "No such option: --bogus"),
     ],
 )

@@ -54,7 +54,7 @@ def test_ctrl_c_before_the_first_picture_ends_the_run(bench: Bench) -> None:
     with bench.terminal("run", "--preset", bench.preset) as terminal:
         run = terminal.run
         terminal.process.send_signal(signal.SIGINT)
-        assert terminal.wait(30) == 130
+        assert terminal.wait(30) == 75
         assert_nothing_is_left(run)
     assert "Traceback" not in terminal.text
 
@@ -63,7 +63,7 @@ def test_plain_lines_on_a_terminal_draw_nothing(bench: Bench) -> None:
     with bench.terminal("run", "--preset", bench.preset, "--plain") as terminal:
         terminal.until_says("setup: ")
         terminal.type(b"\x03")
-        assert terminal.wait(30) == 130
+        assert terminal.wait(30) == 75
         assert_nothing_is_left(terminal.run)
     assert ALTERNATE_SCREEN not in terminal.written
     assert "Traceback" not in terminal.text

@@ -136,7 +136,7 @@ def test_the_run_folder_holds_logs_checkpoints_and_report(begun: Command, report
         best = run / f"{name}.s0" / "best"
         manifest = strict_json((best / "manifest.json").read_text())
         weights = (best / "model.safetensors").read_bytes()
-        assert manifest["sha256"] == hashlib.sha256(weights).hexdigest()
+        assert manifest["files"]["model.safetensors"] == hashlib.sha256(weights).hexdigest()
         assert manifest["bytes"] == len(weights)
         assert manifest["epoch"] == of(report, name)["best_validation"]["epoch"]
 

@@ -253,7 +253,7 @@ async def test_footer_shows_our_keys_only(run: Callable[[str], Dashboard]) -> No
             for binding in app.screen.active_bindings.values()
             if binding.binding.show
         ]
-        assert sorted(keys) == [*("axis", "help", "pause", "quit", "strategy", "system")]
+        assert sorted(keys) == ["help", "pause", "quit", "strategy", "system"]
 
 
 async def test_new_events_are_drawn_and_silence_draws_nothing(tmp_path: Path) -> None:

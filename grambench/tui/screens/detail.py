@@ -48,9 +48,7 @@ class DetailScreen(Screen[None]):
 class StrategyScreen(DetailScreen):
     """Losses, learning rate, drift, the encoder's share, memory, and the strategy's log."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right_square_bracket,v", "app.strategy", "next strategy")
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "app.strategy", "next strategy")]
 
     def __init__(self, trial: str) -> None:
         super().__init__()
