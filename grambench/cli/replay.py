@@ -12,7 +12,9 @@ from grambench.cli.runs import RunArgument
 
 def replay(
     run: RunArgument = "last",
-    speed: Annotated[float, typer.Option(min=0.25, max=1024.0, help="Seconds of the run in a second.")] = 8.0,
+    speed: Annotated[
+        float, typer.Option(metavar="X", min=0.25, max=1024.0, help="Seconds of the run in a second.")
+    ] = 8.0,
     out: OutOption = Path("runs"),
 ) -> None:
     """Play a run's logs through the dashboard, with pause and scrubbing."""

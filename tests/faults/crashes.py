@@ -55,7 +55,7 @@ def start_worker(run: Path, name: str) -> Worker:
     return worker
 
 
-def wait_for(worker: Worker, timeout_s: float = 90.0) -> int:
+def wait_for(worker: Worker, timeout_s: float = 240.0) -> int:
     """Its exit code."""
     code = until(lambda: (worker.wait(0.05),) if worker.wait(0) is not None else None, "a worker", timeout_s)
     worker.close()

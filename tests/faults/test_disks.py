@@ -14,7 +14,7 @@ from live_runs import Bench, assert_nothing_is_left, complaint, report_of, train
 from grambench.events.fold import read_run
 from grambench.reports.build import build_report
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RUN = ("--strategies", "gram-1s", *OFTEN, *LONGER)
 

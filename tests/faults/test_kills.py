@@ -20,7 +20,7 @@ from live_runs import (
 
 from grambench.training.checkpoint import NUMBERS, WEIGHTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STRATEGIES = ("gram-1s", "gram-1e")
 KILLS = 20
@@ -104,7 +104,7 @@ def test_a_killed_worker_fails_alone_and_goes_on_later(bench: Bench, whole: Path
 
 
 def test_a_hung_worker_is_killed_and_the_next_strategy_runs(bench: Bench, whole: Path) -> None:
-    command = begun(bench, "--set", "hang_s=3")
+    command = begun(bench, "--set", "hang_s=15")
     command.training("gram-1s.s0")
     worker = next(p for p in processes_of(command.run) if "gram-1s.s0" in p.cmdline())
     worker.suspend()

@@ -11,7 +11,7 @@ from live_runs import Bench, Command, assert_nothing_is_left, finished, supervis
 
 from grambench.events.fold import read_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STRATEGIES = ("--strategies", "gram-1s,gram-1e", *OFTEN, *LONGER)
 PHASES = [
@@ -52,7 +52,7 @@ def test_a_signal_in_any_phase_leaves_a_run_that_goes_on(bench: Bench, whole: Pa
             run = command.run
         else:
             command = bench.start("run", "--plain", "--resume", run)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while lines(run, worker, phase) == before and command.process.poll() is None:
             assert time.monotonic() < deadline, f"{worker} never entered {phase}"
             time.sleep(0.002)

@@ -183,7 +183,7 @@ def test_a_thread_that_moves_shows_signs_of_life_and_one_that_is_stuck_none() ->
     thread.start()
     assert stuck.wait(5)
     time.sleep(0.05)
-    assert os.read(heard, 1 << 16).count(b"alive") > 5
+    assert os.read(heard, 1 << 16).count(b"alive") > 1
     time.sleep(0.2)
     with pytest.raises(BlockingIOError):
         os.read(heard, 1 << 16)

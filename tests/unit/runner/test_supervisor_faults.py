@@ -1,0 +1,157 @@
+"""A machine that sleeps, a race that does not fit, workers that end badly: what the supervisor does."""
+
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from grambench.config.presets import load_preset
+from grambench.events import types as ev
+from grambench.runner import supervisor as module
+from grambench.runner.rundir import create_run
+from grambench.runner.schedule import Race, Seat, Sequential
+from grambench.runner.supervisor import Supervisor
+
+
+class FakeWorker:
+    """A process that ends when it is terminated."""
+
+    def __init__(self, code: int | None = None) -> None:
+        self.code, self.hears, self.said, self.pid = code, 0, [], 1
+
+    def wait(self, _timeout_s: float) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.code = -signal.SIGKILL if self.code is None else self.code
+
+    def stop(self, how: str) -> None:
+        self.said.append(how)
+
+    def messages(self) -> list[object]:
+        return []
+
+    def close(self) -> None:
+        self.said.append("closed")
+
+    def log_tail(self) -> str:
+        return ""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+    folder = create_run(load_preset("demo", ['schedule="race"', "hang_s=5"]), "demo", tmp_path, [])
+    supervisor = Supervisor(folder)
+    supervisor.events = []
+    supervisor._emit = supervisor.events.append
+    supervisor._sampler = SimpleNamespace(unwatch=lambda _: None)
+    supervisor._selector = SimpleNamespace(unregister=lambda _: None)
+    monkeypatch.setattr(module, "oom_kills", lambda: supervisor.kills)
+    supervisor.kills = 0
+    return supervisor
+
+
+def running(supervisor: Supervisor, trial: str, code: int | None = None, **facts: object) -> FakeWorker:
+    worker = FakeWorker(code)
+    supervisor._running[trial] = module._Running(worker, Seat(trial), **facts)
+    return worker
+
+
+def exits(supervisor: Supervisor) -> list[ev.WorkerExited]:
+    return [event for event in supervisor.events if isinstance(event, ev.WorkerExited)]
+
+
+def test_a_machine_that_slept_is_mentioned(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep_s = made._slept_s
+    for more in (0.5, 0.4, 3600.0, 0.0):
+        asleep_s += more
+        monkeypatch.setattr(module, "_asleep_s", lambda now=asleep_s: now)
+        made._notice_sleep()
+    (warned,) = made.events
+    assert warned.code == "suspended"
+    assert warned.message == "the machine slept for 3,600 s; no trial's clock has counted them"
+
+
+def test_a_race_that_does_not_fit_goes_on_one_by_one(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = running(made, "e2e.s0"), running(made, "gram-1s.s0")
+    pending = ["gram-1e.s0"]
+    monkeypatch.setattr(module, "read_run", lambda _: None)
+    monkeypatch.setattr(module, "race_needs", lambda *_: "a race needs more")
+    assert isinstance(made._schedule, Race)
+    assert not made._race_goes_on(pending)
+    assert isinstance(made._schedule, Sequential)
+    assert pending == ["gram-1s.s0", "gram-1e.s0"]
+    assert (first.code, second.code) == (None, -9)
+    assert list(made._running) == ["e2e.s0"]
+    warned = next(event for event in made.events if isinstance(event, ev.Warned))
+    assert warned == ev.Warned("race-memory", "a race needs more; the trials run one after the other")
+
+
+def test_a_race_that_fits_goes_on(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(made, "e2e.s0")
+    monkeypatch.setattr(module, "read_run", lambda _: None)
+    monkeypatch.setattr(module, "race_needs", lambda *_: None)
+    assert made._race_goes_on(["gram-1s.s0"])
+    assert isinstance(made._schedule, Race)
+
+
+def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "monotonic", lambda: 100.0)
+    waiting = running(made, "e2e.s0", heard_s=1.0)
+    working = running(made, "gram-1s.s0", heard_s=94.0)
+    made._running["gram-1s.s0"].seat.has_turn = True
+    assert made._reap("e2e.s0") is None
+    assert waiting.code is None
+    assert made._reap("gram-1s.s0") == -9
+    assert working.code == -9
+    (exited,) = exits(made)
+    assert exited.why == "it showed no sign of life for 6 s and was killed"
+    assert not exited.stopped
+
+
+def test_a_worker_killed_for_want_of_memory_says_so(made: Supervisor) -> None:
+    running(made, "e2e.s0", code=-9, oom_kills=0)
+    made.kills = 1
+    made._reap("e2e.s0")
+    running(made, "gram-1s.s0", code=-9, oom_kills=1)
+    made._reap("gram-1s.s0")
+    assert [event.why for event in exits(made)] == ["the system ran out of memory and killed it", ""]
+
+
+def test_a_worker_that_does_not_end_in_time_is_killed(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [10.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now_s[0])
+    worker = running(made, "e2e.s0", heard_s=10.0)
+    made._tell_all("interrupted")
+    made._tell_all("interrupted")
+    assert worker.said == ["interrupted"]
+    assert made._reap("e2e.s0") is None
+    now_s[0] += module.STOP_GRACE_S + 1
+    assert made._reap("e2e.s0") == -9
+    assert exits(made)[0].stopped
+
+
+def test_a_second_signal_kills_at_once(made: Supervisor) -> None:
+    worker = running(made, "e2e.s0", heard_s=1e12)
+    made._tell_all("interrupted")
+    made._kill = True
+    assert made._reap("e2e.s0") == -9
+    assert worker.code == -9
+
+
+def test_skipping_takes_the_holder_or_a_trial_that_waits(made: Supervisor) -> None:
+    holder, other = running(made, "e2e.s0"), running(made, "gram-1s.s0")
+    made._running["e2e.s0"].seat.has_turn = True
+    pending = ["gram-1e.s0"]
+    made._skip("", pending)
+    assert (holder.said, other.said) == (["skipped"], [])
+    made._skip("gram-1e.s0", pending)
+    assert pending == []
+    assert made.events == [ev.TrialDropped("gram-1e.s0")]
+    made._skip("nobody.s0", pending)
+    assert len(made.events) == 1
