@@ -120,8 +120,9 @@ def _cut_table(cutting: Cutting, found: ReadNews, whole: Part) -> dict[PartName,
     else:
         test = _test_of_table(cutting.test_share, behaviors)
         held_out, rest = np.zeros_like(test), ~test
-    if not test.any():
-        raise DataError("No impression is in the split `test`.", "Mark some, or leave the column out.")
+    for name, rows in (("test", test), ("train", rest)):
+        if not rows.any():
+            raise DataError(f"No impression is in the split `{name}`.", "Mark some, or leave the column out.")
     if not held_out.any():
         held_out = _held_out(cutting, behaviors, whole.time_s, rest)
     return {
@@ -135,7 +136,7 @@ def _test_of_table(share: float, behaviors: Behaviors) -> Bools:
     """[B] the newest `share` of the impressions, equal times together; without times, that share of users."""
     time_s = behaviors.time_s
     if (time_s == MISSING_TIME).any():
-        return prepared_parts.user_share(behaviors, share, "test")
+        return prepared_parts.user_share(behaviors, share, np.ones(len(time_s), np.bool_), "test")
     newest: Bools = time_s >= np.sort(time_s)[-max(1, round(share * len(time_s)))]
     if newest.all():
         raise DataError(
@@ -148,7 +149,7 @@ def _test_of_table(share: float, behaviors: Behaviors) -> Bools:
 def _held_out(cutting: Cutting, behaviors: Behaviors, time_s: npt.NDArray[np.int64], train: Bools) -> Bools:
     """[B] the impressions of `train` that validate."""
     if cutting.validation == "users":
-        return prepared_parts.user_share(behaviors, cutting.validation_share) & train
+        return prepared_parts.user_share(behaviors, cutting.validation_share, train)
     held_out = np.zeros_like(train)
     held_out[train] = prepared_parts.last_day(time_s[train])
     return held_out

@@ -111,14 +111,14 @@ def last_day(time_s: Int64s) -> Bools:
 
 
 def user_share(
-    behaviors: Behaviors, share: float, part: Literal["validation", "test"] = "validation"
+    behaviors: Behaviors, share: float, rows: Bools, part: Literal["validation", "test"] = "validation"
 ) -> Bools:
-    """Mask [B] of the impressions of a fixed share of the users, chosen by a hash of the user id.
+    """Mask [B] of those of `rows` [B] that a fixed share of the users have, chosen by a hash of the user id.
 
     The users of `test` are chosen from the other end than those of `validation`.
 
     Raises:
-        DataError: the share holds no user, or all of them.
+        DataError: of the users who have any of `rows`, the share holds none, or all.
     """
     bound, last = int(share * 2**64), 2**64 - 1
     places = (
@@ -130,13 +130,15 @@ def user_share(
         np.bool_,
         len(behaviors.user_ids),
     )
-    if chosen.all() or not chosen.any():
-        amount = "all" if chosen.all() else "none"
+    mask: Bools = chosen[behaviors.users] & rows
+    if not mask.any() or (mask == rows).all():
+        users = len(np.unique(behaviors.users[rows]))
         raise DataError(
-            f"A {part} share of {share} holds {amount} of the {len(chosen):,} users.",
-            f"Change `--set data.{part}_share=…`.",
+            f"A {part} share of {share} holds {'all' if mask.any() else 'none'} of the {users:,}"
+            f" user{'' if users == 1 else 's'} to divide.",
+            f"Change `--set data.{part}_share=…`." if users > 1 else "Two users at least are needed.",
         )
-    return chosen[behaviors.users]
+    return mask
 
 
 def select(part: Part, rows: Bools) -> Part:

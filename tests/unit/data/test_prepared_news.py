@@ -114,6 +114,33 @@ def test_a_column_without_test_is_refused(tmp_path: Path) -> None:
         opened(request(tmp_path / "data", ["U1\t\tN1-1 N2-0\ttrain"], columns), tmp_path)
 
 
+@pytest.mark.parametrize("rule", ["last-day", "users"])
+@pytest.mark.parametrize("others", [("test",), ("test", "validation")])
+def test_a_column_without_train_is_refused(rule: str, others: tuple[str, ...], tmp_path: Path) -> None:
+    columns = "user\thistory\tcandidates\tsplit"
+    rows = [f"U{number}\t\tN1-1 N2-0\t{part}" for number, part in enumerate(others)]
+    with pytest.raises(DataError, match=r"No impression is in the split `train`\. Mark some"):
+        opened(request(tmp_path / "data", rows, columns), tmp_path, validation=rule)
+
+
+def test_a_share_without_users_is_named_as_the_cause(tmp_path: Path) -> None:
+    columns = "user\thistory\tcandidates\tsplit"
+    rows = [f"U{number}\t\tN1-1 N2-0\t{'test' if number else 'train'}" for number in range(40)]
+    made = request(tmp_path / "data", rows, columns)
+    for share, amount in ((0.1, "none"), (0.9, "all")):
+        with pytest.raises(DataError) as caught:
+            opened(made, tmp_path, validation="users", validation_share=share)
+        assert f"A validation share of {share} holds {amount} of the 1 user" in str(caught.value)
+        assert "Two users at least" in str(caught.value)
+
+
+def test_users_of_the_test_leave_none_to_validate(tmp_path: Path) -> None:
+    rows = [f"U{number}\tN1\tN2-1 N3-0" for number in range(60)]
+    made = request(tmp_path / "data", rows, "user\thistory\tcandidates")
+    with pytest.raises(DataError, match=r"share of 0\.6 holds all of the \d+ users.*data\.validation_share"):
+        opened(made, tmp_path, validation="users", validation_share=0.6, test_share=0.6)
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
