@@ -33,6 +33,8 @@ _PHASES = {
 def fetch_if_missing(data: Data, steps: Steps) -> None:
     """Make sure that the files of `data` are there; MIND is fetched into its own folder.
 
+    Only for a source that reads MIND's format: its name may stand on tables as well.
+
     Raises:
         DataError: there is no data, with where to put it. MachineError: no source could be reached.
     """
@@ -42,7 +44,8 @@ def fetch_if_missing(data: Data, steps: Steps) -> None:
     if data.is_generated:
         return
     folder = dataset_dir(data.dataset)
-    if data.dir is None and data.dataset in get_args(Dataset) and not has_splits(folder):
+    is_fetched = data.source == "mind" and data.dir is None and data.dataset in get_args(Dataset)
+    if is_fetched and not has_splits(folder):
         steps.note(LICENCE)
         steps.note(f"Fetching {data.dataset} into {folder}.")
         fetch(

@@ -309,6 +309,21 @@ def test_without_a_network_it_says_where_the_files_go(
     assert error.count(". ") == 1  # two sentences
 
 
+@pytest.mark.parametrize(("source", "table"), [("news-tables", "impressions"), ("tables", "interactions")])
+def test_mind_is_not_fetched_for_tables_under_its_name(
+    grambench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, table: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(fetch, "fetch", refuse)
+    ended = grambench("data", "prepare", "mind-small", "--set", f"data.source={source}")
+    assert (ended.code, ended.out) == (3, ""), ended.err
+    assert ended.err.startswith("grambench: There is no data for 'mind-small'")
+    assert table in ended.err
+    assert not (tmp_path / "cache" / "datasets").exists()
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A server on the loopback interface that has mind-demo: generated rows stand for the real ones."""
