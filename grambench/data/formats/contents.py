@@ -1,6 +1,5 @@
 """What POJ and EdNet have in common: item texts that the user supplies, and CSV columns found by name."""
 
-import codecs
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,21 +7,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats.csv_file import FIRST_ROW, open_csv
 from grambench.data.formats.mind_bytes import MalformedError
 from grambench.errors import DataError
 
 CONTENTS_FILES = ("contents.tsv", "contents.parquet")
 NAMES = ["id", "text"]
 """Columns of contents.parquet, and the header line that contents.tsv may have."""
-
-FIRST_ROW = 2
-"""Number of the row after a CSV file's header."""
-
-_BLOCK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +68,6 @@ def read_contents(path: Path) -> Contents:
 def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     """Columns of a CSV file with a header and quoting, found by name; others are ignored.
 
-    Rows are counted with the header as row 1, so that rows are lines unless a quoted field spans several.
-
     Returns:
         large_string columns in the order of `names`, without nulls.
 
@@ -83,9 +75,13 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
         DataError: the file is missing or empty, is not UTF-8, lacks a column or has it twice, or a row has
             another number of fields or an empty one in a column of `names` (`FILE:ROW: found X, ...`).
     """
-    content = _read_utf8(path)
-    _check_header(path, content, names)
-    table = _parse(path, content, names)
+    file = open_csv(path)
+    if any(file.header.count(name) != 1 for name in names):
+        raise DataError(
+            f"{path}:1: found the columns {mind_lines.shown(','.join(file.header))},"
+            f" expected {', '.join(names)}, each once."
+        )
+    table = file.columns(names)
     if not len(table):
         raise DataError(f"{path}: found a header only, expected rows after it.")
     for name in names:
@@ -106,64 +102,6 @@ def check_unique(path: Path, ids: Iterable[str], first_row: int = FIRST_ROW) -> 
         fault = check([id_])
         if fault is not None:
             raise DataError(f"{path}:{row}: {fault}.")
-
-
-def _read_utf8(path: Path) -> bytes:
-    """A file's bytes without a BOM, ending in a newline."""
-    try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not content:
-        raise DataError(f"{path}:1: found an empty file, expected a header and rows.")
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{content[error.start]:02x}"
-        raise DataError(f"{path}:{line}: found {found}, expected valid UTF-8.") from error
-    return content if content.endswith(b"\n") else content + b"\n"
-
-
-def _check_header(path: Path, content: bytes, names: Sequence[str]) -> None:
-    line = content.partition(b"\n")[0].decode().removesuffix("\r")
-    header = [name.strip('"') for name in line.split(",")]
-    if any(header.count(name) != 1 for name in names):
-        raise DataError(
-            f"{path}:1: found the columns {mind_lines.shown(','.join(header))},"
-            f" expected {', '.join(names)}, each once."
-        )
-
-
-def _parse(path: Path, content: bytes, names: Sequence[str]) -> pa.Table:
-    malformed: list[pacsv.InvalidRow] = []
-
-    def stop(row: pacsv.InvalidRow) -> str:
-        malformed.append(row)
-        return "error"
-
-    try:
-        return pacsv.read_csv(
-            pa.py_buffer(content),
-            read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            parse_options=pacsv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=stop
-            ),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=names,
-                column_types=dict.fromkeys(names, pa.large_string()),
-                strings_can_be_null=False,
-            ),
-        )
-    except pa.ArrowException as error:
-        if not malformed:
-            raise DataError(f"{path} cannot be read as CSV: {error}.") from error
-        row = malformed[0]
-        plural = "" if row.actual_columns == 1 else "s"
-        raise DataError(
-            f"{path}:{row.number}: found {row.actual_columns} comma-separated field{plural} in"
-            f" {mind_lines.shown(row.text)}, expected {row.expected_columns}."
-        ) from error
 
 
 def _read_tsv(path: Path) -> Contents:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from grambench.data.formats import contents, mind_lines
+from grambench.data.formats import contents, csv_file, mind_lines
 from grambench.data.formats.answers import Answers
 from grambench.data.formats.contents import Contents
 from grambench.data.formats.mind_bytes import Int64s, MalformedError
@@ -226,7 +226,7 @@ def _raise_first_fault(paths: list[Path], refusal: Exception) -> NoReturn:
         DataError: with the first bad line; with the parser's words where no line is found to be bad.
     """
     for path in paths:
-        for number, line in enumerate(_read_body(path).split(b"\n")[:-1], contents.FIRST_ROW):
+        for number, line in enumerate(_read_body(path).split(b"\n")[:-1], csv_file.FIRST_ROW):
             fault = _fault(line.removesuffix(b"\r"))
             if fault is not None:
                 raise DataError(f"{path}:{number}: {fault}.") from refusal

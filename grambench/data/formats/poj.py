@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grambench.data.formats import contents, mind_lines
+from grambench.data.formats import contents, csv_file, mind_lines
 from grambench.data.formats.answers import Answers
 from grambench.errors import DataError
 
@@ -92,7 +92,7 @@ def _seconds(path: Path, times: pa.ChunkedArray) -> pa.ChunkedArray:
             is_time_R = pa.array([_is_time(time) for time in times.to_pylist()])
     row = pc.index(is_time_R, False).as_py()
     raise DataError(
-        f"{path}:{row + contents.FIRST_ROW}: found {_TIME} {mind_lines.shown(times[row].as_py())},"
+        f"{path}:{row + csv_file.FIRST_ROW}: found {_TIME} {mind_lines.shown(times[row].as_py())},"
         " expected a time such as 2019-11-30 09:05:58."
     )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from grambench.data.formats import contents
+from grambench.data.formats import csv_file
 from grambench.data.formats.answers import Answers
 from grambench.data.formats.contents import find_contents, read_contents
 from grambench.data.formats.poj import read_poj
@@ -90,7 +90,7 @@ def test_a_quoted_field_may_hold_commas_quotes_and_newlines(tmp_path: Path) -> N
 
 
 def test_quoted_newlines_may_lie_at_a_blocks_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contents, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(csv_file, "_BLOCK_BYTES", 100)
     users = [f"a{number}\n\nb" for number in range(50)]
     lines = [f'"{user}",2019-03-01 10:00:00,1000,Accepted' for user in users]
     answers = read_poj(poj(tmp_path, "\n".join([HEADER, *lines])))
@@ -144,6 +144,7 @@ def test_a_malformed_row_is_named(tmp_path: Path, row: str | bytes, message: str
         (HEADER + "\r\n", ": found a header only, expected rows"),
         ("User,Problem,Result\n", ":1: found the columns 'User,Problem,Result', expected User, Submit Time,"),
         (HEADER + ",User\n", ":1: found the columns"),
+        (HEADER + '\nann,2019-03-01 10:00:00,1000,"Accepted\n', ":2: found a quote that is never closed"),
         (HEADER + "\nann,2019-03-01 10:00:00,9,Accepted\n", ": found no answer to a problem of"),
     ],
 )
