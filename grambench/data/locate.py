@@ -11,8 +11,8 @@ _HOLDS = {
     "duolingo": "the files of https://doi.org/10.7910/DVN/8SWHNO (es_en.slam.20190204.train and so on)",
     "poj": "poj_log.csv and your contents.tsv",
     "ednet": "KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv",
-    "news-tables": "items.tsv and impressions.tsv (docs/data.md says which columns)",
-    "tables": "items.tsv and interactions.tsv (docs/data.md says which columns)",
+    "news-tables": "the tables items and impressions (docs/data.md says which columns)",
+    "tables": "the tables items and interactions (docs/data.md says which columns)",
 }
 
 

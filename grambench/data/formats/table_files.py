@@ -1,7 +1,8 @@
-"""Tables that users bring, as TSV or parquet: found by name, read in chunks, columns found by name.
+"""Tables that users bring, as TSV, CSV or parquet: found by name, read in chunks, columns found by name.
 
 A TSV has a header line; fields are separated by tabs, rows end in ``\\n``, nothing is quoted. A byte order
-mark and a carriage return before the newline are ignored. Legend of shapes: R rows of a chunk.
+mark and a carriage return before the newline are ignored. A CSV has a header and may quote its fields
+(`csv_file`). Legend of shapes: R rows of a chunk.
 """
 
 import itertools
@@ -18,12 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats.csv_file import open_csv
 from grambench.data.formats.mind_bytes import MalformedError
 from grambench.data.formats.mind_lines import shown
 from grambench.errors import DataError
 
+SUFFIXES = (".tsv", ".csv", ".parquet")
 CHUNK_ROWS = 1 << 16
-"""Rows of a parquet file read at once."""
+"""Rows of a parquet or CSV file in a chunk."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,28 +83,35 @@ class Chunk:
 
 
 def find_table(folder: Path, name: str, columns: Columns) -> Path:
-    """`folder/name.tsv` or `folder/name.parquet`.
+    """`folder/name.tsv`, `folder/name.csv` or `folder/name.parquet`.
 
     Raises:
-        DataError: neither or both are there; the message says which columns are expected.
+        DataError: none or several are there; the message says which columns are expected.
     """
-    names = f"{name}.tsv", f"{name}.parquet"
-    found = [folder / file for file in names if (folder / file).is_file()]
+    found = tables_named(folder, name)
     if not found:
         raise DataError(
-            f"{folder} holds neither {names[0]} nor {names[1]}.",
+            f"{folder} holds no {name}{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.",
             f"Put one of them there, with the columns {columns}.",
         )
     if len(found) > 1:
         raise DataError(
-            f"{folder} holds both {names[0]} and {names[1]}.",
+            f"{folder} holds {' and '.join(path.name for path in found)}.",
             f"Keep one of them, with the columns {columns}.",
         )
     return found[0]
 
 
+def tables_named(folder: Path, name: str) -> list[Path]:
+    """The files in a folder that could be the table `name`."""
+    return [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+
+
 def place_of(path: Path, row: int) -> str:
-    """How messages name a row, counted from 0: FILE:LINE of a TSV (line 1 is the header), FILE, row N."""
+    """How messages name a row, counted from 0: FILE:LINE, or FILE, row N of a parquet file.
+
+    Line 1 is the header; a CSV's field that spans several lines counts as one.
+    """
     return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}:{row + 2}"
 
 
@@ -109,20 +119,22 @@ def chunks(path: Path, columns: Columns, block_bytes: int = mind_bytes.BLOCK_BYT
     """A table's rows in file order.
 
     Args:
-        path: a TSV, or a parquet file if its name says so.
+        path: a TSV, or a CSV or parquet file if its name says so. A CSV is held in memory.
         columns: which ones to read.
         block_bytes: bytes of a TSV parsed at once.
 
     Raises:
         DataError: the file cannot be read or holds no row, a required column is missing, a wanted one is
-            there twice, a row of a TSV has another number of fields or is not UTF-8, a parquet value is
+            there twice, a row of text has another number of fields or is not UTF-8, a parquet value is
             null.
     """
-    parts = (
-        _parquet_chunks(path, columns)
-        if path.suffix == ".parquet"
-        else _tsv_chunks(path, columns, block_bytes)
-    )
+    match path.suffix:
+        case ".parquet":
+            parts = _parquet_chunks(path, columns)
+        case ".csv":
+            parts = _csv_chunks(path, columns)
+        case _:
+            parts = _tsv_chunks(path, columns, block_bytes)
     row = 0
     for part in parts:
         chunk = Chunk(path, row, part)
@@ -247,6 +259,14 @@ def _tsv_chunks(path: Path, columns: Columns, block_bytes: int) -> Iterator[dict
             yield dict(zip(wanted, mind_bytes.columns_of(block, fields, places), strict=True))
     except MalformedError:
         mind_lines.raise_first_fault(path, fields, lambda _: None)
+
+
+def _csv_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
+    file = open_csv(path)
+    wanted = _wanted(f"{path}:1", file.header, columns)
+    for batch in file.columns(wanted).to_batches(CHUNK_ROWS):
+        if len(batch):
+            yield {name: batch.column(name) for name in wanted}
 
 
 def _parquet_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:

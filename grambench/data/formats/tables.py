@@ -1,4 +1,4 @@
-"""The plain form for anyone's own data: two tables with named columns, each a TSV or a parquet file.
+"""The plain form for anyone's own data: two tables with named columns, each a TSV, CSV or parquet file.
 
 Knowledge tracing: `items` (id, text) and `interactions` (user, item, correct; optional: time, split).
 News: `items` (id, title; optional: abstract, category) and `impressions` (user, history, candidates;
@@ -37,7 +37,7 @@ def tables_files(folder: Path) -> dict[str, Path]:
     """The two tables of knowledge-tracing data: `items` and `interactions`.
 
     Raises:
-        DataError: a table is missing or there as TSV and as parquet; the message names its columns.
+        DataError: a table is missing or there in two formats; the message names its columns.
     """
     return {
         "items": find_table(folder, "items", ITEMS),
@@ -49,7 +49,7 @@ def news_tables_files(folder: Path) -> dict[str, Path]:
     """The two tables of news data: `items` and `impressions`.
 
     Raises:
-        DataError: a table is missing or there as TSV and as parquet; the message names its columns.
+        DataError: a table is missing or there in two formats; the message names its columns.
     """
     return {
         "items": find_table(folder, "items", NEWS_ITEMS),

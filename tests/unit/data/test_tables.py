@@ -215,7 +215,7 @@ def test_malformed_items_are_named(tmp_path: Path, items: str | bytes, message: 
 
 
 def test_a_missing_or_doubled_table_says_which_columns_are_expected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"neither items\.tsv nor items\.parquet\..*columns id and text\."):
+    with pytest.raises(DataError, match=r"no items\.tsv, \.csv or \.parquet\..*columns id and text\."):
         tables.tables_files(tmp_path)
     put(tmp_path, {"items": ITEMS})
     with pytest.raises(DataError, match=r"columns user, item and correct \(optional: time and split\)\."):
@@ -224,7 +224,7 @@ def test_a_missing_or_doubled_table_says_which_columns_are_expected(tmp_path: Pa
     files = {name: tmp_path / f"{name}.tsv" for name in ("items", "interactions")}
     assert tables.tables_files(tmp_path) == files
     put_parquet(tmp_path, items={"id": ["q1"], "text": ["x"]})
-    with pytest.raises(DataError, match=r"both items\.tsv and items\.parquet\..*columns id and text\."):
+    with pytest.raises(DataError, match=r"holds items\.tsv and items\.parquet\..*columns id and text\."):
         tables.tables_files(tmp_path)
 
 
@@ -277,6 +277,61 @@ def test_parquet_and_tsv_give_the_same_answers(
     assert as_rows(parquet) == as_rows(tsv) == SORTED
     assert parquet.texts.equals(tsv.texts)
     assert parquet.user_ids.equals(tsv.user_ids)
+
+
+def as_csv(text: str) -> str:
+    """The same rows, every field quoted."""
+    lines = [line.split("\t") for line in text.splitlines()]
+    return "".join(
+        ",".join('"' + field.replace('"', '""') + '"' for field in line) + "\r\n" for line in lines
+    )
+
+
+def put_csv(folder: Path, **content: str) -> Path:
+    for name, text in content.items():
+        (folder / f"{name}.csv").write_text(text, newline="")
+    return folder
+
+
+def test_csv_and_tsv_give_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grambench.data.formats.table_files.CHUNK_ROWS", 3)
+    put_csv(tmp_path, items="\ufeff" + as_csv(ITEMS), interactions=as_csv(INTERACTIONS))
+    answers = tables.read_tables(tmp_path)
+    assert as_rows(answers) == SORTED
+    assert answers.texts.to_pylist() == ["one plus one", "", 'say "three"']
+
+
+def test_a_field_of_a_csv_may_hold_anything_once_it_is_quoted(tmp_path: Path) -> None:
+    put_csv(
+        tmp_path,
+        items='"text","more, or less",id\n"a, ""b""\nc\td",x,q1\nNULL,,q2\n',
+        interactions="user,item,correct\nNA,q1,1\nNA,q2,0\n",
+    )
+    answers = tables.read_tables(tmp_path)
+    assert answers.texts.to_pylist() == ['a, "b"\nc\td', "NULL"]
+    assert as_rows(answers) == [("NA", "q1", 1, None, None), ("NA", "q2", 0, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("id,title\nN1,a,b\n", ":2: found 3 comma-separated fields in 'N1,a,b', expected 2"),
+        ("id,title\nN1,a\n\n", ":3: found id '', expected an id"),
+        ("id,title\nN1,a\nN2,b\nN1,c\n", ":4: found item id 'N1' again"),
+        ('id,title\nN1,a\nN2,"b\nN3,c\n', ":3: found a quote that is never closed"),
+        ("id,title\n", ": found no rows, expected at least one"),
+        ("id\ttitle\nN1\ta\n", ":1: found the columns 'id\\ttitle', expected id and title"),
+        ("id,title,id\nN1,a,b\n", ":1: found the columns 'id', 'title', 'id', expected id and title"),
+        (f'"id,title\n{"a" * 200_000}', ":1 cannot be read as CSV"),
+        ("", ":1: found an empty file"),
+        ("id,title\nN1,\udcff\n", ":2: found byte 0xff, expected valid UTF-8"),
+    ],
+)
+def test_a_malformed_csv_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    put_csv(tmp_path, impressions=as_csv(IMPRESSIONS))
+    (tmp_path / "items.csv").write_bytes(rows.encode(errors="surrogateescape"))
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path}/items.csv{message}")):
+        tables.read_news_tables(tmp_path)
 
 
 def test_whole_number_ids_of_a_parquet_file_match_digits(tmp_path: Path) -> None:
@@ -355,6 +410,17 @@ def test_news_tables_agree_with_mind(tmp_path: Path, block_bytes: int) -> None:
         else:
             assert found.dtype == wanted.dtype, name
             np.testing.assert_array_equal(found, wanted, err_msg=name)
+
+
+def test_news_tables_may_be_of_two_formats(tmp_path: Path) -> None:
+    put(tmp_path, {"items": NEWS, "impressions": IMPRESSIONS})
+    wanted_news, wanted, _ = tables.read_news_tables(tmp_path)
+    (tmp_path / "impressions.tsv").unlink()
+    news, behaviors, _ = tables.read_news_tables(put_csv(tmp_path, impressions=as_csv(IMPRESSIONS)))
+    assert news.titles.equals(wanted_news.titles)
+    assert behaviors.news_ids.equals(wanted.news_ids)
+    for name in ("users", "time_s", "history", "candidates", "candidate_offsets", "labels"):
+        np.testing.assert_array_equal(getattr(behaviors, name), getattr(wanted, name), err_msg=name)
 
 
 def test_news_tables_of_parquet_agree_with_tsv(tmp_path: Path) -> None:
