@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli.help import DATA_DIR_HELP
 from grambench.errors import ExitCode
 
 
@@ -16,7 +17,7 @@ def audit(
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with train/ and dev/.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grambench.cli.help import App
+from grambench.cli.help import DATA_DIR_HELP, App
 from grambench.errors import MachineError, StoppedError
 
 app = App(
@@ -18,9 +18,12 @@ app = App(
 )
 
 NameArgument = Annotated[str, typer.Argument(help="A preset's name or .toml file, or a data set's name.")]
+NameOrFolderArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A preset's or data set's name, or a folder.")
+]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder with train/ and dev/ (or MINDsmall_train/ and so on)."),
+    typer.Option(metavar="DIR", help=DATA_DIR_HELP),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable, and nothing else on stdout.")]
 
@@ -92,25 +95,24 @@ def prepare(
 
 
 @app.command()
-def verify(name: NameArgument, data_dir: DataDirOption = None, json_: JsonOption = False) -> None:
+def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: JsonOption = False) -> None:
     """Read every file of a data set and count what a run will meet. Needs no model.
 
     Unknown ids, empty histories and one-class impressions are reported, not errors; a file that
-    cannot be read is one (exit code 3). Any name may stand before --data-dir.
+    cannot be read is one (exit code 3). Any name may stand before --data-dir. A folder is one in MIND's
+    format, or one with the tables items and impressions.
     """
     from rich.console import Console
 
     from grambench.cli.data_sets import folder_to_verify
     from grambench.cli.data_tables import print_json, print_verification
     from grambench.data.verify import verify as verify_folder
+    from grambench.data.verify_tables import verify_tables
 
-    dataset, folder = folder_to_verify(name, data_dir)
+    dataset, folder, is_tables = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status("reading"):
-            found = verify_folder(folder, dataset)
-    else:
-        found = verify_folder(folder, dataset)
+    with console.status("reading") if console.is_terminal else contextlib.nullcontext():
+        found = verify_tables(folder, dataset) if is_tables else verify_folder(folder, dataset)
     if json_:
         print_json(found.model_dump(mode="json"))
     else:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from grambench.cli.settings import resolve
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import Spec
+from grambench.config.spec import NEWS_TABLES, Spec
 from grambench.errors import ConfigError, DataError
 
 SYNTHETIC = "synthetic"
@@ -112,16 +112,21 @@ def described(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path]:
-    """Label and folder of what is to be verified.
+def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, bool]:
+    """Label and folder of what is to be verified, and whether it is tables of news: the preset says so, or
+    the files of the folder. A folder's path may stand for the name.
 
     Raises:
         ConfigError: the preset cannot be used, or its data is generated and no folder is given.
     """
     label, folder = name, None
-    if is_preset(name):
+    is_tables = False
+    if data_dir is None and _is_folder(name):
+        folder = Path(name)
+        label = folder.expanduser().resolve().name
+    elif is_preset(name):
         data = load_preset(name).data
-        label = data.dataset
+        label, is_tables = data.dataset, data.source == NEWS_TABLES
         folder = Path(data.dir) if data.dir else None
         if data.is_generated and data_dir is None:
             raise ConfigError(
@@ -133,8 +138,21 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path]:
                 f"The data of {name} is for knowledge tracing, which is checked while it is prepared.",
                 f"Run `grambench data prepare {name} --data-dir DIR`.",
             )
-    folder = data_dir or folder or dataset_dir(label)
-    return label, folder.expanduser()
+    folder = (data_dir or folder or dataset_dir(label)).expanduser()
+    return label, folder, is_tables or _holds_tables(folder)
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name is the path of a folder and not that of anything known."""
+    is_known = name in {*preset_names(), *(data_set.name for data_set in DATA_SETS)}
+    return not is_known and Path(name).expanduser().is_dir()
+
+
+def _holds_tables(folder: Path) -> bool:
+    """Whether a folder holds impressions in a table, and no train and dev in MIND's format."""
+    from grambench.data.formats.tables import holds_news_tables
+
+    return holds_news_tables(folder) and not has_splits(folder)
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grambench.cli.steps import megabytes
-from grambench.data.verify import Problem, SplitCheck, Verification
+from grambench.data.verify import Counts, Problem, Verification
+from grambench.data.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
 from grambench.runner import words
 from grambench.text import safe_text
@@ -33,14 +35,19 @@ _NAMES = {
 _ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": words.DASH}
 
 
-def print_verification(found: Verification, console: Console) -> None:
-    """A table for each split and one for the folder."""
+def print_verification(found: Verification | TablesCheck, console: Console) -> None:
+    """A table for each split and one for the folder; or one for tables of news."""
     console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
-    for split, check in found.splits.items():
-        title = split if check.labelled else f"{split} (unlabelled)"
-        console.print(Group(_heading(title), _files(check, split), _problems(check)))
-    console.print(Group(_heading("all splits"), _problems(found)))
-    read = [check for split, check in found.splits.items() if split != "test"]
+    read: list[Counts]
+    if isinstance(found, TablesCheck):
+        console.print(Group(_heading("tables of news"), _files(found), _problems(found)))
+        read = [found]
+    else:
+        for split, check in found.splits.items():
+            title = split if check.labelled else f"{split} (unlabelled)"
+            console.print(Group(_heading(title), _files(check, f"{split}/"), _problems(check)))
+        console.print(Group(_heading("all splits"), _problems(found)))
+        read = [check for split, check in found.splits.items() if split != "test"]
     if any(check.unknown_history.occurrences or check.unknown_candidates.occurrences for check in read):
         console.print(
             Text(
@@ -82,7 +89,7 @@ def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None
         ):
             grid.add_row(Text(f"  {name}", style="dim"), Text(safe_text(value, _PATH_LIMIT)))
         console.print(Group(_heading(row["name"], row["about"]), grid))
-    console.print(Text("\nAny other folder in MIND's format is used with --data-dir DIR."))
+    console.print(Text("\nAny other folder in MIND's format or of tables is used with --data-dir DIR."))
 
 
 def print_json(value: object) -> None:
@@ -90,13 +97,13 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def _files(check: SplitCheck, split: str) -> RenderableType:
+def _files(check: Counts, within: str = "") -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for file, name in zip(check.files, ("news.tsv", "behaviors.tsv"), strict=True):
-        table.add_row(f"{split}/{name}", f"{file.bytes:,} bytes", _ORIGINS[file.origin])
+    for file in check.files:
+        table.add_row(f"{within}{Path(file.path).name}", f"{file.bytes:,} bytes", _ORIGINS[file.origin])
     return table
 
 

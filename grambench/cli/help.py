@@ -20,6 +20,9 @@ from grambench.errors import ExitCode
 if TYPE_CHECKING:
     from typer._click import Command, Context, Parameter
 
+DATA_DIR_HELP = "Folder with train/ and dev/ (or MINDsmall_train/…), or with tables."
+"""Of `--data-dir`; docs/data.md has the formats."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PLAIN, _BOLD, _DIM = "", "1", "2"
 _ACCENT = "1;38;5;67"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli.help import DATA_DIR_HELP
+
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
 
 
@@ -21,9 +23,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder with train/ and dev/ (or MINDsmall_train/…).")
-    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="LIST", help="Comma-separated, for example 0,1,2.")
     ] = None,

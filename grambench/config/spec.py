@@ -103,7 +103,7 @@ class Data(Table):
     dataset: str = "mind-small"
     """Name used for downloads, checksums and labels."""
     dir: str | None = None
-    """Folder with `train/` and `dev/`; unset: the download cache. `--data-dir` sets it."""
+    """Folder with `train/` and `dev/`, or with tables; unset: the download cache. `--data-dir` sets it."""
     fields: FieldLimits = FieldLimits()
     """Token limits of the text fields."""
     unknown_items: Literal["error", "drop", "blank"] = "error"

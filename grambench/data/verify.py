@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +52,9 @@ class FileCheck(_Model):
     origin: Origin
 
 
-class SplitCheck(_Model):
-    """Counts of one split; ids in examples of impressions are impression ids."""
+class Counts(_Model):
+    """Counts of items and impressions; ids in examples of impressions are impression ids."""
 
-    folder: str
     files: tuple[FileCheck, ...]
     news: int
     impressions: int
@@ -71,9 +71,15 @@ class SplitCheck(_Model):
     """Sum of the two above: AUC is undefined on them."""
     missing_times: Problem
     unknown_history: Problem
-    """Ids of histories that no news.tsv of the folder has."""
+    """Ids of histories that no news.tsv of the folder, or no row of the items, has."""
     unknown_candidates: Problem
-    """Ids of candidates that no news.tsv of the folder has."""
+    """Ids of candidates that none of them has."""
+
+
+class SplitCheck(Counts):
+    """Counts of one split."""
+
+    folder: str
     foreign_history: Problem
     """Ids of histories that only another split's news.tsv has."""
     foreign_candidates: Problem
@@ -140,31 +146,44 @@ def _check(
 ) -> SplitCheck:
     in_split = pc.is_in(behaviors.news_ids, news.ids).to_numpy(zero_copy_only=False)
     in_folder = pc.is_in(behaviors.news_ids, known).to_numpy(zero_copy_only=False)
-    history_counts = np.diff(behaviors.history_offsets)
-    no_click, all_click = _one_class(behaviors)
     ids = behaviors.news_ids
     return SplitCheck(
         folder=str(folder),
         files=tuple(_file(folder / name, f"{split}/{name}", dataset) for name in (NEWS_FILE, BEHAVIORS_FILE)),
-        news=len(news),
-        impressions=len(behaviors),
-        users=len(behaviors.user_ids),
-        labelled=behaviors.labels is not None,
-        history_clicks=len(behaviors.history),
-        candidates=len(behaviors.candidates),
-        clicks=None if behaviors.labels is None else int(behaviors.labels.sum()),
-        empty_histories=_impressions(behaviors, history_counts == 0),
-        no_click_impressions=no_click,
-        all_click_impressions=all_click,
-        one_class_impressions=(
-            None if no_click is None or all_click is None else no_click.occurrences + all_click.occurrences
-        ),
-        missing_times=_impressions(behaviors, behaviors.time_s == MISSING_TIME),
-        unknown_history=_items(ids, behaviors.history, ~in_folder),
-        unknown_candidates=_items(ids, behaviors.candidates, ~in_folder),
+        **counts(len(news), behaviors, known),
         foreign_history=_items(ids, behaviors.history, in_folder & ~in_split),
         foreign_candidates=_items(ids, behaviors.candidates, in_folder & ~in_split),
     )
+
+
+def counts(news: int, behaviors: Behaviors, known: pa.Array) -> dict[str, Any]:
+    """The fields of `Counts` but the files, of so many news and their impressions.
+
+    Args:
+        news: rows of the items.
+        behaviors: the impressions.
+        known: ids that have a row.
+    """
+    is_unknown = ~pc.is_in(behaviors.news_ids, known).to_numpy(zero_copy_only=False)
+    no_click, all_click = _one_class(behaviors)
+    return {
+        "news": news,
+        "impressions": len(behaviors),
+        "users": len(behaviors.user_ids),
+        "labelled": behaviors.labels is not None,
+        "history_clicks": len(behaviors.history),
+        "candidates": len(behaviors.candidates),
+        "clicks": None if behaviors.labels is None else int(behaviors.labels.sum()),
+        "empty_histories": _impressions(behaviors, np.diff(behaviors.history_offsets) == 0),
+        "no_click_impressions": no_click,
+        "all_click_impressions": all_click,
+        "one_class_impressions": (
+            None if no_click is None or all_click is None else no_click.occurrences + all_click.occurrences
+        ),
+        "missing_times": _impressions(behaviors, behaviors.time_s == MISSING_TIME),
+        "unknown_history": _items(behaviors.news_ids, behaviors.history, is_unknown),
+        "unknown_candidates": _items(behaviors.news_ids, behaviors.candidates, is_unknown),
+    }
 
 
 def _file(path: Path, name: str, dataset: str | None) -> FileCheck:

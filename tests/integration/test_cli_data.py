@@ -190,6 +190,55 @@ def test_verify_follows_the_folder_of_a_preset(grambench: Command, tmp_path: Pat
     assert (ended.code, json.loads(ended.out)["dataset"]) == (0, "own")
 
 
+def write_tables(folder: Path, *parts: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "items.csv").write_text('id,title\nN1,"one, fish"\nN2,two fish\n')
+    rows = [f"U{number}\tN1 N9\tN2-1 N1-0\t{part}\n" for number, part in enumerate(parts)]
+    (folder / "impressions.tsv").write_text("user\thistory\tcandidates\tsplit\n" + "".join(rows))
+    return folder
+
+
+def test_verify_counts_tables_of_news(grambench: Command, tmp_path: Path) -> None:
+    folder = write_tables(tmp_path / "mine", "train", "train", "test")
+    ended = grambench("data", "verify", folder, "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, ended.err) == (0, "")
+    assert (found["format"], found["dataset"], found["data_dir"]) == ("news-tables", "mine", str(folder))
+    assert [Path(file["path"]).name for file in found["files"]] == ["items.csv", "impressions.tsv"]
+    assert (found["news"], found["impressions"], found["users"], found["clicks"]) == (2, 3, 3, 3)
+    assert [found[f"{part}_impressions"] for part in ("train", "validation", "test")] == [2, 0, 1]
+    assert found["unknown_history"] == {"occurrences": 3, "distinct": 1, "examples": ["N9"]}
+    assert found["missing_times"]["examples"] == ["1", "2", "3"]
+    table = grambench("data", "verify", folder).out
+    assert all(
+        words in table for words in ("impressions.tsv", "validation impressions", "N9", "unknown_items")
+    )
+    assert max(map(len, table.removeprefix(str(folder)).splitlines())) <= 80
+
+
+def test_verify_knows_tables_by_their_files_or_by_the_preset(grambench: Command, tmp_path: Path) -> None:
+    folder = write_tables(tmp_path / "mine", "train")
+    assert '"news-tables"' in grambench("data", "verify", "anything", "--data-dir", folder, "--json").out
+    generate(SMALL, tmp_path / "splits")
+    for split in ("train", "dev"):
+        (tmp_path / "splits" / split).rename(folder / split)
+    assert '"splits"' in grambench("data", "verify", folder, "--json").out
+    preset = tmp_path / "own.toml"
+    preset.write_text(f'data.source = "news-tables"\ndata.dataset = "own"\ndata.dir = "{folder}"\n')
+    assert '"news-tables"' in grambench("data", "verify", preset, "--json").out
+
+
+def test_verify_of_tables_names_what_is_missing_or_malformed(grambench: Command, tmp_path: Path) -> None:
+    folder = write_tables(tmp_path / "mine", "dev")
+    ended = grambench("data", "verify", folder)
+    assert (ended.code, ended.out) == (3, "")
+    assert "impressions.tsv:2: found split 'dev', expected train, validation or test" in ended.err
+    (folder / "items.csv").unlink()
+    ended = grambench("data", "verify", folder)
+    assert ended.code == 3
+    assert "holds no items.tsv, .csv or .parquet" in ended.err
+
+
 def test_generated_data_of_a_preset_has_no_folder_to_verify(grambench: Command) -> None:
     ended = grambench("data", "verify", "demo")
     assert ended.code == 2

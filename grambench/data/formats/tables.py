@@ -57,6 +57,11 @@ def news_tables_files(folder: Path) -> dict[str, Path]:
     }
 
 
+def holds_news_tables(folder: Path) -> bool:
+    """Whether a folder has a table of impressions, in any format."""
+    return bool(table_files.tables_named(folder, "impressions"))
+
+
 def read_tables(folder: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) -> Answers:
     """Read a folder's items and interactions.
 
