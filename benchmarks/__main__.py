@@ -21,7 +21,7 @@ SHORT = (
     "adaptive",
     "dashboard_overhead",
 )
-LONG = ("buckets", "ablation", "goodreads")
+LONG = ("buckets", "ablation", "day_of_log", "goodreads")
 
 
 def main() -> int:

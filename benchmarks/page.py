@@ -23,6 +23,7 @@ ORDER = (
     "ranking_metrics",
     "prepare",
     "dashboard_overhead",
+    "day_of_log",
     "cli_start",
     "gpu",
 )

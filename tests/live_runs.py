@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from grambench.events.fold import read_run
+from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
 
 PRESET = """

@@ -28,7 +28,7 @@ def audit(
 
     from grambench.cli.settings import resolve
     from grambench.data.locate import locate
-    from grambench.events.fold import read_run
+    from grambench.events.reader import read_run
     from grambench.events.state import SETUP
     from grambench.runner.rundir import create_run
     from grambench.runner.workers import Worker

@@ -13,7 +13,7 @@ from typing import Literal, Self
 import typer
 
 from grambench.errors import ExitCode
-from grambench.events.fold import RunReader, read_run
+from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.text import safe_text
 

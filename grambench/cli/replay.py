@@ -19,7 +19,7 @@ def replay(
 ) -> None:
     """Play a run's logs through the dashboard, with pause and scrubbing."""
     from grambench.errors import DataError, MachineError
-    from grambench.events.fold import read_run
+    from grambench.events.reader import read_run
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)

@@ -24,7 +24,7 @@ def runs(
     from rich.table import Table
     from rich.text import Text
 
-    from grambench.events.fold import read_run
+    from grambench.events.reader import read_run
     from grambench.runner.rundir import list_runs, supervisor_of
     from grambench.text import safe_text
 

@@ -1,13 +1,12 @@
 """The one fold: `events -> RunState`. What it does not know, nobody shows."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
-from grambench.events.journal import Follower
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
 from grambench.events.types import Event
 
@@ -19,14 +18,24 @@ GAP_S = 5.0
 _RATE_EVENTS = 8
 
 
+@dataclass(slots=True)
+class Folded:
+    """Everything that a fold knows: it goes on from here."""
+
+    state: RunState = field(default_factory=RunState)
+    start_ns: dict[str, int] = field(default_factory=dict)
+    """Boot -> its monotonic time when the run's clock stood at 0."""
+    recent: dict[str, list[ev.Progress]] = field(default_factory=dict)
+    """Trial -> its newest counters, from which the rate of now is taken."""
+
+
 class Fold:
     """Applies records, in any interleaving of the logs that keeps each log's own order."""
 
-    def __init__(self) -> None:
-        self.state = RunState()
-        self._start_ns: dict[str, int] = {}
-        """Boot -> its monotonic time when the run's clock stood at 0."""
-        self._recent: dict[str, list[ev.Progress]] = {}
+    def __init__(self, known: Folded | None = None) -> None:
+        self.known = known or Folded()
+        self.state = self.known.state
+        self._start_ns, self._recent = self.known.start_ns, self.known.recent
 
     def apply(self, source: str, record: Record) -> None:
         """Take one record of the log `source` (empty: the supervisor's, else a trial's name)."""
@@ -285,7 +294,8 @@ class Fold:
 
     def _epoch_finished(self, source: str, event: ev.EpochFinished) -> None:
         trial = self._trial(source)
-        trial.epochs = [epoch for epoch in trial.epochs if epoch.epoch < event.epoch]  # when resumed
+        while trial.epochs and trial.epochs[-1].epoch >= event.epoch:  # when resumed
+            trial.epochs.pop()
         trial.epochs.append(event)
 
     def _evaluated(self, source: str, event: ev.Evaluated) -> None:
@@ -293,7 +303,8 @@ class Fold:
         if event.part == "test":
             trial.test = event
             return
-        trial.evaluations = [e for e in trial.evaluations if e.step < event.step]  # when resumed
+        while trial.evaluations and trial.evaluations[-1].step >= event.step:  # when resumed
+            trial.evaluations.pop()
         trial.evaluations.append(event)
         if event.best:
             trial.best = event
@@ -397,62 +408,6 @@ def _sentence(event: Event) -> tuple[str, str] | None:
         case ev.RunFinished():
             return "info", f"run finished in {event.seconds:.1f} s"
     return None
-
-
-class RunReader:
-    """Follows all logs of a run folder through one fold."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._fold = Fold()
-        self._supervisor = Follower(folder / "supervisor.jsonl")
-        self._trials: dict[str, Follower] = {}
-        self._boots: dict[str, int] = {}
-        """Boot -> its place in time; the supervisor's log, which is read first, has seen them all."""
-
-    @property
-    def state(self) -> RunState:
-        """The state after the last `poll`."""
-        return self._fold.state
-
-    def poll(self) -> int:
-        """Apply what was written since the last call; returns the number of records.
-
-        New records of all logs are merged by their monotonic time, boot after boot.
-        """
-        batch = self.read()
-        for source, record in batch:
-            self._fold.apply(source, record)
-        return len(batch)
-
-    def read(self) -> list[tuple[str, Record]]:
-        """What was written since the last call, merged, with the log of each; not applied."""
-        batch = [("", record) for record in self._supervisor.read()]
-        if SETUP not in self._trials:
-            self._trials[SETUP] = Follower(self._folder / SETUP / "events.jsonl")
-        for _, record in batch:
-            if isinstance(record.event, ev.RunStarted):
-                for name in record.event.trials:
-                    log = self._folder / name / "events.jsonl"
-                    self._trials.setdefault(name, Follower(log))
-        for name, follower in self._trials.items():
-            batch.extend((name, record) for record in follower.read())
-        return sorted(batch, key=lambda item: self._moment(item[1]))
-
-    def _moment(self, record: Record) -> tuple[int, int]:
-        return self._boots.setdefault(record.stamp.boot, len(self._boots)), record.stamp.t_ns
-
-
-def read_records(folder: Path) -> list[tuple[str, Record]]:
-    """All records of a run's logs in the order in which they were written, with the log of each."""
-    return RunReader(folder).read()
-
-
-def read_run(folder: Path) -> RunState:
-    """The state of a run as its logs tell it now."""
-    reader = RunReader(folder)
-    reader.poll()
-    return reader.state
 
 
 def fold(records: Iterable[tuple[str, Record]]) -> RunState:

@@ -15,6 +15,7 @@ from grambench.events.codec import Record, Stamp, decode, encode
 from grambench.events.types import Event
 
 _BLOCK_BYTES = 1 << 16
+_READ_BYTES = 1 << 20
 
 
 def boot_id() -> str:
@@ -86,24 +87,42 @@ class Journal:
 class Follower:
     """Reads a log that may still grow, or not exist yet; keeps its place between calls."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        """`offset`: bytes of whole lines to pass over."""
+        self._path, self._offset = path, offset
+
+    @property
+    def path(self) -> Path:
+        """The log."""
+        return self._path
+
+    @property
+    def offset(self) -> int:
+        """Bytes of whole lines that were read."""
+        return self._offset
 
     def read(self) -> Iterator[Record]:
-        """Records completed since the last call; a torn tail waits for its newline."""
+        """Records completed since the last call, block by block; a torn tail waits for its newline.
+
+        Take all of them before the next call: what an abandoned iterator held is passed over.
+        """
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
+            file = self._path.open("rb")
         except FileNotFoundError:
             return
-        whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        for line in data[:whole].split(b"\n"):
-            record = decode(line) if line else None
-            if record is not None:
-                yield record
+        with file:
+            end = os.fstat(file.fileno()).st_size
+            file.seek(self._offset)
+            torn = b""
+            while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
+                data = torn + block
+                whole = data.rfind(b"\n") + 1
+                torn = data[whole:]
+                self._offset += whole
+                for line in data[:whole].split(b"\n"):
+                    record = decode(line) if line else None
+                    if record is not None:
+                        yield record
 
 
 def _heal(descriptor: int) -> int:

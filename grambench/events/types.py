@@ -14,6 +14,10 @@ Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipp
 """`interrupted`: a signal or the runner's end; the trial goes on from its checkpoint with `--resume`."""
 
 
+_FIELDS: dict[str, frozenset[str]] = {}
+"""Type -> the names of its fields, as they are first needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Base of all events; `type` is the name in the log."""
@@ -23,7 +27,9 @@ class Event:
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
         """Build from a decoded line; fields of a newer writer are ignored."""
-        known = {f.name for f in dataclasses.fields(cls)}
+        known = _FIELDS.get(cls.type) or _FIELDS.setdefault(
+            cls.type, frozenset(f.name for f in dataclasses.fields(cls))
+        )
         return cls(**{key: value for key, value in fields.items() if key in known})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 
 from grambench.events import compare
-from grambench.events.fold import read_run
+from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic

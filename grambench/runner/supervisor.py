@@ -15,8 +15,8 @@ from grambench.config.labels import data_label, model_label
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
 from grambench.events.control import Ending, TurnOver
-from grambench.events.fold import read_run
 from grambench.events.patient import PatientJournal
+from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
 from grambench.runner.host import HostSampler, oom_kills
@@ -25,6 +25,7 @@ from grambench.runner.names import trial_names
 from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
 from grambench.runner.sampler import SamplerThread
 from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
+from grambench.runner.snapshots import SnapshotKeeper
 from grambench.runner.workers import Worker
 
 STOP_GRACE_S = 60.0
@@ -86,6 +87,8 @@ class Supervisor:
             self._emit(self._started())
             self._sampler = SamplerThread(journal.append, host=HostSampler(disk=self.folder))
             self._sampler.start()
+            snapshots = SnapshotKeeper(self.folder)
+            snapshots.start()
             try:
                 if self._set_up() == ExitCode.OK:
                     self._train(_left_over(before, trial_names(self.spec)))
@@ -95,6 +98,7 @@ class Supervisor:
                 self._sampler.stop()
             code = exit_code(read_run(self.folder), self._ending, self._kill)
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
+            snapshots.stop()
         return code
 
     def _started(self) -> ev.RunStarted:

@@ -17,7 +17,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Static
 
 from grambench.errors import MachineError
-from grambench.events.fold import RunReader
+from grambench.events.reader import RunReader
 from grambench.events.state import RunState
 from grambench.runner.rundir import PID_FILE, supervisor_of
 from grambench.tui import plots
@@ -50,6 +50,10 @@ DRAWING_SHARE = 0.005
 """Of the machine's processors, what following the logs and drawing may take: the rest is for training."""
 
 
+READING_S = 0.2
+"""Seconds of reading before keys and screen have their turn: a long log without a snapshot comes in parts."""
+
+
 class Reader(Protocol):
     """Where the state comes from."""
 
@@ -57,8 +61,12 @@ class Reader(Protocol):
     def state(self) -> RunState:
         """After the last `poll`."""
 
-    def poll(self) -> int:
-        """Read on; the number of records that came."""
+    @property
+    def share_read(self) -> float:
+        """How much of what there is `state` knows, 0 to 1."""
+
+    def poll(self, limit_s: float | None = None) -> int:
+        """Read on, for `limit_s` seconds at most; the number of records that came."""
 
 
 class Dashboard(Controls):
@@ -154,7 +162,7 @@ class Dashboard(Controls):
         if not self.is_headless:
             self._restore = on_hangup(self._hung_up)
         self.set_interval(self._poll_s, self._poll)
-        self._reader.poll()
+        self._reader.poll(READING_S)
         self._reported = self._report_exists()
         self.call_after_refresh(self.redraw)
 
@@ -167,10 +175,10 @@ class Dashboard(Controls):
         if not self.is_headless and terminal_is_gone():
             self._hung_up()
             return
-        news = self._reader.poll()
+        news = self._reader.poll(READING_S)
         self._news += news
         reported = self._report_exists()
-        gone = not news and self._runner_gone()
+        gone = not news and self._reader.share_read == 1 and self._runner_gone()
         self._sides_stale = self._sides_stale or news > 0
         sides = self._sides_stale and monotonic() - self._sides_at >= SIDES_S
         ended = (reported, gone) != (self._reported, self._gone)
@@ -241,7 +249,7 @@ class Dashboard(Controls):
 
     def banner(self, scene: Scene) -> Content:
         """The line above the footer; empty: there is none."""
-        return banner_text(scene)
+        return banner_text(scene, self._reader.share_read)
 
     def _mount_cards(self, base: Screen[object], scene: Scene) -> None:
         names = list(scene.state.trials)

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from grambench.events.codec import Record
-from grambench.events.fold import Fold, read_records
+from grambench.events.fold import Fold
+from grambench.events.reader import read_records
 from grambench.events.state import RunState
 from grambench.runner import words
 from grambench.tui.app import Dashboard
@@ -46,8 +47,14 @@ class Replay:
         """The run as it was at the place."""
         return self._fold.state
 
-    def poll(self) -> int:
+    @property
+    def share_read(self) -> float:
+        """All of it is in memory."""
+        return 1.0
+
+    def poll(self, limit_s: float | None = None) -> int:
         """Let time pass; the number of records that came."""
+        del limit_s
         now = self._clock()
         passed_s = 0.0 if self._looked_s is None else now - self._looked_s
         self._looked_s = now

@@ -6,7 +6,7 @@ from typing import Any
 
 from live_runs import report_of, until
 
-from grambench.events.fold import read_run
+from grambench.events.reader import read_run
 from grambench.events.state import TrialState
 from grambench.reports.build import write_report
 from grambench.runner.workers import Worker

@@ -11,7 +11,7 @@ import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
 from live_runs import Bench, assert_nothing_is_left, complaint, report_of, trained, until
 
-from grambench.events.fold import read_run
+from grambench.events.reader import read_run
 from grambench.reports.build import build_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -9,7 +9,7 @@ import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
 from live_runs import Bench, Command, assert_nothing_is_left, finished, supervisor_process, trained, until
 
-from grambench.events.fold import read_run
+from grambench.events.reader import read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -18,8 +18,8 @@ from live_runs import (
 )
 
 from grambench.events import types as ev
-from grambench.events.fold import read_run
 from grambench.events.journal import Follower
+from grambench.events.reader import read_run
 from grambench.runner.commands import Command as Ask
 from grambench.runner.commands import send
 

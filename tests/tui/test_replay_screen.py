@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
-from grambench.events.fold import Fold, read_records, read_run
+from grambench.events.fold import Fold
+from grambench.events.reader import read_records, read_run
 from grambench.tui.app import Dashboard
 from grambench.tui.replay import Replay, ReplayDashboard
 from tests.tui.logs import build

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from grambench.events import types as ev
 from grambench.events.codec import REGISTRY, Record, Stamp, encode
-from grambench.events.fold import (
-    _HANDLERS,
-    GAP_S,
-    LOG_KEPT,
-    WINDOWS_KEPT,
-    Fold,
-    RunReader,
-    fold,
-    read_run,
-)
+from grambench.events.fold import _HANDLERS, GAP_S, LOG_KEPT, WINDOWS_KEPT, Fold, fold
+from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.events.types import Event
 

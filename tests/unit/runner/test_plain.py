@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from grambench.events import compare
-from grambench.events.fold import RunReader, read_run
+from grambench.events.reader import RunReader, read_run
 from grambench.runner import words
 from grambench.runner.plain import PlainPrinter, summary_table
 from grambench.runner.standings import ordered, standings

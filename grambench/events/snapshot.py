@@ -1,0 +1,102 @@
+"""What a fold knew at one moment, kept beside the logs so that a long run opens at once.
+
+A cache and nothing more: the logs alone are the truth. A snapshot of other code, of other logs or a
+damaged one is not used, and the logs are read from their first line.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grambench import __version__
+from grambench.events import fold, series, state, types
+from grambench.events.fold import Folded
+from grambench.fs import write_atomic
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+FILE = "state.json"
+_TAIL_BYTES = 4096
+
+
+@dataclass(slots=True)
+class Mark:
+    """A place in a log."""
+
+    offset: int
+    """Bytes of whole lines before it."""
+    tail: str
+    """SHA-256 of the last 4096 of them."""
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A fold's knowledge, and the place in every log up to which it goes."""
+
+    marks: dict[str, Mark]
+    """Log (empty: the supervisor's) -> its place."""
+    boots: list[str]
+    """In the order of time."""
+    known: Folded
+    code: str
+    """Digest of the code that made it."""
+
+
+def save(folder: Path, snapshot: Snapshot) -> None:
+    """Write the snapshot of a run, whole or not at all.
+
+    Raises:
+        OSError: the disk does not take it; an older snapshot stays.
+    """
+    write_atomic(folder / FILE, _adapter().dump_json(snapshot, warnings=False))
+
+
+def load(folder: Path) -> Snapshot | None:
+    """The run's snapshot, or None where there is none that fits its logs."""
+    from pydantic import ValidationError
+
+    try:
+        data = (folder / FILE).read_bytes()
+    except OSError:
+        return None
+    try:
+        snapshot: Snapshot = _adapter().validate_json(data)
+    except ValidationError:
+        return None
+    if snapshot.code != code_digest() or "" not in snapshot.marks:
+        return None
+    for name, mark in snapshot.marks.items():
+        log = folder / name / "events.jsonl" if name else folder / "supervisor.jsonl"
+        if mark_of(log, mark.offset) != mark:
+            return None
+    return snapshot
+
+
+def mark_of(log: Path, offset: int) -> Mark:
+    """The mark of a place in a log; a log that is too short, or gone, has another one."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, offset - _TAIL_BYTES))
+            tail = file.read(min(offset, _TAIL_BYTES))
+    except OSError:
+        tail = b""
+    return Mark(offset, hashlib.sha256(tail).hexdigest())
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that decides what a snapshot holds."""
+    digest = hashlib.sha256(__version__.encode())
+    for module in (types, state, series, fold):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def _adapter() -> "TypeAdapter[Snapshot]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Snapshot)

@@ -1,0 +1,44 @@
+"""The supervisor's thread that keeps the snapshot of a long run fresh."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+from grambench.events.reader import RunReader
+from grambench.events.snapshot import save
+
+PERIOD_S = 30.0
+WORTH_BYTES = 4 << 20
+"""Bytes of logs that are worth a snapshot: reading them takes about a tenth of a second."""
+_JOIN_S = 30.0
+
+
+class SnapshotKeeper(threading.Thread):
+    """Follows the run's logs and writes `state.json` whenever they have grown by `worth_bytes`."""
+
+    def __init__(self, folder: Path, period_s: float = PERIOD_S, worth_bytes: int = WORTH_BYTES) -> None:
+        super().__init__(name="grambench-snapshots", daemon=True)
+        self._folder, self._period_s, self._worth_bytes = folder, period_s, worth_bytes
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        """The thread's body; use `start`."""
+        reader = RunReader(self._folder)
+        saved = reader.bytes_read
+        while True:
+            last = self._ending.wait(self._period_s)
+            with contextlib.suppress(OSError):  # a cache: a full or read-only disk has other worries
+                reader.poll()
+                if reader.bytes_read - saved >= self._worth_bytes:
+                    snapshot = reader.snapshot()
+                    assert snapshot is not None  # the poll had no limit
+                    saved = reader.bytes_read
+                    save(self._folder, snapshot)
+            if last:
+                return
+
+    def stop(self) -> None:
+        """Keep what was written up to now, and end."""
+        self._ending.set()
+        if self.is_alive():
+            self.join(_JOIN_S)
