@@ -83,7 +83,7 @@ class RunReader:
         """What is known now; None while `poll` is behind."""
         if self._rest is not None:
             return None
-        marks = {name: mark_of(log.path, log.offset) for name, log in self._logs.items() if log.offset}
+        marks = {name: mark_of(log.path, log.offset) for name, log in self._logs.items()}
         return Snapshot(marks, list(self._boots), self._fold.known, code_digest())
 
     def _named(self, name: str, log: Follower) -> Iterator[tuple[str, Record]]:
