@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import ClassVar, Protocol
 
+from textual import on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -34,6 +35,7 @@ from grambench.tui.screens.leave import Choice, LeaveScreen
 from grambench.tui.terminal import on_hangup, terminal_is_gone
 from grambench.tui.widgets.board import Board, board_width
 from grambench.tui.widgets.card import Card
+from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
@@ -234,12 +236,7 @@ class Dashboard(Controls):
         base.query_one(Header).show(scene)
         for card in base.query(Card):
             card.show(scene, layout.density)
-        metric = base.query_one("#metric", Panel)
-        picture = plots.metric_picture(scene)
-        metric.name_it(
-            plots.metric_title(scene), plots.read_out(scene, picture, metric.content_size.width - 8)
-        )
-        metric.show(picture, plots.metric_empty(scene, metric.content_size.width))
+        self._draw_metric(base, scene)
         if sides:
             self._draw_sides(base, scene)
         base.query_one(Board).show(scene)
@@ -258,6 +255,20 @@ class Dashboard(Controls):
         fresh = [Card(name) for name in names if name not in known]
         if fresh:
             cards.mount(*fresh)
+
+    def _draw_metric(self, base: Screen[object], scene: Scene) -> None:
+        metric = base.query_one("#metric", Panel)
+        picture = plots.metric_picture(scene)
+        metric.name_it(
+            plots.metric_title(scene), plots.read_out(scene, picture, metric.content_size.width - 8)
+        )
+        metric.show(picture, plots.metric_empty(scene, metric.content_size.width))
+
+    @on(Chart.Hovered, "#metric Chart")
+    def _hovered(self, event: Chart.Hovered) -> None:
+        """The read-out follows the mouse, and goes with it."""
+        self.view = replace(self.view, cursor=event.share)
+        self._draw_metric(self.screen_stack[0], self.scene)
 
     def _draw_sides(self, base: Screen[object], scene: Scene) -> None:
         self._sides_at, self._sides_stale = monotonic(), False

@@ -16,6 +16,7 @@ from grambench.tui.axes import x_scale, x_ticks
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
 from grambench.tui.view import View, smoothed
 from grambench.tui.widgets.board import Board
+from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
 from tests.tui.logs import build
 
@@ -146,6 +147,27 @@ async def test_keys_change_the_axis_its_scale_and_the_curves(live: Callable[[str
         assert "joules" in panel.border_title
         await pressed(pilot, "a", "o", "z")
         assert panel.border_title == "validation AUC over training time"
+
+
+async def test_the_read_out_follows_the_mouse_and_leaves_with_it(live: Callable[[str], Dashboard]) -> None:
+    app = live("finished")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        metric = app.query_one("#metric", Panel)
+        chart = metric.query_one(Chart)
+        await pilot.hover(chart, offset=(chart.size.width // 2, 3))
+        await pilot.pause()
+        middle = metric.border_subtitle
+        assert "E2E 0." in str(middle)
+        assert app.view.cursor == pytest.approx(0.5, abs=0.06)
+        await pilot.hover(chart, offset=(chart.size.width - 1, 3))
+        await pilot.pause()
+        assert app.view.cursor == 1
+        assert metric.border_subtitle != middle
+        await pilot.hover("#board")
+        await pilot.pause()
+        assert app.view.cursor is None
+        assert not metric.border_subtitle
 
 
 async def test_the_cursor_reads_every_curve_and_escape_takes_it_away(

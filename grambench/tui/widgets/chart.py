@@ -6,6 +6,8 @@ from math import floor
 from typing import Literal
 
 from textual import on
+from textual.events import Leave, MouseMove
+from textual.message import Message
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
@@ -47,13 +49,27 @@ class Picture:
 
 
 class Chart(Canvas):
-    """A calm chart: dim axes, bright data. It takes no keys and no mouse."""
+    """A calm chart: dim axes, bright data. It takes no keys; it tells where the mouse is."""
 
     can_focus = False
+
+    class Hovered(Message):
+        """The mouse is at a place of the x-axis, 0 to 1; None: it has left the chart."""
+
+        def __init__(self, chart: "Chart", share: float | None) -> None:
+            super().__init__()
+            self.chart, self.share = chart, share
+
+        @property
+        def control(self) -> "Chart":
+            """The chart under the mouse."""
+            return self.chart
 
     def __init__(self) -> None:
         super().__init__(1, 1)
         self._picture: Picture | None = None
+        self._span = (0, 0)
+        """First column of the x-axis, and its columns."""
         self.drawn = 0
         """Frames drawn so far."""
 
@@ -82,7 +98,20 @@ class Chart(Canvas):
             self.reset(size=size)
             if size.width < 16 or size.height < 4 or not any(c.points for c in picture.curves):
                 return
-            _Painter(self, picture).paint()
+            painter = _Painter(self, picture)
+            self._span = painter.left + 1, painter.columns
+            painter.paint()
+
+    def on_mouse_move(self, event: MouseMove) -> None:
+        """Tell the place on the x-axis."""
+        first, columns = self._span
+        if columns > 1:
+            share = (event.x - first) / (columns - 1)
+            self.post_message(self.Hovered(self, min(1.0, max(0.0, share))))
+
+    def on_leave(self, _: Leave) -> None:
+        """Tell that it is nowhere."""
+        self.post_message(self.Hovered(self, None))
 
 
 class _Painter:
