@@ -47,7 +47,7 @@ def send(folder: Path, command: Command) -> None:
         raise ConfigError(f"The run {folder.name} is not going on.", "`grambench runs` tells which are.")
     box = folder / FOLDER
     box.mkdir(exist_ok=True)
-    name = f"{time.time_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
+    name = f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
     write_atomic(box / name, json.dumps(asdict(command)))
 
 

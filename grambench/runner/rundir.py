@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,13 @@ import psutil
 
 from grambench.config.spec import Spec
 from grambench.errors import DataError, MachineError
+from grambench.events.journal import boot_id
 from grambench.fs import write_atomic
 from grambench.runner.facts import host_facts
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
+_START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
 
 
 def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
@@ -106,10 +109,9 @@ def read_spec(folder: Path) -> tuple[str, Spec]:
 
 
 def write_pid(folder: Path) -> None:
-    """Leave this process's pid and start time, so that a later one with the pid is told apart."""
-    process = psutil.Process()
-    identity = {"pid": process.pid, "created": process.create_time()}
-    write_atomic(folder / PID_FILE, json.dumps(identity))
+    """Leave this process's pid and start, so that a later one with the pid is told apart."""
+    pid = os.getpid()
+    write_atomic(folder / PID_FILE, json.dumps({"pid": pid, "started": _start_of(pid)}))
 
 
 def supervisor_of(folder: Path) -> psutil.Process | None:
@@ -117,7 +119,16 @@ def supervisor_of(folder: Path) -> psutil.Process | None:
     try:
         identity = json.loads((folder / PID_FILE).read_bytes())
         process = psutil.Process(int(identity["pid"]))
-        same = abs(process.create_time() - float(identity["created"])) < 1.0
+        same = _start_of(process.pid) == identity["started"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
+
+
+def _start_of(pid: int) -> str:
+    """When a process began: ticks of its boot on Linux, which no setting of the clock moves."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    return f"{boot_id()}/{stat.rpartition(')')[2].split()[_START_FIELD]}"

@@ -183,7 +183,7 @@ async def test_a_dead_runner_is_said_and_needs_no_question(tmp_path: Path) -> No
     folder.mkdir()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    (folder / PID_FILE).write_text(f'{{"pid": {ended.pid}, "created": 0.0}}')
+    (folder / PID_FILE).write_text(f'{{"pid": {ended.pid}, "started": ""}}')
     Recorder(folder).write("", ev.RunStarted("r", "demo", ["e2e.s0"], ended.pid))
     app = Dashboard(folder)
     async with app.run_test(size=(80, 24)) as pilot:

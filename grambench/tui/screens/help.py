@@ -25,7 +25,7 @@ _KEYS = (
     ("e", "export report.json and a picture of the screen"),
     ("a", "x-axis: seconds, steps, joules"),
     ("o  z", "logarithmic axis; smoothed curves"),
-    ("← →", "read values at a moment"),
+    ("← →", "read values at a moment, as the mouse does"),
     ("g", "a target AUC, as a line and a column"),
     ("ctrl+p", "all of this as a list to search in"),
     ("↑ ↓ pgup pgdn", "scroll"),

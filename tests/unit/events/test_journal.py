@@ -4,16 +4,19 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grambench.events import types
+from grambench.events import journal, types
 from grambench.events.codec import REGISTRY, SCHEMA_VERSION, Record, Stamp, decode, encode
 from grambench.events.journal import Follower, Journal, boot_id
+from grambench.events.reader import read_run
 from grambench.events.types import Event, HostSample, PhaseEntered, Warned
 
 STAMP = Stamp(0, 1, "boot", "wall")
@@ -48,6 +51,31 @@ def write(path: Path, *codes: str) -> None:
     with Journal(path) as log:
         for code in codes:
             log.append(Warned(code, "message"))
+
+
+class Wall:
+    """A wall clock that somebody sets."""
+
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    @classmethod
+    def set(cls, hour: int) -> None:
+        cls.now = cls.now.replace(hour=hour)
+
+
+def test_a_wall_clock_that_is_set_back_is_a_label_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "datetime", SimpleNamespace(now=lambda _: Wall.now))
+    with Journal(tmp_path / "supervisor.jsonl") as log:
+        for hour in (12, 9, 15):
+            Wall.set(hour)
+            log.append(types.Marked(f"at {hour}"))
+    state = read_run(tmp_path)
+    assert [text for _, text in state.marks] == ["at 12", "at 9", "at 15"]
+    assert [line.wall[11:13] for line in state.log] == ["12", "09", "15"]
+    assert 0 < state.elapsed_s < 60
+    assert [seconds for seconds, _ in state.marks] == sorted(seconds for seconds, _ in state.marks)
 
 
 # --- lines -------------------------------------------------------------------------------------

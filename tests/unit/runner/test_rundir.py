@@ -91,11 +91,18 @@ def test_the_supervisor_is_told_from_a_later_process_with_its_pid(run: Path) -> 
     assert found is not None
     assert found.pid == os.getpid()
     identity = json.loads((run / rundir.PID_FILE).read_text())
-    (run / rundir.PID_FILE).write_text(json.dumps({**identity, "created": identity["created"] - 60}))
+    (run / rundir.PID_FILE).write_text(json.dumps({**identity, "started": identity["started"] + "0"}))
     assert supervisor_of(run) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "created": 0}'])
+def test_a_clock_that_is_set_back_hides_no_supervisor(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rundir.write_pid(run)
+    created = psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: created - 3600)  # as psutil would tell it
+    assert supervisor_of(run) is not None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "started": ""}'])
 def test_a_damaged_pid_file_is_no_supervisor(run: Path, text: str) -> None:
     (run / rundir.PID_FILE).write_text(text)
     assert supervisor_of(run) is None
@@ -105,8 +112,8 @@ def test_a_damaged_pid_file_is_no_supervisor(run: Path, text: str) -> None:
 
 def test_a_supervisor_that_nobody_has_waited_for_has_ended(run: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    created = psutil.Process(process.pid).create_time()
-    (run / rundir.PID_FILE).write_text(json.dumps({"pid": process.pid, "created": created}))
+    started = rundir._start_of(process.pid)
+    (run / rundir.PID_FILE).write_text(json.dumps({"pid": process.pid, "started": started}))
     assert supervisor_of(run) is not None
     process.terminate()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
