@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 
-.PHONY: demo test bench bench-long bench-gpu lint types contracts clean
+.PHONY: demo test bench bench-long bench-gpu screenshots lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ bench-long: $(STAMP) $(ENCODER)  ## the claims that take half an hour
 
 bench-gpu: $(STAMP)  ## the claims about an NVIDIA GPU, at most 8 minutes
 	$(BIN)/python -m benchmarks.gpu
+
+screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
+	$(BIN)/python docs/screenshots.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
