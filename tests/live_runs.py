@@ -131,7 +131,16 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         """No hub, no proxy, a cache of its own."""
-        dropped = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "HF_TOKEN", "PYTHONPATH")
+        dropped = (
+            "COLUMNS",
+            "LINES",
+            "http_proxy",
+            "https_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "HF_TOKEN",
+            "PYTHONPATH",
+        )
         return {name: value for name, value in os.environ.items() if name not in dropped} | {
             "GRAMBENCH_CACHE": str(self.folder / "cache"),
             "HF_HOME": str(self.folder / "hub"),

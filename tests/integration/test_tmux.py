@@ -11,6 +11,7 @@ import pytest
 from live_runs import ENDLESS, Bench, assert_nothing_is_left, finished, grambench, trained, until
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+LONGEST_S = 60.0
 SMALL, LARGE = (80, 24), (160, 45)
 
 
@@ -35,12 +36,17 @@ class Tmux:
         self("send-keys", *keys)
 
     def until_shows(self, *words: str) -> list[str]:
+        rows: list[str] = []
+
         def look() -> list[str] | None:
-            rows = self.screen
+            rows[:] = self.screen
             text = "\n".join(rows)
             return rows if all(word in text for word in words) else None
 
-        return until(look, f"{words} in tmux")
+        try:
+            return until(look, f"{words} in tmux", LONGEST_S)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *rows])) from None
 
     def resize(self, size: tuple[int, int]) -> None:
         self("resize-window", "-x", str(size[0]), "-y", str(size[1]))
