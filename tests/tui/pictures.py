@@ -7,6 +7,7 @@ from itertools import combinations
 from textual.app import App
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Footer
 
 from grambench.tui.app import Dashboard
 from grambench.tui.layout import plan
@@ -22,6 +23,7 @@ def normal(svg: str) -> str:
     svg = re.sub(r"\s*@font-face \{.*?\n    \}", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<clipPath id="terminal-line-\d+">.*?</clipPath>\s*', "", svg, flags=re.DOTALL)
     svg = re.sub(r' clip-path="url\(#terminal-line-\d+\)"| shape-rendering="crispEdges"', "", svg)
+    svg = svg.replace("    </style>", "    rect { shape-rendering: crispEdges }\n    </style>", 1)
     svg = re.sub(r"<text [^>]*>\n</text>", "\n", svg)
     svg = re.sub(r"\bterminal-r(\d+)\b", r"r\1", svg)
     return svg.replace("&#160;", "\N{NO-BREAK SPACE}")
@@ -41,6 +43,7 @@ def faults(app: App[str | None]) -> list[str]:
         for one, other in combinations(siblings, 2):
             if one.region.overlaps(other.region):
                 found.append(f"{one} and {other} overlap")
+    found += _crowded_keys(app.screen)
     if isinstance(app, Dashboard) and len(app.screen_stack) == 1:
         body = app.screen.query_one("#body")
         banner = app.screen.query_one("#banner").display
@@ -59,6 +62,17 @@ def _cut_off(parent: Widget) -> Iterator[str]:
             yield f"{child} at {child.region} leaves {parent} at {room}"
         if not (child.max_scroll_x or child.max_scroll_y):
             yield from _cut_off(child)
+
+
+def _crowded_keys(screen: Screen[object]) -> Iterator[str]:
+    """Keys of the footer that do not fit its line."""
+    for footer in screen.query(Footer):
+        keys = [key for key in footer.children if key.display and key.region.area]
+        for one, other in combinations(keys, 2):
+            if one.region.overlaps(other.region):
+                yield f"{one} and {other} overlap"
+        if footer.max_scroll_x:
+            yield f"the keys need {footer.max_scroll_x} columns more"
 
 
 def _is_flowing(widget: Widget) -> bool:

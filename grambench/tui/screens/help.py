@@ -74,7 +74,7 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         """Wrap to the new width."""
-        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 9 - _WORD)
+        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 8 - _WORD)
         lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _WORDS, room)]
         self.query_one("#rows", Static).update(Content("\n").join(lists))
 
