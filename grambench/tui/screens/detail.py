@@ -68,7 +68,7 @@ class StrategyScreen(DetailScreen):
                 yield Panel("loss", "loss of a user")
                 yield Panel("learning", "learning rate of the encoder")
                 yield Panel("drift", "drift of the item table")
-                yield Panel("share", "share of the encoder in a step's time")
+                yield Panel("share", "encoder's share of the time")
                 yield Panel("held", "memory, GiB")
         yield LogView()
         yield Footer(compact=True)
@@ -119,7 +119,7 @@ class SystemScreen(DetailScreen):
         if not self.is_mounted:
             return
         self.query_one(Header).show(scene)
-        width = max(40, self.query_one("#machine").content_size.width)
+        width = max(40, self.query_one("#machine").scrollable_content_region.width)
         self._tell("told", machine_facts(scene, width))
 
 
