@@ -16,8 +16,8 @@ Rows = Iterable[tuple[str, str]]
 _LABEL = 20
 _SAID = 22
 """Columns of what a meter says, so that all meters are as long."""
-_NUMBERS = 40
-"""Columns of the numbers of a worker."""
+_NUMBERS = 41
+"""Columns of the numbers of a worker, and a blank before the scrollbar."""
 
 
 def strategy_facts(scene: Scene, trial: TrialState) -> Content:

@@ -43,6 +43,7 @@ _WORDS = (
     ("drift", "how far the item table walked within a window: mean ‖h̃ − h‖ / ‖h‖"),
     ("val AUC", "the score that selects the checkpoint; test AUC is scored once, with that checkpoint"),
     ("seconds", "training only: evaluation, saving and waiting are left out"),
+    ("place", "the order in which strategies got to the end of their training, by training seconds"),
     ("memory", "torch's allocation on a GPU, resident memory of the process on a CPU"),
     ("–", "not measured; the log says why"),
 )
