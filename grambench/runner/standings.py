@@ -100,6 +100,25 @@ def _interval(state: RunState, trial: TrialState) -> str:
     return f"{words.ratio(found.low)}–{words.ratio(found.high)}" if found else words.DASH
 
 
+def _training_seconds(trial: TrialState) -> float | None:
+    """Of a trial that got to the end of its training, else None."""
+    ended = trial.outcome in ("completed", "early-stopped")
+    return trial.progress.train_s if ended and trial.progress else None
+
+
+def place(state: RunState, trial: TrialState) -> int | None:
+    """The place of a trial among those that got to the end of their training: 1 took the fewest seconds.
+
+    Training seconds, not the order of the clock: trials may run one after the other. Equal seconds
+    share a place. None: still training, or ended before the end.
+    """
+    own = _training_seconds(trial)
+    if own is None:
+        return None
+    others = [_training_seconds(other) for other in state.trials.values()]
+    return 1 + sum(other < own for other in others if other is not None)
+
+
 _METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "csauc"}
 """Columns that only some domains have."""
 
@@ -112,6 +131,7 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
+        Column("place", 25, lambda s, t: words.count(place(s, t))),
         Column("× e2e", 100, lambda s, t: words.ratio(compare.speedup(s, t))),
         Column("95 %", 62, _interval),
         Column("× unique", 60, lambda s, t: words.ratio(compare.speedup(s, t, "e2e-unique"))),
@@ -129,13 +149,15 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
     ]
     if target_auc is not None:
         head = f"s to {target_auc:g}"
-        found.insert(3, Column(head, 97, lambda _, t: words.seconds(compare.seconds_to(t, target_auc))))
+        found.insert(4, Column(head, 97, lambda _, t: words.seconds(compare.seconds_to(t, target_auc))))
     if not several_seeds(state):
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         found = [column for column in found if column.head != "× unique"]
     if all(_interval(state, trial) == words.DASH for trial in state.trials.values()):
         found = [column for column in found if column.head != "95 %"]
+    if not any(place(state, trial) for trial in state.trials.values()):
+        found = [column for column in found if column.head != "place"]
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     absent = {head for head, name in _METRICS.items() if name not in tested}
     return [column for column in found if column.head not in absent]

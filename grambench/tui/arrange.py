@@ -2,7 +2,7 @@
 
 from textual.screen import Screen
 
-from grambench.tui.layout import Density, Layout
+from grambench.tui.layout import NARROW_BELOW, Density, Layout
 
 PANELS = ("metric", "rate", "memory", "board", "log")
 
@@ -17,6 +17,7 @@ def arrange(base: Screen[object], layout: Layout, solo: str | None, board_width:
         board_width: columns of the table where the log stands beside it.
     """
     base.set_class(layout.stacked, "-stacked")
+    base.set_class(base.app.size.width < NARROW_BELOW, "-narrow")
     base.query_one("#header").styles.height = layout.header
     cards = base.query_one("#cards")
     cards.styles.grid_size_columns = layout.card_columns

@@ -14,6 +14,10 @@ from grambench.tui.scene import Scene
 
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
+_SAID = 22
+"""Columns of what a meter says, so that all meters are as long."""
+_NUMBERS = 41
+"""Columns of the numbers of a worker, and a blank before the scrollbar."""
 
 
 def strategy_facts(scene: Scene, trial: TrialState) -> Content:
@@ -80,7 +84,7 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
             "plan",
             (
                 ("parameters", f"{words.count(plan.encoder_parameters if plan else None)} encoder"),
-                ("", f"{words.count(plan.filter_parameters if plan else None)} filter"),
+                (" ", f"{words.count(plan.filter_parameters if plan else None)} filter"),
                 ("micro-batch", words.count(plan.micro_batch if plan else None)),
                 ("encoder chunk", words.count(plan.encoder_chunk if plan else None)),
                 ("", safe_text(plan.why, 200) if plan else words.DASH),
@@ -108,7 +112,7 @@ def machine_facts(scene: Scene, width: int) -> Content:
         taken = None if host.disk_free_bytes is None else 1 - host.disk_free_bytes / host.disk_total_bytes
         rows.append(_meter(scene, "disk", taken, width, f"{words.gib(host.disk_free_bytes)} GiB free"))
     blocks.append(Content("\n").join(rows))
-    blocks.append(_workers(scene))
+    blocks.append(_workers(scene, width))
     return Content("\n\n").join(blocks)
 
 
@@ -132,9 +136,10 @@ def _gpu(scene: Scene, gpu: GpuState, width: int) -> Content:
     return Content("\n").join(rows)
 
 
-def _workers(scene: Scene) -> Content:
+def _workers(scene: Scene, width: int) -> Content:
     tones = scene.tones
-    head = f"{'worker':<{_LABEL}}{'resident GiB':>14}{'peak':>8}{'GPU GiB':>10}{'peak':>8}"
+    room = max(8, min(_LABEL, width - _NUMBERS))
+    head = f"{'worker':<{room}}{'resident GiB':>14}{'peak':>8}{'GPU GiB':>10}{'peak':>8}"
     rows = [styled("memory by process", f"bold {tones.accent}"), styled(head, tones.muted)]
     for trial in scene.state.trials.values():
         look = scene.look(trial)
@@ -143,14 +148,14 @@ def _workers(scene: Scene) -> Content:
             f"{words.gib(None if trial.ended else trial.gpu_memory_bytes):>10}"
             f"{words.gib(trial.peak_gpu_memory_bytes):>8}"
         )
-        name = f"{look.marker} {scene.title(trial, _LABEL - 3)}"
-        rows.append(Content.assemble((f"{name:<{_LABEL}}", look.colour), (cells, tones.text)))
+        name = f"{look.marker} {scene.title(trial, room - 3)}"
+        rows.append(Content.assemble((f"{name:<{room}}", look.colour), (cells, tones.text)))
     return Content("\n").join(rows)
 
 
 def _meter(scene: Scene, name: str, share: float | None, width: int, more: str = "") -> Content:
     said = f"{_percent(share):>6}  {more}"
-    room = max(8, min(60, width - 10 - len(said)))
+    room = max(8, min(60, width - 8 - _SAID))
     return Content.assemble(
         (f"{name:<8}", scene.tones.muted),
         bar(share, room, scene.tones.accent, scene.tones.faint),

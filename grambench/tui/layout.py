@@ -6,6 +6,8 @@ from math import ceil
 
 STACKED_BELOW = 100
 """Columns below which panels stand one above the other."""
+NARROW_BELOW = 72
+"""Columns below which the footer keeps its place for the screen's own keys."""
 LONG_HEADER = 150
 """Columns from which the header needs one line only."""
 _CARD_WIDTH = 26

@@ -98,12 +98,17 @@ def memory_picture(scene: Scene, width: int) -> Picture:
     return _series(scene, width, lambda trial: trial.memory_series, max, words.GIB)
 
 
-def one_curve(scene: Scene, trial: TrialState, series: Series, width: int, unit: float = 1.0) -> Picture:
-    """A series of one trial over its training seconds, from 0."""
+def one_curve(
+    scene: Scene, trial: TrialState, series: Series, width: int, unit: float = 1.0, zero: bool = True
+) -> Picture:
+    """A series of one trial over its training seconds.
+
+    `zero`: the value axis begins at 0; scores and losses move too far above it to be read so.
+    """
     points = [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
     look = scene.look(trial)
     curve = Curve("", look.colour, look.marker, thin(points, 2 * width, fmean), marked=False)
-    return Picture((curve,), scene.tones, zero=True)
+    return Picture((curve,), scene.tones, zero=zero)
 
 
 def _series(

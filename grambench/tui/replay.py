@@ -113,6 +113,10 @@ class ReplayDashboard(Dashboard):
             (hint, tones.muted),
         )
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run that is over is not paused."""
+        return action != "pause" and super().check_action(action, parameters)
+
     def on_mount(self) -> None:
         """The bar moves even where no event comes."""
         super().on_mount()

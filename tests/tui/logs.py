@@ -281,6 +281,30 @@ def mid(to: Recorder) -> None:
     trial(to, COURSES["gram-1e"], epochs=3.4, ends=None)
 
 
+def one(to: Recorder) -> None:
+    """A single strategy, in its third epoch."""
+    start(to, ["gram-1s.s0"])
+    prepare(to)
+    audit(to)
+    trial(to, COURSES["gram-1s"], epochs=2.6, ends=None)
+
+
+def cpu(to: Recorder) -> None:
+    """`mid` on a machine without a GPU."""
+    to.gpu = False
+    mid(to)
+
+
+def failing(to: Recorder) -> None:
+    """e2e failed, the others go on."""
+    start(to, THREE)
+    prepare(to)
+    audit(to)
+    reason = "CUDA out of memory: tried 9.3 GiB, 2.1 GiB free"
+    trial(to, COURSES["e2e"], epochs=0.4, ends="failed", reason=reason)
+    trial(to, COURSES["gram-1s"], epochs=2.3, ends=None)
+
+
 def finished(to: Recorder) -> None:
     """Three trials with test metrics."""
     start(to, THREE)
@@ -355,7 +379,21 @@ def hostile(to: Recorder) -> None:
 
 STATES: dict[str, Callable[[Recorder], None]] = {
     state.__name__: state
-    for state in (empty, setup, auditing, first, mid, finished, seven, eight, trouble, hostile)
+    for state in (
+        empty,
+        setup,
+        auditing,
+        first,
+        mid,
+        one,
+        cpu,
+        failing,
+        finished,
+        seven,
+        eight,
+        trouble,
+        hostile,
+    )
 }
 
 

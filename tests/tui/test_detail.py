@@ -94,6 +94,18 @@ async def test_keys_of_the_race_are_not_offered_elsewhere(run: Callable[[str], D
         assert not offered & {"axis", "target", "maximise"}
 
 
+@pytest.mark.parametrize("width", [54, 74, 150])
+async def test_facts_of_the_machine_fit_their_panel(width: int, run: Callable[[str], Dashboard]) -> None:
+    app = run("eight")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        rows = machine_facts(app.scene, width).plain.split("\n")
+    assert max(map(len, rows)) <= width
+    bars = [row for row in rows if row.startswith(("busy", "memory ", "CPU", "RAM"))]
+    assert len(bars) >= 3
+    assert len({row.index("%") for row in bars if "%" in row}) == 1
+
+
 async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) -> None:
     app = run("hostile")
     async with app.run_test(size=(120, 40)) as pilot:

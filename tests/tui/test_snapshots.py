@@ -1,30 +1,81 @@
-"""The whole screen as SVG, at every layout; `pytest --snapshot-update` accepts a change."""
+"""Every screen in every size class, as SVG; `pytest --snapshot-update` accepts a change.
 
-import re
+Not the full product: each pair of screen and size once; looks, machines and numbers of strategies
+rotate, so that every screen meets each of them.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from textual.pilot import Pilot
 
 from grambench.tui.app import Dashboard
+from grambench.tui.replay import Replay, ReplayDashboard
 from tests.tui.logs import build
+from tests.tui.pictures import colours, faults, normal
 
-SHOTS = [
-    ("mid", (60, 24), ()),
-    ("mid", (80, 24), ()),
-    ("mid", (120, 40), ()),
-    ("mid", (160, 45), ()),
-    ("finished", (200, 60), ()),
-    ("setup", (120, 40), ()),
-    ("first", (80, 24), ()),
-    ("eight", (160, 45), ()),
-    ("trouble", (120, 40), ()),
-    ("hostile", (80, 24), ()),
-    ("hostile", (120, 40), ()),
-    ("mid", (80, 24), ("q",)),
-    ("mid", (120, 40), ("t",)),
+SIZES = ((60, 20), (80, 24), (100, 30), (120, 40), (160, 45), (240, 80))
+STATES = ("mid", "one", "eight", "failing", "cpu", "eight")
+LOOKS = ("dark", "light", "mono")
+SCREENS: dict[str, tuple[str, ...]] = {
+    "race": (),
+    "strategy": ("v",),
+    "system": ("y",),
+    "events": ("j",),
+    "help": ("question_mark",),
+    "leave": ("q",),
+    "skip": ("s",),
+    "mark": ("n",),
+    "replay": (),
+    "maximised": ("m",),
+}
+PANELS = ("metric", "board", "log")
+"""Which panel is maximised, in turn."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A screen, what it shows, and how."""
+
+    screen: str
+    state: str
+    size: tuple[int, int]
+    look: str = "dark"
+    panel: str = ""
+
+    def __str__(self) -> str:
+        parts = (self.screen, self.panel, self.state, f"{self.size[0]}x{self.size[1]}", self.look)
+        return "-".join(part for part in parts if part)
+
+
+def _matrix() -> list[Shot]:
+    shots = []
+    for row, screen in enumerate(SCREENS):
+        for column, size in enumerate(SIZES):
+            turn = row + column
+            panel = PANELS[column % 3] if screen == "maximised" else ""
+            # looks go a step further after three sizes, so that no size has one look only
+            look = LOOKS[(turn + column // 3) % 3]
+            shots.append(Shot(screen, STATES[turn % len(STATES)], size, look, panel))
+    return shots
+
+
+OTHERS = [
+    Shot("race", "mid", (60, 24)),
+    Shot("race", "mid", (120, 40)),
+    Shot("race", "mid", (120, 40), "light"),
+    Shot("race", "setup", (120, 40)),
+    Shot("race", "first", (80, 24)),
+    Shot("race", "trouble", (120, 40)),
+    Shot("race", "finished", (200, 60)),
+    Shot("race", "hostile", (80, 24)),
+    Shot("race", "hostile", (120, 40)),
+    Shot("strategy", "hostile", (80, 24)),
 ]
+SHOTS = [*_matrix(), *OTHERS]
 
 
 class Svg(SingleFileSnapshotExtension):
@@ -34,24 +85,51 @@ class Svg(SingleFileSnapshotExtension):
     _write_mode = WriteMode.TEXT
 
 
-def normal(svg: str) -> str:
-    """Without the prefix that Rich makes from the content, which would change in every line."""
-    return re.sub(r"terminal-\d+", "terminal", svg)
+def _app(shot: Shot, folder: Path) -> Dashboard:
+    build(shot.state, folder)
+    if shot.screen != "replay":
+        return Dashboard(folder)
+    replay = Replay(folder, clock=lambda: 0.0)  # no time passes
+    replay.seek(0.7 * replay.length_s)
+    return ReplayDashboard(folder, replay)
 
 
-@pytest.mark.parametrize(
-    ("state", "size", "keys"), SHOTS, ids=["-".join([s, f"{w}x{h}", *keys]) for s, (w, h), keys in SHOTS]
-)
+async def _drawn(pilot: Pilot[str | None]) -> None:
+    for _ in range(3):
+        await pilot.pause()
+
+
+async def _shoot(shot: Shot, folder: Path) -> str:
+    app = _app(shot, folder)
+    async with app.run_test(size=shot.size) as pilot:
+        await _drawn(pilot)
+        if shot.look == "light":
+            await pilot.press("t")
+        if shot.panel:
+            app.screen.query_one(f"#{shot.panel}").focus()
+        await pilot.press(*SCREENS[shot.screen])
+        await _drawn(pilot)
+        assert faults(app) == []
+        return app.export_screenshot()
+
+
+@pytest.mark.parametrize("shot", SHOTS, ids=str)
 async def test_screen(
-    tmp_path: Path, snapshot: SnapshotAssertion, state: str, size: tuple[int, int], keys: tuple[str, ...]
+    shot: Shot, tmp_path: Path, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = Dashboard(build(state, tmp_path / "run"))
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        await pilot.pause()
-        if keys:
-            await pilot.press(*keys)
-            await pilot.pause()
-        await pilot.pause()
-        picture = app.export_screenshot()
+    if shot.look == "mono":
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    picture = await _shoot(shot, tmp_path / "run")
+    if shot.look == "mono":
+        assert colours(picture) == set()
     assert normal(picture) == snapshot(extension_class=Svg)
+
+
+def test_every_screen_meets_every_look_machine_and_number_of_strategies() -> None:
+    shots = _matrix()
+    assert {(shot.screen, shot.size) for shot in shots} == {(s, size) for s in SCREENS for size in SIZES}
+    for screen in SCREENS:
+        assert {shot.look for shot in shots if shot.screen == screen} == set(LOOKS)
+        assert {shot.state for shot in shots if shot.screen == screen} == set(STATES)

@@ -12,13 +12,14 @@ from textual.widgets import Footer, Static
 
 from grambench.events.series import Series
 from grambench.tui.facts import machine_facts, strategy_facts
+from grambench.tui.layout import NARROW_BELOW
 from grambench.tui.plots import GIB, one_curve, plain_empty
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
 
-STACKED_BELOW, SHORT_BELOW = 100, 36
+STACKED_BELOW, SHORT_BELOW, LOW_BELOW = 100, 36, 24
 
 
 class DetailScreen(Screen[None]):
@@ -37,7 +38,9 @@ class DetailScreen(Screen[None]):
     def on_resize(self) -> None:
         """Plots stand below the facts where there is no room beside them."""
         self.set_class(self.size.width < STACKED_BELOW, "-stacked")
+        self.set_class(self.size.width < NARROW_BELOW, "-narrow")
         self.set_class(self.size.height < SHORT_BELOW, "-short")
+        self.set_class(self.size.height < LOW_BELOW, "-low")
 
     def _tell(self, name: str, said: Content) -> None:
         words = self.query_one(f"#{name}", Static)
@@ -65,7 +68,7 @@ class StrategyScreen(DetailScreen):
                 yield Panel("loss", "loss of a user")
                 yield Panel("learning", "learning rate of the encoder")
                 yield Panel("drift", "drift of the item table")
-                yield Panel("share", "share of the encoder in a step's time")
+                yield Panel("share", "encoder's share of the time")
                 yield Panel("held", "memory, GiB")
         yield LogView()
         yield Footer(compact=True)
@@ -95,7 +98,8 @@ class StrategyScreen(DetailScreen):
             if not panel.display:
                 continue
             width = max(16, panel.content_size.width)
-            panel.show(one_curve(scene, trial, series, width, unit), plain_empty(scene, what))
+            zero = name not in ("scores", "loss")
+            panel.show(one_curve(scene, trial, series, width, unit, zero), plain_empty(scene, what))
         self.query_one(LogView).show(scene, only=trial.name)
 
 
@@ -115,7 +119,7 @@ class SystemScreen(DetailScreen):
         if not self.is_mounted:
             return
         self.query_one(Header).show(scene)
-        width = max(40, self.query_one("#machine").content_size.width)
+        width = max(40, self.query_one("#machine").scrollable_content_region.width)
         self._tell("told", machine_facts(scene, width))
 
 

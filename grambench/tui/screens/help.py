@@ -43,6 +43,7 @@ _WORDS = (
     ("drift", "how far the item table walked within a window: mean ‖h̃ − h‖ / ‖h‖"),
     ("val AUC", "the score that selects the checkpoint; test AUC is scored once, with that checkpoint"),
     ("seconds", "training only: evaluation, saving and waiting are left out"),
+    ("place", "the order in which strategies got to the end of their training, by training seconds"),
     ("memory", "torch's allocation on a GPU, resident memory of the process on a CPU"),
     ("–", "not measured; the log says why"),
 )
@@ -74,7 +75,7 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         """Wrap to the new width."""
-        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 9 - _WORD)
+        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 8 - _WORD)
         lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _WORDS, room)]
         self.query_one("#rows", Static).update(Content("\n").join(lists))
 

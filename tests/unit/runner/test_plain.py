@@ -10,7 +10,7 @@ from grambench.events import compare
 from grambench.events.reader import RunReader, read_run
 from grambench.runner import words
 from grambench.runner.plain import PlainPrinter, summary_table
-from grambench.runner.standings import ordered, standings
+from grambench.runner.standings import columns, ordered, place, standings
 from tests.tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
 
@@ -98,6 +98,40 @@ def test_order_is_by_test_auc_and_seeds_stand_together(tmp_path: Path) -> None:
     names = [one.name for one in ordered(state)]
     assert names[:4] == ["e2e.s0", "e2e.s1", "gram-1s.s0", "gram-1s.s1"]
     assert [one.strategy for one in ordered(read_run(build("seven", tmp_path / "b")))][-1] == "nofinetune"
+
+
+@pytest.mark.parametrize(
+    ("state", "places"),
+    [
+        ("finished", {"e2e.s0": 3, "gram-1s.s0": 2, "gram-1e.s0": 1}),
+        ("mid", {"e2e.s0": 2, "gram-1s.s0": 1, "gram-1e.s0": None}),
+        ("trouble", {"e2e.s0": 1, "gram-10s.s0": None, "gram-1e.s0": None}),
+    ],
+)
+def test_places_are_by_training_seconds_of_those_that_came_to_the_end(
+    state: str, places: dict[str, int | None], tmp_path: Path
+) -> None:
+    run = read_run(build(state, tmp_path / "run"))
+    assert {name: place(run, trial) for name, trial in run.trials.items()} == places
+
+
+def test_equal_training_seconds_share_a_place(tmp_path: Path) -> None:
+    run = read_run(build("seven", tmp_path / "run"))
+    first, second = list(run.trials.values())[:2]
+    assert first.progress is not None
+    second.progress = first.progress
+    assert place(run, first) == place(run, second) == 6
+
+
+def test_places_go_first_on_a_narrow_screen_and_wait_for_the_first_end(tmp_path: Path) -> None:
+    run = read_run(build("finished", tmp_path / "run"))
+    all_heads = [column.head for column in standings(run, 1000).columns]
+    needed = next(w for w in range(60, 300) if len(standings(run, w).columns) == len(all_heads))
+    assert "place" in all_heads
+    fewer = [column.head for column in standings(run, needed - 1).columns]
+    assert fewer == [head for head in all_heads if head != "place"]
+    running = read_run(build("first", tmp_path / "first"))
+    assert "place" not in {column.head for column in columns(running)}
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
