@@ -39,7 +39,7 @@ class Shot:
 SHOTS = (
     Shot("race", (160, 45), 0.75),
     Shot("finished-light", (120, 40), 1.0, ("t",)),
-    Shot("strategy", (160, 45), 0.9, ("v",)),
+    Shot("strategy", (160, 45), 0.9, ("v", "v", "v")),
     Shot("system", (120, 30), 0.75, ("y",)),
     Shot("narrow", (80, 24), 0.75),
     Shot("replay", (120, 40), 0.5, (), True),

@@ -131,7 +131,7 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
-        Column("place", 25, lambda s, t: words.count(place(s, t))),
+        Column("place", 58, lambda s, t: words.count(place(s, t))),
         Column("× e2e", 100, lambda s, t: words.ratio(compare.speedup(s, t))),
         Column("95 %", 62, _interval),
         Column("× unique", 60, lambda s, t: words.ratio(compare.speedup(s, t, "e2e-unique"))),

@@ -189,6 +189,8 @@ class Dashboard(Controls):
             self._news = 0
             self._budget.drawn()
             self.redraw(sides)
+            if ended or self.state.finished:
+                self.refresh_bindings()
 
     def _report_exists(self) -> bool:
         return (self._folder / "report.json").exists()
@@ -344,8 +346,10 @@ class Dashboard(Controls):
         self._go(EventsScreen())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What changes the race is not offered on another screen."""
+        """What changes the race is not offered on another screen, nor a pause of what is over."""
         del parameters
+        if action == "pause" and (self.state.finished or self._gone):
+            return False
         return not (isinstance(self.screen, DetailScreen) and action in _OF_THE_RACE)
 
     def action_log(self) -> None:

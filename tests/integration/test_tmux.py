@@ -56,8 +56,9 @@ class Tmux:
 def tmux(bench: Bench, tmp_path: Path) -> Iterator[Tmux]:
     server = Tmux(tmp_path / "tmux")
     settings = [f"-e{name}={value}" for name, value in bench.environment.items()]
+    shell = ["env", "-u", "COLUMNS", "-u", "LINES", "PS1=ready> ", "sh"]  # the size is that of the window
     size = ["-x", str(SMALL[0]), "-y", str(SMALL[1])]
-    server("-f", "/dev/null", "new-session", "-d", *size, *settings, "env", "PS1=ready> ", "sh")
+    server("-f", "/dev/null", "new-session", "-d", *size, *settings, *shell)
     yield server
     server("kill-server")
 

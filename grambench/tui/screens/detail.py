@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 from grambench.events.series import Series
 from grambench.tui.facts import machine_facts, strategy_facts
 from grambench.tui.layout import NARROW_BELOW
+from grambench.tui.pieces import styled
 from grambench.tui.plots import GIB, one_curve, plain_empty
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.header import Header
@@ -99,7 +100,10 @@ class StrategyScreen(DetailScreen):
                 continue
             width = max(16, panel.content_size.width)
             zero = name not in ("scores", "loss")
-            panel.show(one_curve(scene, trial, series, width, unit, zero), plain_empty(scene, what))
+            empty = plain_empty(scene, what)
+            if name == "drift" and trial.plan is not None and trial.plan.window_steps == 1:
+                empty = styled("no windows: the encoder moves at every step", scene.tones.muted)
+            panel.show(one_curve(scene, trial, series, width, unit, zero), empty)
         self.query_one(LogView).show(scene, only=trial.name)
 
 
