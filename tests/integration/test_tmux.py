@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from live_runs import ENDLESS, Bench, assert_nothing_is_left, finished, grambench, trained, until
 
+from grambench.events.reader import read_run
+
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 LONGEST_S = 60.0
 SMALL, LARGE = (80, 24), (160, 45)
@@ -78,7 +80,7 @@ def test_a_session_of_an_engineer(bench: Bench, tmux: Tmux, tmp_path: Path) -> N
     assert len(rows) == LARGE[1]
     assert max(map(len, rows)) <= LARGE[0]
     tmux.press("v")
-    tmux.until_shows("loss of a user", "learning rate of the encoder", "share of the encoder")
+    tmux.until_shows("loss of a user", "learning rate of the encoder", "encoder's share of the time")
     tmux.press("y")
     tmux.until_shows("memory by process", "RAM")
     tmux.press("j")
@@ -88,7 +90,7 @@ def test_a_session_of_an_engineer(bench: Bench, tmux: Tmux, tmp_path: Path) -> N
     tmux.press("n")
     tmux.until_shows("A sentence for the log")
     tmux.press("lunch", "Enter")
-    tmux.until_shows("mark: lunch")
+    until(lambda: read_run(run).marks, "the mark")
     tmux.press("s")
     tmux.until_shows("Skip e2e")
     tmux.press("y")
