@@ -1,5 +1,6 @@
 """The dashboard driven by keys at many sizes, over fixture logs with frozen clocks."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from itertools import combinations
@@ -9,9 +10,13 @@ import pytest
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widget import Widget
+from textual.widgets import Static
 
+from grambench.events import journal
 from grambench.events import types as ev
+from grambench.events.reader import read_run
 from grambench.runner.rundir import PID_FILE
+from grambench.tui import app as module
 from grambench.tui.app import Dashboard
 from grambench.tui.budget import LONGEST_S, Budget
 from grambench.tui.layout import Density, plan
@@ -342,3 +347,22 @@ def test_drawing_is_spread_over_time_by_what_it_costs() -> None:
     spent[0] += 10.0
     wall[0] += LONGEST_S
     assert budget.allows_drawing()
+
+
+async def test_a_long_log_is_read_in_parts_and_says_how_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build("eight", tmp_path / "run")
+    monkeypatch.setattr(module, "READING_S", 0.0)
+    monkeypatch.setattr(journal, "_READ_BYTES", 4096)
+    app = Dashboard(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        banner = app.query_one("#banner", Static)
+        assert re.match(r"▸ reading the log, \d+%", str(banner.content))
+        monkeypatch.setattr(module, "READING_S", 60.0)
+        app._poll()
+        app.redraw()
+        await pilot.pause()
+        assert app.state == read_run(folder)
+        assert not banner.display
