@@ -65,8 +65,8 @@ def tmux(bench: Bench, tmp_path: Path) -> Iterator[Tmux]:
     server("kill-server")
 
 
-def test_a_session_of_an_engineer(bench: Bench, tmux: Tmux, tmp_path: Path) -> None:
-    out = tmp_path / "runs"
+def test_a_session_of_an_engineer(bench: Bench, tmux: Tmux) -> None:
+    out = bench.folder / "runs-tmux"  # what is left over is ended with the bench
     command = [grambench(), "run", "--preset", str(bench.preset), "--out", str(out), *ENDLESS]
     tmux.until_shows("ready>")
     tmux.press(shlex.join(command), "Enter")
