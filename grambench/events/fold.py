@@ -51,6 +51,11 @@ class Fold:
             self.state.log.append(line)
             del self.state.log[:-LOG_KEPT]
 
+    def moment_s(self, record: Record) -> float:
+        """Seconds of the run at which `apply` would take the record now."""
+        begun = record.stamp.boot in self._start_ns
+        return max(self.state.elapsed_s, self._elapsed(record)) if begun else self.state.elapsed_s
+
     def _tick(self, record: Record) -> None:
         if not self._start_ns:
             self.state.started_wall = record.stamp.wall

@@ -1,6 +1,5 @@
 """A finished log played through the dashboard: at any speed, paused, forwards and back."""
 
-from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -9,9 +8,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from grambench.events.codec import Record
 from grambench.events.fold import Fold
-from grambench.events.reader import read_records
+from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.runner import words
 from grambench.tui.app import Dashboard
@@ -19,28 +17,25 @@ from grambench.tui.pieces import bar
 from grambench.tui.scene import Scene
 
 SCRUB_S = 5.0
+SEEKING_S = 0.5
 FASTEST, SLOWEST = 1024.0, 0.25
 
 
 class Replay:
-    """A reader whose time runs as it is told; looks like a `RunReader` to the dashboard."""
+    """A reader whose time runs as it is told; looks like a `RunReader` to the dashboard.
+
+    It reads on as it plays, so that a day of log takes no more memory than an hour.
+    """
 
     def __init__(self, folder: Path, speed: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
         """`speed`: seconds of the run in a second."""
         self.speed, self.paused = speed, False
-        self._clock = clock
-        self._records: list[tuple[str, Record]] = []
-        self._times: list[float] = []
-        scratch = Fold()
-        for source, record in read_records(folder):
-            scratch.apply(source, record)
-            self._records.append((source, record))
-            self._times.append(scratch.state.elapsed_s)
-        self.length_s = self._times[-1] if self._times else 0.0
+        self._folder, self._clock = folder, clock
+        self.length_s = read_run(folder).elapsed_s
         self.place_s = 0.0
-        self._fold, self._applied = Fold(), 0
         self._looked_s: float | None = None
-        self._apply()
+        self._rewind()
+        self._apply(SEEKING_S)
 
     @property
     def state(self) -> RunState:
@@ -49,33 +44,46 @@ class Replay:
 
     @property
     def share_read(self) -> float:
-        """All of it is in memory."""
-        return 1.0
+        """How much of the way to the place was read, 0 to 1."""
+        return min(0.99, self.state.elapsed_s / self.place_s) if self._is_due() and self.place_s else 1.0
 
     def poll(self, limit_s: float | None = None) -> int:
-        """Let time pass; the number of records that came."""
-        del limit_s
+        """Let time pass, but not while the place is still being read; the number of records that came."""
         now = self._clock()
         passed_s = 0.0 if self._looked_s is None else now - self._looked_s
         self._looked_s = now
-        if self.paused or self.place_s >= self.length_s:
-            return 0
-        self.place_s = min(self.length_s, self.place_s + passed_s * self.speed)
-        return self._apply()
+        if not (self.paused or self._is_due()):
+            self.place_s = min(self.length_s, self.place_s + passed_s * self.speed)
+        return self._apply(limit_s)
 
     def seek(self, place_s: float) -> None:
-        """Go to a moment of the run, in seconds from its start; backwards the log is folded anew."""
+        """Go to a moment of the run, in seconds from its start; backwards the log is folded anew.
+
+        What half a second does not suffice for is read by the next polls.
+        """
         place_s = min(self.length_s, max(0.0, place_s))
         if place_s < self.place_s:
-            self._fold, self._applied = Fold(), 0
+            self._rewind()
         self.place_s = place_s
-        self._apply()
+        self._apply(SEEKING_S)
 
-    def _apply(self) -> int:
-        end = bisect_right(self._times, self.place_s)
-        for source, record in self._records[self._applied : end]:
-            self._fold.apply(source, record)
-        came, self._applied = end - self._applied, end
+    def _rewind(self) -> None:
+        self._fold = Fold()
+        self._records = RunReader(self._folder, use_snapshot=False).read()
+        self._next = next(self._records, None)
+
+    def _is_due(self) -> bool:
+        return self._next is not None and self._fold.moment_s(self._next[1]) <= self.place_s
+
+    def _apply(self, limit_s: float | None) -> int:
+        ends_s = None if limit_s is None else monotonic() + limit_s
+        came = 0
+        while self._next is not None and self._is_due():
+            self._fold.apply(*self._next)
+            self._next = next(self._records, None)
+            came += 1
+            if ends_s is not None and monotonic() >= ends_s:
+                break
         return came
 
 
@@ -99,7 +107,7 @@ class ReplayDashboard(Dashboard):
     def banner(self, scene: Scene) -> Content:
         """Place, length and speed."""
         replay, tones = self.replay, scene.tones
-        sign = "‖" if replay.paused else "▶"
+        sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
         clock = f"{words.clock(replay.place_s)} / {words.clock(replay.length_s)}"
         hint = "  space pauses, ← → 5 s, home end, + − speed"

@@ -7,6 +7,7 @@ from textual.widgets import Static
 
 from grambench.events.fold import Fold
 from grambench.events.reader import read_records, read_run
+from grambench.tui import replay as module
 from grambench.tui.app import Dashboard
 from grambench.tui.replay import Replay, ReplayDashboard
 from tests.tui.logs import build
@@ -71,6 +72,23 @@ def test_any_moment_is_what_it_was(replay: Replay, places: tuple[float, ...], tm
         inside = min(replay.length_s, max(0.0, place_s))
         assert replay.place_s == inside
         assert replay.state == state_at(tmp_path / "run", inside)
+
+
+def test_a_place_far_away_is_read_by_and_by_while_time_stands_still(
+    replay: Replay, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay.poll()
+    monkeypatch.setattr(module, "SEEKING_S", 0.0)
+    replay.seek(200.0)
+    shares = [replay.share_read]
+    while replay.share_read < 1:
+        clock.now_s += 1.0
+        assert replay.poll(0.0) == 1
+        assert replay.place_s == 200.0
+        shares.append(replay.share_read)
+    assert shares == sorted(shares)
+    assert len(shares) > 20
+    assert replay.state == state_at(tmp_path / "run", 200.0)
 
 
 async def test_keys_pause_scrub_and_change_the_speed(replay: Replay, clock: Clock, tmp_path: Path) -> None:
