@@ -48,6 +48,8 @@ SIDES_S = 1.0
 _OF_THE_RACE = ("axis", "target", "maximise", "log", "logarithmic", "smooth", "cursor", "body", "all_panels")
 
 
+_PARTS = "#header, #cards, #metric, #rate, #memory, #board, #log, #banner"
+
 DRAWING_SHARE = 0.005
 """Of the machine's processors, what following the logs and drawing may take: the rest is for training."""
 
@@ -222,8 +224,9 @@ class Dashboard(Controls):
         if len(self.screen_stack) == 0 or not self.screen_stack[0].is_mounted:
             return
         base, scene = self.screen_stack[0], self.scene
-        if not base.query_one("#cards").is_attached:  # left before everything was there
-            return
+        parts = base.query(_PARTS)
+        if len(parts) <= _PARTS.count(",") or not all(part.is_attached for part in parts):
+            return  # not all there yet, or on the way out
         said = self.banner(scene)
         banner = base.query_one("#banner", Static)
         if not (isinstance(banner.content, Content) and said.is_same(banner.content)):

@@ -366,3 +366,14 @@ async def test_a_long_log_is_read_in_parts_and_says_how_far(
         await pilot.pause()
         assert app.state == read_run(folder)
         assert not banner.display
+
+
+@pytest.mark.parametrize("part", ["#banner", "#cards", "#log"])
+async def test_a_frame_on_the_way_out_finds_no_widgets_and_draws_nothing(
+    part: str, run: Callable[[str], Dashboard]
+) -> None:
+    app = run("mid")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await app.query_one(part).remove()
+        app.redraw()

@@ -94,21 +94,24 @@ def _app(shot: Shot, folder: Path) -> Dashboard:
     return ReplayDashboard(folder, replay)
 
 
-async def _drawn(pilot: Pilot[str | None]) -> None:
+async def _drawn(app: Dashboard, pilot: Pilot[str | None]) -> None:
+    """Until every panel has been drawn in its own size, however slow the machine is."""
     for _ in range(3):
         await pilot.pause()
+        app.redraw()
+    await pilot.pause()
 
 
 async def _shoot(shot: Shot, folder: Path) -> str:
     app = _app(shot, folder)
     async with app.run_test(size=shot.size) as pilot:
-        await _drawn(pilot)
+        await _drawn(app, pilot)
         if shot.look == "light":
             await pilot.press("t")
         if shot.panel:
             app.screen.query_one(f"#{shot.panel}").focus()
         await pilot.press(*SCREENS[shot.screen])
-        await _drawn(pilot)
+        await _drawn(app, pilot)
         assert faults(app) == []
         return app.export_screenshot()
 
