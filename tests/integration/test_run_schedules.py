@@ -65,7 +65,8 @@ def test_racers_take_turns_and_their_clocks_stay_together(race: Command, raced: 
         racing = [clocks[other] for other in names if left[other] > 0]
         if len(racing) > 1:
             assert max(racing) - min(racing) <= 2 * (TURN_S + 10 * slowest_step_s)
-            assert after != name
+            # A turn that was mostly a validation can leave its trial behind all others: it is next again.
+            assert after != name or clocks[name] <= min(racing)
     for trial in raced["trials"]:
         assert trial["turns"] == len(turns(race.run, trial["name"]))
         assert trial["switch_s"] > 0
