@@ -98,6 +98,9 @@ class Never:
     def begin(self) -> float:
         return 0.0
 
+    def extend(self, seconds: float) -> None:
+        return None
+
     def give_back(self, train_s: float) -> ev.TurnEnded:
         raise AssertionError("nobody withholds the turn")
 

@@ -82,11 +82,13 @@ class Parallel:
 class Race:
     """All trials of a seed on one device, in turns: the one with the least training seconds is next.
 
-    Their training clocks therefore never differ by more than one turn and the step that ends it.
+    Nobody trains twice in a row while others race. A turn also makes up the lag on the one before it, so
+    the clocks never differ by more than one turn and the step that ends it, however uneven the steps are.
     """
 
     def __init__(self, turn_s: float) -> None:
         self.turn_s = turn_s
+        self._before = ""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
         """The next trial of the seed, once those before it are ready."""
@@ -102,8 +104,13 @@ class Race:
         for seat in seats.values():
             if not seat.is_ready:
                 return Turn(seat.trial, 0.0)
-        last = min(seats.values(), key=lambda seat: seat.train_s, default=None)
-        return Turn(last.trial, self.turn_s) if last is not None else None
+        others = [seat for seat in seats.values() if seat.trial != self._before] or list(seats.values())
+        if not others:
+            return None
+        last = min(others, key=lambda seat: seat.train_s)
+        clocks = [seat.train_s for seat in seats.values() if seat is not last]
+        self._before = last.trial
+        return Turn(last.trial, max(self.turn_s, min(clocks, default=0.0) - last.train_s))
 
 
 def make_schedule(spec: Spec) -> Schedule:

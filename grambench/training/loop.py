@@ -29,6 +29,9 @@ class Turn(Protocol):
     def begin(self) -> float:
         """Training begins: seconds since the turn was granted."""
 
+    def extend(self, seconds: float) -> None:
+        """So many seconds since `begin` were no training: the turn is longer by them."""
+
     def give_back(self, train_s: float) -> ev.TurnEnded:
         """The turn is over after so many seconds of training."""
 
@@ -84,6 +87,7 @@ class Trainer:
         self._checkpoint_ns = checkpoint_s * 1e9
         self._saved_ns = time.monotonic_ns()
         self._turn_began_s = 0.0
+        self._rested_s = 0.0
         self._switch_s = 0.0
 
     def run(self) -> tuple[ev.Outcome, str]:
@@ -135,6 +139,16 @@ class Trainer:
             self._turn_began_s = self.system.clock.read()[0]
         return turn.ending()
 
+    def _rest(self) -> None:
+        """What follows, within the turn, is no training."""
+        self.system.clock.stop()
+        self._rested_s = time.monotonic()
+
+    def _go_on(self) -> None:
+        """Train again; the turn is none the shorter for the rest."""
+        self.effects.turn.extend(time.monotonic() - self._rested_s)
+        self.system.clock.start()
+
     def _leave(self, ending: Ending) -> tuple[ev.Outcome, str]:
         """Keep what is needed to go on, unless nobody wants to."""
         self.system.clock.stop()
@@ -172,7 +186,7 @@ class Trainer:
     def _end_of_epoch(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
         if not (batch.ends_epoch or batch.ends_training):
             return None
-        self.system.clock.stop()
+        self._rest()
         if batch.ends_epoch:
             self.tally.report_epoch(batch.epoch + 1)
         self.tally.begin_epoch()
@@ -181,7 +195,7 @@ class Trainer:
             return ended
         if not batch.ends_training:
             self.effects.emit(ev.PhaseEntered("train"))
-            self.system.clock.start()
+            self._go_on()
         return None
 
     def _validate(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
@@ -228,12 +242,12 @@ class Trainer:
     def _checkpoint(self, batch: Batch) -> bool:
         """Write all that the next step depends on; its seconds are no training."""
         was_running = self.system.clock.running
-        self.system.clock.stop()
+        self._rest()
         self.tally.report(batch)
         kept = self.effects.save_state(self.state())
         self._saved_ns = time.monotonic_ns()
         if was_running:
-            self.system.clock.start()
+            self._go_on()
         return kept
 
     def state(self) -> dict[str, Any]:

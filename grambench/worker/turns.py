@@ -79,6 +79,12 @@ class PipeTurn:
             self._deadline_s = None if self._seconds is None else now + self._seconds
             return now - self._granted_s
 
+    def extend(self, seconds: float) -> None:
+        """So many seconds since `begin` were no training: the turn is longer by them."""
+        with self._lock:
+            if self._deadline_s is not None:
+                self._deadline_s += seconds
+
     def give_back(self, train_s: float) -> ev.TurnEnded:
         """The turn is over after so many seconds of training."""
         self._trained_s += train_s

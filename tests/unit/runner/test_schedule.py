@@ -1,5 +1,6 @@
 """Who starts and who trains when, played through without a process."""
 
+import itertools
 import random
 
 import pytest
@@ -89,7 +90,29 @@ def test_racers_never_differ_by_more_than_a_turn_and_its_last_step(overshoot: fl
     assert [turn for turn in hall.turns if turn.seconds == 0] == [
         Turn(n, 0.0) for n in ("a.s0", "b.s0", "c.s0")
     ]
-    assert hall.turns[3:6] == [Turn("a.s0", 2.0), Turn("b.s0", 2.0), Turn("c.s0", 2.0)]
+    assert hall.turns[3:5] == [Turn("a.s0", 2.0), Turn("b.s0", 2.0)]
+    assert hall.turns[5].trial == "c.s0"
+    assert 2.0 <= (hall.turns[5].seconds or 0) <= 2.0 + overshoot  # it makes up their overshoot
+
+
+@pytest.mark.parametrize("overshoot", [0.0, 0.7, 9.0])
+def test_nobody_races_twice_in_a_row(overshoot: float) -> None:
+    hall = Hall(Race(2.0), {"a.s0": 300, "b.s0": 110, "c.s0": 250})
+    assert hall.play(overshoot) <= 2.0 + overshoot
+    names = [turn.trial for turn in hall.turns]
+    assert len(names) > 50
+    for i, (name, after) in enumerate(itertools.pairwise(names)):
+        assert name != after or set(names[i:]) == {name}
+
+
+def test_a_turn_makes_up_a_lag() -> None:
+    seats = {name: Seat(name, is_ready=True, train_s=s) for name, s in {"a": 5.0, "b": 1.5, "c": 4.0}.items()}
+    race = Race(2.0)
+    assert race.turn(seats) == Turn("b", 2.5)
+    assert race.turn(seats) == Turn("c", 2.0)  # b fell short, and waits nevertheless
+    del seats["a"], seats["c"]
+    assert race.turn(seats) == race.turn(seats) == Turn("b", 2.0)
+    assert race.turn({}) is None
 
 
 def test_racers_make_ready_one_by_one_before_anyone_trains() -> None:

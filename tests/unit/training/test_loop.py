@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -73,6 +74,7 @@ class Turn:
     ) -> None:
         self.world, self.waits, self.stop_at, self.waited = world, list(waits), stop_at, 0
         self.how = how
+        self.rests: list[float] = []
 
     def must_wait(self) -> bool:
         return self.world.steps in self.waits
@@ -85,6 +87,9 @@ class Turn:
 
     def begin(self) -> float:
         return 0.25
+
+    def extend(self, seconds: float) -> None:
+        self.rests.append(seconds)
 
     def give_back(self, train_s: float) -> ev.TurnEnded:
         return ev.TurnEnded(self.waited, train_s, 0.0)
@@ -107,6 +112,7 @@ class World:
     window_steps: int = 1
     steps: int = 0
     evaluations: int = 0
+    evaluation_s: float = 0.0
     warmed_up: list[int] = dataclasses.field(default_factory=list)
     states: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     disk_is_full: bool = False
@@ -143,6 +149,7 @@ class World:
         assert not self.clock.running
         auc = self.aucs[self.evaluations]
         self.evaluations += 1
+        time.sleep(self.evaluation_s)
         self.encode.counts.items += 10**6
         if isinstance(auc, Exception):
             raise auc
@@ -315,6 +322,20 @@ def test_phases_follow_each_other() -> None:
     world.run(6)
     phases = [event.phase for event in world.all(ev.PhaseEntered)]
     assert phases[:5] == ["train", "evaluate", "save", "train", "evaluate"]
+
+
+def test_a_turn_is_longer_by_what_was_no_training() -> None:
+    world = World(evaluation_s=0.02)
+    world.run(9)
+    first, second = world.turn.rests  # the third epoch ends the trial
+    assert 0.02 <= first < 5
+    assert 0.02 <= second < 5
+
+
+def test_a_turn_is_longer_by_a_checkpoint() -> None:
+    world = World()
+    world.run(3, checkpoint_s=0.0)
+    assert len(world.turn.rests) == len(world.states) == 2
 
 
 def test_a_turn_that_comes_again_is_warmed_up_outside_the_clock() -> None:

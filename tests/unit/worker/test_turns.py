@@ -151,6 +151,17 @@ def test_a_turn_of_some_seconds_is_given_back_and_granted_again(runner: Runner) 
     assert messages == [TurnOver(1, 0.06), TurnOver(2, 1.06)]
 
 
+def test_what_was_no_training_makes_a_turn_longer(runner: Runner) -> None:
+    turn = PipeTurn(runner.reading)
+    turn.extend(60.0)  # an endless turn stays endless
+    runner.send(encode(Grant(1, 0.0)))
+    turn.wait()
+    turn.begin()
+    assert turn.must_wait()
+    turn.extend(60.0)
+    assert not turn.must_wait()
+
+
 def test_a_turn_of_no_seconds_makes_ready(runner: Runner) -> None:
     turn = PipeTurn(runner.reading)
     runner.send(encode(Grant(1, 0.0)))
