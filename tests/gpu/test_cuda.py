@@ -128,9 +128,12 @@ def test_host_waits_at_marked_points_only(
 ) -> None:
     @contextmanager
     def quiet() -> Iterator[None]:
+        before = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("default")
-        yield
-        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
     honest = transfer.host_reads
     for module_name, module in list(sys.modules.items()):
