@@ -1,5 +1,6 @@
 """`grambench run`: start a run and show it."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and stop.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
-    from grambench.cli.follow import Follow, finish, in_foreground, say_goes_on, view
+    from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, say_goes_on, view
     from grambench.cli.settings import Options
     from grambench.config.presets import fields
     from grambench.data.locate import locate
@@ -74,11 +75,16 @@ def run(
             return
         if not spec.data.is_generated:
             locate(spec.data)
-        folder = create_run(spec, preset or "", out, [Path(sys.argv[0]).name, *sys.argv[1:]])
-    if foreground:
-        left = in_foreground(folder, quiet=json_)
-        finish(folder, as_json=json_, left=left)
-    with Follow(folder) as follow:
+    with contextlib.ExitStack() as stack:
+        with interrupts_held():  # a new run's folder is there, and nobody minds Ctrl+C yet
+            if resume is None:
+                folder = create_run(spec, preset or "", out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+            follow = Follow(folder)
+            if not foreground:  # there the supervisor's own handlers are soon in place
+                stack.enter_context(follow)
+        if foreground:
+            left = in_foreground(folder, quiet=json_)
+            finish(folder, as_json=json_, left=left)
         follow.supervisor = start_supervisor(folder)
         if detach:
             say_goes_on(folder)

@@ -50,6 +50,8 @@ class RunStarted(Event):
     """The encoder in words, for example `nreimers/TinyBERT_L-6_H-768_v2`."""
     data_label: str = ""
     schedule: str = "sequential"
+    spec: dict[str, Any] = field(default_factory=dict)
+    """The specification, as in `run.json`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from typing import Any
 from grambench.config.changes import differences
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
-from grambench.runner.rundir import RUN_FILE, read_spec, spec_digest, supervisor_of
+from grambench.events.journal import Follower
+from grambench.events.types import RunStarted
+from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_spec, spec_digest, supervisor_of
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
@@ -41,13 +43,10 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
 
 
 def _edits(folder: Path, now: dict[str, Any]) -> list[str]:
-    """What differs from the specification in the newest checkpoint, where there is one."""
-    for manifest in sorted(folder.glob("*/checkpoints/step-*/manifest.json"), reverse=True):
-        try:
-            return differences(json.loads(manifest.read_bytes())["spec"], now)
-        except (OSError, ValueError, KeyError):
-            continue
-    return []
+    """What differs from the specification that the run began with, where its log has come so far."""
+    events = (record.event for record in Follower(folder / SUPERVISOR_LOG).read())
+    began = next((event for event in events if isinstance(event, RunStarted)), None)
+    return differences(began.spec, now) if began is not None else []
 
 
 def _listed(changed: list[str]) -> str:

@@ -110,6 +110,7 @@ class Supervisor:
             model_label=model_label(self.spec),
             data_label=data_label(self.spec),
             schedule=self.spec.schedule,
+            spec=self.spec.model_dump(mode="json"),
         )
 
     # --- setup and trials ----------------------------------------------------------------------

@@ -193,6 +193,8 @@ class Dashboard(Controls):
             self.redraw(sides)
             if ended or self.state.finished:
                 self.refresh_bindings()
+        if self.is_over and isinstance(self.screen, LeaveScreen):
+            self.exit(None)  # whoever was asked how to leave it has nothing left to decide
 
     def _report_exists(self) -> bool:
         return (self._folder / "report.json").exists()

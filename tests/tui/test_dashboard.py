@@ -1,5 +1,6 @@
 """The dashboard driven by keys at many sizes, over fixture logs with frozen clocks."""
 
+import asyncio
 import re
 import subprocess
 from collections.abc import Callable
@@ -160,6 +161,24 @@ async def test_leaving_a_live_run_asks_first(
         assert isinstance(app.screen, LeaveScreen)
         await pilot.press(*keys[1:])
     assert app.return_value == result
+
+
+async def test_a_run_that_ends_answers_the_question(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    log = Recorder(folder)
+    log.write("", ev.RunStarted("r", "demo", ["e2e.s0"], 1))
+    app = Dashboard(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("q")
+        assert isinstance(app.screen, LeaveScreen)
+        log.write("", ev.RunFinished(0, 1.0))
+        for _ in range(100):
+            if not app.is_running:
+                break
+            await asyncio.sleep(0.05)
+        assert not app.is_running
+    assert app.return_value is None
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "b", "enter"])
