@@ -4,9 +4,11 @@ The modules of commands hold signatures; a command imports what it needs when it
 in a blink.
 """
 
+import os
 import signal
 import sys
 import traceback
+from types import FrameType
 
 import typer
 
@@ -54,9 +56,9 @@ def _options(
 def main() -> None:
     """Run a command; an error of the user's is one sentence with its exit code, never a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupted)
     try:
-        app()
+        app(prog_name="grambench")
     except GrambenchError as error:
         typer.echo(f"grambench: {error}", err=True)
         sys.exit(int(error.exit_code))
@@ -68,3 +70,12 @@ def main() -> None:
         traceback.print_exc()
         typer.echo("grambench: this is a bug; please report the lines above.", err=True)
         sys.exit(int(ExitCode.BUG))
+
+
+def _interrupted(_signal: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; amid an import, where Python may wrap or print it, end at once."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(int(ExitCode.STOPPED))  # nothing is half done yet
+        frame = frame.f_back
+    raise KeyboardInterrupt

@@ -78,7 +78,7 @@ def run(
     with contextlib.ExitStack() as stack:
         with interrupts_held():  # a new run's folder is there, and nobody minds Ctrl+C yet
             if resume is None:
-                folder = create_run(spec, preset or "", out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+                folder = create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]])
             follow = Follow(folder)
             if not foreground:  # there the supervisor's own handlers are soon in place
                 stack.enter_context(follow)

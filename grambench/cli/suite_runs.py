@@ -152,7 +152,7 @@ def _run(
 ) -> tuple[int, dict[str, Trial]]:
     """A run from start to end, its progress on stderr; its exit code, and trials of the first seed."""
     spec = _spec(preset, list(dict.fromkeys(strategies)), words, settings)
-    folder = create_run(spec, preset, settings.out, [Path(sys.argv[0]).name, *sys.argv[1:]])
+    folder = create_run(spec, preset, settings.out, ["grambench", *sys.argv[1:]])
     typer.echo(f"{preset}: {', '.join(spec.training.strategies)} in {folder}", err=True)
     with Follow(folder) as follow:
         follow.supervisor = start_supervisor(folder)
