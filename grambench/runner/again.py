@@ -26,15 +26,14 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
     if supervisor_of(folder) is not None:
         raise ConfigError(f"The run {folder.name} is going on.", f"`grambench watch {folder.name}` shows it.")
     _, spec = read_spec(folder)
-    now = spec.model_dump(mode="json")
-    recorded = json.loads((folder / RUN_FILE).read_bytes()).get("spec_sha256")
-    if recorded != spec_digest(spec):
+    run = json.loads((folder / RUN_FILE).read_bytes())
+    if run.get("spec_sha256") != spec_digest(run["spec"]):
         raise ConfigError(
-            f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, now))}.",
+            f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, run['spec']))}.",
             "Undo the edit, or start a new run.",
         )
     if wanted is not None:
-        changed = differences(now, wanted.model_dump(mode="json"))
+        changed = differences(spec.model_dump(mode="json"), wanted.model_dump(mode="json"))
         if changed:
             raise ConfigError(
                 f"The run {folder.name} has other settings{_listed(changed)}.",

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,7 +37,7 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "run": folder.name,
             "preset": preset,
             "spec": spec.model_dump(mode="json"),
-            "spec_sha256": spec_digest(spec),
+            "spec_sha256": spec_digest(spec.model_dump(mode="json")),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
             "host": host_facts(),
@@ -49,11 +51,9 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
     return folder
 
 
-def spec_digest(spec: Spec) -> str:
-    """Hex SHA-256 of a specification's canonical JSON."""
-    canonical = json.dumps(
-        spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
         return None, complaints
     manifest = read_manifest(place)
     before = {key: manifest.get(key) for key in ("schema_version", *now)}
+    before["spec"] = _as_now(before["spec"])
     changed = differences(before, {"schema_version": SCHEMA_VERSION, **now})
     if changed:
         raise ConfigError(
@@ -81,6 +83,14 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
             "Undo the change, or start a new run.",
         )
     return Resumed(load_weights(place), read_numbers(place)), complaints
+
+
+def _as_now(spec: Any) -> Any:
+    """A specification of an earlier version with the defaults of the fields that it did not have."""
+    try:
+        return Spec.model_validate_json(json.dumps(spec)).model_dump(mode="json")
+    except ValueError:  # it has fields that this version does not know: the comparison will name them
+        return spec
 
 
 def collect(system: System, modules: Modules, strategy: Strategy) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -186,10 +186,11 @@ def _memory_share(spec: Spec) -> float:
 
 
 def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
-    """What the setup worker prepared, from its log."""
-    for record in Follower(run / SETUP / "events.jsonl").read():
-        if isinstance(record.event, ev.DataPrepared) and record.event.vocabulary == vocabulary:
-            return Path(record.event.folder)
+    """What the newest setup worker prepared, from its log: an earlier one's cache may be gone."""
+    events = [record.event for record in Follower(run / SETUP / "events.jsonl").read()]
+    for event in reversed(events):
+        if isinstance(event, ev.DataPrepared) and event.vocabulary == vocabulary:
+            return Path(event.folder)
     raise DataError("The setup of this run prepared no data.", "Start the run again.")
 
 

@@ -1,0 +1,93 @@
+"""Run folders of earlier versions are listed, reported, shown, replayed and resumed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from live_runs import Bench, report_of
+
+from grambench.events.reader import read_run
+from grambench.worker.resume import identity
+
+KEPT = Path(__file__).parents[1] / "kept_runs"
+RUN = "kept-20261127-123413"
+ANOTHER_CPU = 0.03
+"""What the last bits of another processor may do to an AUC of 60 impressions; here it is 0."""
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A copy of version 0.1's run in a folder of runs."""
+    shutil.copytree(KEPT / "0.1" / RUN, tmp_path / "runs" / RUN)
+    return tmp_path / "runs"
+
+
+def test_it_is_listed(bench: Bench, runs: Path) -> None:
+    listed = bench.call("runs", "--json", "--out", runs)
+    assert json.loads(listed.out) == [
+        {"run": RUN, "state": "interrupted", "exit_code": 75, "trials_done": 2, "trials": 3}
+    ]
+
+
+def test_its_report_is_rebuilt_from_its_logs(bench: Bench, runs: Path) -> None:
+    kept = json.loads((runs / RUN / "report.json").read_text())
+    (runs / RUN / "report.json").unlink()
+    rebuilt = bench.call("report", RUN, "--out", runs)
+    assert rebuilt.code == 0, rebuilt.err
+    now = json.loads(rebuilt.out)
+    for before, after in zip(kept["trials"], now["trials"], strict=True):
+        for name in ("test", "best_validation", "epochs_finished", "times", "reuse_ratio", "speedups"):
+            assert after[name] == before[name], name
+    assert now["audit"] == kept["audit"]
+
+
+def test_its_end_is_watched(bench: Bench, runs: Path) -> None:
+    watched = bench.call("watch", RUN, "--plain", "--out", runs)
+    assert watched.code == 0, watched.err
+    assert "gram-1e: interrupted" in watched.err
+
+
+def test_it_is_replayed(bench: Bench, runs: Path) -> None:
+    with bench.terminal("replay", RUN, "--speed", "64", "--out", runs, columns=120, lines=40) as terminal:
+        terminal.until_says("gram-1e")
+        terminal.type(b"q")
+        assert terminal.wait() == 0
+
+
+@pytest.mark.slow
+def test_it_is_resumed_where_it_stopped(bench: Bench, runs: Path) -> None:
+    """On another torch the checkpoint is refused by name; here every epoch's AUC is that of version 0.1."""
+    resumed = bench.call("run", "--resume", RUN, "--out", runs, "--plain")
+    trial = read_run(runs / RUN).trials["gram-1e.s0"]
+    if trial.outcome == "failed":
+        assert "torch: " in trial.reason
+        assert resumed.code == 5
+        pytest.skip(trial.reason)
+    assert resumed.code == 0, resumed.err
+    wanted = json.loads((KEPT / "0.1" / "resumed.json").read_text())
+    report = report_of(runs / RUN)
+    assert trial.resumed_steps == [312]
+    for trial_report in report["trials"]:
+        found = [validation["auc"] for validation in trial_report["validations"]]
+        assert found == pytest.approx(wanted["validation_auc"][trial_report["name"]], abs=ANOTHER_CPU)
+        auc = wanted["test_auc"][trial_report["name"]]
+        assert trial_report["test"]["auc"] == pytest.approx(auc, abs=ANOTHER_CPU)
+
+
+def test_another_torch_is_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from grambench.errors import ConfigError
+    from grambench.runner.rundir import read_spec
+    from grambench.training.checkpoint import read_manifest
+    from grambench.worker.resume import folder_of, newest
+
+    monkeypatch.setattr(torch, "__version__", "9.9.9")
+    checkpoints = folder_of(runs / RUN, "gram-1e.s0")
+    place, _ = checkpoints.newest()
+    assert place is not None
+    fingerprint = read_manifest(place)["data_fingerprint"]
+    now = identity(read_spec(runs / RUN)[1], fingerprint, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r'torch: "2\.13\.0\+cpu", now "9\.9\.9"'):
+        newest(checkpoints, now)
