@@ -105,7 +105,7 @@ def encoder_sides(made: Trial, items: int) -> dict[str, Callable[[], object]]:
     def encoder(bucket_tokens: int, call_tokens: int | None) -> Callable[[], float]:
         encode = buckets.ItemEncoder(made.modules.encoder, tokens, bucket_tokens)
         if call_tokens is not None:
-            encode.call_tokens = call_tokens
+            encode.layout.call_tokens = call_tokens
 
         def side() -> float:
             began = time.monotonic()

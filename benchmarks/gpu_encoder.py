@@ -122,7 +122,7 @@ def _by_cut(lab: Lab, system: System, items_N: NDArray[np.int64], what: str, unt
     reached = {}
     for cut in cuts:
         with cut.applied(system):
-            padded = padded_work(lengths_N, cut.bucket_tokens, system.encode.call_tokens)
+            padded = padded_work(lengths_N, cut.bucket_tokens, system.encode.layout.call_tokens)
         found = seconds[str(cut)]
         share = per_second(found, flops / lab.matmul_per_s)
         reached[cut] = share.median

@@ -12,9 +12,10 @@ from grambench.data.answer_sampler import AnswerSampler
 from grambench.data.prepared import Part, Prepared
 from grambench.data.sampler import NewsSampler
 from grambench.data.sequences import Sequences
-from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.text import TextEncoder
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.filters.nrms import NRMS
 from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.optim import ScheduledAdam

@@ -181,14 +181,19 @@ class Encoder(Table):
     """Query width of additive-attention pooling, in features."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout inside the encoder; above 0 the run is marked not comparable to E2E."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """`auto`: bf16 autocast where the CUDA device has it, else fp32."""
+    precision: Literal["auto", "bf16", "bf16-weights", "fp32"] = "auto"
+    """`auto`: bf16 autocast where the CUDA device has it, else fp32. `bf16-weights` computes on bf16 copies
+    of fp32 weights, with residuals in bf16; not yet measured on a GPU."""
+    layout: Literal["auto", "buckets", "packed"] = "buckets"
+    """How items share the encoder's calls: `buckets` pads items of like length to one length; `packed` puts
+    several into rows of 128 positions, where the model can read them so. `auto` lets the probe before the run
+    choose among those that have been measured on such a device (on a GPU: `buckets` alone so far)."""
     compile: Literal["off", "default", "reduce-overhead"] = "off"
-    """torch.compile of the encoder; `reduce-overhead` adds CUDA graphs. The time it takes is not training
-    time; the report gives it apart."""
+    """torch.compile of the encoder: of one graph for all bucketed shapes, or of each packed one.
+    `reduce-overhead` adds CUDA graphs. The time it takes is not training time; the report gives it apart."""
     bucket_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
-    """Token positions in one call of the encoder (items of like length share a bucket); `auto`: 3072 on a
-    CPU, where a call should stay within the caches, 16384 on a GPU."""
+    """Token positions in one call of the encoder; `auto`: 3072 on a CPU, where a call should stay within the
+    caches; on a GPU the probe before the run chooses among sizes that fit its memory."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "Encoder":
@@ -212,6 +217,9 @@ class Filter(Table):
     """Knowledge tracing: layers of the LSTM, each as wide as the encoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Knowledge tracing: dropout of the LSTM, between its layers and behind them."""
+    tf32: bool = False
+    """On CUDA, compute fp32 matrix products in TF32: the filter's and the pooling's, and with
+    `encoder.precision = "fp32"` the encoder's as well. The audit never does."""
 
 
 class Optimizer(Table):
@@ -299,6 +307,20 @@ class Training(Table):
         return seeds
 
 
+class Engine(Table):
+    """How the training core runs on the device: what changes here changes seconds, never the update."""
+
+    graphs: Literal["off", "on"] = "off"
+    """`on`: the filter's step, and the encoder's steps at a window's end, have fixed shapes and are replayed
+    as CUDA graphs (on a CPU they run as they are). Off unless asked for: not yet measured on a GPU."""
+    attention: Literal["auto", "efficient", "math"] = "auto"
+    """Attention on CUDA: torch's memory-efficient kernels or plain matrix products; `auto` lets the probe
+    before the run choose. cuDNN's is never used: it plans anew for every shape."""
+    probe_s: Annotated[float, Field(ge=0, le=600)] = 20.0
+    """Most seconds of the probe before the run, where there is something to choose; its choice holds for all
+    trials of the run, for the audit and after a resume."""
+
+
 class Evaluation(Table):
     """Scoring of the validation and test parts."""
 
@@ -349,6 +371,7 @@ class Spec(Table):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()
+    engine: Engine = Engine()
 
     @model_validator(mode="after")
     def _strategies_fit_domain(self) -> "Spec":

@@ -4,7 +4,7 @@ Legend: B users, L positions of a sequence, N items to encode.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,6 +91,7 @@ class AnswerBatch:
     def _view(self, indexed: Indexed) -> "IndexedAnswers":
         answers_B = self.answers_B
         longest = int(answers_B.max(initial=1))
+        whole = indexed.index_BX, self.mask_BL, self.correct_BL
         return IndexedAnswers(
             indexed.items_N,
             indexed.host_items_N,
@@ -98,6 +99,7 @@ class AnswerBatch:
             indexed.index_BX[:, :longest],
             self.mask_BL[:, :longest],
             self.correct_BL[:, :longest],
+            whole,
         )
 
 
@@ -113,3 +115,15 @@ class IndexedAnswers:
     asked_BL: Tensor
     mask_BL: Tensor
     correct_BL: Tensor
+    whole: tuple[Tensor, Tensor, Tensor] = field(repr=False)
+    """The three tensors before they were cut."""
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """Tensors whose shapes follow from the number of users alone."""
+        return self.whole
+
+    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> "IndexedAnswers":
+        """The view, uncut, with other tensors in the shapes of `buffers`."""
+        asked_BL, mask_BL, correct_BL = buffers
+        whole = asked_BL, mask_BL, correct_BL
+        return IndexedAnswers(items_N, self.host_items_N, self.occurrences, *whole, whole)

@@ -4,7 +4,7 @@ Legend: B users, H history positions, C candidates, X = H + C, N items to encode
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -126,6 +126,17 @@ class IndexedNews:
     occurrences: int
     history_BH: Tensor
     mask_BH: Tensor
-    clicks_B: NDArray[np.int64]
-    """Real clicks of each history, on the host."""
+    clicks_B: NDArray[np.int64] | None
+    """Real clicks of each history, on the host; None: they decide no shape, all histories share a call."""
     candidates_BC: Tensor
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """Tensors whose shapes follow from the number of users alone."""
+        return self.history_BH, self.mask_BH, self.candidates_BC
+
+    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> "IndexedNews":
+        """The view with other tensors in the shapes of `buffers`."""
+        history_BH, mask_BH, candidates_BC = buffers
+        return IndexedNews(
+            items_N, self.host_items_N, self.occurrences, history_BH, mask_BH, None, candidates_BC
+        )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.config.spec import Training
-from grambench.models.encoders.buckets import ItemTokens
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.lengths import LENGTH_STEP
 from grambench.training.phases import Batch, System
 

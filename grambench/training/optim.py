@@ -59,13 +59,47 @@ class ScheduledAdam:
 
     def step(self) -> None:
         """One update from the gradients, which are then dropped."""
+        self.schedule()
+        self.update()
+
+    def schedule(self) -> None:
+        """Set the rate of the next update, and count it: what the host has to do with a step."""
         if self._adam is None:
             return
         for group in self._adam.param_groups:
-            group["lr"] = self.rate()
-        self._adam.step()
-        self.discard()
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(self.rate())
+            else:
+                group["lr"] = self.rate()
         self.steps += 1
+
+    def update(self) -> None:
+        """The update itself, at the rate that was set: what a CUDA graph may hold."""
+        if self._adam is not None:
+            self._adam.step()
+            self.discard()
+
+    def make_capturable(self, device: torch.device) -> None:
+        """Keep everything that an update reads or writes on the device, and make it now."""
+        if self._adam is None:
+            return
+        for group in self._adam.param_groups:
+            group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
+            group["capturable"] = True
+        for parameter in self.parameters:
+            if not self._adam.state[parameter]:
+                self._adam.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+
+    def touched(self) -> list[Tensor]:
+        """Tensors that an update changes."""
+        moments = (
+            [tensor for state in self._adam.state.values() for tensor in state.values()] if self._adam else []
+        )
+        return [*self.parameters, *moments]
 
     def discard(self) -> None:
         """Drop the gradients."""

@@ -3,7 +3,7 @@
 Legend: B users, N items of a view, D width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.training.fixed_shapes import FixedShapes
 from grambench.training.guard import Guard
 from grambench.training.optim import ScheduledAdam
 from grambench.training.replay import RandomState
@@ -34,6 +35,12 @@ class View(Protocol):
     @property
     def occurrences(self) -> int:
         """Item appearances, padding excluded."""
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """All tensors but `items_N`, in shapes that follow from the number of users alone."""
+
+    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
+        """The view with these tensors in place of its own."""
 
 
 class Batch(Protocol):
@@ -104,11 +111,21 @@ class System:
     """What evaluation reads, where it is not `encode`."""
     guard: Guard = field(init=False)
     """Holds both optimisers back once a loss is not finite."""
+    fixed: FixedShapes = field(init=False)
+    """Runs steps over fixed shapes, as CUDA graphs on CUDA; off unless `use_fixed_shapes` was called."""
 
     def __post_init__(self) -> None:
         self.guard = Guard(self.clock.device)
+        self.fixed = FixedShapes(self.clock.device, len(self.encode.tokens))
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.obey(self.guard)
+
+    def use_fixed_shapes(self, filter_steps: bool = True, encoder_steps: bool = True) -> None:
+        """Run these steps over fixed shapes from now on."""
+        self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
+        if self.clock.device.type == "cuda":
+            for optimizer in (self.encoder_optimizer, self.filter_optimizer):
+                optimizer.make_capturable(self.clock.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +187,24 @@ def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) 
     Returns:
         The loss summed over the users of the view, and the gradient [N, D] of the mean loss.
     """
-    leaf_ND = vectors_ND.detach().requires_grad_()
-    loss: Tensor = system.filter.loss(leaf_ND, view)
-    (loss / users).backward()
-    assert leaf_ND.grad is not None
-    system.guard.see(loss, leaf_ND.grad)
-    return loss.detach(), leaf_ND.grad
+
+    def gradients(view: View, vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
+        leaf_ND = vectors_ND.detach().requires_grad_()
+        loss: Tensor = system.filter.loss(leaf_ND, view)
+        (loss / users).backward()
+        assert leaf_ND.grad is not None
+        system.guard.see(loss, leaf_ND.grad)
+        return loss.detach(), leaf_ND.grad
+
+    loss, gradient_ND = system.fixed.run(
+        "filter",
+        view,
+        gradients,
+        vectors_ND,
+        touched=lambda: [system.guard.found],
+        parameters=system.filter_optimizer.parameters,
+    )
+    return loss, gradient_ND[: len(vectors_ND)]
 
 
 def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
@@ -189,16 +218,21 @@ def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) ->
 
 
 @contextmanager
-def rehearsal(system: System) -> Iterator[None]:
-    """Afterwards gradients, counts, seconds and random states are what they were before."""
+def rehearsal(system: System, touched: Sequence[Tensor] = ()) -> Iterator[None]:
+    """Afterwards gradients, counts, seconds, random states and touched tensors are what they were before."""
     state, counts = RandomState.capture(system.clock.device), replace(system.encode.counts)
-    found = system.guard.found.clone()
+    kept = [(tensor, tensor.detach().clone()) for tensor in (system.guard.found, *touched)]
+    optimizers = (system.encoder_optimizer, system.filter_optimizer)
+    steps = [optimizer.steps for optimizer in optimizers]
     with system.clock.rehearsing():
         yield
     system.encode.counts = counts
-    for optimizer in (system.encoder_optimizer, system.filter_optimizer):
+    for optimizer, number in zip(optimizers, steps, strict=True):
         optimizer.discard()
-    system.guard.found.copy_(found)
+        optimizer.steps = number
+    with torch.no_grad():
+        for tensor, value in kept:
+            tensor.copy_(value)
     state.restore()
 
 

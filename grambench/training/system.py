@@ -14,7 +14,7 @@ from grambench.data.prepared import Prepared
 from grambench.data.prepared_items import without
 from grambench.data.word_vectors import read_word_vectors
 from grambench.models.encoders.base import ItemVectors
-from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.free import (
     FreeItemEncoder,
     FreeVectors,
@@ -24,7 +24,9 @@ from grambench.models.encoders.free import (
     PulledVectors,
 )
 from grambench.models.encoders.load import encoder_width, load_encoder
+from grambench.models.encoders.packed import PackedRows, row_length
 from grambench.models.encoders.text import TextEncoder
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
 from grambench.models.filters.load_lm import load_lm_kt
 from grambench.training.domain import FilterModule, make_filter
@@ -103,24 +105,43 @@ def build_system(
     modules = _modules(spec, data, strategy, autocast, bucket_tokens)
     encoder, user_model = modules.encoder.to(device, dtype), modules.filter.to(device, dtype)
     modules.train(True)
-    if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
-        mode = None if spec.encoder.compile == "default" else spec.encoder.compile
-        encoder.compile(mode=mode, dynamic=True)  # at the first call; one graph for all shapes
     tokens = ItemTokens(*_tokens(data, strategy), device, residency(spec, data).tokens)
+    layout = _layout(spec, encoder, tokens, bucket_tokens)
+    if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
+        _compile(encoder, spec.encoder.compile, packed=isinstance(layout, PackedRows))
     free = list(_free_parameters(encoder))
     content = [parameter for parameter in encoder.parameters() if all(parameter is not own for own in free)]
     filter_rates = spec.encoder_optimizer if strategy == LM_KT else spec.filter_optimizer
     with_filter = [*user_model.parameters(), *free]
     system = System(
-        encode=_item_encoder(encoder, tokens, bucket_tokens),
+        encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
         filter_optimizer=ScheduledAdam(with_filter, filter_rates),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):
-        system.served = PulledItemEncoder(encoder, tokens, bucket_tokens)
+        system.served = PulledItemEncoder(encoder, tokens, bucket_tokens, layout)
     return system, modules
+
+
+def _layout(spec: Spec, encoder: ItemVectors, tokens: ItemTokens, call_tokens: int) -> Layout | None:
+    """Packed rows where they are asked for and the strategy's encoder can read them; None: buckets."""
+    if spec.encoder.layout != "packed" or encoder.packing is None or not len(tokens):
+        return None
+    longest = int(tokens.lengths.max())
+    if encoder.max_tokens is not None and row_length(longest) > encoder.max_tokens:
+        return None  # the model's own tables are no longer than its positions
+    return PackedRows(longest, call_tokens)
+
+
+def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:
+    """Compile the encoder at its first call: for every shape at once, or each of the few packed ones."""
+    mode = None if how == "default" else how
+    if packed:
+        encoder.pooled_rows = torch.compile(encoder.pooled_rows, mode=mode, dynamic=False)  # type: ignore[method-assign]
+    else:
+        encoder.compile(mode=mode, dynamic=True)
 
 
 def _modules(spec: Spec, data: Prepared, strategy: str, autocast: bool, bucket_tokens: int) -> Modules:
@@ -149,7 +170,8 @@ def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> 
         return AttentiveWordEncoder(words, heads, width // heads, spec.filter.query, spec.words.dropout)
     if strategy == "nocontent":
         return FreeVectors(items, encoder_width(spec.encoder))
-    encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast)
+    half = autocast and spec.encoder.precision == "bf16-weights"
+    encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast and not half, half)
     if strategy.startswith("crcf"):
         return PulledVectors(encoder, items)
     return encoder
@@ -162,12 +184,14 @@ def _tokens(data: Prepared, strategy: str) -> tuple[NDArray[np.int32], NDArray[n
     return data.tokens, data.token_offsets
 
 
-def _item_encoder(encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int) -> ItemEncoder:
+def _item_encoder(
+    encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None
+) -> ItemEncoder:
     if isinstance(encoder, NoVectors):
         return NoItemEncoder(encoder, tokens, bucket_tokens)
     if isinstance(encoder, FreeVectors):
         return FreeItemEncoder(encoder, tokens)
-    return ItemEncoder(encoder, tokens, bucket_tokens)
+    return ItemEncoder(encoder, tokens, bucket_tokens, layout)
 
 
 def _free_parameters(encoder: ItemVectors) -> Iterator[nn.Parameter]:

@@ -28,8 +28,9 @@ class TableOptimizer:
         """`sgd` with lr 1 is the paper's eq. 6; `adagrad` keeps one accumulator an item."""
         self.rule, self.lr = rule, lr
         self.accumulator_I = torch.zeros(
-            catalogue if rule == "adagrad" else 0, dtype=torch.float64, device=device
+            catalogue + 1 if rule == "adagrad" else 0, dtype=torch.float64, device=device
         )
+        """The last one is the padding's, whose gradient is 0."""
 
     def begin_epoch(self) -> None:
         """Forget the accumulated squares."""
@@ -48,22 +49,69 @@ class TableOptimizer:
         return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
 
 
+class Rows:
+    """The tensors of a window, which the next window may take over: they move only when they grow.
+
+    Behind the rows of items lies one of zeros, the padding's.
+    """
+
+    def __init__(self, catalogue: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.slots_I = torch.full((catalogue + 1,), -1, dtype=torch.long, device=device)
+        """Row of each item in the table; -1: not in the window. The last one is the padding's."""
+        self.start = torch.zeros(1, width, dtype=dtype, device=device)
+        self.table = torch.zeros_like(self.start)
+        self.moves = 0
+        """How often the tensors have moved."""
+
+    @property
+    def room(self) -> int:
+        """Items that it can hold."""
+        return len(self.table) - 1
+
+    def clear(self) -> None:
+        """Forget which items it holds."""
+        self.slots_I[:-1].fill_(-1)
+
+    def grow(self, used: int, room: int) -> None:
+        """Make room for so many items; the first `used` ones stay."""
+        self.start, self.table = (_grown(rows, used, room) for rows in (self.start, self.table))
+        self.slots_I[-1] = room
+        self.moves += 1
+
+
 class Window:
     """Vectors h of the window's items and the displaced h̃; items may join while it is open."""
 
     def __init__(
-        self, catalogue: int, width: int, dtype: torch.dtype, device: torch.device, frozen: bool
+        self,
+        catalogue: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        frozen: bool,
+        rows: Rows | None = None,
     ) -> None:
-        """`frozen`: the filter goes on reading h while h̃ moves."""
+        """
+        Args:
+            catalogue: items.
+            width: D.
+            dtype: of the vectors.
+            device: where they lie.
+            frozen: the filter goes on reading h while h̃ moves.
+            rows: of a window that has closed, to be taken over; None: new ones.
+        """
         self.host_items_U = np.empty(0, np.int64)
-        self.slots_I = torch.full((catalogue,), -1, dtype=torch.long, device=device)
-        """Row of each item in the table; -1: not in the window."""
+        self.rows = rows or Rows(catalogue, width, dtype, device)
+        self.rows.clear()
         self._known_I = np.zeros(catalogue, bool)
-        self._start = torch.empty(0, width, dtype=dtype, device=device)
-        self._table = torch.empty_like(self._start)
         self.frozen = frozen
         self.steps = 0
         self.occurrences = 0
+
+    @property
+    def slots_I(self) -> Tensor:
+        """Row of each item in the table; -1: not in the window. The last one is the padding's."""
+        return self.rows.slots_I
 
     def __len__(self) -> int:
         return len(self.host_items_U)
@@ -71,12 +119,12 @@ class Window:
     @property
     def start_UD(self) -> Tensor:
         """h, as encoded when the item joined."""
-        return self._start[: len(self)]
+        return self.rows.start[: len(self)]
 
     @property
     def table_UD(self) -> Tensor:
         """h̃."""
-        return self._table[: len(self)]
+        return self.rows.table[: len(self)]
 
     def unknown(self, items_N: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of the distinct ids that are not in the window yet."""
@@ -85,11 +133,10 @@ class Window:
     def join(self, items_N: NDArray[np.int64], vectors_ND: Tensor) -> None:
         """Give new items their rows, behind those that are there."""
         before, count = len(self), len(self) + len(items_N)
-        if count > len(self._table):  # room for as many again, so that joining stays linear
-            room = count if not before else max(count, 2 * before)
-            self._start, self._table = (_grown(rows, before, room) for rows in (self._start, self._table))
-        self._start[before:count] = vectors_ND
-        self._table[before:count] = vectors_ND
+        if count > self.rows.room:  # room for as many again, so that joining stays linear
+            self.rows.grow(before, count if not before else max(count, 2 * before))
+        self.rows.start[before:count] = vectors_ND
+        self.rows.table[before:count] = vectors_ND
         self.host_items_U = np.concatenate((self.host_items_U, items_N))
         self._known_I[items_N] = True
         device = self.slots_I.device
@@ -97,11 +144,11 @@ class Window:
 
     def read(self, slots_N: Tensor) -> Tensor:
         """The vectors [N, D] that the filter sees."""
-        return (self._start if self.frozen else self._table)[slots_N]
+        return (self.rows.start if self.frozen else self.rows.table)[slots_N]
 
     def move(self, slots_N: Tensor, displacement_ND: Tensor) -> None:
         """h̃ ← h̃ + displacement on distinct rows; every other row stays bit-equal."""
-        self._table.index_add_(0, slots_N, displacement_ND)
+        self.rows.table.index_add_(0, slots_N, displacement_ND)
 
     def state(self) -> dict[str, Tensor | NDArray[Any] | int | float]:
         """Items, both vectors of each, and the counts."""
@@ -127,6 +174,7 @@ class Window:
 
 
 def _grown(rows: Tensor, used: int, room: int) -> Tensor:
-    larger = rows.new_empty(room, rows.shape[1])
+    larger = rows.new_empty(room + 1, rows.shape[1])
     larger[:used] = rows[:used]
+    larger[room] = 0
     return larger

@@ -95,7 +95,7 @@ def test_padded_work_is_what_the_encoder_is_called_with(cut: Cut, lab: Lab) -> N
     with cut.applied(system):
         system.encode(items_N)
         lengths_N = system.encode.tokens.lengths[items_N]
-        work = padded_work(lengths_N, cut.bucket_tokens, system.encode.call_tokens)
+        work = padded_work(lengths_N, cut.bucket_tokens, system.encode.layout.call_tokens)
     handle.remove()
     tokens, squares = sum(n * length for n, length in shapes), sum(n * length**2 for n, length in shapes)
     assert work == Work(tokens, squares, len(shapes))

@@ -28,8 +28,9 @@ from torch import Tensor, nn
 from grambench import transfer
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.config.spec import Optimizer, Training
-from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.load import load_encoder
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.filters.nrms import NRMS
 from grambench.training.memory import plan_graphs
 from grambench.training.optim import ScheduledAdam

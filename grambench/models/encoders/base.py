@@ -1,6 +1,23 @@
-"""What every content encoder offers."""
+"""What every content encoder offers, and what a layout of its calls needs to know.
+
+Legend: N items, D width, E width of the word embeddings.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from grambench.models.encoders.packed import PackedInput
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """That an encoder can read several items in one row, and how it counts positions."""
+
+    first_position: int = 0
+    """Position id of an item's first token (RoBERTa's family begins behind its padding token's id)."""
 
 
 class ItemVectors(nn.Module):
@@ -12,7 +29,13 @@ class ItemVectors(nn.Module):
     """Longest item that it reads; None: no limit."""
     revision: str | None = None
     """Commit of pretrained weights on the hub; None: not from the hub."""
+    packing: Packing | None = None
+    """None: it reads one item a row."""
 
     def lookup(self, ids: Tensor) -> Tensor:
         """Word embeddings [*, E] of token ids of any shape."""
+        raise NotImplementedError
+
+    def packed(self, call: "PackedInput") -> Tensor:
+        """Item vectors [N, D] of a packed call; only where `packing` is set."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""One path from item ids to vectors: sort by length, bucket under a token budget, scatter back.
+"""One path from item ids to vectors, and its first layout: sorted by length, bucketed under a token budget.
 
 Every strategy encodes through `ItemEncoder`; what differs is only which ids it passes and whether a
 graph is kept. Legend: N items, L token positions, T tokens of all buckets, E width of the word embeddings,
@@ -7,6 +7,7 @@ D width.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,47 +16,16 @@ from torch import Tensor
 
 from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.layers import rows_at
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
-from grambench.transfer import HOST, sent, stored
+from grambench.transfer import sent
 
 CALL_FLOP = {"cpu": 2e8, "cuda": 8e10}
 """What a device could have computed while a transformer layer's kernels are launched forwards and backwards:
 about 1.5 ms at 130 GFLOP/s; for CUDA an estimate, .3 ms at 300 TFLOP/s."""
 LAYER_FLOP = 72
 """FLOP of a layer, forwards and backwards, for one token, in units of width²: 6 × 12 parameters."""
-
-
-class ItemTokens:
-    """Token ids of the whole catalogue, ragged: item i holds tokens[offsets[i]:offsets[i + 1]]."""
-
-    def __init__(
-        self,
-        tokens: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        device: torch.device,
-        resident: bool = True,
-    ) -> None:
-        """`resident`: on `device`; else in pinned host memory, from where each call's tokens are copied."""
-        self.device, self.stored_on = device, device if resident else HOST
-        self.flat, self.offsets = (stored(array, device, resident) for array in (tokens, offsets))
-        self.lengths: NDArray[np.int64] = np.diff(offsets)
-        """Tokens of each item, on the host: they decide the shapes of the encoder's calls."""
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def padded(self, items_N: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Token ids [N, L] and mask [N, L] on the device; padding holds token 0.
-
-        `items_N` lie where the tokens do.
-        """
-        start_N = self.offsets[items_N]
-        positions_L = torch.arange(length, device=items_N.device)
-        mask_NL = positions_L < (self.offsets[items_N + 1] - start_N)[:, None]
-        index_NL = (start_N[:, None] + positions_L).where(mask_NL, 0)
-        ids_NL = self.flat[index_NL].long() * mask_NL
-        return sent(ids_NL, self.device), sent(mask_NL, self.device)
 
 
 @dataclass(slots=True)
@@ -67,13 +37,82 @@ class EncodingCounts:
     calls: int = 0
 
 
+class Layout(Protocol):
+    """How the items of a call lie in the encoder's tensors; vectors do not depend on it."""
+
+    name: str
+    bucket_tokens: int
+    """Most token positions, padding included, in one call of the encoder."""
+
+    def vectors(
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+    ) -> tuple[Tensor, int]:
+        """Vectors [N, D] in the order of the ids, and the number of the encoder's calls."""
+        ...
+
+
+class Buckets:
+    """Items sorted by length, each padded to the longest of its call.
+
+    Lengths share a call while the padding that this takes costs less than another call.
+    """
+
+    name = "buckets"
+
+    def __init__(self, bucket_tokens: int, width: int, device: torch.device) -> None:
+        """
+        Args:
+            bucket_tokens: most token positions, padding included, in one call of the encoder.
+            width: D.
+            device: where the encoder runs.
+        """
+        self.bucket_tokens = bucket_tokens
+        flop = CALL_FLOP.get(device.type, CALL_FLOP["cpu"])
+        self.call_tokens = int(flop / (LAYER_FLOP * max(1, width) ** 2))
+        """What one more call costs, in token positions."""
+
+    def vectors(
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+    ) -> tuple[Tensor, int]:
+        """Vectors [N, D] in the order of the ids, and the number of the encoder's calls."""
+        lengths_N = tokens.lengths[items_N]
+        order_N = falling_order(lengths_N)
+        sorted_N = sent(torch.from_numpy(items_N[order_N]), tokens.stored_on)
+        falling_N = lengths_N[order_N]
+        most = encoder.max_tokens or int(falling_N.max(initial=0)) + LENGTH_STEP
+        padded = [
+            tokens.padded(sorted_N[start:stop], min(length, most))
+            for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens)
+        ]
+        words = _words(encoder, [ids_NL for ids_NL, _ in padded])
+        pieces = [encoder(words_NLE, mask_NL) for words_NLE, (_, mask_NL) in zip(words, padded, strict=True)]
+        back_N = sent(torch.from_numpy(np.argsort(order_N)), tokens.device)
+        return rows_at(torch.cat(pieces), back_N), len(pieces)
+
+
+def _words(encoder: ItemVectors, ids: list[Tensor]) -> Iterator[Tensor]:
+    """Word embeddings of each bucket: looked up together where a graph is kept, else when it is due."""
+    if not torch.is_grad_enabled():
+        yield from map(encoder.lookup, ids)
+        return
+    words_TE = encoder.lookup(torch.cat([ids_NL.flatten() for ids_NL in ids]))
+    parts = words_TE.split([ids_NL.numel() for ids_NL in ids])
+    for part_TE, ids_NL in zip(parts, ids, strict=True):
+        yield part_TE.unflatten(0, ids_NL.shape)
+
+
 class ItemEncoder:
     """Encoder and catalogue together: item ids -> vectors."""
 
-    def __init__(self, encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int) -> None:
-        """`bucket_tokens`: most token positions, padding included, in one call of the encoder.
-
-        Lengths share a call while the padding that this takes costs less than another call.
+    def __init__(
+        self, encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None = None
+    ) -> None:
+        """
+        Args:
+            encoder: makes an item's vector of its tokens.
+            tokens: of the catalogue.
+            bucket_tokens: most token positions, padding included, in one call of the encoder.
+            layout: how items lie in a call; None: `Buckets`.
 
         Raises:
             ConfigError: an item is longer than the encoder's positions.
@@ -86,45 +125,32 @@ class ItemEncoder:
             )
         self.encoder = encoder
         self.tokens = tokens
-        self.bucket_tokens = bucket_tokens
-        flop = CALL_FLOP.get(tokens.device.type, CALL_FLOP["cpu"])
-        self.call_tokens = int(flop / (LAYER_FLOP * max(1, encoder.width) ** 2))
-        """What one more call costs, in token positions."""
+        self.layout = layout or Buckets(bucket_tokens, encoder.width, tokens.device)
         self.counts = EncodingCounts()
+
+    @property
+    def bucket_tokens(self) -> int:
+        """Most token positions in one call of the encoder."""
+        return self.layout.bucket_tokens
+
+    @bucket_tokens.setter
+    def bucket_tokens(self, tokens: int) -> None:
+        self.layout.bucket_tokens = tokens
 
     def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
         """Vectors [N, D] of the ids in their order; repeated ids are encoded as often as they come.
 
         The ids are the host's, because it decides the shapes of the calls: nothing waits for the device.
         """
-        lengths_N = self.tokens.lengths[items_N]
-        order_N = falling_order(lengths_N)
-        sorted_N = sent(torch.from_numpy(items_N[order_N]), self.tokens.stored_on)
-        falling_N = lengths_N[order_N]
-        most = self.encoder.max_tokens or int(falling_N.max(initial=0)) + LENGTH_STEP
-        padded = [
-            self.tokens.padded(sorted_N[start:stop], min(length, most))
-            for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens)
-        ]
-        words = self._words([ids_NL for ids_NL, _ in padded])
-        pieces = [
-            self.encoder(words_NLE, mask_NL) for words_NLE, (_, mask_NL) in zip(words, padded, strict=True)
-        ]
-        self.counts.items += len(lengths_N)
-        self.counts.tokens += int(lengths_N.sum())
-        self.counts.calls += len(pieces)
-        back_N = sent(torch.from_numpy(np.argsort(order_N)), self.tokens.device)
-        return rows_at(torch.cat(pieces), back_N)
+        vectors_ND, calls = self.layout.vectors(self.encoder, self.tokens, items_N)
+        self.count(items_N, calls)
+        return vectors_ND
 
-    def _words(self, ids: list[Tensor]) -> Iterator[Tensor]:
-        """Word embeddings of each bucket: looked up together where a graph is kept, else when it is due."""
-        if not torch.is_grad_enabled():
-            yield from map(self.encoder.lookup, ids)
-            return
-        words_TE = self.encoder.lookup(torch.cat([ids_NL.flatten() for ids_NL in ids]))
-        parts = words_TE.split([ids_NL.numel() for ids_NL in ids])
-        for part_TE, ids_NL in zip(parts, ids, strict=True):
-            yield part_TE.unflatten(0, ids_NL.shape)
+    def count(self, items_N: NDArray[np.int64], calls: int) -> None:
+        """So many calls have encoded these items."""
+        self.counts.items += len(items_N)
+        self.counts.tokens += int(self.tokens.lengths[items_N].sum())
+        self.counts.calls += calls
 
     def chunks(self, items_N: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
         """Positions of the items in chunks of like length, at most `size` items each."""

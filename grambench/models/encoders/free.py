@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.models.encoders.base import ItemVectors
-from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.encoders.buckets import ItemEncoder, Layout
+from grambench.models.encoders.packed import PackedInput
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.layers import rows_at
 from grambench.transfer import sent
 
@@ -65,6 +67,7 @@ class PulledVectors(ItemVectors):
         super().__init__()
         self.content = content
         self.width, self.max_tokens, self.revision = content.width, content.max_tokens, content.revision
+        self.packing = content.packing
         self.free = FreeVectors(items, content.width)
         self.met_I: Tensor
         self.register_buffer("met_I", torch.zeros(items, dtype=torch.bool))
@@ -77,12 +80,17 @@ class PulledVectors(ItemVectors):
         found: Tensor = self.content(words_NLE, mask_NL)
         return found
 
+    def packed(self, call: PackedInput) -> Tensor:
+        return self.content.packed(call)
+
 
 class PulledItemEncoder(ItemEncoder):
     """What evaluation reads of `crcf`: the free vector of an item that was met, else its text's vector."""
 
-    def __init__(self, vectors: PulledVectors, tokens: ItemTokens, bucket_tokens: int) -> None:
-        super().__init__(vectors, tokens, bucket_tokens)
+    def __init__(
+        self, vectors: PulledVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None = None
+    ) -> None:
+        super().__init__(vectors, tokens, bucket_tokens, layout)
         self.vectors = vectors
 
     def __call__(self, items_N: NDArray[np.int64]) -> Tensor:

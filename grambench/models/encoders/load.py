@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -10,10 +11,13 @@ from torch import nn
 from grambench.config.spec import Encoder
 from grambench.errors import ConfigError
 from grambench.hub import hub_errors, hub_options
+from grambench.models.encoders.base import Packing
 from grambench.models.encoders.text import TextEncoder
 
 
-def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEncoder:
+def load_encoder(
+    spec: Encoder, vocabulary_size: int, autocast: bool, half_weights: bool = False
+) -> TextEncoder:
     """The encoder with its weights, on the CPU, in fp32, with the specified dropout everywhere.
 
     From-scratch weights and the pooling come from torch's global generator: seed it first.
@@ -22,6 +26,7 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
         spec: the `encoder` table.
         vocabulary_size: tokens of the tokenizer, for an encoder from scratch.
         autocast: run the backbone in bf16 autocast (CUDA only).
+        half_weights: run it on bf16 copies of its weights instead.
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
@@ -44,6 +49,8 @@ def load_encoder(spec: Encoder, vocabulary_size: int, autocast: bool) -> TextEnc
         max_tokens=usable_positions(config),
         revision=getattr(config, "_commit_hash", None),
         ready_mask=takes_ready_mask(backbone),
+        packing=packing_of(backbone),
+        half_weights=half_weights,
     )
 
 
@@ -64,12 +71,36 @@ def encoder_width(spec: Encoder) -> int:
 
 
 def takes_ready_mask(backbone: nn.Module) -> bool:
-    """True where every layer of the model attends with scaled_dot_product_attention under one common mask."""
+    """True where every layer attends with scaled_dot_product_attention, both ways, under one common mask.
+
+    A causal model makes a mask of its own, which a ready one would replace.
+    """
     makers = vars(sys.modules[type(backbone).__module__])
     one_mask = "create_bidirectional_mask" in makers
     windows = "create_bidirectional_sliding_window_mask" in makers
     config: Any = backbone.config
-    return one_mask and not windows and config._attn_implementation == "sdpa"
+    causal = any(getattr(module, "is_causal", False) for module in backbone.modules())
+    return one_mask and not windows and not causal and config._attn_implementation == "sdpa"
+
+
+def packing_of(backbone: nn.Module) -> Packing | None:
+    """How the model reads several items in a row; None where it cannot.
+
+    It can where it takes one mask for all layers and position ids, and has no relative biases, which would be
+    those of the row and not of the item. The probe before a run compares both layouts on real items.
+    """
+    config: Any = backbone.config
+    takes_positions = "position_ids" in signature(backbone.forward).parameters
+    is_relative = any("relative" in name for name, _ in backbone.named_modules())
+    is_absolute = getattr(config, "position_embedding_type", None) in (None, "absolute")
+    if not takes_ready_mask(backbone) or not takes_positions or is_relative or not is_absolute:
+        return None
+    return Packing(first_position=config.pad_token_id + 1 if _counts_from_padding(config) else 0)
+
+
+def _counts_from_padding(config: Any) -> bool:
+    """RoBERTa's family counts positions from behind the padding token's number."""
+    return "roberta" in config.model_type or config.model_type in ("camembert", "mpnet", "longformer")
 
 
 def usable_positions(config: Any) -> int | None:
@@ -77,9 +108,7 @@ def usable_positions(config: Any) -> int | None:
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return None
-    # RoBERTa's family counts positions from behind the padding token's number
-    shifted = "roberta" in config.model_type or config.model_type in ("camembert", "mpnet", "longformer")
-    return positions - (config.pad_token_id + 1) if shifted else positions
+    return positions - (config.pad_token_id + 1) if _counts_from_padding(config) else positions
 
 
 def _from_scratch(spec: Encoder, vocabulary_size: int) -> tuple[nn.Module, int]:

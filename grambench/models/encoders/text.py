@@ -1,6 +1,7 @@
 """Content encoder: token ids -> pretrained language model -> pooling -> item vector.
 
-Legend: N items, L token positions, E width of the word embeddings, D width.
+Legend: N items, L token positions, G packed rows, R positions of a row, E width of the word embeddings,
+D width.
 """
 
 from typing import Any, Literal
@@ -8,8 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from grambench.models.encoders.base import ItemVectors
-from grambench.models.layers import AdditiveAttention, MaskedMean
+from grambench.models.encoders.base import ItemVectors, Packing
+from grambench.models.encoders.half import in_bf16
+from grambench.models.encoders.packed import PackedInput
+from grambench.models.layers import AdditiveAttention, MaskedMean, rows_at
 
 
 class TextEncoder(ItemVectors):
@@ -25,6 +28,8 @@ class TextEncoder(ItemVectors):
         max_tokens: int | None = None,
         revision: str | None = None,
         ready_mask: bool = False,
+        packing: Packing | None = None,
+        half_weights: bool = False,
     ) -> None:
         """
         Args:
@@ -37,6 +42,9 @@ class TextEncoder(ItemVectors):
             revision: commit of the pretrained weights on the hub; None: not from the hub.
             ready_mask: the backbone takes attention's own mask [N, 1, 1, L] as it is; from a mask [N, L]
                 transformers would find out on the host, in every call, whether anything is masked.
+            packing: the backbone reads several items in a row, with position ids and a mask of their own.
+            half_weights: run the backbone on bf16 copies of its weights, with residuals in bf16, instead of
+                in autocast; the weights themselves stay fp32. Vectors leave in fp32.
         """
         super().__init__()
         self.backbone = backbone
@@ -46,6 +54,8 @@ class TextEncoder(ItemVectors):
         self.max_tokens = max_tokens
         self.revision = revision
         self.ready_mask = ready_mask
+        self.packing = packing
+        self.half_weights = half_weights
 
     def lookup(self, ids: Tensor) -> Tensor:
         """Word embeddings [*, E] of token ids of any shape: what the backbone itself does first.
@@ -59,11 +69,45 @@ class TextEncoder(ItemVectors):
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
-        with torch.autocast(words_NLE.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
-            output: Any = self.backbone(inputs_embeds=words_NLE, attention_mask=mask)
-        hidden_NLD: Tensor = output.last_hidden_state
-        if self.autocast:  # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
-            hidden_NLD = hidden_NLD.float()
-        vectors_ND: Tensor = self.pool(hidden_NLD, mask_NL)
+        mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
+        vectors_ND: Tensor = self.pool(self._hidden(words_NLE, attention_mask=mask), mask_NL)
         return vectors_ND
+
+    def packed(self, call: PackedInput) -> Tensor:
+        """Item vectors [N, D] of items that share rows."""
+        assert self.packing is not None
+        return self.pooled_rows(
+            self.lookup(call.ids_GR()),
+            call.mask_G1RR(),
+            call.positions_GR() + self.packing.first_position,
+            *call.places_NL(),
+        )
+
+    def pooled_rows(
+        self, words_GRE: Tensor, mask_G1RR: Tensor, positions_GR: Tensor, places_NL: Tensor, mask_NL: Tensor
+    ) -> Tensor:
+        """Item vectors [N, D] of packed rows; apart from `packed`, because it is what torch.compile takes.
+
+        Args:
+            words_GRE: word embeddings.
+            mask_G1RR: True where a position may attend to another.
+            positions_GR: position ids as the backbone counts them.
+            places_NL: index of each item's tokens into the flattened rows.
+            mask_NL: True at real tokens.
+        """
+        hidden_GRD = self._hidden(words_GRE, attention_mask=mask_G1RR, position_ids=positions_GR)
+        vectors_ND: Tensor = self.pool(rows_at(hidden_GRD.flatten(0, 1), places_NL), mask_NL)
+        return vectors_ND
+
+    def _hidden(self, words: Tensor, **inputs: Tensor) -> Tensor:
+        """Last hidden states of word embeddings."""
+        if self.half_weights:
+            output: Any = in_bf16(self.backbone, inputs_embeds=words.bfloat16(), **inputs)
+        else:
+            with torch.autocast(words.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+                output = self.backbone(inputs_embeds=words, **inputs)
+        hidden: Tensor = output.last_hidden_state
+        if self.autocast or self.half_weights:
+            # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
+            hidden = hidden.float()
+        return hidden

@@ -26,8 +26,8 @@ class RankingBatch(Protocol):
     """Indices of the clicks, latest last; the padding before them holds 0."""
     mask_BH: Tensor
     """True at real clicks."""
-    clicks_B: NDArray[np.int64]
-    """How many they are, on the host."""
+    clicks_B: NDArray[np.int64] | None
+    """How many they are, on the host; None: they decide no shape, all histories share a call."""
     candidates_BC: Tensor
     """Indices of the candidates; the clicked one is first."""
 
@@ -62,12 +62,19 @@ class NRMS(nn.Module):
         return functional.linear(item_vectors_ND, weight, torch.cat([linear.bias for linear in maps]))
 
     def users(
-        self, projected_N3D: Tensor, history_BH: Tensor, mask_BH: Tensor, clicks_B: NDArray[np.int64]
+        self,
+        projected_N3D: Tensor,
+        history_BH: Tensor,
+        mask_BH: Tensor,
+        clicks_B: NDArray[np.int64] | None = None,
     ) -> Tensor:
         """User vectors [B, D] of histories, whose clicks index the projected items.
 
-        Histories of like length go together, so that little padding is attended to.
+        Histories of like length go together, so that little padding is attended to; without `clicks_B` all
+        of them share one call.
         """
+        if clicks_B is None:
+            return self._users(projected_N3D, history_BH, mask_BH)
         device = history_BH.device
         order_B = falling_order(clicks_B)
         call = CALL_POSITIONS.get(device.type, CALL_POSITIONS["cpu"])

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grambench.models.encoders.packed import PackedCall, PackedInput, PackedRows
 from grambench.training.phases import System, encode
 from grambench.transfer import read
 
@@ -46,6 +47,11 @@ def follow(
         host_items_U = items_U[read(shuffled_U)]
         for start in range(0, count, batch):
             stop = min(start + batch, count)
+            rows = slice(start, stop)
+            system.encoder_optimizer.schedule()
+            if stop - start == batch and (call := _fixed_call(system, host_items_U[rows], chunk)):
+                losses.append(_fixed_step(system, call, targets_UD[shuffled_U[rows]]))
+                continue
             for low in range(start, stop, chunk):
                 rows = slice(low, min(low + chunk, stop))
                 residual_ND = encode(system, host_items_U[rows]) - targets_UD[shuffled_U[rows]]
@@ -54,5 +60,35 @@ def follow(
                     (loss / (stop - start)).backward()
                 system.guard.see(loss)
                 losses.append(loss.detach())
-            system.encoder_optimizer.step()
+            system.encoder_optimizer.update()
     return torch.stack(losses).sum() / count
+
+
+def _fixed_call(system: System, items_N: NDArray[np.int64], chunk: int) -> PackedCall | None:
+    """A whole mini-batch as one call over fixed tensors; None where that is off, or it takes several."""
+    layout = system.encode.layout
+    if not system.fixed.encoder_steps or not isinstance(layout, PackedRows) or len(items_N) > chunk:
+        return None
+    calls = list(layout.calls(system.encode.tokens, items_N))
+    if len(calls) != 1:
+        return None
+    system.encode.count(items_N, 1)
+    return calls[0][0]
+
+
+def _fixed_step(system: System, call: PackedCall, targets_ND: Tensor) -> Tensor:
+    """The encoder's step over fixed tensors; its seconds, the optimiser's included, are the encoder's."""
+
+    def moves(call: PackedInput, targets_ND: Tensor) -> tuple[Tensor]:
+        loss = 0.5 * (system.encode.encoder.packed(call) - targets_ND).square().sum()
+        (loss / len(targets_ND)).backward()
+        system.guard.see(loss)
+        system.encoder_optimizer.update()
+        return (loss.detach(),)
+
+    def touched() -> list[Tensor]:
+        return [system.guard.found, *system.encoder_optimizer.touched()]
+
+    with system.clock.encoding():
+        (loss,) = system.fixed.encoder_step(call, targets_ND, moves, touched)
+    return loss

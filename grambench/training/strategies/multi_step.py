@@ -4,6 +4,7 @@ Legend: U items of the window, N items of one batch, D width.
 """
 
 import torch
+from torch import Tensor
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data import counter
@@ -14,15 +15,18 @@ from grambench.training.phases import (
     State,
     StepResult,
     System,
+    View,
     encode,
     filter_backward,
     rehearsal,
 )
 from grambench.training.strategies.follow import follow
-from grambench.training.table import TableOptimizer, Window
+from grambench.training.table import Rows, TableOptimizer, Window
 from grambench.training.windows import WindowRule
 
 FOLLOW = 3
+_ROOM = 1.05
+"""Over the items of the first window: the negatives of another epoch bring a few more."""
 
 
 class MultiStep:
@@ -49,9 +53,14 @@ class MultiStep:
             spec.table_optimizer, spec.table_lr, self.catalogue, sampler.device
         )
         self._epoch = -1
+        self._rows: Rows | None = None
+        """Of the window before, where steps run over fixed tensors."""
 
     def warm_up(self, batch: Batch) -> None:
         """The filter's gradients of a batch, and one mini-batch of the encoder, dropped."""
+        if self.system.fixed.filter_steps or self.system.fixed.encoder_steps:
+            self._warm_up_fixed(batch)
+            return
         with rehearsal(self.system):
             view = batch.unique()
             with torch.no_grad():
@@ -68,23 +77,65 @@ class MultiStep:
         joined = self._look_ahead(window, batch)
 
         view = batch.unique()
-        slots_N = window.slots_I[view.items_N]
-        loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), batch.users)
-        self.system.filter_optimizer.step()
-        sum_gradient_ND = gradient_ND * batch.users  # eq. 8: 𝓛 is a sum over the users
-        window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
-
+        loss = self._filter_step(window, view, batch.users)
         window.steps += 1
         window.occurrences += view.occurrences
         closed = self._close(window) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
+
+    def _filter_step(self, window: Window, view: View, users: int) -> Tensor:
+        """Steps (2) and (3) of Algorithm 1: filter and table move; returns the loss summed over the users."""
+
+        def moves(view: View) -> tuple[Tensor]:
+            slots_N = window.slots_I[view.items_N]
+            loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), users)
+            self.system.filter_optimizer.update()
+            sum_gradient_ND = gradient_ND * users  # eq. 8: 𝓛 is a sum over the users
+            window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
+            return (loss,)
+
+        self.system.filter_optimizer.schedule()
+        (loss,) = self.system.fixed.run(
+            "step", view, moves, touched=lambda: self._touched(window), version=window.rows.moves
+        )
+        return loss
+
+    def _warm_up_fixed(self, batch: Batch) -> None:
+        """A step against the table and one of the encoder over fixed tensors; all that moved is put back."""
+        view, window = batch.unique(), self.window or self._open()
+        if self.window is None:  # room for all that a window may hold, so that no graph is captured twice
+            ahead_U = self.sampler.items_ahead(batch.step, self.rule.most_steps)
+            window.rows.grow(0, max(window.rows.room, min(self.catalogue, int(len(ahead_U) * _ROOM))))
+            with torch.no_grad():
+                window.join(view.host_items_N, encode(self.system, view.host_items_N))
+        if not len(window.unknown(view.host_items_N)):
+            with rehearsal(self.system, self._touched(window)):
+                self._filter_step(window, view, batch.users)
+        items_N = view.host_items_N[: self.spec.encoder_batch]
+        with torch.no_grad():
+            targets_ND = encode(self.system, items_N)
+        with rehearsal(self.system, self.system.encoder_optimizer.touched()):
+            follow(
+                self.system,
+                items_N,
+                targets_ND,
+                batch=self.spec.encoder_batch,
+                passes=1,
+                chunk=self.chunk,
+                order=lambda _: torch.arange(len(items_N), device=self.sampler.device),
+            )
+
+    def _touched(self, window: Window) -> list[Tensor]:
+        """Tensors that a step against the table changes."""
+        table = [window.rows.table, self.table_optimizer.accumulator_I]
+        return [self.system.guard.found, *table, *self.system.filter_optimizer.touched()]
 
     def state(self) -> State:
         """The open window, the table optimiser's accumulators, and the counts."""
         window = {} if self.window is None else self.window.state()
         return {
             **{f"window.{name}": value for name, value in window.items()},
-            "accumulator": self.table_optimizer.accumulator_I,
+            "accumulator": self.table_optimizer.accumulator_I[:-1],
             "windows": self.windows,
             "epoch": self._epoch,
         }
@@ -92,7 +143,7 @@ class MultiStep:
     def restore(self, state: State) -> None:
         """Its inverse."""
         self.windows, self._epoch = int(state["windows"]), int(state["epoch"])
-        self.table_optimizer.accumulator_I.copy_(torch.as_tensor(state["accumulator"]))
+        self.table_optimizer.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
         window = {k.removeprefix("window."): v for k, v in state.items() if k.startswith("window.")}
         self.window = None
         if window:
@@ -102,7 +153,11 @@ class MultiStep:
     def _open(self) -> Window:
         width, device = self.system.encode.encoder.width, self.sampler.device
         dtype = next(self.system.encode.encoder.parameters()).dtype
-        return Window(self.catalogue, width, dtype, device, self.spec.update == "frozen")
+        keeps = self.system.fixed.filter_steps
+        rows = self._rows if keeps else None
+        window = Window(self.catalogue, width, dtype, device, self.spec.update == "frozen", rows)
+        self._rows = window.rows if keeps else None
+        return window
 
     def _look_ahead(self, window: Window, batch: Batch) -> int:
         """h_i = CE(c_i), without a graph, for the items that the coming steps bring; how many."""

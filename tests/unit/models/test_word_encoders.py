@@ -12,7 +12,8 @@ from tiny_systems import CPU, HEADS, QUERY, VOCABULARY, WIDTH, ragged_tokens, ve
 from torch import Tensor
 
 from grambench.errors import DataError
-from grambench.models.encoders.buckets import ItemEncoder, ItemTokens
+from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder, WordEncoder
 
 FEATURES = 6

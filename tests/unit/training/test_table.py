@@ -53,7 +53,25 @@ def test_frozen_window_reads_the_start_and_walking_reads_the_moved() -> None:
 def test_slots_lead_from_item_to_row() -> None:
     table = window(torch.ones(2, 3), [7, 9])
     assert table.slots_I[[7, 9]].tolist() == [0, 1]
-    assert int((table.slots_I >= 0).sum()) == 2
+    assert int((table.slots_I[:-1] >= 0).sum()) == 2
+
+
+def test_padding_has_a_row_of_zeros_behind_the_items_wherever_they_move() -> None:
+    table = window(torch.ones(2, 3), [7, 9])
+    for _ in range(2):
+        assert table.read(table.slots_I[[100]]).tolist() == [[0.0] * 3]
+        assert int(table.slots_I[100]) == table.rows.room
+        table.join(np.arange(len(table) + 20, len(table) + 30), torch.ones(10, 3))
+
+
+def test_rows_are_taken_over_by_the_next_window_without_its_items() -> None:
+    first = window(torch.ones(2, 3), [7, 9])
+    moves = first.rows.moves
+    second = Window(100, 3, torch.float32, CPU, False, first.rows)
+    assert int((second.slots_I[:-1] >= 0).sum()) == len(second) == 0
+    second.join(np.array([5, 7]), torch.full((2, 3), 2.0))
+    assert second.read(second.slots_I[[7, 5]]).tolist() == [[2.0] * 3] * 2
+    assert second.rows.moves == moves  # there was room
 
 
 def test_drift_is_the_mean_over_the_window_s_items() -> None:

@@ -1,0 +1,34 @@
+"""A module run on bf16 copies of its fp32 weights, which receive the gradients."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class _Copies(torch.autograd.Function):
+    """bf16 copies of tensors, made together; the gradients go back in the tensors' own precision."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.dtypes = [weight.dtype for weight in weights]
+        copies = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
+        torch._foreach_copy_(copies, list(weights))
+        return tuple(copies)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        known = [(g, dtype) for g, dtype in zip(gradients, ctx.dtypes, strict=True) if g is not None]
+        wide = [torch.empty_like(g, dtype=dtype) for g, dtype in known]
+        if wide:
+            torch._foreach_copy_(wide, [g for g, _ in known])
+        back = iter(wide)
+        return tuple(None if g is None else next(back) for g in gradients)
+
+
+def in_bf16(module: nn.Module, **inputs: Tensor) -> Any:
+    """What the module returns when all of its parameters are bf16; gradients reach the fp32 ones."""
+    names, weights = zip(*module.named_parameters(), strict=True)
+    copies = _Copies.apply(*weights)  # type: ignore[no-untyped-call]
+    return functional_call(module, dict(zip(names, copies, strict=True)), (), inputs)

@@ -1,0 +1,197 @@
+"""Packed rows: several items share a row of the encoder's call, each seeing only itself.
+
+A bucket pads every item to the longest one beside it, and a batch needs a call for every length. Packed, the
+items of a batch fill rows of 128 positions under a block-diagonal mask, each with position ids of its own, so
+that one call with few different shapes takes them all.
+Legend: N items, G rows, R positions of a row, L positions of an item, D width.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.models.encoders.base import ItemVectors
+from grambench.models.encoders.tokens import ItemTokens
+from grambench.models.lengths import LENGTH_STEP
+from grambench.transfer import sent
+
+ROW = 128
+"""Positions of a row, unless an item is longer."""
+_ROWS_AN_OCTAVE = 8
+_SHORT = 64
+"""Where no item is longer, pooling reads as many positions of every item, so that calls have fewer shapes."""
+_PADDING = -1
+
+
+def row_length(longest: int) -> int:
+    """The shortest of 128, 256, 512 … positions that holds the longest item."""
+    row = ROW
+    while row < longest:
+        row *= 2
+    return row
+
+
+def best_fit(lengths_N: NDArray[np.int64], row: int) -> tuple[NDArray[np.int64], int]:
+    """Best-fit decreasing bin packing: where each item begins, counted over all rows, and how many rows.
+
+    Items of one length are interchangeable, so that rows are filled a length at a time. No item is cut.
+
+    Raises:
+        ValueError: an item is longer than a row.
+    """
+    order_N = np.argsort(-lengths_N, kind="stable")
+    falling_N = lengths_N[order_N]
+    if len(falling_N) and falling_N[0] > row:
+        raise ValueError(f"an item of {falling_N[0]} tokens does not fit a row of {row}")
+    begins = np.empty(len(lengths_N), np.int64)
+    free: list[list[int]] = [[] for _ in range(row + 1)]
+    """Room that is left -> rows with exactly so much."""
+    rows, placed = 0, 0
+    values, counts = np.unique(-falling_N, return_counts=True)
+    for length, count in zip((-values).tolist(), counts.tolist(), strict=True):
+        starts: list[int] = []
+        for room in range(length, row):  # the fullest row that still has room comes first
+            while free[room] and len(starts) < count:
+                starts += _fill(free, free[room].pop(), room, length, count - len(starts), row)
+        while len(starts) < count:
+            starts += _fill(free, rows, row, length, count - len(starts), row)
+            rows += 1
+        begins[order_N[placed : placed + count]] = starts
+        placed += count
+    return begins, rows
+
+
+def _fill(free: list[list[int]], number: int, room: int, length: int, most: int, row: int) -> list[int]:
+    """Starts of at most `most` items of one length in a row with so much room."""
+    count = min(room // length, most)
+    begin = number * row + row - room
+    free[room - count * length].append(number)
+    return [begin + k * length for k in range(count)]
+
+
+def rounded_rows(rows: int) -> int:
+    """So many rows or a few more, so that calls have few shapes: above 16, eight numbers an octave."""
+    step = 1
+    while rows > 2 * _ROWS_AN_OCTAVE * step:
+        step *= 2
+    return -(-rows // step) * step
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCall:
+    """One call of the encoder, on the host: int32 arrays."""
+
+    rows_3GR: NDArray[np.int32]
+    """Token id, number of the item in the call (−1 at padding) and position within the item."""
+    items_2N: NDArray[np.int32]
+    """Where each item begins, counted over all rows, and its length."""
+    longest: int
+    """Length of the longest item, rounded up to a multiple of 8."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Rows, positions of a row, items, positions of the longest item: they decide all shapes."""
+        return (*self.rows_3GR.shape[1:], self.items_2N.shape[1], self.longest)
+
+    def on(self, device: torch.device) -> "PackedInput":
+        """The same on the device; the copies are queued, not waited for."""
+        rows, items = (sent(torch.from_numpy(array), device) for array in (self.rows_3GR, self.items_2N))
+        return PackedInput(rows, items, self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedInput:
+    """A packed call on the device."""
+
+    rows_3GR: Tensor
+    items_2N: Tensor
+    longest: int
+
+    def ids_GR(self) -> Tensor:
+        """Token ids; 0 at padding."""
+        return self.rows_3GR[0].long()
+
+    def positions_GR(self) -> Tensor:
+        """Position of each token within its item."""
+        return self.rows_3GR[2].long()
+
+    def mask_G1RR(self) -> Tensor:
+        """True where a position may attend to another: within its item (padding attends to padding)."""
+        item_GR = self.rows_3GR[1]
+        return (item_GR[:, :, None] == item_GR[:, None, :]).unsqueeze(1)
+
+    def places_NL(self) -> tuple[Tensor, Tensor]:
+        """Index of each item's tokens into the flattened rows, 0 behind its end, and True at real tokens."""
+        begin_N, length_N = self.items_2N.long()
+        position_L = torch.arange(self.longest, device=begin_N.device)
+        mask_NL = position_L < length_N[:, None]
+        return (begin_N[:, None] + position_L).where(mask_NL, 0), mask_NL
+
+
+class PackedRows:
+    """The layout that packs items into rows (see the module)."""
+
+    name = "packed"
+
+    def __init__(self, longest: int, call_tokens: int) -> None:
+        """
+        Args:
+            longest: tokens of the catalogue's longest item.
+            call_tokens: most token positions, padding included, in one call of the encoder.
+        """
+        self.row, self.bucket_tokens = row_length(longest), call_tokens
+        self._longest = _rounded(longest) if longest <= _SHORT else None
+        """Positions that the pooling reads of every item; None: those of the call's longest one."""
+
+    def vectors(
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+    ) -> tuple[Tensor, int]:
+        """Vectors [N, D] in the order of the ids, and the number of calls."""
+        calls = list(self.calls(tokens, items_N))
+        pieces = [encoder.packed(call.on(tokens.device)) for call, _ in calls]
+        if len(calls) == 1:  # in order
+            return pieces[0], 1
+        back_N = np.argsort(np.concatenate([rows for _, rows in calls]))
+        return torch.cat(pieces)[sent(torch.from_numpy(back_N), tokens.device)], len(pieces)
+
+    def calls(
+        self, tokens: ItemTokens, items_N: NDArray[np.int64]
+    ) -> Iterator[tuple[PackedCall, NDArray[np.int64]]]:
+        """The calls, and which of the items each of them holds.
+
+        More rows than a call may have are dealt out to calls of the same size, so that one shape serves all.
+        """
+        lengths_N = tokens.lengths[items_N]
+        begins_N, rows = best_fit(lengths_N, self.row)
+        most = max(1, self.bucket_tokens // self.row)
+        parts = -(-rows // most)
+        size = -(-rows // max(1, parts))
+        for part in range(parts):
+            inside_N = np.arange(len(items_N))
+            if parts > 1:
+                inside_N = np.flatnonzero(begins_N // (self.row * size) == part)
+            begins = begins_N[inside_N] - part * size * self.row
+            yield self._call(tokens, items_N[inside_N], begins, min(rounded_rows(size), most)), inside_N
+
+    def _call(
+        self, tokens: ItemTokens, items_N: NDArray[np.int64], begins_N: NDArray[np.int64], rows: int
+    ) -> PackedCall:
+        lengths_N = tokens.lengths[items_N]
+        position = np.arange(lengths_N.sum()) - np.repeat(np.cumsum(lengths_N) - lengths_N, lengths_N)
+        place = np.repeat(begins_N, lengths_N) + position
+        flat = np.zeros((3, rows * self.row), np.int32)
+        flat[1] = _PADDING
+        flat[0, place] = tokens.host_flat[np.repeat(tokens.host_offsets[items_N], lengths_N) + position]
+        flat[1, place] = np.repeat(np.arange(len(items_N)), lengths_N)
+        flat[2, place] = position
+        longest = self._longest or _rounded(int(lengths_N.max(initial=1)))
+        items = np.stack((begins_N, lengths_N)).astype(np.int32)
+        return PackedCall(flat.reshape(3, rows, self.row), items, longest)
+
+
+def _rounded(length: int) -> int:
+    return -(-length // LENGTH_STEP) * LENGTH_STEP

@@ -1,0 +1,42 @@
+"""Token ids of a catalogue. Legend: N items, L token positions."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.transfer import HOST, sent, stored
+
+
+class ItemTokens:
+    """Token ids of the whole catalogue, ragged: item i holds tokens[offsets[i]:offsets[i + 1]]."""
+
+    def __init__(
+        self,
+        tokens: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        device: torch.device,
+        resident: bool = True,
+    ) -> None:
+        """`resident`: on `device`; else in pinned host memory, from where each call's tokens are copied."""
+        self.device, self.stored_on = device, device if resident else HOST
+        self.flat, self.offsets = (stored(array, device, resident) for array in (tokens, offsets))
+        self.host_flat, self.host_offsets = tokens, offsets
+        """The same on the host, as given (a mapped file): packed rows are filled there."""
+        self.lengths: NDArray[np.int64] = np.diff(offsets)
+        """Tokens of each item, on the host: they decide the shapes of the encoder's calls."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def padded(self, items_N: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Token ids [N, L] and mask [N, L] on the device; padding holds token 0.
+
+        `items_N` lie where the tokens do.
+        """
+        start_N = self.offsets[items_N]
+        positions_L = torch.arange(length, device=items_N.device)
+        mask_NL = positions_L < (self.offsets[items_N + 1] - start_N)[:, None]
+        index_NL = (start_N[:, None] + positions_L).where(mask_NL, 0)
+        ids_NL = self.flat[index_NL].long() * mask_NL
+        return sent(ids_NL, self.device), sent(mask_NL, self.device)

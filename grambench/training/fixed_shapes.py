@@ -1,0 +1,176 @@
+"""Training steps over tensors whose shapes and addresses do not depend on the batch.
+
+Batches differ in their number of distinct items only. Padded to a fixed number with an item that nothing
+points to, every step runs the same kernels on the same tensors: on CUDA it is captured as a graph and
+replayed, on a CPU it runs as it is, which is how the tests compare it with the plain step. A batch of another
+size, or with more items than there is room for, goes the plain way.
+Legend: N items of a view, K items that there is room for, D width.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from grambench.models.encoders.packed import PackedCall, PackedInput
+from grambench.training.graphs import Graph
+from grambench.transfer import sent
+
+_ROOM = 1.125
+"""Room over the items of the first batch: others have some more."""
+_STEP = 256
+"""Room is a multiple of this many items."""
+
+
+class FixedView(Protocol):
+    """A view of a batch whose tensors can be exchanged for others of the same shapes."""
+
+    @property
+    def items_N(self) -> Tensor: ...
+
+    def buffers(self) -> tuple[Tensor, ...]:
+        """All tensors but `items_N`, in shapes that follow from the number of users alone."""
+        ...
+
+    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
+        """The view with these tensors in place of its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the views of one kind are copied to."""
+
+    view: Any
+    items_K: Tensor
+    buffers: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
+    """Rows beside the items, such as their vectors [K, D]."""
+
+
+class FixedShapes:
+    """Runs bodies over fixed tensors, where it is switched on and the batch fits."""
+
+    def __init__(self, device: torch.device, padding: int) -> None:
+        """
+        Args:
+            device: where the bodies run.
+            padding: id of the item that pads; nothing points to it.
+        """
+        self.device, self.padding = device, padding
+        self.filter_steps = False
+        """The filter's steps run over fixed tensors."""
+        self.encoder_steps = False
+        """The encoder's steps at a window's end do."""
+        self.plain_steps = 0
+        """Steps that did not fit, while it was switched on."""
+        self.trouble = ""
+        """Why a capture failed, after which everything goes the plain way."""
+        self._places: dict[str, _Place] = {}
+        self._calls: dict[Hashable, tuple[PackedInput, Tensor]] = {}
+        self._graphs: dict[str, dict[Hashable, Graph]] = {}
+        self._pool: Any = None
+        self._inside = False
+
+    def run(
+        self,
+        name: str,
+        view: FixedView,
+        body: Callable[..., tuple[Tensor, ...]],
+        *inputs: Tensor,
+        touched: Callable[[], Sequence[Tensor]] = list,
+        parameters: Sequence[nn.Parameter] = (),
+        version: Hashable = None,
+    ) -> tuple[Tensor, ...]:
+        """`body(view, *inputs)`, over fixed tensors where that is possible.
+
+        Args:
+            name: of the kind of step.
+            view: of the batch.
+            body: takes a view and as many tensors; rows behind the view's own items are padding.
+            inputs: a row for each of the view's items [N, D].
+            touched: tensors that the body changes.
+            parameters: whose gradients it leaves behind.
+            version: changes where other tensors that the body reads have moved in memory.
+        """
+        if not self.filter_steps or self._inside:
+            return body(view, *inputs)
+        place = self._place(name, view, inputs)
+        if place is None:
+            self.plain_steps += 1
+            return body(view, *inputs)
+        _fill(place, view, inputs, self.padding)
+        return self._replayed(name, version, lambda: body(place.view, *place.inputs), touched, parameters)
+
+    def encoder_step(
+        self,
+        call: PackedCall,
+        targets_ND: Tensor,
+        body: Callable[[PackedInput, Tensor], tuple[Tensor, ...]],
+        touched: Callable[[], Sequence[Tensor]],
+    ) -> tuple[Tensor, ...]:
+        """`body(call, targets_ND)` for a packed call of the encoder: a graph for each of its few shapes."""
+        if call.shape not in self._calls:
+            self._calls[call.shape] = call.on(self.device), torch.empty_like(targets_ND)
+        fixed, targets = self._calls[call.shape]
+        fixed.rows_3GR.copy_(sent(torch.from_numpy(call.rows_3GR), self.device))
+        fixed.items_2N.copy_(sent(torch.from_numpy(call.items_2N), self.device))
+        targets.copy_(targets_ND)
+        return self._replayed("encoder", call.shape, lambda: body(fixed, targets), touched, ())
+
+    def _place(self, name: str, view: FixedView, inputs: Sequence[Tensor]) -> _Place | None:
+        """The place of views of this kind, made for the first one; None where this one does not fit."""
+        items, buffers = len(view.items_N), view.buffers()
+        if name not in self._places:
+            room = -(-int(items * _ROOM) // _STEP) * _STEP
+            items_K = torch.full((room,), self.padding, device=self.device)
+            copies = tuple(buffer.clone() for buffer in buffers)
+            rows = tuple(row_ND.new_zeros(room, row_ND.shape[1]) for row_ND in inputs)
+            self._places[name] = _Place(view.over(items_K, copies), items_K, copies, rows)
+        place = self._places[name]
+        same = all(a.shape == b.shape for a, b in zip(place.buffers, buffers, strict=True))
+        return place if same and items <= len(place.items_K) else None
+
+    def _replayed(
+        self,
+        name: str,
+        version: Hashable,
+        body: Callable[[], tuple[Tensor, ...]],
+        touched: Callable[[], Sequence[Tensor]],
+        parameters: Sequence[nn.Parameter],
+    ) -> tuple[Tensor, ...]:
+        if self.device.type != "cuda":
+            return self._plainly(body)
+        graphs = self._graphs.setdefault(name, {})
+        if version not in graphs:
+            if name != "encoder":
+                graphs.clear()  # an older version's tensors are gone
+            self._pool = self._pool or torch.cuda.graph_pool_handle()
+            try:
+                graphs[version] = Graph(lambda: self._plainly(body), touched(), parameters, self._pool)
+            except RuntimeError as error:
+                self.filter_steps = self.encoder_steps = False
+                self.trouble = str(error).strip().splitlines()[0]
+                return self._plainly(body)
+        return graphs[version].replay()
+
+    def _plainly(self, body: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """The body itself; what it calls does not look for fixed tensors of its own."""
+        self._inside = True
+        try:
+            return body()
+        finally:
+            self._inside = False
+
+
+def _fill(place: _Place, view: FixedView, inputs: Sequence[Tensor], padding: int) -> None:
+    """Copy a view and its rows into their place."""
+    items = len(view.items_N)
+    place.items_K[:items].copy_(view.items_N)
+    place.items_K[items:].fill_(padding)
+    for fixed, own in zip(place.buffers, view.buffers(), strict=True):
+        fixed.copy_(own)
+    for rows_KD, own_ND in zip(place.inputs, inputs, strict=True):
+        rows_KD[:items].copy_(own_ND.detach())
