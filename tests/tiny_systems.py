@@ -14,6 +14,7 @@ from grambench.data.sampler import NewsSampler
 from grambench.data.sequences import Sequences
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.load import load_encoder
+from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.filters.nrms import NRMS
@@ -29,6 +30,8 @@ DOMAINS = ("news", "answers")
 WIDTH, HEADS, QUERY = 16, 4, 8
 ITEMS, VOCABULARY = 40, 50
 LR = 1e-3
+DRIVEN_AS_A_GPU = False
+"""Systems made from now on encode in packed rows, and step over fixed shapes."""
 
 
 def encoder_spec(**changes: object) -> Encoder:
@@ -158,10 +161,9 @@ class SpyEncoder(ItemEncoder):
         super().__init__(*args)
         self.seen: list[Encoding] = []
 
-    def __call__(self, items_N: np.ndarray) -> Tensor:
-        vectors_ND = super().__call__(items_N)
-        self.seen.append(Encoding(items_N.tolist(), vectors_ND.requires_grad))
-        return vectors_ND
+    def count(self, items_N: np.ndarray, calls: int) -> None:
+        super().count(items_N, calls)
+        self.seen.append(Encoding(items_N.tolist(), torch.is_grad_enabled()))
 
     def times(self, with_graph: bool) -> dict[int, int]:
         """How often each item was encoded with, or without, a graph."""
@@ -212,7 +214,9 @@ def tiny_system(
     }
     user_model = kinds[domain]().to(dtype)
     widen(user_model)
-    spy = SpyEncoder(encoder, item_tokens(seed, longest=longest), bucket_tokens)
+    tokens = item_tokens(seed, longest=longest)
+    layout = PackedRows(int(tokens.lengths.max()), bucket_tokens) if DRIVEN_AS_A_GPU else None
+    spy = SpyEncoder(encoder, tokens, bucket_tokens, layout)
     rates = Optimizer(lr=LR)
     system = System(
         spy,
@@ -221,6 +225,8 @@ def tiny_system(
         ScheduledAdam(user_model.parameters(), rates),
         TrainClock(CPU),
     )
+    if DRIVEN_AS_A_GPU:
+        system.use_fixed_shapes()
     encoder.train()
     user_model.train()
     return Tiny(system, encoder, user_model, spy)

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.config.spec import Training
-from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.lengths import LENGTH_STEP
 from grambench.training.phases import Batch, System
 
 _V2, _V1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
@@ -32,7 +30,6 @@ _GROUP_FILES = (
         "total_inactive_file",
     ),
 )
-PROBE_ITEMS = 32
 _BACKWARD_SHARE = 1.4
 """Peak over kept bytes while the graph is walked back (temporaries, gradients of activations)."""
 
@@ -55,8 +52,8 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
     bytes_per_token = kept_bytes_per_token(system, unique.host_items_N)
     free = free_bytes(device)
     tokens = spec.memory_share * free / (bytes_per_token * _BACKWARD_SHARE)
-    per_user = _tokens(system.encode.tokens, view.host_items_N) / batch.users
-    per_item = _tokens(system.encode.tokens, unique.host_items_N) / len(unique.host_items_N)
+    per_user = _positions(system, view.host_items_N) / batch.users
+    per_item = _positions(system, unique.host_items_N) / len(unique.host_items_N)
 
     micro = (
         spec.micro_batch
@@ -106,14 +103,14 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     and what they encode is not counted.
     """
     longest = items_N[system.encode.tokens.lengths[items_N].argmax()]
-    small, large = (np.full(items, longest) for items in (PROBE_ITEMS // 2, PROBE_ITEMS))
+    items = system.encode.layout.probe_items(int(system.encode.tokens.lengths[longest]))
+    small, large = (np.full(count, longest) for count in (items // 2, items))
     counts = dataclasses.replace(system.encode.counts)
     parameters = list(system.encode.encoder.parameters())
     kept = [_kept_bytes(parameters, functools.partial(system.encode, items_N)) for items_N in (small, large)]
     grown = kept[1] - kept[0]
     system.encode.counts = counts
-    tokens = system.encode.tokens
-    return max(1.0, grown / (_tokens(tokens, large) - _tokens(tokens, small)))
+    return max(1.0, grown / (_positions(system, large) - _positions(system, small)))
 
 
 def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -> int:
@@ -156,10 +153,9 @@ def _left_in_group(limit: Path, used: Path, stat: Path, cache: str) -> int | Non
     return max(0, left)
 
 
-def _tokens(tokens: ItemTokens, items_N: NDArray[np.int64]) -> float:
-    """Token positions with the lengths rounded up as the buckets do."""
-    lengths = tokens.lengths[items_N]
-    return float(((lengths + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP).sum())
+def _positions(system: System, items_N: NDArray[np.int64]) -> float:
+    """Token positions of the encoder's calls, padding included."""
+    return float(system.encode.layout.positions(system.encode.tokens.lengths[items_N]))
 
 
 def _equal_parts(users: int, most: float) -> int:

@@ -37,6 +37,9 @@ class EncodingCounts:
     calls: int = 0
 
 
+_PROBE_ITEMS = 32
+
+
 class Layout(Protocol):
     """How the items of a call lie in the encoder's tensors; vectors do not depend on it."""
 
@@ -48,6 +51,14 @@ class Layout(Protocol):
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
     ) -> tuple[Tensor, int]:
         """Vectors [N, D] in the order of the ids, and the number of the encoder's calls."""
+        ...
+
+    def positions(self, lengths_N: NDArray[np.int64]) -> int:
+        """Token positions, padding included, that items of these lengths take."""
+        ...
+
+    def probe_items(self, length: int) -> int:
+        """Items of one length that take enough positions to measure what a position costs."""
         ...
 
 
@@ -88,6 +99,15 @@ class Buckets:
         pieces = [encoder(words_NLE, mask_NL) for words_NLE, (_, mask_NL) in zip(words, padded, strict=True)]
         back_N = sent(torch.from_numpy(np.argsort(order_N)), tokens.device)
         return rows_at(torch.cat(pieces), back_N), len(pieces)
+
+    def positions(self, lengths_N: NDArray[np.int64]) -> int:
+        """Token positions with the lengths rounded up."""
+        return int((-(-lengths_N // LENGTH_STEP) * LENGTH_STEP).sum())
+
+    def probe_items(self, length: int) -> int:
+        """The same number for every length."""
+        del length
+        return _PROBE_ITEMS
 
 
 def _words(encoder: ItemVectors, ids: list[Tensor]) -> Iterator[Tensor]:

@@ -24,6 +24,7 @@ ROW = 128
 _ROWS_AN_OCTAVE = 8
 _SHORT = 64
 """Where no item is longer, pooling reads as many positions of every item, so that calls have fewer shapes."""
+_PROBE_ROWS = 16
 _PADDING = -1
 
 
@@ -157,6 +158,15 @@ class PackedRows:
             return pieces[0], 1
         back_N = np.argsort(np.concatenate([rows for _, rows in calls]))
         return torch.cat(pieces)[sent(torch.from_numpy(back_N), tokens.device)], len(pieces)
+
+    def positions(self, lengths_N: NDArray[np.int64]) -> int:
+        """Token positions of the rows that items of these lengths take."""
+        _, rows = best_fit(lengths_N, self.row)
+        return rows * self.row
+
+    def probe_items(self, length: int) -> int:
+        """As many as fill a few rows."""
+        return _PROBE_ROWS * (self.row // length)
 
     def calls(
         self, tokens: ItemTokens, items_N: NDArray[np.int64]

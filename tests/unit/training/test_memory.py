@@ -45,9 +45,9 @@ def test_kept_bytes_are_those_of_activations_not_of_weights(
     """Weights would weigh on few positions, hardly on many; in autocast there is a bf16 copy of each."""
     tiny = tiny_system(dtype=torch.float32, architecture=shape(2, 64), bucket_tokens=10**6)
     tiny.encoder.autocast = autocast
-    found = []
-    for items in (2, 64):
-        monkeypatch.setattr("grambench.training.memory.PROBE_ITEMS", items)
+    found, usual = [], tiny.system.encode.layout.probe_items
+    for share in (4, 1):
+        monkeypatch.setattr(tiny.system.encode.layout, "probe_items", lambda n, s=share: 2 * usual(n) // s)
         found.append(kept_bytes_per_token(tiny.system, np.arange(40)))
     assert found[0] == pytest.approx(found[1], rel=0.02)
 
