@@ -18,6 +18,7 @@ from benchmarks.harness import Bench, Sample, bench, interleave, quiet_machine
 from benchmarks.shapes import SMOKE, TENTH, small_encoder
 from benchmarks.trials import CPU, Trial, prepared, spec_of, trial
 from grambench.models.encoders import buckets
+from grambench.models.encoders.base import ItemVectors
 from grambench.models.filters import nrms
 from grambench.training.phases import filter_backward
 from grambench.training.table import Window
@@ -31,9 +32,9 @@ def indexed(matrix_ND: Tensor, index: Tensor) -> Tensor:
     return matrix_ND[index]
 
 
-def lookup_by_bucket(encode: buckets.ItemEncoder, ids: list[Tensor]) -> Iterator[Tensor]:
+def lookup_by_bucket(encoder: ItemVectors, ids: list[Tensor]) -> Iterator[Tensor]:
     """Every bucket's backward pass fills a gradient of the whole vocabulary."""
-    return map(encode.encoder.lookup, ids)
+    return map(encoder.lookup, ids)
 
 
 class LateProjection(nrms.NRMS):
@@ -117,7 +118,7 @@ def encoder_sides(made: Trial, items: int) -> dict[str, Callable[[], object]]:
         return side
 
     def words_by_bucket() -> float:
-        with switched(buckets.ItemEncoder, "_words", lookup_by_bucket):
+        with switched(buckets, "_words", lookup_by_bucket):
             return as_it_is()
 
     budget = made.system.encode.bucket_tokens

@@ -138,8 +138,11 @@ class CutShort:
     optimizer: Any
     left: int
 
-    def step(self) -> None:
-        self.optimizer.step()
+    def schedule(self) -> None:
+        self.optimizer.schedule()
+
+    def update(self) -> None:
+        self.optimizer.update()
         self.left -= 1
         if not self.left:
             raise EnoughError

@@ -12,11 +12,13 @@ from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
 from grambench.events import types as ev
 from grambench.events.control import Ending
+from grambench.models.attention import choose_attention
 from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer
 from grambench.training.phases import Strategy, System
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, build_system
+from grambench.worker.planning import use_graphs
 from grambench.worker.prepare import prepare_data
 
 CPU = torch.device("cpu")
@@ -61,7 +63,9 @@ def trial(
     autocast: bool = False,
 ) -> Trial:
     """A strategy with its own modules; sizes of graphs as given, the whole batch by default."""
+    choose_attention(device)
     system, modules = build_system(spec, data, device, seed=seed, autocast=autocast)
+    use_graphs(spec, system, modules)
     sampler = sampler_of(spec, data, device, seed)
     strategy = make_strategy(
         name,

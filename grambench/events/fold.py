@@ -225,6 +225,9 @@ class Fold:
     def _data_prepared(self, _: str, event: ev.DataPrepared) -> None:
         self.state.setup.data = event
 
+    def _engine_chosen(self, _: str, event: ev.EngineChosen) -> None:
+        self.state.setup.engine = event
+
     def _audit_finished(self, _: str, event: ev.AuditFinished) -> None:
         self.state.setup.audit = event
 
@@ -348,6 +351,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.HostSample: Fold._host_sample,
     ev.PrepareProgress: Fold._prepare_progress,
     ev.DataPrepared: Fold._data_prepared,
+    ev.EngineChosen: Fold._engine_chosen,
     ev.AuditFinished: Fold._audit_finished,
     ev.WorkerStarted: Fold._worker_started,
     ev.PhaseEntered: Fold._phase_entered,
@@ -371,6 +375,9 @@ def _sentence(event: Event) -> tuple[str, str] | None:
         case ev.DataPrepared():
             how = "mapped" if event.reused else "prepared"
             return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
+        case ev.EngineChosen() if event.candidates:
+            chosen = ", ".join(f"{setting} = {value}" for setting, value in event.choice.items())
+            return "info", f"engine probed in {event.seconds:.1f} s: {chosen}"
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"

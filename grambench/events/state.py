@@ -8,6 +8,7 @@ from grambench.events.types import (
     CheckpointSaved,
     DataPrepared,
     Diverged,
+    EngineChosen,
     EpochFinished,
     Evaluated,
     Outcome,
@@ -161,6 +162,7 @@ class SetupState:
     phase: Phase | None = None
     prepare: PrepareProgress | None = None
     data: DataPrepared | None = None
+    engine: EngineChosen | None = None
     audit: AuditFinished | None = None
     started: WorkerStarted | None = None
     outcome: Outcome | None = None

@@ -218,6 +218,21 @@ class DataPrepared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EngineChosen(Event):
+    """How the training core runs on this device: the same for all trials, the audit and every resume."""
+
+    type: ClassVar[str] = "engine_chosen"
+    choice: dict[str, Any]
+    """Setting -> value, for example `encoder.bucket_tokens`: 16384."""
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured: `setting`, `value`, `seconds` (None: it was dropped) and `why`."""
+    seconds: float = 0.0
+    """Of the probe."""
+    reused: bool = False
+    """An earlier setup of this run had chosen."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFinished(Event):
     """Gradients of gram-1s against e2e on one batch, float64."""
 
@@ -262,7 +277,13 @@ class WorkerStarted(Event):
     """torch, transformers, numpy, python, cuda and driver versions as the worker sees them."""
     threads: int
     precision: str
-    """`fp32` or `bf16` (autocast of the encoder)."""
+    """`fp32`, `bf16` (autocast of the encoder) or `bf16-weights`."""
+    attention: str | None = None
+    """Kernels that the encoder's attention takes: `efficient`, `math` …; None: an older log."""
+    tf32: bool | None = None
+    """fp32 matrix products may use TF32; None: an older log."""
+    allocator: dict[str, str] | None = None
+    """Settings of torch's memory on the device, empty on a CPU; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +322,10 @@ class TrialPlanned(Event):
     """Token ids lie on the device; else in host memory."""
     interactions_on_device: bool = True
     """Histories and candidates lie on the device; else in host memory."""
+    layout: str = "buckets"
+    """How items share the encoder's calls: `buckets` or `packed`."""
+    graphs: str = "off"
+    """Which steps run over fixed shapes, as CUDA graphs on CUDA, and why others do not."""
     why: str = ""
     """How the automatic choices were made."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 
 from grambench.events import compare
+from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
@@ -17,7 +18,9 @@ from grambench.reports.cautions import run_cautions
 from grambench.reports.runfile import RunFile, read_run_file
 from grambench.reports.schema import (
     AuditFacts,
+    Candidate,
     DataFacts,
+    Engine,
     Environment,
     HostFacts,
     NullTest,
@@ -143,6 +146,30 @@ def _environment(run: RunFile, state: RunState) -> Environment:
         setup_worker=why.given(
             "setup_worker", build_worker(state.setup.started), "the setup has not started"
         ),
+        engine=why.given("engine", _engine(state.setup.engine), "nothing was chosen yet, or an older log"),
+        reasons=why,
+    )
+
+
+def _engine(chosen: ev.EngineChosen | None) -> Engine | None:
+    if chosen is None:
+        return None
+    return Engine(
+        choice=finite(chosen.choice),
+        candidates=[_candidate(tried) for tried in chosen.candidates],
+        seconds=chosen.seconds,
+        reused=chosen.reused,
+    )
+
+
+def _candidate(tried: dict[str, Any]) -> Candidate:
+    why = Reasons()
+    note = str(tried.get("why", ""))
+    return Candidate(
+        setting=str(tried.get("setting")),
+        value=finite(tried.get("value")),
+        seconds=why.given("seconds", tried.get("seconds"), note or "not measured"),
+        note=note,
         reasons=why,
     )
 

@@ -48,6 +48,32 @@ class HostFacts(Model):
     """Field -> why it is missing (`packages.torch` for a package, `gpus` for an empty list)."""
 
 
+class Candidate(Section):
+    """A setting that was tried on real items before the run."""
+
+    setting: str
+    """Its dotted name."""
+    value: Any
+    """What was tried."""
+    seconds: float | None
+    """Median seconds of the encoder, forwards and backwards, over the probe's items."""
+    note: str
+    """Why it was dropped; empty: it was not."""
+
+
+class Engine(Model):
+    """How the training core ran on the device: the same for every trial and for the audit."""
+
+    choice: dict[str, Any]
+    """Setting -> value."""
+    candidates: list[Candidate]
+    """What was measured to choose it."""
+    seconds: float
+    """Seconds of the probe."""
+    reused: bool
+    """True when the run was resumed and took up its earlier choice."""
+
+
 class Environment(Section):
     """Where the run took place."""
 
@@ -55,6 +81,8 @@ class Environment(Section):
     """The machine and the software."""
     setup_worker: Worker | None
     """The process that prepared the data and ran the audit; each trial has its own worker."""
+    engine: Engine | None
+    """How the training core ran on the device."""
 
 
 class RunFacts(Section):

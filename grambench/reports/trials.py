@@ -29,6 +29,7 @@ from grambench.reports.trial_schema import (
 )
 
 CURVE_POINTS = 256
+OLDER_LOG = "an older log does not say"
 _NOT_TRAINED = "no training step was recorded"
 
 
@@ -87,6 +88,9 @@ def build_worker(started: ev.WorkerStarted | None) -> Worker | None:
         versions=started.versions,
         threads=started.threads,
         precision=started.precision,
+        attention=why.given("attention", started.attention, OLDER_LOG),
+        tf32=why.given("tf32", started.tf32, OLDER_LOG),
+        allocator=why.given("allocator", started.allocator, OLDER_LOG),
         reasons=why,
     )
 
@@ -110,9 +114,11 @@ def _plan(trial: TrialState) -> Plan | None:
         encoder_revision=why.given(
             "encoder_revision", plan.encoder_revision, "the encoder comes from a folder or from scratch"
         ),
-        bucket_tokens=why.given("bucket_tokens", plan.bucket_tokens, "an older log does not say"),
+        bucket_tokens=why.given("bucket_tokens", plan.bucket_tokens, OLDER_LOG),
         tokens_on_device=plan.tokens_on_device,
         interactions_on_device=plan.interactions_on_device,
+        layout=plan.layout,
+        graphs=plan.graphs,
         warm_up_s=why.given("warm_up_s", warmed.seconds if warmed else None, "the warm-up was not finished"),
         compile_s=why.given("compile_s", warmed.compile_s if warmed else None, "the encoder is not compiled"),
         why=plan.why,

@@ -1,5 +1,6 @@
 """Which device a worker uses, and in which precision."""
 
+import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,6 +10,9 @@ import torch
 
 from grambench.config.spec import Spec
 from grambench.errors import MachineError
+from grambench.models.attention import attention_in_use, choose_attention
+
+_ALLOCATOR_SETTINGS = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,38 @@ class Device:
     autocast: bool
     """bf16 autocast of the encoder."""
     threads: int
+    half_weights: bool = False
+    """The encoder computes on bf16 copies of its weights instead."""
+    tf32: bool = False
+    """Matrix products and LSTMs in fp32 use TF32."""
 
     @property
     def precision(self) -> str:
-        """`bf16` or `fp32`."""
+        """`bf16`, `bf16-weights` or `fp32`."""
+        if self.half_weights:
+            return "bf16-weights"
         return "bf16" if self.autocast else "fp32"
 
+    def attention(self) -> str:
+        """The kernels that the encoder's attention takes here."""
+        half = self.autocast or self.half_weights
+        return attention_in_use(self.torch, torch.bfloat16 if half else torch.float32)
 
-def resolve_device(spec: Spec, sharing: int = 1) -> Device:
-    """Choose the device and set the number of threads; `sharing`: workers that train on the CPU at once.
+    def allocator(self) -> dict[str, str]:
+        """Settings of torch's memory on the device; empty on a CPU."""
+        if self.torch.type != "cuda":
+            return {}
+        found = {name: os.environ[name] for name in _ALLOCATOR_SETTINGS if name in os.environ}
+        return {"backend": torch.cuda.get_allocator_backend(), **found}
+
+
+def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
+    """Choose the device, and set threads, attention and TF32 for this process.
+
+    Args:
+        spec: the specification, with what the probe has chosen.
+        sharing: workers that train on the CPU at once.
+        tf32: fp32 products on CUDA may use TF32; the audit never lets them.
 
     Raises:
         MachineError: a CUDA device is asked for and not there, or bf16 where it does not work.
@@ -44,9 +71,10 @@ def resolve_device(spec: Spec, sharing: int = 1) -> Device:
             "Use --device cpu, or install a CUDA build of torch and the NVIDIA driver.",
         )
     if spec.device == "cpu" or not torch.cuda.is_available():
-        if spec.encoder.precision == "bf16":
+        if spec.encoder.precision.startswith("bf16"):
             raise MachineError(
-                "encoder.precision = bf16 needs a CUDA device.", "Use --set encoder.precision=auto."
+                f"encoder.precision = {spec.encoder.precision} needs a CUDA device.",
+                "Use --set encoder.precision=auto.",
             )
         return Device(torch.device("cpu"), _cpu_name(), None, False, threads)
     index = int(spec.device.partition(":")[2] or 0) if wants_cuda else 0
@@ -57,15 +85,19 @@ def resolve_device(spec: Spec, sharing: int = 1) -> Device:
         )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)
+    choose_attention(device, "math" if spec.engine.attention == "math" else "efficient")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if spec.encoder.precision == "bf16" and not has_bf16:
+    if spec.encoder.precision.startswith("bf16") and not has_bf16:
         raise MachineError(
             f"{torch.cuda.get_device_name(device)} has no bf16.", "Use --set encoder.precision=fp32."
         )
+    half_weights = spec.encoder.precision == "bf16-weights"
     autocast = has_bf16 and spec.encoder.precision != "fp32"
     uuid = str(torch.cuda.get_device_properties(device).uuid)
     uuid = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-    return Device(device, torch.cuda.get_device_name(device), uuid, autocast, threads)
+    name = torch.cuda.get_device_name(device)
+    return Device(device, name, uuid, autocast, threads, half_weights, tf32)
 
 
 def versions() -> dict[str, str]:

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         try:
             spec = read_spec(Path(run))
             if role == "setup":
-                return _setup(spec, journal.append, _fingerprints(folder))
+                return _setup(spec, journal.append, folder)
             if role == "prepare":
                 return _prepare(spec, journal.append)
             return _trial(spec, Path(run), name, journal, pulse, rest[1] if len(rest) > 1 else None)
@@ -63,16 +63,25 @@ def _fingerprints(folder: Path) -> dict[str, str]:
     return {e.vocabulary: e.fingerprint for e in events if isinstance(e, ev.DataPrepared)}
 
 
-def _setup(spec: Spec, emit: Callable[[ev.Event], None], before: dict[str, str]) -> int:
+def engine_of(setup: Path) -> ev.EngineChosen | None:
+    """What an earlier setup of this run has chosen, from the setup's folder; None: nothing yet."""
+    events = [record.event for record in Follower(setup / "events.jsonl").read()]
+    return next((event for event in reversed(events) if isinstance(event, ev.EngineChosen)), None)
+
+
+def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
+    before = _fingerprints(folder)
     from grambench.worker.device import resolve_device
 
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
-    device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}))
+    sharing = spec.devices.count("cpu")
+    device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}), sharing)
     emit(started(SETUP, device))
     from grambench.data.prepared import open_prepared
     from grambench.training.audit import audit
     from grambench.worker.prepare import prepare_data
+    from grambench.worker.probe import choose, settled
     from grambench.worker.warnings import data_warnings, spec_warnings
 
     for warning in spec_warnings(spec):
@@ -82,8 +91,10 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], before: dict[str, str])
     data = open_prepared(_same(prepare_data(spec, emit), before.get("encoder")))
     for warning in data_warnings(data.manifest):
         emit(warning)
+    emit(ev.PhaseEntered("probe"))
+    chosen = choose(spec, data, device, emit, engine_of(folder))
     emit(ev.PhaseEntered("audit"))
-    emit(audit(spec, data, device.torch))
+    emit(audit(settled(spec, chosen), data, device.torch))
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK
@@ -139,13 +150,16 @@ def _trial(spec: Spec, run: Path, name: str, journal: PatientJournal, pulse: Pul
     again, emit = journal.lines > 0, journal.append
     emit(ev.PhaseEntered("load"))
     from grambench.worker.device import resolve_device
+    from grambench.worker.probe import settled
     from grambench.worker.resume import folder_of
     from grambench.worker.trial import run_trial
 
-    own = {"device": place or spec.devices[0]}
-    device = resolve_device(spec.model_copy(update=own), sharing=spec.devices.count("cpu"))
+    chosen = engine_of(run / SETUP)
+    engine = settled(spec, chosen) if chosen is not None else spec
+    own = engine.model_copy(update={"device": place or spec.devices[0]})
+    device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
-    outcome, reason = run_trial(spec, run, name, device, emit, turn, again)
+    outcome, reason = run_trial(spec, run, name, device, emit, turn, again, engine)
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))
@@ -167,6 +181,9 @@ def started(name: str, device: "Device") -> ev.WorkerStarted:  # type: ignore[na
         versions=versions(),
         threads=device.threads,
         precision=device.precision,
+        attention=device.attention(),
+        tf32=device.tf32,
+        allocator=device.allocator(),
     )
 
 

@@ -3,11 +3,13 @@
 import time
 
 import torch
+from torch import nn
 
 from grambench.config.spec import LM_KT, Spec, Training
 from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder
+from grambench.models.encoders.packed import PackedRows
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
 from grambench.training.memory import GraphPlan, plan_graphs, plan_users
@@ -38,6 +40,7 @@ def planned(
     system: System,
     modules: Modules,
     kept: Residency,
+    graphs: str,
 ) -> ev.TrialPlanned:
     multi = isinstance(strategy, MultiStep)
     return ev.TrialPlanned(
@@ -56,8 +59,36 @@ def planned(
         bucket_tokens=system.encode.bucket_tokens,
         tokens_on_device=kept.tokens,
         interactions_on_device=kept.interactions,
+        layout=system.encode.layout.name,
+        graphs=graphs,
         why=plan.why,
     )
+
+
+def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
+    """Run steps over fixed shapes where the specification asks for it; which ones, and why not others.
+
+    On CUDA a captured step cannot draw cuDNN's dropout of an LSTM anew, and dropout of the encoder would not
+    draw what the plain step draws: such steps stay plain.
+    """
+    if spec.engine.graphs == "off":
+        return "off"
+    filter_steps = not isinstance(modules.filter, LMKT) and not _draws(modules.filter)
+    packed = isinstance(system.encode.layout, PackedRows)
+    encoder_steps = packed and not _draws(modules.encoder)
+    system.use_fixed_shapes(filter_steps, encoder_steps)
+    filter_words = "on" if filter_steps else "plain, because the filter draws dropout"
+    encoder_words = "on" if encoder_steps else "plain, because the encoder draws dropout"
+    if not packed:
+        encoder_words = "plain, because items lie in buckets"
+    return f"filter steps {filter_words}; encoder steps at a window's end {encoder_words}"
+
+
+def _draws(module: nn.Module) -> bool:
+    """True where training draws random numbers in the module."""
+    chances = (getattr(part, "p", 0.0) for part in module.modules() if isinstance(part, nn.Dropout))
+    lstms = (part.dropout for part in module.modules() if isinstance(part, nn.LSTM))
+    return any(chance > 0 for chance in (*chances, *lstms))
 
 
 def compile_seconds(system: System, batch: Batch) -> float:

@@ -25,7 +25,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker import resume
 from grambench.worker.device import Device
-from grambench.worker.planning import compile_seconds, plan_sizes, planned
+from grambench.worker.planning import compile_seconds, plan_sizes, planned, use_graphs
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
@@ -34,11 +34,26 @@ _ROOM_S = 1.0
 
 
 def run_trial(
-    spec: Spec, run: Path, name: str, device: Device, emit: Emit, turn: Turn, again: bool = False
+    spec: Spec,
+    run: Path,
+    name: str,
+    device: Device,
+    emit: Emit,
+    turn: Turn,
+    again: bool = False,
+    engine: Spec | None = None,
 ) -> tuple[ev.Outcome, str]:
     """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
 
-    `again`: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
+    Args:
+        spec: the run's specification.
+        run: its folder.
+        name: of the trial.
+        device: where it trains.
+        emit: takes its events.
+        turn: the runner's word.
+        again: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
+        engine: the specification with what the run's probe has chosen.
 
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
@@ -50,9 +65,11 @@ def run_trial(
     resumed, complaints = resume.newest(checkpoints, identity)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
+    spec = engine or spec
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
+    graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn)
@@ -76,8 +93,10 @@ def run_trial(
         seed=int(seed),
         speedyfeed=spec.speedyfeed,
     )
-    emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept))
+    emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))
+    if system.fixed.trouble:
+        emit(ev.Warned("no-graphs", f"CUDA graphs could not be captured: {system.fixed.trouble}"))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()

@@ -147,7 +147,7 @@ def test_closing_is_cut_short_and_the_optimiser_given_back(lab: Lab) -> None:
     assert all(p.grad is None for p in honest.parameters)
     short = CutShort(honest, 1)
     with pytest.raises(EnoughError):
-        short.step()
+        short.update()
 
 
 def test_memory_is_compared_above_the_baseline_and_e2e_shrinks_until_it_fits(
