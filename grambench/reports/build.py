@@ -11,6 +11,7 @@ import pydantic
 from grambench.events import compare
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
+from grambench.events.types import SamplerFinished
 from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
@@ -23,6 +24,7 @@ from grambench.reports.schema import (
     NullTest,
     Report,
     RunFacts,
+    SamplingCost,
     SeedSummary,
     Spread,
 )
@@ -143,6 +145,28 @@ def _environment(run: RunFile, state: RunState) -> Environment:
         setup_worker=why.given(
             "setup_worker", build_worker(state.setup.started), "the setup has not started"
         ),
+        sampling=why.given(
+            "sampling",
+            _sampling(state.sampling),
+            "the log does not tell: the run has not finished, was cut off, or is of an earlier version",
+        ),
+        reasons=why,
+    )
+
+
+def _sampling(cost: SamplerFinished | None) -> SamplingCost | None:
+    if cost is None:
+        return None
+    why, none = Reasons(), "no call of NVML was made"
+    slowest_s = cost.nvml_slowest_s if cost.nvml_slowest else None
+    return SamplingCost(
+        seconds=cost.seconds,
+        rounds=cost.rounds,
+        cpu_s=cost.cpu_s,
+        nvml_calls=cost.nvml_calls,
+        nvml_s=cost.nvml_s,
+        nvml_slowest=why.given("nvml_slowest", cost.nvml_slowest or None, none),
+        nvml_slowest_s=why.given("nvml_slowest_s", slowest_s, none),
         reasons=why,
     )
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from grambench.reports.section import Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
@@ -48,6 +50,25 @@ class HostFacts(Model):
     """Field -> why it is missing (`packages.torch` for a package, `gpus` for an empty list)."""
 
 
+class SamplingCost(Section):
+    """What the sampling of GPUs, host and workers cost the runner's process."""
+
+    seconds: float
+    """Seconds in which it sampled, over all supervisors of the run that came to their end."""
+    rounds: int
+    """Rounds of samples, a count."""
+    cpu_s: float
+    """CPU seconds of the sampler's thread: NVML, psutil and writing the samples."""
+    nvml_calls: int
+    """NVML calls after it was opened, a count; failed ones included."""
+    nvml_s: float
+    """Seconds of wall time inside these calls."""
+    nvml_slowest: str | None
+    """Name of the slowest call."""
+    nvml_slowest_s: float | None
+    """Seconds of wall time of that call."""
+
+
 class Environment(Section):
     """Where the run took place."""
 
@@ -55,6 +76,17 @@ class Environment(Section):
     """The machine and the software."""
     setup_worker: Worker | None
     """The process that prepared the data and ran the audit; each trial has its own worker."""
+    sampling: SamplingCost | None = None
+    """What the samples cost; reports of earlier versions do not have it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_reports(cls, fields: Any) -> Any:
+        """A report that was written before there was `sampling` is read as one that lacks it."""
+        if not isinstance(fields, dict) or "sampling" in fields:
+            return fields
+        why = {"sampling": "the report was written before this was measured"}
+        return fields | {"sampling": None, "reasons": {**fields.get("reasons", {}), **why}}
 
 
 class RunFacts(Section):
