@@ -111,6 +111,8 @@ class Fold:
         if event.trial in self.state.holders:
             self.state.holders.remove(event.trial)
         self.state.holders.append(event.trial)
+        if event.trial != SETUP:
+            self._trial(event.trial).turn = event.turn
 
     def _release(self, trial: str) -> None:
         holders = self.state.holders
@@ -133,7 +135,8 @@ class Fold:
         trial = self._trial(source)
         trial.turns += event.train_s > 0  # else it only made ready
         trial.switch_s += event.switch_s
-        self._release(source)
+        if event.turn == trial.turn:  # else the next one was granted before the worker wrote this line
+            self._release(source)
 
     def _worker_exited(self, _: str, event: ev.WorkerExited) -> None:
         ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)

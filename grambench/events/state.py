@@ -143,6 +143,8 @@ class TrialState:
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
+    turn: int | None = None
+    """The newest turn that it was granted."""
     turns: int = 0
     """Turns that it had and gave back."""
     switch_s: float = 0.0

@@ -386,6 +386,19 @@ def test_an_edge_is_right_wherever_its_sample_falls_among_the_events_of_the_turn
     assert own_energy(state.trials[GRAM]) == 40.0
 
 
+def test_the_late_end_of_a_turn_does_not_take_the_next_one_away() -> None:
+    """The last racer is granted turn after turn, and gives the old one back before it writes so."""
+    state = folded(
+        *on_gpu((1, gpu(energy_j=0.0, power_w=10.0))),
+        ("", 2, ev.TurnGranted(E2E, 2)),
+        (E2E, 2.001, ev.TurnEnded(1, 1.0, 0.0)),
+        ("", 3, gpu(energy_j=20.0, power_w=10.0)),
+    )
+    assert (state.active, state.holders) == (E2E, [E2E])
+    assert own_energy(state.trials[E2E]) == 20.0
+    assert state.trials[E2E].turns == 1
+
+
 def test_without_an_edge_the_counter_is_divided_by_power() -> None:
     state = folded(
         *on_gpu(),
