@@ -38,7 +38,7 @@ def credit_energy(
     joules = _integrated(event.power_w, gpu.power_w, since_s)
     if earner is not None and joules is not None:
         earner.integrated_energy_j = (earner.integrated_energy_j or 0.0) + joules
-    share = since_s if joules is None else joules  # a GPU that does not tell its power: by time
+    share = since_s if joules is None else joules  # a GPU that does not report its power: by time
     key = earner.name if earner else ""
     gpu.uncounted[key] = gpu.uncounted.get(key, 0.0) + share
     if event.energy_j is not None:
@@ -54,7 +54,7 @@ def nobody_watched(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
 
 
 def _settle_by_power(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
-    """What the counter counts from its last reading to the next cannot be divided: credit the power alone."""
+    """Credit the integrated power alone: the counter's next reading says nothing about the time before it."""
     if gpu.counted_j is not None and gpu.power_w is not None:
         for name, joules in gpu.uncounted.items():
             if name:

@@ -214,7 +214,7 @@ class RunState:
     gpu_absent: str = ""
     """Why no GPU is watched."""
     sampling: SamplerFinished | None = None
-    """What sampling cost, over all supervisors that told; None: none did."""
+    """What sampling cost, summed over the supervisors that reported it; None: none did."""
     host: HostState = field(default_factory=HostState)
     marks: list[tuple[float, str]] = field(default_factory=list)
     """Seconds of the run and sentence of the newest `MARKS_KEPT` remarks of watchers."""

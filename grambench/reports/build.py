@@ -148,7 +148,7 @@ def _environment(run: RunFile, state: RunState) -> Environment:
         sampling=why.given(
             "sampling",
             _sampling(state.sampling),
-            "the log does not tell: the run has not finished, was cut off, or is of an earlier version",
+            "not in the log: the run has not finished, was cut off, or is of an earlier version",
         ),
         reasons=why,
     )

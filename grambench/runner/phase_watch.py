@@ -1,4 +1,4 @@
-"""Notices that a worker has entered a phase, by the only place that tells: its log."""
+"""Notices that a worker has entered a phase, by reading its log."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -39,7 +39,7 @@ class Rounds:
             gpu: a closed sampler.
             host: what reads the machine and the processes.
             period_s: seconds between two calls of `tick`.
-            folder: the run's, whose logs tell when a worker enters a phase.
+            folder: the run's; its logs say when a worker enters a phase.
         """
         self._emit, self._watched, self._gpu, self._host = emit, watched, gpu, host
         self._pacing, self._growth, self._phases = Pacing(period_s), Growth(), PhaseWatch(folder)
@@ -74,7 +74,7 @@ class Rounds:
         self._read_gpus(now_s, self._watched(), edge=True, phase=False)
 
     def close(self, seconds: float) -> None:
-        """Let NVML go, and tell what `seconds` of sampling have cost this thread."""
+        """Close NVML, and emit what `seconds` of sampling have cost this thread."""
         cost = self._gpu.cost()
         finished = SamplerFinished(
             seconds=seconds,
@@ -117,7 +117,7 @@ class Rounds:
     def _enters_a_phase(self, trials: Iterable[str]) -> bool:
         try:
             return self._phases.changed(trials)
-        except OSError:  # a log that cannot be read now: the counter and the lists have their own times
+        except OSError:  # it cannot be read now; the counter and the lists are due at their own times anyway
             return False
 
     # --- processes -----------------------------------------------------------------------------

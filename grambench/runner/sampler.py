@@ -19,7 +19,7 @@ class SamplerThread(threading.Thread):
     """Emits GpuSample, HostSample and ProcessSample events, each at `period_s` without drift.
 
     An edge is sampled at once: a turn or a worker that begins or ends. Sampling never ends a run
-    (`rounds.py`). At its stop it emits what it has cost, a `SamplerFinished`.
+    (`rounds.py`). When stopped, it emits a `SamplerFinished` with its cost.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class SamplerThread(threading.Thread):
             period_s: seconds between two samples; a tick that comes too late is skipped.
             gpu: a closed sampler; opened and closed by the thread.
             host: what reads the machine and the processes.
-            folder: the run's, whose logs tell when a worker enters a phase.
+            folder: the run's; its logs say when a worker enters a phase.
         """
         super().__init__(name="grambench-sampler", daemon=True)
         self._period_s = period_s
