@@ -7,15 +7,24 @@ from typing import Any
 from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
+from grambench.events.energy import credit_energy, nobody_watched
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
 from grambench.events.types import Event
 
 LOG_KEPT = 500
 WINDOWS_KEPT = 200
 MARKS_KEPT = 100
-GAP_S = 5.0
-"""GPU samples further apart are not joined when energy is credited: nobody watched in between."""
 _RATE_EVENTS = 8
+_EACH_TIME = (
+    "memory_used_bytes",
+    "memory_total_bytes",
+    "utilization_percent",
+    "power_w",
+    "temperature_c",
+)
+"""What every sample of a GPU reads."""
+_NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle")
+"""What a sample may leave out, without a reason; the reading before stands."""
 
 
 @dataclass(slots=True)
@@ -82,6 +91,8 @@ class Fold:
         state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
         state.paused, state.active = False, None
         state.holders.clear()
+        for gpu in state.gpus.values():
+            nobody_watched(gpu, state.trials)
         for name in event.trials:
             self._trial(name)
 
@@ -100,6 +111,8 @@ class Fold:
         if event.trial in self.state.holders:
             self.state.holders.remove(event.trial)
         self.state.holders.append(event.trial)
+        if event.trial != SETUP:
+            self._trial(event.trial).turn = event.turn
 
     def _release(self, trial: str) -> None:
         holders = self.state.holders
@@ -122,7 +135,8 @@ class Fold:
         trial = self._trial(source)
         trial.turns += event.train_s > 0  # else it only made ready
         trial.switch_s += event.switch_s
-        self._release(source)
+        if event.turn == trial.turn:  # else the next one was granted before the worker wrote this line
+            self._release(source)
 
     def _worker_exited(self, _: str, event: ev.WorkerExited) -> None:
         ended = self.state.setup if event.trial == SETUP else self._trial(event.trial)
@@ -146,14 +160,23 @@ class Fold:
 
     def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
         gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
-        elapsed = self.state.elapsed_s
-        self._credit(event, gpu, elapsed)
-        for name in ("memory_used_bytes", "memory_total_bytes", "utilization_percent"):
+        elapsed, holder = self.state.elapsed_s, self._holder_of(event.uuid)
+        credit_energy(event, gpu, holder, self.state.trials, elapsed)
+        if holder is not None and event.memory_used_bytes is not None:
+            used = event.memory_used_bytes
+            if holder.baseline_device_used_bytes is None:
+                holder.baseline_device_used_bytes = used
+            holder.peak_device_used_bytes = max(used, holder.peak_device_used_bytes or 0)
+        reasons = event.reasons
+        for name in _EACH_TIME:
             setattr(gpu, name, getattr(event, name))
-        gpu.power_w, gpu.temperature_c = event.power_w, event.temperature_c
-        gpu.energy_j, gpu.reasons = event.energy_j, event.reasons
-        gpu.sm_clock_mhz, gpu.memory_clock_mhz = event.sm_clock_mhz, event.memory_clock_mhz
-        gpu.throttle = event.throttle
+        for name in _NOW_AND_THEN:
+            value = getattr(event, name)
+            if value is not None or name in reasons:
+                setattr(gpu, name, value)
+            elif name in gpu.reasons:
+                reasons = reasons | {name: gpu.reasons[name]}
+        gpu.reasons = dict(sorted(reasons.items()))
         for series, value in (
             (gpu.memory_series, event.memory_used_bytes),
             (gpu.utilization_series, event.utilization_percent),
@@ -162,34 +185,10 @@ class Fold:
             if value is not None:
                 series.add(elapsed, value)
 
-    def _credit(self, event: ev.GpuSample, gpu: GpuState, elapsed_s: float) -> None:
-        """Credit a GPU's sample to the trial that trains on it; `gpu` still holds the sample before."""
+    def _holder_of(self, uuid: str) -> TrialState | None:
+        """The trial that has the turn on a GPU."""
         holders = (self.state.trials.get(name) for name in reversed(self.state.holders))
-        on_it = (t for t in holders if t is not None and t.started and t.started.gpu_uuid == event.uuid)
-        trial = next(on_it, None)
-        since_s, gpu.sampled_s = elapsed_s - gpu.sampled_s, elapsed_s
-        before, gpu.credited = gpu.credited, ""
-        if trial is None:
-            return
-        gpu.credited = trial.name
-        joined = before == trial.name and since_s <= GAP_S
-        used = event.memory_used_bytes
-        if used is not None:
-            if trial.baseline_device_used_bytes is None:
-                trial.baseline_device_used_bytes = used
-            trial.peak_device_used_bytes = max(used, trial.peak_device_used_bytes or 0)
-        if event.energy_j is not None:
-            if trial.energy_start_j is None or trial.energy_end_j is None:
-                trial.energy_start_j = event.energy_j
-            elif not joined or event.energy_j < trial.energy_end_j:  # a new driver counts from 0
-                trial.energy_start_j += event.energy_j - trial.energy_end_j
-            trial.energy_end_j = event.energy_j
-            trial.energy_series.add(trial.train_s, event.energy_j - trial.energy_start_j)
-        if joined and event.power_w is not None and gpu.power_w is not None:
-            joules = since_s * (event.power_w + gpu.power_w) / 2
-            trial.integrated_energy_j = (trial.integrated_energy_j or 0.0) + joules
-            if trial.energy_end_j is None:
-                trial.energy_series.add(trial.train_s, trial.integrated_energy_j)
+        return next((t for t in holders if t and t.started and t.started.gpu_uuid == uuid), None)
 
     def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
         self.state.gpu_absent = event.reason
@@ -216,6 +215,10 @@ class Fold:
         host.cpu_percent, host.memory_used_bytes = event.cpu_percent, event.memory_used_bytes
         host.memory_total_bytes = event.memory_total_bytes
         host.disk_free_bytes, host.disk_total_bytes = event.disk_free_bytes, event.disk_total_bytes
+
+    def _sampler_finished(self, _: str, event: ev.SamplerFinished) -> None:
+        known = self.state.sampling
+        self.state.sampling = event if known is None else _sum(known, event)
 
     # --- setup ---------------------------------------------------------------------------------
 
@@ -349,6 +352,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.GpuAbsent: Fold._gpu_absent,
     ev.ProcessSample: Fold._process_sample,
     ev.HostSample: Fold._host_sample,
+    ev.SamplerFinished: Fold._sampler_finished,
     ev.PrepareProgress: Fold._prepare_progress,
     ev.DataPrepared: Fold._data_prepared,
     ev.EngineChosen: Fold._engine_chosen,
@@ -367,6 +371,20 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.Warned: Fold._warned,
     ev.TrialFinished: Fold._trial_finished,
 }
+
+
+def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinished:
+    """What two supervisors of a run, one after the other, spent on sampling."""
+    slowest = max(one, other, key=lambda cost: cost.nvml_slowest_s)
+    return ev.SamplerFinished(
+        seconds=one.seconds + other.seconds,
+        rounds=one.rounds + other.rounds,
+        cpu_s=one.cpu_s + other.cpu_s,
+        nvml_calls=one.nvml_calls + other.nvml_calls,
+        nvml_s=one.nvml_s + other.nvml_s,
+        nvml_slowest=slowest.nvml_slowest,
+        nvml_slowest_s=slowest.nvml_slowest_s,
+    )
 
 
 def _sentence(event: Event) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from grambench.events.types import (
     Phase,
     PrepareProgress,
     Progress,
+    SamplerFinished,
     TrialPlanned,
     WarmedUp,
     WindowClosed,
@@ -49,6 +50,10 @@ class GpuState:
     """Seconds of the run at the last sample."""
     credited: str = ""
     """The trial that the last sample was credited to; empty: none."""
+    counted_j: float | None = None
+    """The last reading of the energy counter that did not fail."""
+    uncounted: dict[str, float] = field(default_factory=dict)
+    """Trial (empty: none) -> joules since then by power; the next reading is divided in these shares."""
 
 
 @dataclass(slots=True)
@@ -134,11 +139,13 @@ class TrialState:
     """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
     the turn or nobody watched: `energy_end_j - energy_start_j` is the trial's own."""
     energy_end_j: float | None = None
-    """The same counter at the trial's newest sample."""
+    """The same counter at its newest reading in which the trial had a part."""
     integrated_energy_j: float | None = None
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
+    turn: int | None = None
+    """The newest turn that it was granted."""
     turns: int = 0
     """Turns that it had and gave back."""
     switch_s: float = 0.0
@@ -208,6 +215,8 @@ class RunState:
     gpus: dict[str, GpuState] = field(default_factory=dict)
     gpu_absent: str = ""
     """Why no GPU is watched."""
+    sampling: SamplerFinished | None = None
+    """What sampling cost, summed over the supervisors that reported it; None: none did."""
     host: HostState = field(default_factory=HostState)
     marks: list[tuple[float, str]] = field(default_factory=list)
     """Seconds of the run and sentence of the newest `MARKS_KEPT` remarks of watchers."""

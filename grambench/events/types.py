@@ -120,7 +120,8 @@ class TrialDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class GpuSample(Event):
-    """NVML's reading of one GPU."""
+    """NVML's reading of one GPU. Clocks and the energy counter are not read each time: then they are None
+    without a reason, and the reading before stands."""
 
     type: ClassVar[str] = "gpu_sample"
     uuid: str
@@ -139,7 +140,10 @@ class GpuSample(Event):
     throttle: list[str] | None = None
     """Why the clocks are lower than they could be; empty: they are not."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Field name -> why it is None."""
+    """Field name -> why it could not be read."""
+    edge: bool = False
+    """Read because a turn or a worker began or ended: the time since the sample before still belongs to
+    the trial that had the turn then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class ProcessSample(Event):
     cpu_percent: float | None = None
     """100 is one core."""
     gpu_memory_bytes: int | None = None
-    """NVML's memory of this process over all GPUs."""
+    """NVML's memory of this process over all GPUs, as last listed: at most a few seconds ago."""
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -177,6 +181,25 @@ class HostSample(Event):
     disk_free_bytes: int | None = None
     """Of the file system that holds the run."""
     disk_total_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerFinished(Event):
+    """The sampling of one supervisor has ended; what it cost."""
+
+    type: ClassVar[str] = "sampler_finished"
+    seconds: float = 0.0
+    """How long it sampled."""
+    rounds: int = 0
+    cpu_s: float = 0.0
+    """CPU time of its thread: NVML, psutil and writing the samples."""
+    nvml_calls: int = 0
+    """Calls after NVML was opened, failed ones included."""
+    nvml_s: float = 0.0
+    """Wall time inside these calls."""
+    nvml_slowest: str = ""
+    """Name of the slowest call; empty: there was none."""
+    nvml_slowest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from grambench.events import compare
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
+from grambench.events.types import SamplerFinished
 from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
@@ -26,6 +27,7 @@ from grambench.reports.schema import (
     NullTest,
     Report,
     RunFacts,
+    SamplingCost,
     SeedSummary,
     Spread,
 )
@@ -147,6 +149,11 @@ def _environment(run: RunFile, state: RunState) -> Environment:
             "setup_worker", build_worker(state.setup.started), "the setup has not started"
         ),
         engine=why.given("engine", _engine(state.setup.engine), "nothing was chosen yet, or an older log"),
+        sampling=why.given(
+            "sampling",
+            _sampling(state.sampling),
+            "not in the log: the run has not finished, was cut off, or is of an earlier version",
+        ),
         reasons=why,
     )
 
@@ -170,6 +177,23 @@ def _candidate(tried: dict[str, Any]) -> Candidate:
         value=finite(tried.get("value")),
         seconds=why.given("seconds", tried.get("seconds"), note or "not measured"),
         note=note,
+        reasons=why,
+    )
+
+
+def _sampling(cost: SamplerFinished | None) -> SamplingCost | None:
+    if cost is None:
+        return None
+    why, none = Reasons(), "no call of NVML was made"
+    slowest_s = cost.nvml_slowest_s if cost.nvml_slowest else None
+    return SamplingCost(
+        seconds=cost.seconds,
+        rounds=cost.rounds,
+        cpu_s=cost.cpu_s,
+        nvml_calls=cost.nvml_calls,
+        nvml_s=cost.nvml_s,
+        nvml_slowest=why.given("nvml_slowest", cost.nvml_slowest or None, none),
+        nvml_slowest_s=why.given("nvml_slowest_s", slowest_s, none),
         reasons=why,
     )
 

@@ -74,6 +74,25 @@ class Engine(Model):
     """True when the run was resumed and took up its earlier choice."""
 
 
+class SamplingCost(Section):
+    """What the sampling of GPUs, host and workers cost the runner's process."""
+
+    seconds: float
+    """Seconds in which it sampled, over all supervisors of the run that came to their end."""
+    rounds: int
+    """Rounds of samples, a count."""
+    cpu_s: float
+    """CPU seconds of the sampler's thread: NVML, psutil and writing the samples."""
+    nvml_calls: int
+    """NVML calls after it was opened, a count; failed ones included."""
+    nvml_s: float
+    """Seconds of wall time inside these calls."""
+    nvml_slowest: str | None
+    """Name of the slowest call."""
+    nvml_slowest_s: float | None
+    """Seconds of wall time of that call."""
+
+
 class Environment(Section):
     """Where the run took place."""
 
@@ -81,8 +100,10 @@ class Environment(Section):
     """The machine and the software."""
     setup_worker: Worker | None
     """The process that prepared the data and ran the audit; each trial has its own worker."""
-    engine: Engine | None
+    engine: Engine | None = None
     """How the training core ran on the device."""
+    sampling: SamplingCost | None = None
+    """What the samples cost."""
 
 
 class RunFacts(Section):

@@ -26,6 +26,20 @@ class Section(Model):
     reasons: dict[str, str] = Field(default_factory=dict)
     """Field that is null -> why it is missing."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_reports(cls, fields: Any) -> Any:
+        """What a report of an earlier version does not have is null, and says so."""
+        if not isinstance(fields, dict):
+            return fields
+        absent = [
+            name for name, info in cls.model_fields.items() if name not in fields and info.default is None
+        ]
+        if not absent:
+            return fields
+        why = dict.fromkeys(absent, "the report was written before this was measured")
+        return {**fields, **dict.fromkeys(absent), "reasons": {**why, **fields.get("reasons", {})}}
+
     @model_validator(mode="after")
     def _nulls_have_reasons(self) -> Self:
         nulls = {name for name in type(self).model_fields if getattr(self, name) is None}

@@ -32,11 +32,11 @@ class Worker(Section):
     """Threads of torch, a count."""
     precision: str
     """Of the encoder: `fp32`, `bf16` autocast, or `bf16-weights`."""
-    attention: str | None
+    attention: str | None = None
     """Kernels that the encoder's attention takes: `efficient`, `math`, `flash`."""
-    tf32: bool | None
+    tf32: bool | None = None
     """True when fp32 matrix products may use TF32."""
-    allocator: dict[str, str] | None
+    allocator: dict[str, str] | None = None
     """Settings of torch's memory on the device; empty on a CPU."""
 
 
@@ -69,9 +69,9 @@ class Plan(Section):
     """Token ids lie on the device; else in host memory."""
     interactions_on_device: bool
     """Histories and candidates lie on the device; else in host memory."""
-    layout: str
+    layout: str = "buckets"
     """How items share the encoder's calls: `buckets` or `packed`."""
-    graphs: str
+    graphs: str = "off"
     """Which steps run over fixed shapes, as CUDA graphs on CUDA, and why others do not."""
     warm_up_s: float | None
     """Seconds of the work done before the clock started, so that the first step is as fast as any."""

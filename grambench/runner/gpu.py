@@ -5,6 +5,7 @@ None, with NVML's words as the reason. API: https://docs.nvidia.com/deploy/nvml-
 """
 
 import contextlib
+import functools
 import importlib
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from grambench.events.types import GpuAbsent, GpuSample
+from grambench.runner.nvml_meter import MeteredNvml, NvmlCost
 
 _T = TypeVar("_T")
 _LOST = ("UNINITIALIZED", "GPU_IS_LOST", "RESET_REQUIRED", "DRIVER_NOT_LOADED")
@@ -67,7 +69,7 @@ class GpuSampler:
             reopen_s: shortest time between two attempts to reach a lost GPU again, in seconds.
             clock: monotonic seconds.
         """
-        self._nvml = nvml
+        self._nvml: Any = None if nvml is None else MeteredNvml(nvml, clock)
         self._reopen_s = reopen_s
         self._clock = clock
         self._gpus: list[_Gpu] = []
@@ -77,9 +79,15 @@ class GpuSampler:
 
     def open(self) -> GpuAbsent | None:
         """Find the GPUs; returns why none can be watched, or None when there is at least one."""
+        absent = self._open()
+        if self._nvml is not None:
+            self._nvml.cost = NvmlCost()
+        return absent
+
+    def _open(self) -> GpuAbsent | None:
         try:
             if self._nvml is None:
-                self._nvml = importlib.import_module("pynvml")
+                self._nvml = MeteredNvml(importlib.import_module("pynvml"), self._clock)
             self._gpus = self._discover()
         except Exception as error:  # no library, no driver, no permission: all the same to a run
             self.close()
@@ -97,6 +105,11 @@ class GpuSampler:
                 self._nvml.nvmlShutdown()
         self._gpus = []
 
+    def cost(self) -> NvmlCost:
+        """What NVML's calls have cost since `open`, which is not counted."""
+        known: NvmlCost = NvmlCost() if self._nvml is None else self._nvml.cost
+        return known
+
     def driver_version(self) -> str:
         """The NVIDIA driver's version.
 
@@ -105,11 +118,16 @@ class GpuSampler:
         """
         return _text(self._nvml.nvmlSystemGetDriverVersion())
 
-    def sample(self) -> list[GpuSample]:
-        """One reading of each GPU found by `open`, lost ones included."""
+    def sample(self, clocks: bool = True, energy: bool = True) -> list[GpuSample]:
+        """One reading of each GPU found by `open`, lost ones included.
+
+        Args:
+            clocks: read clocks and throttle reasons too; else they are None, without a reason.
+            energy: the same for the energy counter.
+        """
         if self._lost and self._clock() - self._tried_s >= self._reopen_s:
             self._reopen()
-        return [self._sample(gpu) for gpu in self._gpus]
+        return [self._sample(gpu, clocks, energy) for gpu in self._gpus]
 
     def process_memory(self, pids: Iterable[int]) -> dict[int, ProcessMemory]:
         """Memory of processes: the compute and graphics lists of every GPU, summed over GPUs.
@@ -177,12 +195,13 @@ class GpuSampler:
 
     # --- one reading ---------------------------------------------------------------------------
 
-    def _sample(self, gpu: _Gpu) -> GpuSample:
+    def _sample(self, gpu: _Gpu, clocks: bool, energy: bool) -> GpuSample:
         reasons: dict[str, str] = {}
-        memory = self._read(gpu, reasons, "memory_used_bytes", lambda: self._memory(gpu, reasons))
+        read = functools.partial(self._read, gpu, reasons)
+        memory = read("memory_used_bytes", lambda: self._memory(gpu, reasons))
         if memory is None:
             reasons["memory_total_bytes"] = reasons["memory_used_bytes"]
-        utilization = self._read(gpu, reasons, "utilization_percent", lambda: self._utilization(gpu))
+        utilization = read("utilization_percent", lambda: self._utilization(gpu))
         if gpu.mig and utilization is None:
             reasons["utilization_percent"] += " (MIG is on: a divided GPU has no utilisation)"
         return GpuSample(
@@ -192,14 +211,14 @@ class GpuSampler:
             memory_used_bytes=memory[0] if memory else None,
             memory_total_bytes=memory[1] if memory else None,
             utilization_percent=utilization,
-            power_w=self._read(gpu, reasons, "power_w", lambda: self._milli("PowerUsage", gpu)),
-            temperature_c=self._read(gpu, reasons, "temperature_c", lambda: self._temperature(gpu)),
-            energy_j=self._read(gpu, reasons, "energy_j", lambda: self._milli("TotalEnergyConsumption", gpu)),
-            sm_clock_mhz=self._read(gpu, reasons, "sm_clock_mhz", lambda: self._clock_mhz("SM", gpu)),
-            memory_clock_mhz=self._read(
-                gpu, reasons, "memory_clock_mhz", lambda: self._clock_mhz("MEM", gpu)
-            ),
-            throttle=self._read(gpu, reasons, "throttle", lambda: self._throttle(gpu)),
+            power_w=read("power_w", lambda: self._milli("PowerUsage", gpu)),
+            temperature_c=read("temperature_c", lambda: self._temperature(gpu)),
+            energy_j=read("energy_j", lambda: self._milli("TotalEnergyConsumption", gpu)) if energy else None,
+            sm_clock_mhz=read("sm_clock_mhz", lambda: self._clock_mhz("SM", gpu)) if clocks else None,
+            memory_clock_mhz=read("memory_clock_mhz", lambda: self._clock_mhz("MEM", gpu))
+            if clocks
+            else None,
+            throttle=read("throttle", lambda: self._throttle(gpu)) if clocks else None,
             reasons=reasons,
         )
 

@@ -85,7 +85,9 @@ class Supervisor:
             self._emit: Callable[[ev.Event], None] = journal.append
             before = read_run(self.folder)
             self._emit(self._started())
-            self._sampler = SamplerThread(journal.append, host=HostSampler(disk=self.folder))
+            self._sampler = SamplerThread(
+                journal.append, host=HostSampler(disk=self.folder), folder=self.folder
+            )
             self._sampler.start()
             snapshots = SnapshotKeeper(self.folder)
             snapshots.start()
@@ -155,6 +157,7 @@ class Supervisor:
 
     def _race_goes_on(self, pending: list[str]) -> bool:
         """True while memory holds the trials to come; else the run goes on one by one."""
+        self._sampler.settle()  # what the worker that has just made ready holds
         shortage = race_needs(read_run(self.folder), list(self._running), pending)
         if shortage is None:
             return True
@@ -181,6 +184,7 @@ class Supervisor:
         self._turns += 1
         running.turn, running.seat.has_turn, running.heard_s = self._turns, True, time.monotonic()
         self._emit(ev.TurnGranted(turn.trial, self._turns, turn.seconds))
+        self._sampler.edge()
         running.worker.grant(self._turns, turn.seconds)
 
     def _listen(self) -> None:
@@ -192,6 +196,7 @@ class Supervisor:
                 if isinstance(message, TurnOver) and message.turn == running.turn:
                     running.seat.has_turn, running.seat.is_ready = False, True
                     running.seat.train_s = message.train_s
+                    self._sampler.edge()
         self._notice_sleep()
 
     def _reap(self, trial: str) -> int | None:

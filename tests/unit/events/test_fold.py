@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from grambench.events import types as ev
 from grambench.events.codec import REGISTRY, Record, Stamp, encode
-from grambench.events.fold import _HANDLERS, GAP_S, LOG_KEPT, WINDOWS_KEPT, Fold, fold
+from grambench.events.energy import GAP_S
+from grambench.events.fold import _HANDLERS, LOG_KEPT, WINDOWS_KEPT, Fold, fold
 from grambench.events.reader import RunReader, read_run
-from grambench.events.state import RunState
+from grambench.events.state import RunState, TrialState
 from grambench.events.types import Event
 
 E2E, GRAM = "e2e.s0", "gram-10s.s1"
@@ -299,6 +300,172 @@ def test_what_a_sample_lacks_is_shown_as_lacking() -> None:
     shown = state.gpus["GPU-a"]
     assert (shown.power_w, shown.reasons) == (None, {"power_w": "GPU is lost"})
     assert shown.power_series.ys == [5.0]
+
+
+def test_a_reading_that_a_sample_leaves_out_stands_and_so_does_the_reason_for_its_lack() -> None:
+    first = gpu(energy_j=9.0, sm_clock_mhz=1980, throttle=["heat"], reasons={"memory_clock_mhz": "no"})
+    state = folded(("", 0, first), ("", 1, gpu(power_w=5.0, reasons={"temperature_c": "lost"})))
+    shown = state.gpus["GPU-a"]
+    assert (shown.energy_j, shown.sm_clock_mhz, shown.throttle) == (9.0, 1980, ["heat"])
+    assert shown.reasons == {"memory_clock_mhz": "no", "temperature_c": "lost"}
+    state = folded(("", 0, first), ("", 1, gpu(memory_clock_mhz=7, reasons={"sm_clock_mhz": "GPU is lost"})))
+    shown = state.gpus["GPU-a"]
+    assert (shown.sm_clock_mhz, shown.memory_clock_mhz) == (None, 7)
+    assert shown.reasons == {"sm_clock_mhz": "GPU is lost"}
+
+
+def seldom(*samples: tuple[float, float | None, float]) -> Iterator[tuple[str, float, Event]]:
+    """Samples every half a second, of which few carry the counter: (seconds, joules, watts)."""
+    for t_s, joules, watts in samples:
+        yield "", t_s, gpu(energy_j=joules, power_w=watts)
+
+
+def own_energy(trial: TrialState) -> float:
+    assert trial.energy_start_j is not None
+    assert trial.energy_end_j is not None
+    return trial.energy_end_j - trial.energy_start_j
+
+
+def test_a_counter_that_is_seldom_read_gives_the_energy_of_a_counter_that_is_always_read() -> None:
+    times = [0.5 * n for n in range(61)]
+    always = folded(*on_gpu(), *seldom(*((t, 1000.0 + 300 * t, 310.0) for t in times)))
+    few = folded(*on_gpu(), *seldom(*((t, None if t % 15 else 1000.0 + 300 * t, 310.0) for t in times)))
+    assert own_energy(always.trials[E2E]) == own_energy(few.trials[E2E]) == 300.0 * 30
+    assert few.trials[E2E].integrated_energy_j == always.trials[E2E].integrated_energy_j == 310.0 * 30
+
+
+def test_between_readings_the_curve_goes_on_by_power_and_never_falls() -> None:
+    def events() -> Iterator[tuple[str, float, Event]]:
+        yield from on_gpu()
+        for n in range(41):
+            yield E2E, 0.5 * n, progress(n + 1, 0.5 * n)
+            yield from seldom((0.5 * n, None if n % 30 else 150.0 * n, 330.0))  # the counter says 300 W
+
+    series = folded(*events()).trials[E2E].energy_series
+    assert series.xs == [0.5 * n for n in range(41)]
+    assert series.ys == sorted(series.ys)
+    assert series.ys[29] == pytest.approx(330.0 * 14.5)
+    assert series.ys[31] == pytest.approx(330.0 * 14.5)  # waits until the counter has caught up
+    assert series.ys[40] == pytest.approx(300.0 * 15 + 330.0 * 5)
+
+
+def test_an_edge_closes_one_turn_and_opens_the_next() -> None:
+    state = folded(
+        *on_gpu(),
+        ("", 1, gpu(energy_j=100.0, power_w=10.0)),
+        ("", 1.5, gpu(power_w=10.0)),
+        (E2E, 2, ev.TurnEnded(1, 1.0, 0.0)),
+        ("", 2, ev.TurnGranted(GRAM, 2)),
+        ("", 2, gpu(energy_j=110.0, power_w=10.0, edge=True)),
+        ("", 2.5, gpu(power_w=50.0)),
+        (GRAM, 3, ev.TurnEnded(2, 1.0, 0.0)),
+        ("", 3, gpu(energy_j=160.0, power_w=50.0, edge=True)),
+        ("", 4, gpu(energy_j=999.0, power_w=50.0)),
+    )
+    assert own_energy(state.trials[E2E]) == 10.0
+    assert own_energy(state.trials[GRAM]) == 50.0
+    assert state.trials[E2E].integrated_energy_j == 10.0
+    assert state.trials[GRAM].integrated_energy_j == 15.0 + 25.0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+def test_an_edge_is_right_wherever_its_sample_falls_among_the_events_of_the_turns(
+    order: tuple[int, ...],
+) -> None:
+    """The sampler's thread and the worker write beside the supervisor."""
+    edge = gpu(energy_j=110.0, power_w=10.0, edge=True)
+    between = [("", 2, edge), (E2E, 2, ev.TurnEnded(1, 1.0, 0.0)), ("", 2, ev.TurnGranted(GRAM, 2))]
+    state = folded(
+        *on_gpu(),
+        ("", 1, gpu(energy_j=100.0, power_w=10.0)),
+        *(between[place] for place in order),
+        ("", 2, gpu(energy_j=110.0, power_w=10.0, edge=True)),
+        ("", 3, gpu(energy_j=150.0, power_w=40.0, edge=True)),
+    )
+    assert own_energy(state.trials[E2E]) == 10.0
+    assert own_energy(state.trials[GRAM]) == 40.0
+
+
+def test_the_late_end_of_a_turn_does_not_take_the_next_one_away() -> None:
+    """The last racer is granted turn after turn, and gives the old one back before it writes so."""
+    state = folded(
+        *on_gpu((1, gpu(energy_j=0.0, power_w=10.0))),
+        ("", 2, ev.TurnGranted(E2E, 2)),
+        (E2E, 2.001, ev.TurnEnded(1, 1.0, 0.0)),
+        ("", 3, gpu(energy_j=20.0, power_w=10.0)),
+    )
+    assert (state.active, state.holders) == (E2E, [E2E])
+    assert own_energy(state.trials[E2E]) == 20.0
+    assert state.trials[E2E].turns == 1
+
+
+def test_without_an_edge_the_counter_is_divided_by_power() -> None:
+    state = folded(
+        *on_gpu(),
+        ("", 0, gpu(energy_j=0.0, power_w=100.0)),
+        ("", 1, gpu(power_w=100.0)),
+        ("", 1.5, ev.TurnGranted(GRAM, 2)),
+        ("", 2, gpu(power_w=100.0)),
+        ("", 3, gpu(power_w=300.0)),
+        ("", 4, gpu(energy_j=1400.0, power_w=300.0)),
+    )
+    # by power 100 J, 100 J of nobody, and 500 J; the counter has counted twice as much
+    assert own_energy(state.trials[E2E]) == pytest.approx(200.0)
+    assert own_energy(state.trials[GRAM]) == pytest.approx(1000.0)
+
+
+def test_a_counter_without_power_is_divided_by_time() -> None:
+    state = folded(
+        *on_gpu((0, gpu(energy_j=0.0)), (3, gpu())),
+        ("", 3, ev.TurnGranted(GRAM, 2)),
+        ("", 4, gpu(energy_j=40.0)),
+    )
+    assert own_energy(state.trials[E2E]) == pytest.approx(30.0)
+
+
+def test_power_alone_is_credited_up_to_a_gap_or_to_another_supervisor() -> None:
+    watched = ((0, gpu(energy_j=0.0, power_w=100.0)), (1, gpu(power_w=100.0)), (2, gpu(power_w=100.0)))
+    later = (gpu(energy_j=9e6, power_w=100.0), gpu(energy_j=9e6 + 130, power_w=100.0))
+    gap = folded(*on_gpu(*watched, (20, later[0]), (21, later[1])))
+    assert own_energy(gap.trials[E2E]) == 200.0 + 130.0
+    again = folded(
+        *on_gpu(*watched),
+        ("", 2.5, run_started(E2E, GRAM)),
+        ("", 3, ev.TurnGranted(E2E, 1)),
+        ("", 3, later[0]),
+        ("", 4, later[1]),
+    )
+    assert own_energy(again.trials[E2E]) == 200.0 + 130.0
+    assert again.trials[E2E].integrated_energy_j == 200.0 + 100.0
+
+
+def test_a_new_driver_between_two_readings_takes_nothing_back() -> None:
+    state = folded(
+        *on_gpu(
+            (0, gpu(energy_j=500.0, power_w=100.0)),
+            (1, gpu(power_w=100.0)),
+            (2, gpu(energy_j=4.0, power_w=100.0)),
+            (3, gpu(energy_j=94.0, power_w=100.0)),
+        )
+    )
+    assert own_energy(state.trials[E2E]) == 200.0 + 90.0
+
+
+def test_a_reading_that_fails_leaves_the_counter_to_the_next_one() -> None:
+    failed = gpu(power_w=100.0, reasons={"energy_j": "Unknown Error"})
+    samples = ((0, gpu(energy_j=0.0, power_w=100.0)), (1, failed), (2, gpu(energy_j=180.0, power_w=100.0)))
+    state = folded(*on_gpu(*samples))
+    assert own_energy(state.trials[E2E]) == 180.0
+
+
+def test_what_sampling_has_cost_is_summed_over_supervisors() -> None:
+    one = ev.SamplerFinished(10.0, 20, 0.5, 100, 0.25, "nvmlDeviceGetPowerUsage", 0.125)
+    other = ev.SamplerFinished(5.0, 10, 0.25, 50, 0.5, "nvmlDeviceGetTotalEnergyConsumption", 0.375)
+    assert folded(("", 0, one)).sampling == one
+    assert folded(("", 0, one), ("", 9, run_started(E2E)), ("", 9, other)).sampling == ev.SamplerFinished(
+        15.0, 30, 0.75, 150, 0.75, "nvmlDeviceGetTotalEnergyConsumption", 0.375
+    )
+    assert folded(("", 0, run_started(E2E))).sampling is None
 
 
 # --- bounds ------------------------------------------------------------------------------------

@@ -332,6 +332,36 @@ def test_host_facts_of_another_version_are_left_out_with_a_reason(tmp_path: Path
     assert "run.json, host." in environment.reasons["host"]
 
 
+def test_what_sampling_cost_is_in_the_environment(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    assert built(tmp_path).environment.sampling is None
+    assert "not in the log" in built(tmp_path).environment.reasons["sampling"]
+    run.log("", 60, ev.SamplerFinished(58.0, 116, 0.5, 690, 0.375, "nvmlDeviceGetPowerUsage", 0.25))
+    sampling = built(tmp_path).environment.sampling
+    assert sampling is not None
+    assert (sampling.seconds, sampling.rounds, sampling.cpu_s) == (58.0, 116, 0.5)
+    assert (sampling.nvml_calls, sampling.nvml_s) == (690, 0.375)
+    assert (sampling.nvml_slowest, sampling.nvml_slowest_s) == ("nvmlDeviceGetPowerUsage", 0.25)
+
+
+def test_sampling_without_a_driver_has_no_slowest_call(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path).log("", 60, ev.SamplerFinished(58.0, 116, 0.5))
+    sampling = built(tmp_path).environment.sampling
+    assert sampling is not None
+    assert (sampling.nvml_calls, sampling.nvml_slowest, sampling.nvml_slowest_s) == (0, None, None)
+    assert set(sampling.reasons) == {"nvml_slowest", "nvml_slowest_s"}
+
+
+def test_a_report_from_before_sampling_was_measured_is_still_valid(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path).log("", 60, ev.SamplerFinished(58.0, 116, 0.5))
+    old = json.loads(report_json(build_report(tmp_path)))
+    del old["environment"]["sampling"]
+    VALIDATOR.validate(old)
+    environment = Report.model_validate_json(json.dumps(old)).environment
+    assert environment.sampling is None
+    assert "written before" in environment.reasons["sampling"]
+
+
 # --- targets, seeds, warnings ------------------------------------------------------------------
 
 

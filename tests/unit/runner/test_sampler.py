@@ -10,6 +10,7 @@ from grambench.events.types import (
     GpuSample,
     HostSample,
     ProcessSample,
+    SamplerFinished,
     Warned,
 )
 from grambench.runner.gpu import GpuSampler
@@ -196,3 +197,69 @@ def test_memory_of_a_family_is_unknown_when_a_part_of_it_is() -> None:
     thread.stop()
     assert isinstance(first, ProcessSample)
     assert first.gpu_memory_bytes == 77
+
+
+def test_an_edge_is_sampled_without_waiting_for_the_tick() -> None:
+    events = Events()
+    thread = SamplerThread(events.append, 3600.0, GpuSampler(FakeNvml(FakeGpu("GPU-a"))))
+    thread.start()
+    events.wait(GpuSample, 1)
+    thread.edge()
+    events.wait(GpuSample, 2)
+    thread.watch("e2e.s0", os.getpid())
+    events.wait(GpuSample, 3)
+    thread.unwatch("e2e.s0")
+    events.wait(GpuSample, 4)
+    thread.stop()
+    edges = [getattr(event, "edge", None) for event in events.of(GpuSample)]
+    assert edges == [False, True, True, True]
+    assert all(getattr(event, "energy_j", None) for event in events.of(GpuSample))
+
+
+def test_an_edge_just_before_the_end_is_still_sampled() -> None:
+    events = Events()
+    thread = SamplerThread(events.append, 3600.0, GpuSampler(FakeNvml(FakeGpu("GPU-a"))))
+    thread.start()
+    events.wait(GpuSample, 1)
+    thread.edge()
+    thread.stop()
+    assert [getattr(event, "edge", None) for event in events.of(GpuSample)] == [False, True]
+
+
+def test_settling_waits_for_the_samples_of_a_whole_tick() -> None:
+    events, gpu = Events(), FakeGpu("GPU-a")
+    gpu.compute = [process(os.getpid(), 77)]
+    thread = SamplerThread(events.append, 0.2, GpuSampler(FakeNvml(gpu)))
+    thread.watch("e2e.s0", os.getpid())
+    thread.start()
+    events.wait(ProcessSample, 1)
+    gpu.compute = [process(os.getpid(), 99)]
+    thread.edge()
+    thread.settle(WAIT_S)
+    last = events.of(ProcessSample)[-1]
+    thread.stop()
+    assert isinstance(last, ProcessSample)
+    assert last.gpu_memory_bytes == 99
+
+
+def test_settling_waits_for_no_thread_that_does_not_run() -> None:
+    thread = SamplerThread(Events().append, 0.01, no_gpu())
+    thread.settle(3600.0)
+    thread.start()
+    thread.stop()
+    thread.settle(3600.0)
+
+
+def test_the_last_event_tells_the_cost() -> None:
+    events = Events()
+    thread = SamplerThread(events.append, 0.01, GpuSampler(FakeNvml(FakeGpu("GPU-a"))))
+    thread.start()
+    events.wait(GpuSample, 3)
+    thread.stop()
+    cost = events[-1]
+    assert isinstance(cost, SamplerFinished)
+    assert len(events.of(SamplerFinished)) == 1
+    assert cost.rounds == len(events.of(GpuSample))
+    assert cost.nvml_calls >= 4 * cost.rounds
+    assert 0 < cost.cpu_s < 60
+    assert 0 < cost.nvml_s < cost.seconds

@@ -8,9 +8,10 @@ import pytest
 
 from grambench.config.presets import load_preset
 from grambench.events import types as ev
+from grambench.events.control import Alive, TurnOver
 from grambench.runner import supervisor as module
 from grambench.runner.rundir import create_run
-from grambench.runner.schedule import Race, Seat, Sequential
+from grambench.runner.schedule import Race, Seat, Sequential, Turn
 from grambench.runner.supervisor import Supervisor
 
 
@@ -19,6 +20,7 @@ class FakeWorker:
 
     def __init__(self, code: int | None = None) -> None:
         self.code, self.hears, self.said, self.pid = code, 0, [], 1
+        self.tells: list[object] = []
 
     def wait(self, _timeout_s: float) -> int | None:
         return self.code
@@ -30,7 +32,10 @@ class FakeWorker:
         self.said.append(how)
 
     def messages(self) -> list[object]:
-        return []
+        return self.tells
+
+    def grant(self, turn: int, seconds: float | None) -> None:
+        self.said.append(f"turn {turn}")
 
     def close(self) -> None:
         self.said.append("closed")
@@ -45,7 +50,12 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     supervisor = Supervisor(folder)
     supervisor.events = []
     supervisor._emit = supervisor.events.append
-    supervisor._sampler = SimpleNamespace(unwatch=lambda _: None)
+    supervisor.asked = []  # of the sampler
+    supervisor._sampler = SimpleNamespace(
+        unwatch=lambda _: None,
+        edge=lambda: supervisor.asked.append("edge"),
+        settle=lambda: supervisor.asked.append("settle"),
+    )
     supervisor._selector = SimpleNamespace(unregister=lambda _: None)
     monkeypatch.setattr(module, "oom_kills", lambda: supervisor.kills)
     supervisor.kills = 0
@@ -96,6 +106,25 @@ def test_a_race_that_fits_goes_on(made: Supervisor, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "race_needs", lambda *_: None)
     assert made._race_goes_on(["gram-1s.s0"])
     assert isinstance(made._schedule, Race)
+
+
+def test_the_sampler_is_told_of_a_turns_edges_and_asked_for_memory(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made, "_selector", SimpleNamespace(select=lambda _: []))
+    worker = running(made, "e2e.s0")
+    made._grant(Turn("e2e.s0", 30.0))
+    assert made.asked == ["edge"]
+    worker.tells = [TurnOver(1, 5.0)]
+    made._listen()
+    assert made.asked == ["edge", "edge"]
+    worker.tells = [TurnOver(99, 5.0), Alive()]
+    made._listen()
+    assert made.asked == ["edge", "edge"]
+    monkeypatch.setattr(module, "read_run", lambda _: made.asked.append("read"))
+    monkeypatch.setattr(module, "race_needs", lambda *_: None)
+    made._race_goes_on(["gram-1s.s0"])
+    assert made.asked[2:] == ["settle", "read"]
 
 
 def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:

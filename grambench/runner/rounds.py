@@ -1,0 +1,173 @@
+"""The sampler's rounds: what is due is read and emitted, and a failure never ends a run."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from grambench.events.types import Event, GpuAbsent, ProcessSample, SamplerFinished, Warned
+from grambench.runner.gpu import GpuSampler, ProcessMemory
+from grambench.runner.host import HostSampler
+from grambench.runner.pacing import PERIOD_S, Due, Growth, Pacing
+from grambench.runner.phase_watch import PhaseWatch
+
+_MOST_WARNINGS = 32
+_NEVER_LISTED = ProcessMemory(None, "NVML's process lists could not be read")
+
+
+class Rounds:
+    """Reads GPUs, host and workers, each at its own rate. Used by one thread.
+
+    What fails is reported once per distinct cause as a `Warned` event and tried again in the next
+    round. A machine without a GPU gets one `GpuAbsent`.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        watched: Callable[[], dict[str, int]],
+        gpu: GpuSampler,
+        host: HostSampler,
+        period_s: float = PERIOD_S,
+        folder: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            emit: takes each event.
+            watched: the workers to sample now, trial -> pid.
+            gpu: a closed sampler.
+            host: what reads the machine and the processes.
+            period_s: seconds between two calls of `tick`.
+            folder: the run's; its logs say when a worker enters a phase.
+        """
+        self._emit, self._watched, self._gpu, self._host = emit, watched, gpu, host
+        self._pacing, self._growth, self._phases = Pacing(period_s), Growth(), PhaseWatch(folder)
+        self._absent: GpuAbsent | None = None
+        self._used: dict[str, int] = {}
+        """GPU's UUID -> bytes in use at its last sample."""
+        self._memory: dict[int, ProcessMemory] = {}
+        """Worker's pid -> the GPU memory of its family when it was last listed."""
+        self._count = 0
+        self._warned: set[tuple[str, str]] = set()
+
+    def open(self) -> None:
+        """Find the GPUs."""
+        self._attempt("gpu", self._open)
+
+    def tick(self, now_s: float, edge: bool = False) -> None:
+        """One round of samples.
+
+        Args:
+            now_s: monotonic seconds.
+            edge: a turn or a worker has begun or ended since the last round.
+        """
+        watched = self._watched()
+        phase = self._absent is None and self._enters_a_phase(watched)
+        self._read_gpus(now_s, watched, edge, phase)
+        if self._count > 1:  # a share of the CPU's time needs some time to have passed
+            self._attempt("host", lambda: self._emit(self._host.sample()))
+        self._attempt("process", lambda: self._sample_processes(watched))
+
+    def edge(self, now_s: float) -> None:
+        """A turn or a worker begins or ends between two ticks: read the counter and the process lists now."""
+        self._read_gpus(now_s, self._watched(), edge=True, phase=False)
+
+    def close(self, seconds: float) -> None:
+        """Close NVML, and emit what `seconds` of sampling have cost this thread."""
+        cost = self._gpu.cost()
+        finished = SamplerFinished(
+            seconds=seconds,
+            rounds=self._count,
+            cpu_s=time.thread_time(),
+            nvml_calls=cost.calls,
+            nvml_s=cost.seconds,
+            nvml_slowest=cost.slowest,
+            nvml_slowest_s=cost.slowest_s,
+        )
+        self._gpu.close()
+        self._attempt("gpu", lambda: self._emit(finished))
+
+    # --- GPUs ----------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self._absent = self._gpu.open()
+        if self._absent is not None:
+            self._emit(self._absent)
+
+    def _read_gpus(self, now_s: float, watched: Mapping[str, int], edge: bool, phase: bool) -> None:
+        due = self._pacing.due(now_s, edge or phase)
+        closes = edge and self._count > 0  # before the first round there is nothing to close
+        self._count += 1
+        if self._absent is not None:
+            return
+        self._attempt("gpu", lambda: self._sample_gpus(due, closes))
+        unlisted = any(pid not in self._memory for pid in watched.values())
+        if due.processes or unlisted or self._growth.seen(self._used):
+            self._growth.listed(self._used, edge or phase)
+            self._attempt("process", lambda: self._list_processes(watched.values()))
+
+    def _sample_gpus(self, due: Due, edge: bool) -> None:
+        samples = self._gpu.sample(due.clocks, due.energy)
+        used = {sample.uuid: sample.memory_used_bytes for sample in samples}
+        self._used = {uuid: size for uuid, size in used.items() if size is not None}
+        for sample in samples:
+            self._emit(dataclasses.replace(sample, edge=edge))
+
+    def _enters_a_phase(self, trials: Iterable[str]) -> bool:
+        try:
+            return self._phases.changed(trials)
+        except OSError:  # it cannot be read now; the counter and the lists are due at their own times anyway
+            return False
+
+    # --- processes -----------------------------------------------------------------------------
+
+    def _list_processes(self, pids: Iterable[int]) -> None:
+        """Read the process lists once, for all workers."""
+        families = {pid: self._host.family(pid) for pid in pids}
+        listed = self._gpu.process_memory({pid for family in families.values() for pid in family})
+        self._memory = {pid: _together([listed[one] for one in family]) for pid, family in families.items()}
+
+    def _sample_processes(self, watched: Mapping[str, int]) -> None:
+        for trial, pid in watched.items():
+            self._attempt("process", functools.partial(self._sample_process, trial, pid))
+        for pid in self._host.known() - set(watched.values()):
+            self._host.forget(pid)
+
+    def _sample_process(self, trial: str, pid: int) -> None:
+        sample = self._host.process_sample(trial, pid)
+        if self._watched().get(trial) == pid:
+            self._emit(self._with_gpu_memory(sample))
+
+    def _with_gpu_memory(self, sample: ProcessSample) -> ProcessSample:
+        memory = self._memory.get(sample.pid, _NEVER_LISTED)
+        if self._absent is not None:
+            memory = ProcessMemory(None, self._absent.reason)
+        if memory.used_bytes is None:
+            return dataclasses.replace(sample, reasons=sample.reasons | {"gpu_memory_bytes": memory.reason})
+        return dataclasses.replace(sample, gpu_memory_bytes=memory.used_bytes)
+
+    # --- failures ------------------------------------------------------------------------------
+
+    def _attempt(self, kind: str, action: Callable[[], None]) -> None:
+        """Do it; report a failure once per distinct cause."""
+        try:
+            action()
+        except Exception as error:  # whatever it is, training goes on
+            cause = (kind, f"{type(error).__name__}: {error}")
+            if cause in self._warned or len(self._warned) >= _MOST_WARNINGS:
+                return
+            self._warned.add(cause)
+            try:
+                self._emit(Warned(f"{kind}-sampling-failed", f"{kind} sampling failed: {cause[1]}"))
+            except Exception:  # the log itself cannot be written: the run will meet that on its own
+                self._warned.discard(cause)
+
+
+def _together(family: list[ProcessMemory]) -> ProcessMemory:
+    """NVML's memory of a worker and its descendants: the sum over those that it lists."""
+    listed = [memory for memory in family if memory.listed]
+    for memory in listed or family:
+        if memory.used_bytes is None:  # a part of the sum is unknown, and so is the sum
+            return memory
+    return ProcessMemory(sum(memory.used_bytes or 0 for memory in listed))
