@@ -26,7 +26,7 @@ test: $(STAMP) $(ENCODER)  ## the whole test suite
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
 
-bench-long: $(STAMP) $(ENCODER)  ## the claims that take half an hour
+bench-long: $(STAMP) $(ENCODER)  ## the claims that take ten minutes or half an hour
 	$(BIN)/python -m benchmarks --long
 
 bench-gpu: $(STAMP)  ## the claims about an NVIDIA GPU, at most 8 minutes

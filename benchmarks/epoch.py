@@ -13,18 +13,13 @@ part of the window's items, in mini-batches of the same size, without an optimis
 """
 
 import sys
-import time
 
-import numpy as np
-import torch
-
+from benchmarks.epoch_parts import Parts, WholeEpoch, step_seconds
 from benchmarks.harness import Bench, Claim, Sample, bench, quiet_machine
 from benchmarks.shapes import MIND, SMOKE, TENTH, small_encoder
-from benchmarks.trials import CPU, Trial, prepared, spec_of, trial
+from benchmarks.trials import prepared, spec_of, trial
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared
-from grambench.training.phases import filter_backward
-from grambench.training.table import Window
 
 MICRO_BATCH = 64
 """Users of E2E whose graph is held at once: what 24 GiB hold with the larger encoder."""
@@ -33,80 +28,18 @@ PROBES = 1
 PROBED_STEPS, PROBED_ITEMS = 60, 2048
 
 
-def seconds_of_epoch(made: Trial) -> float:
-    """Train one epoch."""
-    made.strategy.warm_up(made.sampler.batch(0))
-    began = time.monotonic()
-    for step in range(made.sampler.steps_per_epoch):
-        made.strategy.step(made.sampler.batch(step))
-    return time.monotonic() - began
-
-
-def probe(made: Trial, steps: range) -> list[float]:
-    """Seconds of each of some steps."""
-    found = []
-    for step in steps:
-        began = time.monotonic()
-        made.strategy.step(made.sampler.batch(step))
-        found.append(time.monotonic() - began)
-    return found
-
-
-class Parts:
-    """Probes of what an epoch of gram-1e is made of; seconds for a whole epoch."""
-
-    def __init__(self, made: Trial) -> None:
-        self.made = made
-        self.steps = made.sampler.steps_per_epoch
-        self.items = made.sampler.items_ahead(0, self.steps)
-        width = made.modules.encoder.width
-        self.window = Window(len(made.system.encode.tokens), width, torch.float32, CPU, False)
-        self.window.join(self.items, torch.randn(len(self.items), width))
-        self.shuffled = np.random.default_rng(0).permutation(self.items)
-        self.probed_items = min(len(self.items), PROBED_ITEMS)
-
-    def cf_only(self, first: int) -> float:
-        """Drawing, gathering, the filter and its optimiser, on a table of random vectors."""
-        system = self.made.system
-        steps = range(first, min(first + PROBED_STEPS, self.steps))
-        began = time.monotonic()
-        for step in steps:
-            batch = self.made.sampler.batch(step)
-            view = batch.unique()
-            rows_ND = self.window.read(self.window.slots_I[view.items_N])
-            filter_backward(system, view, rows_ND, batch.users)
-            system.filter_optimizer.step()
-        return (time.monotonic() - began) * self.steps / len(steps)
-
-    def bare_pass(self) -> float:
-        """The encoder without a graph."""
-        began = time.monotonic()
-        with torch.no_grad():
-            self.made.system.encode(self.shuffled[: self.probed_items])
-        return (time.monotonic() - began) * len(self.items) / self.probed_items
-
-    def training_pass(self) -> float:
-        """The encoder forward and backward."""
-        size = self.made.spec.multi_step.encoder_batch
-        began = time.monotonic()
-        for start in range(0, self.probed_items, size):
-            rows = self.shuffled[start : min(start + size, self.probed_items)]
-            self.made.system.encode(rows).square().sum().backward()
-        seconds = time.monotonic() - began
-        self.made.system.encoder_optimizer.discard()
-        return seconds * len(self.items) / self.probed_items
-
-
 def measure(result: Bench, label: str, spec: Spec, data: Prepared, target: float) -> None:
     """One encoder: rows, claims, samples."""
-    e2e, parts = trial("e2e", spec, data, micro_batch=MICRO_BATCH), Parts(trial("gram-1e", spec, data))
+    e2e = trial("e2e", spec, data, micro_batch=MICRO_BATCH)
+    parts = Parts(trial("gram-1e", spec, data), PROBED_STEPS, PROBED_ITEMS)
     e2e.strategy.warm_up(next(e2e.sampler.batch(0).split(MICRO_BATCH)))
     kinds = (lambda: parts.cf_only(0), parts.bare_pass, parts.training_pass)
     kinds[2]()  # warm-up
-    before = [*(kind() for kind in kinds), *probe(e2e, range(PROBES))]
+    before = [*(kind() for kind in kinds), *step_seconds(e2e, range(PROBES))]
     whole = trial("gram-1e", spec, data)
-    epoch_s = seconds_of_epoch(whole)
-    after = [*(kind() for kind in kinds), *probe(e2e, range(PROBES, 2 * PROBES))]
+    whole.strategy.warm_up(whole.sampler.batch(0))
+    epoch_s = WholeEpoch(whole)()
+    after = [*(kind() for kind in kinds), *step_seconds(e2e, range(PROBES, 2 * PROBES))]
     cf, bare, trained = (Sample(pair) for pair in zip(before[:3], after[:3], strict=True))
     step = Sample((*before[3:], *after[3:]))
     e2e_rate, rate = spec.training.batch_size / step.median, whole.sampler.samples / epoch_s

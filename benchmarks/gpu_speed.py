@@ -1,15 +1,13 @@
 """Sections of `benchmarks.gpu` about speed: the machine's rates, strategies, an epoch, a compiled encoder."""
 
 import time
-from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import torch
 
+from benchmarks.epoch_parts import WholeEpoch
 from benchmarks.gpu_lab import Lab, Probe, altered, per_second, turns
 from benchmarks.harness import Claim, Sample
-from benchmarks.trials import Trial
 from grambench.config.spec import Encoder
 from grambench.training.memory import plan_graphs
 
@@ -74,37 +72,6 @@ def strategies(lab: Lab, until_s: float) -> None:
         }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Epoch:
-    """Epochs of `gram-1e` step by step, in three parts that wait for the device at their ends."""
-
-    lab: Lab
-    trial: Trial
-    step: int = 0
-    parts: list[tuple[float, float, float]] = field(default_factory=list)
-    """Seconds of the first step, which opens the window, of those between, of the last, which closes it."""
-    encode_s: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        """Seconds of an epoch."""
-        sampler, clock = self.trial.sampler, self.trial.system.clock
-        steps = sampler.steps_per_epoch
-        before_s = clock.read()[1]
-        clock.start()
-        edges = [time.monotonic()]
-        for within in range(steps):
-            self.trial.strategy.step(sampler.batch(self.step + within))
-            if within in (0, steps - 2, steps - 1):
-                self.lab.synchronize()
-                edges.append(time.monotonic())
-        clock.stop()
-        self.step += steps
-        opening, between, closing = (b - a for a, b in pairwise(edges))
-        self.parts.append((opening, between, closing))
-        self.encode_s.append(clock.read()[1] - before_s)
-        return edges[-1] - edges[0]
-
-
 def epoch(lab: Lab, until_s: float) -> None:
     """Seconds of an epoch of `gram-1e`: all train samples, a plain loop over the product's own step."""
     epochs = {}
@@ -112,7 +79,7 @@ def epoch(lab: Lab, until_s: float) -> None:
         made = lab.trial("gram-1e", altered(lab.spec, "multi_step", encoder_batch=size))
         for _ in range(2):
             made.strategy.warm_up(made.sampler.batch(0))
-        epochs[f"encoder_batch {size:,}"] = Epoch(lab, made)
+        epochs[f"encoder_batch {size:,}"] = WholeEpoch(made)
     sampler = next(iter(epochs.values())).trial.sampler
     steps = sampler.steps_per_epoch
     seconds = turns(epochs, 2, until_s)

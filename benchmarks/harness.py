@@ -87,6 +87,8 @@ class Bench:
     samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Every raw measurement, by name with its unit."""
     smoke: bool = False
+    command: str = ""
+    """What measures this; left out: the script of this name, without options."""
     began_ns: int = field(default_factory=time.monotonic_ns)
 
     def row(self, **cells: object) -> None:
@@ -128,6 +130,7 @@ class Bench:
             "schema_version": SCHEMA_VERSION,
             "name": self.name,
             "title": self.title,
+            "command": self.command or f"python -m benchmarks.{self.name}",
             "device": self.device,
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
             "seconds": round((time.monotonic_ns() - self.began_ns) / 1e9, 1),
@@ -190,7 +193,10 @@ def commit() -> str:
     """Short hash of the checkout; `+` where the code of the package or the benchmarks was changed."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # a machine that got a copy of the checkout has no git
+            return ""
         return done.stdout.strip()
 
     changed = git("status", "--porcelain", "--", "../grambench", "../presets", ".", ":!results")

@@ -13,6 +13,8 @@ from benchmarks.harness import HERE, RESULTS, short
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
 ORDER = (
+    "toeic",
+    "toeic_cuda",
     "reuse",
     "epoch",
     "adaptive",
@@ -70,9 +72,10 @@ def _section(document: dict[str, Any]) -> str:
         if document["device"] != "cpu"
         else f"CPU: {machine['cpu']}, {machine['cores']} cores"
     )
+    command = document.get("command", f"python -m benchmarks.{document['name']}")
     lines = [
         f"## {document['title']}",
-        f"`python -m benchmarks.{document['name']}`, measured on {place}, torch {machine['torch']},"
+        f"`{command}`, measured on {place}, torch {machine['torch']},"
         f" commit {document['commit']}, {document['date']}, {document['seconds']:.0f} s.",
         _table(document["rows"]),
     ]

@@ -94,6 +94,13 @@ def test_the_file_holds_what_was_printed(
     assert (document["facts"], document["samples"]) == ({"size": 7}, {"one, s": [1.0, 2.0, 3.0]})
     assert (document["name"], document["device"], document["schema_version"]) == ("thing", "cpu", 1)
     assert document["machine"]["cores"] >= 1
+    assert document["command"] == "python -m benchmarks.thing"
+
+
+def test_a_script_with_an_option_names_its_command(results: Path) -> None:
+    Bench("thing_cuda", "", command="python -m benchmarks.thing --device cuda").finish()
+    document = json.loads((results / "thing_cuda.json").read_text())
+    assert document["command"] == "python -m benchmarks.thing --device cuda"
 
 
 def test_a_number_that_is_none_is_not_written(results: Path) -> None:
@@ -102,6 +109,11 @@ def test_a_number_that_is_none_is_not_written(results: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         made.finish()
     assert not list(results.iterdir())
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert harness.commit() == "unknown"
 
 
 def test_a_smoke_run_writes_nothing_and_fails_nothing(results: Path) -> None:

@@ -53,6 +53,18 @@ def test_gpu_results_are_labelled_and_replace_the_notice(tmp_path: Path) -> None
     assert "Not yet measured" not in text
 
 
+def test_a_section_names_the_command_that_measured_it(tmp_path: Path) -> None:
+    """Results without one were measured by the script of their name."""
+    commands = {"reuse": None, "toeic_cuda": "python -m benchmarks.toeic --device cuda"}
+    for name, command in commands.items():
+        document = {**DOCUMENT, "name": name, **({"command": command} if command else {})}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    text = page.tables(tmp_path)
+    assert "`python -m benchmarks.reuse`, measured on" in text
+    assert "`python -m benchmarks.toeic --device cuda`, measured on" in text
+    assert text.index("--device cuda") < text.index("benchmarks.reuse")
+
+
 def test_prose_around_the_tables_stays() -> None:
     before = f"head\n{page.BEGIN}\nold\n{page.END}\ntail\n"
     after = page.written(before, "new")
