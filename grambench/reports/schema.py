@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from grambench.reports.section import Model, Section
+from grambench.reports.section import GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
 
@@ -93,7 +93,7 @@ class SamplingCost(Section):
     """Seconds of wall time of that call."""
 
 
-class Environment(Section):
+class Environment(GrownSection):
     """Where the run took place."""
 
     host: HostFacts | None

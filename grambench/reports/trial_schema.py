@@ -3,7 +3,7 @@
 from typing import Literal
 
 from grambench.events.types import Outcome, Phase
-from grambench.reports.section import Model, Section
+from grambench.reports.section import GrownSection, Model, Section
 
 Point = tuple[float, float]
 
@@ -17,7 +17,7 @@ class Caution(Model):
     """One sentence."""
 
 
-class Worker(Section):
+class Worker(GrownSection):
     """The process that trained, as it saw itself."""
 
     device: str
@@ -40,7 +40,7 @@ class Worker(Section):
     """Settings of torch's memory on the device; empty on a CPU."""
 
 
-class Plan(Section):
+class Plan(GrownSection):
     """What was decided before the clock started."""
 
     batch_size: int

@@ -239,7 +239,7 @@ def _memory(state: RunState, trial: TrialState) -> Memory:
 
 def _energy(state: RunState, trial: TrialState) -> Energy:
     start_j, end_j = trial.energy_start_j, trial.energy_end_j
-    if start_j is not None and end_j is not None and end_j > start_j:
+    if start_j is not None and end_j is not None and 0 < end_j - start_j < math.inf:
         return Energy(joules=end_j - start_j, source="counter")
     if trial.integrated_energy_j is not None:
         return Energy(joules=trial.integrated_energy_j, source="integrated")
