@@ -83,9 +83,10 @@ class ScheduledAdam:
         """Keep everything that an update reads or writes on the device, and make it now."""
         if self._adam is None:
             return
-        for group in self._adam.param_groups:
-            group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
-            group["capturable"] = True
+        if device.type == "cuda":
+            for group in self._adam.param_groups:
+                group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
+                group["capturable"] = True
         for parameter in self.parameters:
             if not self._adam.state[parameter]:
                 self._adam.state[parameter] = {
