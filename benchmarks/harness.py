@@ -23,6 +23,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from grambench.fs import write_atomic
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 SCHEMA_VERSION = 1
@@ -89,7 +91,11 @@ class Bench:
     smoke: bool = False
     command: str = ""
     """What measures this; left out: the script of this name, without options."""
+    folder: Path | None = None
+    """Where the file goes; None: among the checkout's results."""
     began_ns: int = field(default_factory=time.monotonic_ns)
+    place: dict[str, Any] = field(default_factory=dict)
+    """Machine and commit, found when they are first written."""
 
     def row(self, **cells: object) -> None:
         """One line of the table, columns in the order of their first use."""
@@ -118,14 +124,21 @@ class Bench:
                 highlight=False,
             )
         if self.smoke:
-            console.print("smoke run: the numbers mean nothing, nothing was written")
+            console.print("smoke run: the numbers mean nothing")
             return 0
-        self._write()
+        self.write()
         return 0 if all(claim.met for claim in self.claims) else 6
 
-    def _write(self) -> None:
-        RESULTS.mkdir(exist_ok=True)
+    @property
+    def path(self) -> Path:
+        """The file with the results."""
+        return (self.folder or RESULTS) / f"{self.name}.json"
+
+    def write(self) -> None:
+        """Write the file so that it is always whole: what was found is there should the process end."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         claims = [{**asdict(claim), "met": claim.met} for claim in self.claims]
+        self.place = self.place or {"machine": machine(), "commit": commit()}
         document = {
             "schema_version": SCHEMA_VERSION,
             "name": self.name,
@@ -134,15 +147,25 @@ class Bench:
             "device": self.device,
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
             "seconds": round((time.monotonic_ns() - self.began_ns) / 1e9, 1),
-            "machine": machine(),
-            "commit": commit(),
+            **self.place,
             "facts": self.facts,
             "rows": self.rows,
             "claims": claims,
             "samples": self.samples,
         }
-        path = RESULTS / f"{self.name}.json"
-        path.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        write_atomic(self.path, text)
+
+    def reload(self) -> None:
+        """Take over what another process has written to the file."""
+        document = json.loads(self.path.read_text())
+        self.device, self.rows, self.facts = (document[name] for name in ("device", "rows", "facts"))
+        self.place = {name: document[name] for name in ("machine", "commit")}
+        self.samples = {name: tuple(values) for name, values in document["samples"].items()}
+        self.claims = [
+            Claim(**{name: value for name, value in claim.items() if name != "met"})
+            for claim in document["claims"]
+        ]
 
 
 def bench(name: str, title: str, **options: object) -> tuple[Bench, argparse.Namespace]:
