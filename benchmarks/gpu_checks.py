@@ -1,6 +1,5 @@
-"""Sections of `benchmarks.gpu`: what the machine is, exact gradients, peak memory."""
+"""Sections of `benchmarks.measure`: the exact strategies' gradients against those of e2e, and peak memory."""
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_lab import GIB, Lab, altered
-from benchmarks.harness import Claim
+from benchmarks.targets import Target
 from benchmarks.trials import Trial, sampler_of
 from grambench.data.batch import NewsBatch
 from grambench.training.phases import System
@@ -18,46 +17,9 @@ from grambench.training.system import Modules, build_system
 
 SHARE = 0.15
 BOUNDS = {"fp64": 1e-10, "fp32": 1e-4, "bf16": 2e-2}
-QUERY = (
-    "name", "driver_version", "vbios_version", "pstate", "clocks.sm", "clocks.mem", "clocks.max.sm",
-    "power.draw", "power.limit", "memory.total",
-)  # fmt: skip
 
 
-def environment(lab: Lab, until_s: float) -> None:
-    """The GPU's name, driver and clocks, idle and at work."""
-    import transformers
-
-    lab.result.facts["versions"] = {
-        "torch": torch.__version__, "transformers": transformers.__version__, "cuda": torch.version.cuda,
-    }  # fmt: skip
-    lab.row("versions", f"torch {torch.__version__}", f"transformers {transformers.__version__}")
-    if not lab.cuda:
-        lab.left_out("driver and clocks", "no CUDA device")
-        return
-    lab.result.facts["nvidia-smi, idle"] = nvidia_smi()
-    size = lab.sizes.matrix
-    a = torch.randn(size, size, device=lab.device).bfloat16()
-    out = torch.empty_like(a)
-    for _ in range(900):  # queued, not waited for: the reading falls into the work
-        torch.mm(a, a, out=out)
-    lab.result.facts["nvidia-smi, at work"] = at_work = nvidia_smi()
-    lab.synchronize()
-    lab.row("GPU at work", ", ".join(at_work.values()))
-
-
-def nvidia_smi() -> dict[str, str]:
-    """Readings of the first GPU, or why there are none."""
-    command = ["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader", "--id=0"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return {"none": str(error)}
-    values = [value.strip() for value in done.stdout.strip().split(",")]
-    return dict(zip(QUERY, values, strict=False))
-
-
-def exactness(lab: Lab, until_s: float) -> None:
+def gradients_of_strategies(lab: Lab) -> None:
     """Gradients of the exact strategies against those of e2e, as the audit compares them."""
     torch.set_float32_matmul_precision("highest")  # no TF32
     small = altered(lab.spec, "encoder", architecture=lab.sizes.small_encoder)
@@ -72,7 +34,7 @@ def exactness(lab: Lab, until_s: float) -> None:
         wanted, worst = _compare(lab, precision, system, modules, batch.batch(0))
         where = "small encoder" if precision == "fp64" else "full encoder"
         claim = f"largest relative difference of a gradient from e2e's, {precision}, {where}"
-        lab.result.claim(Claim(claim, worst, bound, "at most"))
+        lab.claim(Target(claim, bound, "at most"), worst)
         if precision == "bf16" and in_fp32 is not None:
             apart = max(difference(wanted[name], in_fp32[name])[1] for name in wanted)
             lab.row("e2e in bf16 against e2e in fp32", f"{apart:.2e} of the norm", "what bf16 itself costs")
@@ -151,7 +113,7 @@ class CutShort:
         self.optimizer.discard()
 
 
-def memory(lab: Lab, until_s: float) -> None:
+def memory(lab: Lab) -> None:
     """Peak memory of a step (`gram-1e`: of an epoch) over what lies there before: weights, Adam, data."""
     made = lab.trial("gram-1s")
     system, spec = made.system, lab.spec
@@ -188,7 +150,7 @@ def _memory_rows(lab: Lab, peaks: dict[str, int | None]) -> None:
         if "chunks" in name:
             absolute = f"of the absolute peaks {peak / peaks[first]:.1%}"
             claim = f"peak above the baseline, {name}, over {first}"
-            lab.result.claim(Claim(claim, share, SHARE, "at most", note=absolute))
+            lab.claim(Target(claim, SHARE, "at most"), share, absolute)
     lab.row("baseline", f"{base / GIB:,.2f} GiB", "weights, Adam's state, token ids and interactions")
     lab.result.samples["baseline, GiB"] = (base / GIB,)
 

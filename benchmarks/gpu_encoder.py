@@ -1,49 +1,61 @@
-"""Section of `benchmarks.gpu` about the encoder alone: what share of a matrix product's rate it reaches.
+"""Sections of `benchmarks.measure` about the encoder alone: its share of the rate of a matrix product.
 
-Legend: N items, L token positions, D width.
+Legend: N items, T token positions, L positions of an item, D width.
 """
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.gpu_lab import Lab, per_second, turns
-from benchmarks.gpu_speed import rates
-from benchmarks.harness import Claim
+from benchmarks.gpu_lab import Lab, altered, per_second
+from benchmarks.harness import Sample
+from benchmarks.targets import ENCODER
+from benchmarks.trials import Trial
 from grambench.config.spec import Architecture
-from grambench.models.encoders import buckets
-from grambench.training.phases import System
 
-UTILISATION = 0.5
-FINER = (4, 2)
-"""Steps that lengths are rounded up to, tried beside the product's own."""
+CALL = 131_072
+"""Token positions in one call of the encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way to run the encoder."""
+
+    name: str
+    predicted: str
+    settings: dict[str, object] = field(default_factory=dict)
+    """Of the table `encoder`."""
+
+
+_PACKED: dict[str, object] = {"layout": "packed", "bucket_tokens": CALL}
+_COMPILED = {**_PACKED, "compile": "default"}
+PLAIN = (
+    Variant("buckets, the product's call", "18 %"),
+    Variant("buckets", "22 %", {"bucket_tokens": CALL}),
+    Variant("packed", "28 to 32 %", _PACKED),
+    Variant("packed, bf16 weights", "35 to 40 %", {**_PACKED, "precision": "bf16-weights"}),
+)
+COMPILED = (
+    Variant("packed, compiled", "37 to 42 %", _COMPILED),
+    Variant("packed, bf16 weights, compiled", "47 to 52 %", {**_COMPILED, "precision": "bf16-weights"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Token positions of some calls of the encoder, the sum of L over them, and the calls."""
+    """Tokens of some items, and the sum of their lengths over them."""
 
     tokens: int
     squares: int
-    calls: int
 
 
 def real_work(lengths_N: NDArray[np.int64]) -> Work:
     """Without padding, each item by itself."""
-    return Work(int(lengths_N.sum()), int((lengths_N**2).sum()), len(lengths_N))
-
-
-def padded_work(lengths_N: NDArray[np.int64], bucket_tokens: int, call_tokens: int) -> Work:
-    """As `ItemEncoder` cuts and pads its calls."""
-    falling_N = lengths_N[buckets.falling_order(lengths_N)]
-    calls = list(buckets.bucket_bounds(falling_N, bucket_tokens, call_tokens))
-    tokens = sum((stop - start) * length for start, stop, length in calls)
-    return Work(tokens, sum((stop - start) * length**2 for start, stop, length in calls), len(calls))
+    return Work(int(lengths_N.sum()), int((lengths_N**2).sum()))
 
 
 def encoder_flops(shape: Architecture, work: Work) -> float:
@@ -60,95 +72,93 @@ def encoder_flops(shape: Architecture, work: Work) -> float:
     return 6.0 * weights * work.tokens + 12.0 * shape.layers * width * work.squares
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How items are cut into calls."""
-
-    bucket_tokens: int
-    length_step: int
-
-    def __str__(self) -> str:
-        return f"bucket of {self.bucket_tokens:,} tokens, lengths in steps of {self.length_step}"
-
-    @contextmanager
-    def applied(self, system: System) -> Iterator[None]:
-        """The encoder cuts like this."""
-        own = system.encode.bucket_tokens, buckets.LENGTH_STEP
-        system.encode.bucket_tokens, buckets.LENGTH_STEP = self.bucket_tokens, self.length_step
-        try:
-            yield
-        finally:
-            system.encode.bucket_tokens, buckets.LENGTH_STEP = own
+def encoder(lab: Lab) -> None:
+    """A large product's rate, that of the encoder's own ones, and the encoder by layout and precision."""
+    rate = product_rate(lab)
+    ceiling(lab, rate)
+    for variant in PLAIN:
+        share(lab, variant, rate)
 
 
-def encoder(lab: Lab, until_s: float) -> None:
-    """Share of the matrix product's rate that the encoder reaches, forwards and backwards."""
-    if math.isnan(lab.matmul_per_s):
-        rates(lab, until_s)
-    made = lab.trial("gram-1s")
-    system = made.system
-    catalogue = np.random.default_rng(0).permutation(len(system.encode.tokens))
-    batch = made.sampler.batch(0).unique().host_items_N
-    count = min(lab.sizes.items, len(catalogue))
-    while not (fits := _fits(system, catalogue[:count])) and count > 1:
-        lab.release()
-        count //= 2
-    if not fits:
-        lab.left_out("all", "not even one item fits into the device's memory")
-        return
-    best = 0.0
-    for what, items_N in (("many items", catalogue[:count]), ("a batch's unique items", batch[:count])):
-        best = max(best, _by_cut(lab, system, items_N, f"{what} ({len(items_N):,})", until_s))
-    note = f"real tokens only, lengths in steps of {buckets.LENGTH_STEP}, forward and backward, no optimiser"
-    text = "model FLOP utilisation of the encoder, best bucket"
-    lab.result.claim(Claim(text, best, UTILISATION, "at least", note=note))
+def compiled(lab: Lab) -> None:
+    """The encoder under torch.compile, whose seconds stand apart."""
+    rate = product_rate(lab)
+    for variant in COMPILED:
+        share(lab, variant, rate)
 
 
-def _by_cut(lab: Lab, system: System, items_N: NDArray[np.int64], what: str, until_s: float) -> float:
-    """Measure each cut on these items; the best median share of those in the product's steps."""
-    gradient_ND = torch.randn(len(items_N), system.encode.encoder.width, device=lab.device) * 1e-3
-    own, middle = buckets.LENGTH_STEP, lab.sizes.buckets[len(lab.sizes.buckets) // 2]
-    cuts = [Cut(size, own) for size in lab.sizes.buckets] + [Cut(middle, step) for step in FINER]
+def product_rate(lab: Lab) -> float:
+    """FLOP/s of a large bf16 matrix product, the best of some."""
+    size = lab.sizes.matrix
+    a, b = (torch.randn(size, size, device=lab.device).bfloat16() for _ in range(2))
+    out = torch.empty_like(a)
+    lab.seconds(lambda: torch.mm(a, b, out=out), 3)
+    rates = per_second(Sample(tuple(lab.seconds(lambda: torch.mm(a, b, out=out), 20))), 2 * size**3 / 1e12)
+    lab.found(f"bf16 matrix product, {size} cubed", rates, "TFLOP/s", predicted="800")
+    return 1e12 * rates.high
 
-    def passes(cut: Cut) -> float:
-        with cut.applied(system):
-            return lab.median_seconds(lambda: _forward_backward(system, items_N, gradient_ND))
 
-    sides = {str(cut): lambda cut=cut: passes(cut) for cut in cuts}  # type: ignore[misc]
-    seconds = turns(sides, lab.sizes.rounds, until_s, warm_ups=1)
-    lengths_N = system.encode.tokens.lengths[items_N]
-    real = real_work(lengths_N)
-    flops = encoder_flops(lab.sizes.encoder, real)
-    reached = {}
-    for cut in cuts:
-        with cut.applied(system):
-            padded = padded_work(lengths_N, cut.bucket_tokens, system.encode.layout.call_tokens)
-        found = seconds[str(cut)]
-        share = per_second(found, flops / lab.matmul_per_s)
-        reached[cut] = share.median
-        with_padding = share.median * encoder_flops(lab.sizes.encoder, padded) / flops
-        lab.row(
-            f"{what}, {cut}",
-            f"{share.median:.1%} of the matrix product's rate",
-            f"{with_padding:.1%} with padding, {padded.tokens / real.tokens - 1:.1%} of the tokens;"
-            f" {padded.calls} calls; {per_second(found, real.tokens)} tokens/s",
+def ceiling(lab: Lab, rate: float) -> None:
+    """What the encoder's own matrix products reach by themselves, forwards and backwards."""
+    shape, rows = lab.sizes.encoder, lab.sizes.tokens
+    width, wide = shape.hidden_size, shape.intermediate_size
+    flops = seconds = 0.0
+    # queries, keys and values are three products of one shape, as is what gathers the heads
+    for inputs, outputs, count in ((width, width, 4), (width, wide, 1), (wide, width, 1)):
+        x_TK, weight_MK, gradient_TM = (
+            torch.randn(sizes, device=lab.device).bfloat16()
+            for sizes in ((rows, inputs), (outputs, inputs), (rows, outputs))
         )
-        lab.result.samples[f"encoder, {what}, {cut}, utilisation"] = share.values
-    lab.row(f"{what}, best", str(max(reached, key=lambda cut: reached[cut])), f"{max(reached.values()):.1%}")
-    return max(share for cut, share in reached.items() if cut.length_step == own)
+        flops += count * 6.0 * rows * inputs * outputs
+        for left, right in ((x_TK, weight_MK.T), (gradient_TM, weight_MK), (gradient_TM.T, x_TK)):
+            seconds += count * lab.median_seconds(partial(torch.mm, left, right), 5)
+    what = "the encoder's own matrix products: the ceiling"
+    lab.found(what, Sample((flops / seconds / rate,)), "of that rate", predicted=".65 to .80")
 
 
-def _forward_backward(system: System, items_N: NDArray[np.int64], gradient_ND: torch.Tensor) -> None:
-    torch.autograd.backward(system.encode(items_N), gradient_ND)
-    system.encoder_optimizer.discard()
-
-
-def _fits(system: System, items_N: NDArray[np.int64]) -> bool:
+def share(lab: Lab, variant: Variant, rate: float) -> None:
+    """Share of the large product's rate that a variant reaches, forwards and backwards, real tokens only."""
     try:
-        vectors_ND = system.encode(items_N)
-        torch.autograd.backward(vectors_ND, torch.ones_like(vectors_ND))
-    except torch.OutOfMemoryError:
-        return False
-    finally:
-        system.encoder_optimizer.discard()
-    return True
+        _share(lab, variant, rate)
+    except Exception as error:  # a variant that fails is a result
+        lab.left_out(variant.name, f"{type(error).__name__}: {str(error)[:600]}")
+    lab.release()
+
+
+def _share(lab: Lab, variant: Variant, rate: float) -> None:
+    settings = dict(variant.settings)
+    if lab.result.smoke:  # compiling takes longer than all the rest
+        settings.pop("compile", None)
+    made = lab.trial("gram-1s", altered(lab.spec, "encoder", **settings))
+    encode = made.system.encode
+    items_N = np.random.default_rng(0).permutation(len(encode.tokens))[: lab.sizes.items]
+    gradient_ND = torch.randn(len(items_N), encode.encoder.width, device=lab.device) * 1e-3
+
+    def run() -> None:
+        _forward_backward(made, items_N, gradient_ND)
+
+    first_s = lab.waited_seconds(run)
+    lab.seconds(run, 2)
+    calls = encode.counts.calls
+    seconds = Sample(tuple(lab.seconds(run, 5)))
+    calls = (encode.counts.calls - calls) // 5
+    real = real_work(encode.tokens.lengths[items_N])
+    reached = per_second(seconds, encoder_flops(lab.sizes.encoder, real) / rate)
+    note = f"{per_second(seconds, real.tokens)} tokens/s; {calls} calls; {_filled(made, items_N, real)}"
+    if "compile" in variant.settings:
+        note += f"; {first_s - seconds.median:.1f} s to compile"
+    percent = Sample(tuple(100 * value for value in reached.values))
+    lab.found(variant.name, percent, "%", note, variant.predicted)
+    lab.claim(
+        ENCODER, statistics.median(reached.values), f"{variant.name}; forward and backward, no optimiser"
+    )
+
+
+def _filled(made: Trial, items_N: NDArray[np.int64], real: Work) -> str:
+    positions = made.system.encode.layout.positions(made.system.encode.tokens.lengths[items_N])
+    return f"{real.tokens / positions:.1%} of the positions are real"
+
+
+def _forward_backward(made: Trial, items_N: NDArray[np.int64], gradient_ND: torch.Tensor) -> None:
+    torch.autograd.backward(made.system.encode(items_N), gradient_ND)
+    made.system.encoder_optimizer.discard()

@@ -1,4 +1,4 @@
-"""Sections of `benchmarks.gpu` about what training must not wait for: its own reads, and NVML's."""
+"""Sections of `benchmarks.measure` about what training must not wait for: its own reads, and NVML's."""
 
 import os
 import sys
@@ -12,16 +12,17 @@ from pathlib import Path
 import torch
 
 import grambench
-from benchmarks.gpu_lab import Lab, Probe, altered, per_second, turns
-from benchmarks.gpu_watch import Watcher, sampling
-from benchmarks.harness import Claim
+from benchmarks.epoch_parts import seconds_of
+from benchmarks.gpu_lab import Lab, Novelties, altered, per_second, turns
+from benchmarks.gpu_watch import Watcher
+from benchmarks.targets import SAMPLING, Target
 from grambench import transfer
 
-KEPT, SAMPLING_S = 0.99, 0.5
+SAMPLING_S = 0.5
 PACKAGE = str(Path(grambench.__file__).parent)
 
 
-def waits(lab: Lab, until_s: float) -> None:
+def waits(lab: Lab) -> None:
     """Steps under CUDA's own check for waits, which is off at marked points only."""
     steps = lab.sizes.wait_steps
     for name in ("gram-1s", "gram-10s", "gram-auto"):
@@ -36,7 +37,7 @@ def waits(lab: Lab, until_s: float) -> None:
         lab.row(f"{name}, marked points", f"{marked.total() / steps:.2f} a step", str(dict(marked)))
         if lab.cuda:
             text = f"waits outside marked points, {steps} steps of {name}"
-            lab.result.claim(Claim(text, found, 0, "at most", note=error))
+            lab.claim(Target(text, 0, "at most"), found, error)
         lab.release()
 
 
@@ -118,42 +119,54 @@ def tail(filename: str) -> str:
     return "/".join(Path(filename).parts[-3:])
 
 
-def nvml(lab: Lab, until_s: float) -> None:
-    """Throughput of gram-1s beside the product's sampling: by another process, as in a run, or a thread."""
-    probe = Probe(lab.trial("gram-1s"), lab.sizes.steps).warm_up()
-    step_s = probe() * lab.spec.training.batch_size
-    probe.steps = max(2, round(lab.sizes.sampled_s / step_s))
-    watcher = Watcher(os.getpid(), SAMPLING_S)
-    seen: dict[str, object] = {}
+def nvml(lab: Lab) -> None:
+    """Throughput beside the product's sampling by another process, as in a run, on one batch over and over.
+
+    The shapes are the same each time and the memory is there: nothing but the sampling can disturb it.
+    """
+    made = lab.trial("gram-1s")
+    batch, met = made.sampler.batch(0), Novelties(lab.device)
+
+    def work(times: int) -> float:
+        def repeat() -> None:
+            for _ in range(times):
+                made.strategy.gradients(batch)  # type: ignore[attr-defined]
+                made.system.encoder_optimizer.discard()
+                made.system.filter_optimizer.discard()
+
+        return seconds_of(made, repeat) / (times * batch.users)
+
+    backbone = made.modules.encoder.backbone
+    with met.counted(backbone):
+        work(2)
+        times = max(2, round(lab.sizes.sampled_s / (work(2) * batch.users)))
+    watcher, seen = Watcher(os.getpid(), SAMPLING_S), {}
+
+    def one_slice() -> float:
+        work(1)  # asking the other process has left the device idle
+        return work(times)
 
     def by_process() -> float:
         watcher.ask("on")
-        seconds = probe()
-        seen["process"] = watcher.ask("off")
+        seconds = one_slice()
+        seen.update(watcher.ask("off"))
         return seconds
 
-    def by_thread() -> float:
-        with sampling(os.getpid(), SAMPLING_S) as found:
-            seconds = probe()
-        seen["thread"] = {"events": found.counts, "reasons": found.reasons}
-        return seconds
-
-    sides = {"nobody": probe, "a process": by_process, "a thread": by_thread, "nobody again": probe}
+    sides = {"nobody": one_slice, "a process": by_process}
     try:
-        seconds = turns(sides, lab.sizes.rounds + 2, until_s, warm_ups=1)
+        with met.counted(backbone):
+            seconds = turns(sides, lab.sizes.sampled_rounds, lab.ends_s)
     finally:
         watcher.close()
-    kept = {name: seconds["nobody"].over(found) for name, found in seconds.items()}
+    kept = seconds["nobody"].over(seconds["a process"])
     for name, found in seconds.items():
-        note = f"{kept[name]} of the samples/s with nobody"
-        lab.row(f"sampled by {name}", f"{per_second(found)} samples/s", note)
-        lab.result.samples[f"sampled by {name}, samples/s"] = per_second(found).values
-    lab.result.facts["sampling"] = {"period_s": SAMPLING_S, "steps": probe.steps, **seen}
-    reasons = seen["process"]["reasons"]  # type: ignore[index]
+        lab.found(f"sampled by {name}", per_second(found), "samples/s", f"slices of {times * batch.users:,}")
+    lab.result.facts["sampling"] = {"period_s": SAMPLING_S, "steps": times, **seen}
+    reasons = seen["reasons"]
     if "gpu" in reasons:
         lab.left_out("NVML", f"{reasons['gpu']} (host and process were sampled)")
         return
     lab.row("readings that NVML does not give", len(reasons), str(reasons))
-    claim = "throughput kept beside NVML sampling at 2 Hz, by another process"
-    note = f"nobody again over nobody: {kept['nobody again']}"
-    lab.result.claim(Claim(claim, kept["a process"].median, KEPT, "at least", note=note))
+    note = f"{kept} in {2 * len(kept.values)} slices in turns; {met}"
+    lab.found("kept beside sampling", kept, "of the samples/s with nobody", str(met), "above .99")
+    lab.claim(SAMPLING, kept.median, note)

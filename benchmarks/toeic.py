@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.gpu import NO_GPU, bf16, chosen_device
+from benchmarks.gpu_lab import bf16, chosen_device
 from benchmarks.harness import Claim, Sample, bench, quiet_machine, short
 from benchmarks.toeic_lab import (
     BATCH,
@@ -53,13 +53,13 @@ from grambench.data.prepared import Prepared
 
 TITLE = "gram-1e against E2E on data of TOEIC's shape"
 PAPER, WITHIN = 146.0, 0.25
+NO_GPU = 4
 
 
-def measure(lab: Lab) -> None:
+def measure(lab: Lab, data: Prepared) -> None:
     """The epoch beside e2e, the parts, the predictions."""
     shape = lab.sizes.encoder
     spec = lab.spec(shape)
-    data = prepared(spec)
     describe(lab, data)
     probes = Probes(parts_of(lab, spec, data)).warm_up()
     found = train(lab, spec, data, probes)
@@ -190,7 +190,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="grambench-toeic-") as scratch:
         lab = Lab(result, SMOKE if result.smoke else sizes, device, Path(scratch) / "tables")
         write_tables(lab.sizes.tables, lab.folder)
-        measure(lab)
+        measure(lab, prepared(lab.spec(lab.sizes.encoder)))
     return result.finish()
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from benchmarks.epoch_parts import Parts, WholeEpoch, step_seconds
-from benchmarks.gpu import bf16
+from benchmarks.gpu_lab import bf16
 from benchmarks.harness import Bench, Sample, short
 from benchmarks.shapes import small_encoder
 from benchmarks.toeic_prediction import Costs
@@ -87,6 +87,21 @@ SMOKE = Sizes(
 )
 
 
+def spec_for(sizes: Sizes, shape: Shape, folder: Path) -> Spec:
+    """The preset `ednet` on the tables in a folder, with an encoder from scratch."""
+    return spec_of(
+        "ednet",
+        "data.source=tables",
+        f"data.dir={folder}",
+        "data.dataset=toeic-shaped",
+        "data.cold_items=0",
+        f"filter.sequence={sizes.tables.answers}",
+        f"training.batch_size={BATCH}",
+        f"training.micro_batch={sizes.micro_batch}",
+        *shape.overrides,
+    )
+
+
 @dataclass(slots=True)
 class Lab:
     """Where the encoders are measured, and where the numbers go."""
@@ -100,17 +115,7 @@ class Lab:
 
     def spec(self, shape: Shape) -> Spec:
         """The preset `ednet` on the tables, with an encoder from scratch."""
-        return spec_of(
-            "ednet",
-            "data.source=tables",
-            f"data.dir={self.folder}",
-            "data.dataset=toeic-shaped",
-            "data.cold_items=0",
-            f"filter.sequence={self.sizes.tables.answers}",
-            f"training.batch_size={BATCH}",
-            f"training.micro_batch={self.sizes.micro_batch}",
-            *shape.overrides,
-        )
+        return spec_for(self.sizes, shape, self.folder)
 
     def trial(self, name: str, spec: Spec, data: Prepared, micro_batch: int | None = None) -> Trial:
         """A strategy on the device, in the product's precision."""
@@ -123,6 +128,8 @@ class Lab:
         """A line of the table, printed at once: what was measured can be read if the rest is cut off."""
         rated = "" if rate is None else short(rate)
         self.result.row(encoder=encoder, what=what, seconds=seconds, samples_a_second=rated, times_E2E=times)
+        if self.result.folder is not None:
+            self.result.write()
         print(
             f"{time.monotonic() - self.began_s:5.0f} s  {encoder}: {what}: {seconds} s  {times}", flush=True
         )

@@ -61,10 +61,11 @@ def trial(
     micro_batch: int | None = None,
     encoder_chunk: int | None = None,
     autocast: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> Trial:
     """A strategy with its own modules; sizes of graphs as given, the whole batch by default."""
     choose_attention(device)
-    system, modules = build_system(spec, data, device, seed=seed, autocast=autocast)
+    system, modules = build_system(spec, data, device, seed=seed, autocast=autocast, dtype=dtype)
     use_graphs(spec, system, modules)
     sampler = sampler_of(spec, data, device, seed)
     strategy = make_strategy(

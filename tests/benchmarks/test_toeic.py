@@ -13,6 +13,7 @@ from benchmarks.harness import Bench, Sample
 from benchmarks.toeic_lab import BATCH, FULL, PROBES, SMOKE, Lab, Measured
 from benchmarks.toeic_prediction import TOEIC, Costs, Size, predict
 from benchmarks.toeic_tables import Tables, write_tables
+from benchmarks.trials import prepared
 from grambench.data.formats.answers import TEST, TRAIN, VALIDATION
 from grambench.data.formats.tables import read_tables
 
@@ -28,7 +29,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     write_tables(SMOKE.tables, lab.folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        toeic.measure(lab)
+        toeic.measure(lab, prepared(lab.spec(SMOKE.encoder)))
     return result
 
 
