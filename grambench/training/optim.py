@@ -80,12 +80,13 @@ class ScheduledAdam:
             self.discard()
 
     def make_capturable(self, device: torch.device) -> None:
-        """Keep everything that an update reads or writes on the device, and make it now."""
+        """Make now what an update reads or writes; for CUDA graphs the rate, too, lies on the device."""
         if self._adam is None:
             return
-        for group in self._adam.param_groups:
-            group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
-            group["capturable"] = True
+        if device.type == "cuda":
+            for group in self._adam.param_groups:
+                group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
+                group["capturable"] = True
         for parameter in self.parameters:
             if not self._adam.state[parameter]:
                 self._adam.state[parameter] = {

@@ -123,9 +123,8 @@ class System:
     def use_fixed_shapes(self, filter_steps: bool = True, encoder_steps: bool = True) -> None:
         """Run these steps over fixed shapes from now on."""
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
-        if self.clock.device.type == "cuda":
-            for optimizer in (self.encoder_optimizer, self.filter_optimizer):
-                optimizer.make_capturable(self.clock.device)
+        for optimizer in (self.encoder_optimizer, self.filter_optimizer):
+            optimizer.make_capturable(self.clock.device)
 
 
 @dataclass(frozen=True, slots=True)

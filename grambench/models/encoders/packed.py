@@ -114,7 +114,7 @@ class PackedInput:
 
     def ids_GR(self) -> Tensor:
         """Token ids; 0 at padding."""
-        return self.rows_3GR[0].long()
+        return self.rows_3GR[0]
 
     def positions_GR(self) -> Tensor:
         """Position of each token within its item."""
@@ -127,8 +127,8 @@ class PackedInput:
 
     def places_NL(self) -> tuple[Tensor, Tensor]:
         """Index of each item's tokens into the flattened rows, 0 behind its end, and True at real tokens."""
-        begin_N, length_N = self.items_2N.long()
-        position_L = torch.arange(self.longest, device=begin_N.device)
+        begin_N, length_N = self.items_2N
+        position_L = torch.arange(self.longest, dtype=torch.int32, device=begin_N.device)
         mask_NL = position_L < length_N[:, None]
         return (begin_N[:, None] + position_L).where(mask_NL, 0), mask_NL
 

@@ -76,12 +76,10 @@ class TextEncoder(ItemVectors):
     def packed(self, call: PackedInput) -> Tensor:
         """Item vectors [N, D] of items that share rows."""
         assert self.packing is not None
-        return self.pooled_rows(
-            self.lookup(call.ids_GR()),
-            call.mask_G1RR(),
-            call.positions_GR() + self.packing.first_position,
-            *call.places_NL(),
-        )
+        positions_GR, first = call.positions_GR(), self.packing.first_position
+        if first:
+            positions_GR = positions_GR + first
+        return self.pooled_rows(self.lookup(call.ids_GR()), call.mask_G1RR(), positions_GR, *call.places_NL())
 
     def pooled_rows(
         self, words_GRE: Tensor, mask_G1RR: Tensor, positions_GR: Tensor, places_NL: Tensor, mask_NL: Tensor
