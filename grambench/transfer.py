@@ -48,7 +48,12 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def stored(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
     """A mapped array as a tensor of its own memory: on the device, or else on the host, pinned for CUDA."""
-    copied = torch.from_numpy(np.array(array))
+    return placed(np.array(array), device, resident)
+
+
+def placed(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
+    """As `stored`, of an array whose memory the tensor may share."""
+    tensor = torch.from_numpy(array)
     if resident:
-        return copied.to(device)
-    return copied.pin_memory() if device.type == "cuda" else copied
+        return tensor.to(device)
+    return tensor.pin_memory() if device.type == "cuda" else tensor

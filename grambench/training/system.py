@@ -28,7 +28,7 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
 from grambench.models.filters.load_lm import load_lm_kt
-from grambench.training.domain import FilterModule, make_filter
+from grambench.training.domain import FilterModule, interaction_bytes, make_filter
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
@@ -72,12 +72,10 @@ class Residency:
 
 
 def residency(spec: Spec, data: Prepared) -> Residency:
-    """Token ids first, then the interactions of all parts, while they stay within `data.device_gib`."""
+    """Token ids first, then the interactions with their indices, while they stay within `data.device_gib`."""
     budget = spec.data.device_gib * 2**30
     tokens = data.tokens.nbytes + data.token_offsets.nbytes
-    parts = {id(part): part for part in data.parts.values()}.values()
-    interactions = sum(part.nbytes for part in parts)
-    return Residency(tokens <= budget, tokens + interactions <= budget)
+    return Residency(tokens <= budget, tokens + interaction_bytes(data) <= budget)
 
 
 def build_system(
