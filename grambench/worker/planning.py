@@ -71,8 +71,8 @@ def _row_updates(modules: Modules) -> str:
     if free is None:
         return ""
     rows, width = free.rows_ID.shape
-    which = "the rows of the batch's items" if free.touched_only else "all rows"
-    return f"Adam updates {which} of {rows:,} x {width} free numbers"
+    which = "only the batch's rows" if free.touched_only else "all rows"
+    return f"Adam updates {which} of the free vectors ({rows:,} x {width})"
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:

@@ -14,11 +14,11 @@ from grambench.worker.planning import planned
     ("name", "rule", "wanted"),
     [
         ("gram-1s", "touched", "it fits"),
-        ("nocontent", "auto", f"it fits; Adam updates all rows of {ITEMS} x {WIDTH} free numbers"),
+        ("nocontent", "auto", f"it fits; Adam updates all rows of the free vectors ({ITEMS} x {WIDTH})"),
         (
             "crcf-1s",
             "touched",
-            f"it fits; Adam updates the rows of the batch's items of {ITEMS} x {WIDTH} free numbers",
+            f"it fits; Adam updates only the batch's rows of the free vectors ({ITEMS} x {WIDTH})",
         ),
     ],
 )
