@@ -8,7 +8,7 @@ from torch import nn
 from grambench.config.spec import LM_KT, Spec, Training
 from grambench.errors import MachineError
 from grambench.events import types as ev
-from grambench.models.encoders.free import FreeItemEncoder
+from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
@@ -61,8 +61,18 @@ def planned(
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
-        why=plan.why,
+        why="; ".join(reason for reason in (plan.why, _row_updates(modules)) if reason),
     )
+
+
+def _row_updates(modules: Modules) -> str:
+    """How free item vectors are updated; empty where there are none."""
+    free = free_vectors(modules.encoder)
+    if free is None:
+        return ""
+    rows, width = free.rows_ID.shape
+    which = "only the batch's rows" if free.touched_only else "all rows"
+    return f"Adam updates {which} of the free vectors ({rows:,} x {width})"
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:

@@ -226,7 +226,12 @@ def _evaluator(
         if turn.ending():
             raise LeftError
 
-    parts = {name: make_evaluator(spec, data, name, device, kept.interactions, look) for name in _SCORED}
+    scored = {id(data.parts[name]): name for name in _SCORED}  # one part by the paper's protocol
+    made = {
+        part: make_evaluator(spec, data, name, device, kept.interactions, look)
+        for part, name in scored.items()
+    }
+    parts = {name: made[id(data.parts[name])] for name in _SCORED}
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
