@@ -1,4 +1,4 @@
-"""Steps over fixed shapes: the plain step's numbers, the same operations for every batch, no wait, no growth."""
+"""Steps over fixed shapes: the plain step's numbers, the same operations for every batch, no wait."""
 
 from dataclasses import dataclass, field
 
