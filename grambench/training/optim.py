@@ -54,13 +54,18 @@ class ScheduledAdam:
         return found
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`."""
+        """The inverse of `state`; tensors that are there already keep their addresses, for CUDA graphs."""
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self.parameters):
             prefix = f"{number}."
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if own and self._adam is not None:
-                self._adam.state[parameter] = {k: v.to(parameter.device) for k, v in own.items()}
+                there = self._adam.state[parameter]
+                for name, value in own.items():
+                    if name in there:
+                        there[name].copy_(value)
+                    else:
+                        there[name] = value.to(parameter.device)
         if self._rows is not None:
             prefix = f"{len(self.parameters)}."  # the place that the rows have among dense parameters
             self._rows.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
