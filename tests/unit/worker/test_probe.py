@@ -1,6 +1,6 @@
 """The probe: what it tries, what it drops, and that one choice holds for a whole run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -29,11 +29,11 @@ def choose(given: Spec, before: ev.EngineChosen | None = None) -> tuple[ev.Engin
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, float]]:
+def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Seconds that each layout takes, in place of measured ones."""
     known = {"buckets": 2.0, "packed": 1.0}
     monkeypatch.setattr(probe._Probe, "seconds", lambda self: known[self.system.encode.layout.name])
-    yield known
+    return known
 
 
 def test_nothing_is_measured_where_everything_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
