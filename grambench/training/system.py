@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
 
+PACKED_GRAPHS = 64
+"""Of the compiled encoder: 16 numbers of rows, with autograd and without, in training and evaluation."""
 BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
 """Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
 DENSE_NUMBERS = 2**24
@@ -137,9 +140,19 @@ def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:
     """Compile the encoder at its first call: for every shape at once, or each of the few packed ones."""
     mode = None if how == "default" else how
     if packed:
-        encoder.pooled_rows = torch.compile(encoder.pooled_rows, mode=mode, dynamic=False)  # type: ignore[method-assign]
+        _allow_graphs(PACKED_GRAPHS)
+        encoder.hidden = torch.compile(encoder.hidden, mode=mode, dynamic=False)  # type: ignore[method-assign]
     else:
         encoder.compile(mode=mode, dynamic=True)
+
+
+def _allow_graphs(number: int) -> None:
+    """torch.compile keeps only 8 graphs of a function, and then runs it as it is."""
+    import torch._dynamo as dynamo  # a second of imports
+
+    config: Any = dynamo.config
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # before torch 2.7
+    setattr(config, name, max(getattr(config, name), number))
 
 
 def _modules(spec: Spec, data: Prepared, strategy: str, autocast: bool, bucket_tokens: int) -> Modules:
