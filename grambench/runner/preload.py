@@ -44,6 +44,7 @@ class Preload:
         number = str(theirs.fileno())
         try:
             with theirs, self._log.open("ab") as log:
+                self._log_begin = log.tell()  # a resumed run has an older part
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "grambench.worker", "preload", number, str(run), _PADDING],
                     stdin=subprocess.DEVNULL,
@@ -132,7 +133,8 @@ class Preload:
             code = self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             return ""
-        last = self._log.read_text(errors="replace").strip().rpartition("\n")[2][-200:]
+        said = self._log.read_bytes()[self._log_begin :].decode(errors="replace")
+        last = said.strip().rpartition("\n")[2][-200:]
         return f"it ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}{last and ': '}{last}"
 
 

@@ -1,13 +1,12 @@
 """The process that workers are forked from: killed, interrupted, and never missed."""
 
 import json
-import signal
 from pathlib import Path
 
 import psutil
 import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
-from live_runs import Bench, assert_nothing_is_left, processes_of, report_of, until, worker_of
+from live_runs import Bench, assert_nothing_is_left, processes_of, supervisor_process, until, worker_of
 
 from grambench.runner.starts import CHOICE
 
@@ -36,11 +35,18 @@ def logged(run: Path, kind: str) -> list[dict[str, object]]:
     return [event for event in found if event["type"] == kind]
 
 
+def _has_loaded_torch(process: psutil.Process) -> bool:
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
 def test_killed_while_a_trial_trains_it_is_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     command = bench.run(*RUN)
     command.training("gram-1s.s0")
     worker, preload = worker_of(command.run, "gram-1s.s0"), preload_process(command.run)
-    assert worker.ppid() == preload.ppid()
+    supervisor = supervisor_process(command.run)
+    assert worker.ppid() == preload.ppid() == supervisor.pid
+    assert _has_loaded_torch(worker)
+    assert not _has_loaded_torch(supervisor)
     preload.kill()
     second = until(lambda: logged(command.run, "worker_spawned")[2:], "the next trial")
     ended = command.wait()
@@ -69,16 +75,3 @@ def test_a_signal_while_the_libraries_load_starts_no_worker(bench: Bench) -> Non
         assert reported(command.run)["missing"]
     again = bench.start("run", "--plain", "--resume", command.run).wait()
     assert again.code == 0, again.err
-
-
-def test_exit_codes_are_known_even_if_a_parent_ignores_the_end_of_children(bench: Bench) -> None:
-    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children inherit it
-    try:
-        command = bench.run(*RUN)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-    command.training("gram-1s.s0")
-    worker_of(command.run, "gram-1s.s0").kill()
-    assert command.wait().code == 5
-    assert [event["code"] for event in logged(command.run, "worker_exited")] == [0, -9, 0]
-    assert [trial["outcome"] for trial in report_of(command.run)["trials"]] == ["failed", "completed"]

@@ -251,6 +251,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("load", FAILURES)
 def test_one_that_cannot_be_forked_is_said_once_and_workers_start_plainly(run: Run, load: str) -> None:
+    (run.folder / module.LOG).write_text("of an earlier part of the run\n")
     starts = run.starts("print('worked')", load=load)
     for trial in ("setup", "e2e.s0"):
         worker = run.worker(starts, trial)

@@ -192,3 +192,15 @@ def test_a_signal_while_the_libraries_load_starts_no_worker(made: Supervisor) ->
     assert made._set_up() == ExitCode.STOPPED
     assert made._starts.looks == 9
     assert made.events == []
+
+
+def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(made: Supervisor) -> None:
+    numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        made._catch_signals()
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
