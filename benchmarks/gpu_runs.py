@@ -26,6 +26,7 @@ from grambench.events.state import SETUP
 from grambench.runner.rundir import SUPERVISOR_LOG
 
 ENDED = ("completed", "early-stopped")
+LOG = "run.log"
 KEPT = ("*.json", "*.jsonl", "*.log")
 LEAVE_S = 8.0
 """For a run that is asked to end."""
@@ -35,9 +36,10 @@ def whole_run(lab: Lab) -> None:
     """`grambench run` of three strategies; its report and logs stay beside the results."""
     with tempfile.TemporaryDirectory(prefix="grambench-run-") as scratch:
         code = _grambench(lab, Path(scratch))
+        last = (lab.out / LOG).read_text(errors="replace").strip().rpartition("\n")[2]
+        lab.row("exit code", "none: it took too long" if code is None else code, last, predicted="0")
         (folder,) = (path.parent for path in Path(scratch).glob("*/run.json"))
         _keep(folder, lab.out)
-        lab.row("exit code", "none: it took too long" if code is None else code, predicted="0")
         _report(lab, folder / "report.json")
         _starts(lab, folder)
 
@@ -49,8 +51,7 @@ def _grambench(lab: Lab, out: Path) -> int | None:
     names = ",".join(STRATEGIES[1:] if lab.result.smoke else STRATEGIES)
     words = ["run", "--preset", "demo", "--strategies", names, "--device", device]
     command = [sys.executable, "-P", "-m", "grambench", *words, *settings]
-    log = lab.out / "run.log"
-    with log.open("wb") as output:
+    with (lab.out / LOG).open("wb") as output:
         process = subprocess.Popen(
             [*command, "--foreground", "--plain", "--out", str(out)],
             env=lab.store.environment(),

@@ -1,7 +1,6 @@
 """Sections of `benchmarks.measure` about what training must not wait for: its own reads, and NVML's."""
 
 import os
-import sys
 import traceback
 import warnings
 from collections import Counter
@@ -65,38 +64,29 @@ def _watched_steps(lab: Lab, name: str, mode: str) -> tuple[Counter[str], str, C
 @contextmanager
 def marked_waits_only(mode: str, cuda: bool) -> Iterator[Counter[str]]:
     """CUDA's check for waits in this mode, and off within `transfer.host_reads`; counts these by caller."""
-    honest, marked = transfer.host_reads, Counter[str]()
-    holders = [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith("grambench") and vars(module).get("host_reads") is honest
-    ]
+    marked = Counter[str]()
 
     @contextmanager
     def lenient() -> Iterator[None]:
         marked[_caller()] += 1
-        before = torch.cuda.get_sync_debug_mode() if cuda else 0
-        try:
-            _check(0, cuda)
-            with honest():
-                yield
-        finally:
-            _check(before, cuda)
+        with _checking("default", cuda):
+            yield
 
-    for module in holders:
-        module.host_reads = lenient  # type: ignore[attr-defined]
-    try:
-        _check(mode, cuda)
+    with transfer.around_host_reads(lenient), _checking(mode, cuda):
         yield marked
-    finally:
-        _check(0, cuda)
-        for module in holders:
-            module.host_reads = honest  # type: ignore[attr-defined]
 
 
-def _check(mode: str | int, cuda: bool) -> None:
+@contextmanager
+def _checking(mode: str, cuda: bool) -> Iterator[None]:
+    """CUDA's check in another mode; afterwards in the one before."""
+    before = torch.cuda.get_sync_debug_mode() if cuda else 0
     if cuda:
         torch.cuda.set_sync_debug_mode(mode)
+    try:
+        yield
+    finally:
+        if cuda:
+            torch.cuda.set_sync_debug_mode(before)
 
 
 def _caller() -> str:

@@ -4,8 +4,8 @@ In a training step the device works ahead of the host. The host waits for it onl
 a test runs whole steps and fails at a read outside such a point.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 
 HOST = torch.device("cpu")
 _open = 0
+_around: list[Callable[[], AbstractContextManager[object]]] = []
 
 
 @contextmanager
@@ -23,9 +24,22 @@ def host_reads() -> Iterator[None]:
     global _open
     _open += 1
     try:
-        yield
+        with ExitStack() as stack:
+            for enter in _around:
+                stack.enter_context(enter())
+            yield
     finally:
         _open -= 1
+
+
+@contextmanager
+def around_host_reads(enter: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+    """Every `host_reads` meanwhile lies within a context that `enter` makes: for checks of waits."""
+    _around.append(enter)
+    try:
+        yield
+    finally:
+        _around.remove(enter)
 
 
 def is_marked() -> bool:
@@ -48,7 +62,12 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def stored(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
     """A mapped array as a tensor of its own memory: on the device, or else on the host, pinned for CUDA."""
-    copied = torch.from_numpy(np.array(array))
+    return placed(np.array(array), device, resident)
+
+
+def placed(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
+    """As `stored`, of an array whose memory the tensor may share."""
+    tensor = torch.from_numpy(array)
     if resident:
-        return copied.to(device)
-    return copied.pin_memory() if device.type == "cuda" else copied
+        return tensor.to(device)
+    return tensor.pin_memory() if device.type == "cuda" else tensor

@@ -202,6 +202,7 @@ def tiny_system(
     *,
     domain: str = "news",
     dtype: torch.dtype = torch.float64,
+    items: int = ITEMS,
     longest: int = 20,
     bucket_tokens: int = 128,
     **encoder_changes: object,
@@ -214,7 +215,7 @@ def tiny_system(
     }
     user_model = kinds[domain]().to(dtype)
     widen(user_model)
-    tokens = item_tokens(seed, longest=longest)
+    tokens = item_tokens(seed, items, longest)
     layout = PackedRows(int(tokens.lengths.max()), bucket_tokens) if DRIVEN_AS_A_GPU else None
     spy = SpyEncoder(encoder, tokens, bucket_tokens, layout)
     rates = Optimizer(lr=LR)
@@ -232,11 +233,12 @@ def tiny_system(
     return Tiny(system, encoder, user_model, spy)
 
 
-def tiny_data(seed: int = 0) -> Prepared:
+def tiny_data(seed: int = 0, impressions: int = 24) -> Prepared:
     """Prepared arrays in memory, as far as training reads them."""
     tokens, offsets = ragged_tokens(seed)
     manifest = SimpleNamespace(tokenizer=SimpleNamespace(vocabulary_size=VOCABULARY))
-    parts = {name: random_part(seed + i) for i, name in enumerate(("train", "validation", "test"))}
+    names = ("train", "validation", "test")
+    parts = {name: random_part(seed + i, impressions) for i, name in enumerate(names)}
     return Prepared(None, manifest, tokens, offsets, parts)
 
 

@@ -59,9 +59,11 @@ def run(
     from grambench.errors import ConfigError
     from grambench.runner.again import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
+    from grambench.runner.starts import start_method
 
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
+    start_method()  # a value that is not known is refused before anything is made
     options = Options(tuple(assignments or ()), strategies, seeds, device, data_dir, schedule, null_test)
     if resume is not None:
         folder = find_run(resume, out)

@@ -277,6 +277,10 @@ class Training(Table):
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
     """Single-step: items a chunk of exact recomputation; `auto`: only if one graph does not fit."""
+    free_rows: Literal["auto", "dense", "touched"] = "auto"
+    """Rows of the free item vectors (`nocontent`, CRCF) that a step of Adam updates: all (`dense`), or those
+    of the batch's items (`touched`; the moments of the others do not decay). `auto`: dense up to 2**24
+    numbers (rows x width), touched above."""
     checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
     """Seconds between two checkpoints from which an interrupted trial goes on; they are no training time."""
     memory_share: Share = 0.6

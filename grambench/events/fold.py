@@ -96,6 +96,9 @@ class Fold:
         for name in event.trials:
             self._trial(name)
 
+    def _preloading(self, _: str, __: ev.Preloading) -> None:
+        self.state.setup.phase = self.state.setup.phase or "start"
+
     def _worker_spawned(self, _: str, event: ev.WorkerSpawned) -> None:
         begun = self.state.setup if event.trial == SETUP else self._trial(event.trial)
         begun.phase = begun.phase or "start"
@@ -339,6 +342,7 @@ class Fold:
 
 _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.RunStarted: Fold._run_started,
+    ev.Preloading: Fold._preloading,
     ev.WorkerSpawned: Fold._worker_spawned,
     ev.TurnGranted: Fold._turn_granted,
     ev.RunPaused: Fold._run_paused,
@@ -408,6 +412,10 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             words = "–" if auc is None else f"{auc:.4f}"
             star = ", the best so far" if event.best and event.part == "validation" else ""
             return "info", f"epoch {event.epoch}: {event.part} AUC {words}{star}"
+        case ev.Preloading():
+            if event.seconds is None:
+                return "info", f"process {event.pid} loads the libraries for all workers"
+            return "info", f"libraries loaded in {event.seconds:.1f} s"
         case ev.WorkerSpawned():
             return "info", f"worker {event.pid} started"
         case ev.GpuAbsent():

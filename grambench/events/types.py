@@ -55,6 +55,16 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Preloading(Event):
+    """The process that workers are forked from loads the libraries."""
+
+    type: ClassVar[str] = "preloading"
+    pid: int
+    seconds: float | None = None
+    """What it took; None: it has begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSpawned(Event):
     """A worker process began; `trial` is `setup` for preparation and audit."""
 

@@ -26,6 +26,7 @@ from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
 from grambench.runner.sampler import SamplerThread
 from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
 from grambench.runner.snapshots import SnapshotKeeper
+from grambench.runner.starts import WorkerStarts
 from grambench.runner.workers import Worker
 
 STOP_GRACE_S = 60.0
@@ -85,6 +86,7 @@ class Supervisor:
             self._emit: Callable[[ev.Event], None] = journal.append
             before = read_run(self.folder)
             self._emit(self._started())
+            self._starts = WorkerStarts(self.folder, self.spec, self._emit)
             self._sampler = SamplerThread(
                 journal.append, host=HostSampler(disk=self.folder), folder=self.folder
             )
@@ -97,6 +99,7 @@ class Supervisor:
             finally:
                 for trial in list(self._running):
                     self._end(trial, self._running[trial].worker.wait(0) or -signal.SIGKILL)
+                self._starts.close()
                 self._sampler.stop()
             code = exit_code(read_run(self.folder), self._ending, self._kill)
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
@@ -118,7 +121,11 @@ class Supervisor:
     # --- setup and trials ----------------------------------------------------------------------
 
     def _set_up(self) -> int:
-        """Preparation and audit, from start to end."""
+        """Preparation and audit, from start to end, once the libraries are loaded."""
+        while not self._starts.are_ready(_POLL_S):
+            self._obey([])
+            if self._ending is not None:
+                return ExitCode.STOPPED
         self._spawn(SETUP, None)
         self._grant(Turn(SETUP, None))
         code: int | None = None
@@ -172,7 +179,7 @@ class Supervisor:
     # --- workers -------------------------------------------------------------------------------
 
     def _spawn(self, trial: str, device: str | None) -> None:
-        worker = Worker(self.folder, trial, device)
+        worker = Worker(self.folder, trial, device, self._starts)
         running = _Running(worker, Seat(trial, device), heard_s=time.monotonic(), oom_kills=oom_kills() or 0)
         self._running[trial] = running
         self._selector.register(worker.hears, selectors.EVENT_READ)
@@ -280,6 +287,7 @@ class Supervisor:
             self._kill = self._ending is not None
             self._ending = self._ending or "interrupted"
 
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the workers' exit codes
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, interrupt)
         signal.signal(signal.SIGHUP, interrupt if self._foreground else signal.SIG_IGN)

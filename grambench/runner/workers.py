@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from grambench.events.control import Ending, Grant, Hold, Lines, Message, Stop, encode
+from grambench.runner.rundir import read_spec
+from grambench.runner.starts import PlainStart, Start, Streams, worker_environment
 
 LOG = "worker.log"
 _TAIL_BYTES = 4096
@@ -16,10 +15,10 @@ _TAIL_BYTES = 4096
 class Worker:
     """A running `python -m grambench.worker`."""
 
-    def __init__(self, run: Path, trial: str, device: str | None = None) -> None:
+    def __init__(self, run: Path, trial: str, device: str | None = None, start: Start | None = None) -> None:
         """Start the process; its output goes to `<trial>/worker.log`.
 
-        `device`: instead of the specification's.
+        `device`: instead of the specification's. `start`: how; None: plainly.
 
         Raises:
             OSError: the process or its log cannot be made.
@@ -29,26 +28,21 @@ class Worker:
         folder.mkdir(exist_ok=True)
         self._log = folder / LOG
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
-        self.hears, theirs = os.pipe()
+        start = start or PlainStart(worker_environment(read_spec(run)[1]))
+        self.hears, pulse = os.pipe()
+        stdin, self._tells = os.pipe()
         os.set_blocking(self.hears, False)
         self._lines = Lines()
-        words = [*role, str(theirs), *([device] if device else [])]
+        words = [*role, str(pulse), *([device] if device else [])]
         try:
             with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "grambench.worker", *words],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(theirs,),
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                )
+                self._process = start(words, Streams(stdin, log.fileno(), pulse))
         except BaseException:
-            os.close(self.hears)
+            self.close()
             raise
         finally:
-            os.close(theirs)
+            os.close(pulse)
+            os.close(stdin)
 
     @property
     def pid(self) -> int:
@@ -77,24 +71,18 @@ class Worker:
 
     def terminate(self) -> None:
         """End it and its children now."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def wait(self, timeout_s: float) -> int | None:
         """Its exit code, or None if it has not ended within the time."""
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._process.wait(timeout_s)
 
     def close(self) -> None:
         """Give up the pipes."""
-        with contextlib.suppress(OSError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        if self.hears >= 0:
-            os.close(self.hears)
-            self.hears = -1
+        for ours in (self.hears, self._tells):
+            if ours >= 0:
+                os.close(ours)
+        self.hears = self._tells = -1
 
     def log_tail(self) -> str:
         """The last lines of its output."""
@@ -104,7 +92,5 @@ class Worker:
             return ""
 
     def _send(self, message: Message) -> None:
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended; its exit code tells how
-            self._process.stdin.write(encode(message))
-            self._process.stdin.flush()
+            os.write(self._tells, encode(message))

@@ -7,8 +7,8 @@ import torch
 
 from grambench.config.spec import Spec
 from grambench.data.answer_sampler import AnswerSampler
-from grambench.data.prepared import Prepared
-from grambench.data.sampler import NewsSampler
+from grambench.data.prepared import Part, Prepared
+from grambench.data.sampler import NewsSampler, sampler_bytes
 from grambench.data.sequences import Sequences
 from grambench.errors import ConfigError
 from grambench.models.encoders.buckets import ItemEncoder
@@ -22,6 +22,26 @@ FilterModule = NRMS | LSTMTracer | LMKT
 Evaluator = Callable[[ItemEncoder, Any], Evaluation]
 """Called with the encoder and the filter of its domain."""
 TrainSampler = NewsSampler | AnswerSampler
+_POSITION = 8
+"""Bytes."""
+
+
+def interaction_bytes(data: Prepared) -> int:
+    """Bytes of the interactions, and of what is indexed of them, that sampler and evaluators keep."""
+    train = data.parts["train"]
+    if isinstance(train, Sequences):  # which of the answers are scored is not asked of the train part
+        drawn = train.nbytes - train.scored.nbytes + _POSITION * len(train)
+    else:
+        drawn = sampler_bytes(train)
+    scored = {id(part): part for part in (data.parts["validation"], data.parts["test"])}.values()
+    items = len(data.token_offsets) - 1
+    return drawn + sum(_scored_bytes(part) + _POSITION * items for part in scored)
+
+
+def _scored_bytes(part: Part | Sequences) -> int:
+    """The arrays on the device, and a position for each impression or sequence."""
+    labels = 0 if isinstance(part, Sequences) else part.candidate_labels.nbytes  # ranked on the host
+    return part.nbytes - labels + _POSITION * len(part)
 
 
 def make_filter(spec: Spec, width: int) -> FilterModule:

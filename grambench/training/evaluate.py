@@ -1,6 +1,6 @@
 """Ranking metrics of one part: its items encoded once, its impressions scored in blocks.
 
-Legend: K items of the part, M impressions, B impressions of a block, D width.
+Legend: K items of the part, U items of a block, M impressions, B impressions of a block, D width.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data import counter
@@ -17,10 +18,12 @@ from grambench.data.sampler import latest_clicks
 from grambench.metrics.ranking import RankingScores, ranking_scores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.nrms import NRMS
-from grambench.transfer import HOST, read, sent, stored
+from grambench.transfer import HOST, host_reads, read, sent, stored
 
 SAMPLE = 4
 _BLOCK = 1024
+WHOLE_NUMBERS = 2**26
+"""Most numbers of all items' projections that are held at once: 256 MiB in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +75,27 @@ class RankingEvaluator:
         self.items_K = self._items()
 
     def __call__(self, encode: ItemEncoder, user_model: NRMS) -> Evaluation:
-        """Encode the part's items in evaluation mode without a graph, score, rank."""
+        """Encode the part's items in evaluation mode without a graph, score, rank.
+
+        The item vectors are the only thing of the catalogue's size. Their projections would be three times
+        as much (9.2 GB for 10^6 items of 768 features), so they are made for all items at once only where
+        they are few; else for each block of impressions anew, of the items clicked there: an item that many
+        blocks read is projected for each of them, which costs little beside its encoding.
+        """
         was_training = user_model.training
         encode.encoder.eval()
         user_model.eval()
         try:
             with torch.no_grad():
-                table_KD = encode(read(self.items_K))
-                projected_K3D = user_model.project(table_KD)
-                pieces = [
-                    self._score(block, table_KD, projected_K3D, user_model)
-                    for block in self.impressions_M.split(_BLOCK)
-                ]
+                table_KD = encode_all(encode, read(self.items_K))
+                pieces = self._scores(table_KD, user_model)
         finally:
             encode.encoder.train(was_training)
             user_model.train(was_training)
         sizes = read(self.candidate_offsets.diff()[self.impressions_M])
         offsets = np.concatenate(([0], np.cumsum(sizes)))
-        labels = self.labels[read(self._candidates(self.impressions_M)[0])]
+        blocks = self.impressions_M.split(_BLOCK)
+        labels = np.concatenate([self.labels[read(self._candidates(block)[0])] for block in blocks])
         scores = read(torch.cat(pieces).float())
         ranked = ranking_scores(labels, scores, offsets)
         return Evaluation(ranked.means(), len(sizes), ranked.skipped, self.sampled, ranked)
@@ -115,15 +121,48 @@ class RankingEvaluator:
         within = torch.arange(len(row), device=self.stored_on) - before_B[row]
         return start_B[row] + within, row
 
-    def _score(self, block_B: Tensor, table_KD: Tensor, projected_K3D: Tensor, user_model: NRMS) -> Tensor:
+    def _scores(self, table_KD: Tensor, user_model: NRMS) -> list[Tensor]:
+        width = 3 * table_KD.shape[1]
+        if len(table_KD) * width <= WHOLE_NUMBERS:
+            projected_K3D, rows = user_model.project(table_KD), _BLOCK
+        else:  # a block's clicks are projected, and gathered, in no more numbers than that
+            projected_K3D, rows = None, min(_BLOCK, max(1, WHOLE_NUMBERS // (width * self.history)))
+        blocks = self.impressions_M.split(rows)
+        return [self._score(block, table_KD, projected_K3D, user_model) for block in blocks]
+
+    def _score(
+        self, block_B: Tensor, table_KD: Tensor, projected_K3D: Tensor | None, user_model: NRMS
+    ) -> Tensor:
         self.between()
         clicks_BH, mask_BH = self._histories(block_B)
         slots_BH = torch.searchsorted(self.items_K, clicks_BH).clamp(max=len(self.items_K) - 1)
         history_BH = sent(slots_BH.where(mask_BH, 0), self.device)
         clicks_B = read(mask_BH.sum(dim=1))
+        if projected_K3D is None:
+            with host_reads():
+                items_U, history_BH = history_BH.unique(return_inverse=True)
+            projected_K3D = user_model.project(table_KD[items_U])
         users_BD = user_model.users(projected_K3D, history_BH, sent(mask_BH, self.device), clicks_B)
         position, row = self._candidates(block_B)
         slots_C = torch.searchsorted(self.items_K, self.candidate_items[position].long())
         vectors_CD = table_KD[sent(slots_C, self.device)]
         scores_C: Tensor = (vectors_CD * users_BD[sent(row, self.device)]).sum(dim=1)
         return scores_C
+
+
+def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64]) -> Tensor:
+    """Vectors [K, D] of a part's items; many of them in chunks, so that one table is all that is held.
+
+    A single call holds its buckets' token ids, the buckets' vectors, and two more copies of these.
+    """
+    size = max(1, WHOLE_NUMBERS // (3 * max(1, encode.encoder.width)))
+    if len(items_K) <= size:
+        return encode(items_K)
+    table_KD: Tensor | None = None
+    for chunk in encode.chunks(items_K, size):
+        vectors_ND = encode(items_K[chunk])
+        if table_KD is None:
+            table_KD = vectors_ND.new_empty(len(items_K), vectors_ND.shape[1])
+        table_KD[sent(torch.from_numpy(chunk), vectors_ND.device)] = vectors_ND
+    assert table_KD is not None
+    return table_KD

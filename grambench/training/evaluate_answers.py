@@ -19,7 +19,7 @@ from grambench.data.epochs import distinct
 from grambench.data.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
 from grambench.models.encoders.buckets import ItemEncoder
-from grambench.training.evaluate import SAMPLE, Evaluation
+from grambench.training.evaluate import SAMPLE, Evaluation, encode_all
 from grambench.transfer import HOST, read, sent, stored
 
 _BLOCK = 256
@@ -84,12 +84,16 @@ class AnswerEvaluator:
         self._place_items(cold_items)
 
     def _place_items(self, cold_items: NDArray[np.int32]) -> None:
-        blocks = [self._block(rows) for rows in torch.arange(len(self.count_S)).split(_BLOCK)]
-        self.items_K = distinct([asked_BL[mask_BL] for asked_BL, mask_BL, _, _ in blocks])
+        items, asked, labels = [], [], []
+        for rows_B in torch.arange(len(self.count_S)).split(_BLOCK):
+            asked_BL, mask_BL, correct_BL, scored_BL = self._block(rows_B)
+            items.append(distinct([asked_BL[mask_BL]]))
+            asked.append(read(asked_BL[scored_BL]))
+            labels.append(read(correct_BL[scored_BL]))
+        self.items_K = distinct(items)
         self.host_items_K = read(self.items_K)
-        asked = [read(asked_BL[scored_BL]) for asked_BL, _, _, scored_BL in blocks]
         self.is_cold_A = np.isin(np.concatenate(asked), cold_items)
-        self.labels_A = np.concatenate([read(correct[scored]) for _, _, correct, scored in blocks])
+        self.labels_A = np.concatenate(labels)
 
     def __call__(self, encode: ItemEncoder, tracer: AnswerFilter) -> Evaluation:
         """Encode the part's items in evaluation mode without a graph, score the part's own answers."""
@@ -98,7 +102,7 @@ class AnswerEvaluator:
         tracer.train(False)
         try:
             with torch.no_grad():
-                table_KD = encode(self.host_items_K)
+                table_KD = encode_all(encode, self.host_items_K)
                 rows = torch.arange(len(self.count_S)).split(_BLOCK)
                 scores_A = np.concatenate([self._scores(block, table_KD, tracer) for block in rows])
         finally:

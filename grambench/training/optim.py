@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from grambench.config.spec import Optimizer
+from grambench.models.encoders.free import FreeVectors
 from grambench.training.guard import Guard
+from grambench.training.touched_rows import TouchedRowsAdam
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -16,8 +18,15 @@ EPS = 1e-8
 class ScheduledAdam:
     """Adam whose rate follows its own step count (encoder and filter step at different paces)."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], spec: Optimizer) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], spec: Optimizer, free: FreeVectors | None = None
+    ) -> None:
+        """`free`: vectors that train along, all rows of them or the touched ones only."""
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        """Those with a dense gradient."""
+        self._rows = TouchedRowsAdam(free, BETAS, EPS) if free is not None and free.touched_only else None
+        if free is not None and not free.touched_only:
+            self.parameters.append(free.rows_ID)
         self.spec = spec
         self.steps = 0
         self._adam = (
@@ -31,6 +40,8 @@ class ScheduledAdam:
         """Skip every update once the guard has found a number that is not finite."""
         if self._adam is not None:
             self._adam.found_inf = guard.found  # type: ignore[attr-defined] # read by the fused kernel
+        if self._rows is not None:
+            self._rows.found_inf = guard.found
 
     def state(self) -> dict[str, Tensor]:
         """Moments and counts of each parameter that was updated, and the count of all."""
@@ -38,16 +49,26 @@ class ScheduledAdam:
         for number, parameter in enumerate(self.parameters):
             kept = self._adam.state.get(parameter, {}) if self._adam is not None else {}
             found |= {f"{number}.{name}": tensor for name, tensor in kept.items()}
+        if self._rows is not None:
+            found |= {f"{len(self.parameters)}.{name}": t for name, t in self._rows.state().items()}
         return found
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`."""
+        """The inverse of `state`; tensors that are there already keep their addresses, for CUDA graphs."""
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self.parameters):
             prefix = f"{number}."
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             if own and self._adam is not None:
-                self._adam.state[parameter] = {k: v.to(parameter.device) for k, v in own.items()}
+                there = self._adam.state[parameter]
+                for name, value in own.items():
+                    if name in there:
+                        there[name].copy_(value)
+                    else:
+                        there[name] = value.to(parameter.device)
+        if self._rows is not None:
+            prefix = f"{len(self.parameters)}."  # the place that the rows have among dense parameters
+            self._rows.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
     def rate(self) -> float:
         """Learning rate of the next step."""
@@ -64,23 +85,27 @@ class ScheduledAdam:
 
     def schedule(self) -> None:
         """Set the rate of the next update, and count it: what the host has to do with a step."""
-        if self._adam is None:
+        if self._adam is None and self._rows is None:
             return
-        for group in self._adam.param_groups:
+        for group in self._adam.param_groups if self._adam is not None else ():
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(self.rate())
             else:
                 group["lr"] = self.rate()
+        if self._rows is not None:
+            self._rows.lr.fill_(self.rate())
         self.steps += 1
 
     def update(self) -> None:
         """The update itself, at the rate that was set: what a CUDA graph may hold."""
         if self._adam is not None:
             self._adam.step()
-            self.discard()
+        if self._rows is not None:
+            self._rows.step()
+        self.discard()
 
     def make_capturable(self, device: torch.device) -> None:
-        """Keep everything that an update reads or writes on the device, and make it now."""
+        """Make now what an update reads or writes; for CUDA graphs the rate, too, lies on the device."""
         if self._adam is None:
             return
         if device.type == "cuda":
@@ -100,9 +125,12 @@ class ScheduledAdam:
         moments = (
             [tensor for state in self._adam.state.values() for tensor in state.values()] if self._adam else []
         )
-        return [*self.parameters, *moments]
+        rows = self._rows.touched() if self._rows is not None else []
+        return [*self.parameters, *moments, *rows]
 
     def discard(self) -> None:
         """Drop the gradients."""
         if self._adam is not None:
             self._adam.zero_grad(set_to_none=True)
+        if self._rows is not None:
+            self._rows.discard()

@@ -1,13 +1,12 @@
 """Builds encoder, filter and optimisers of one trial from the specification."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from grambench.config.spec import LM_KT, Spec, vocabulary_of
 from grambench.data.prepared import Prepared
@@ -22,6 +21,7 @@ from grambench.models.encoders.free import (
     NoVectors,
     PulledItemEncoder,
     PulledVectors,
+    free_vectors,
 )
 from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.packed import PackedRows, row_length
@@ -29,13 +29,17 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
 from grambench.models.filters.load_lm import load_lm_kt
-from grambench.training.domain import FilterModule, make_filter
+from grambench.training.domain import FilterModule, interaction_bytes, make_filter
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
 
+PACKED_GRAPHS = 64
+"""Of the compiled encoder: 16 numbers of rows, with autograd and without, in training and evaluation."""
 BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
 """Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
+DENSE_NUMBERS = 2**24
+"""Most numbers in free item vectors that `training.free_rows = "auto"` updates densely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,10 @@ class Residency:
 
 
 def residency(spec: Spec, data: Prepared) -> Residency:
-    """Token ids first, then the interactions of all parts, while they stay within `data.device_gib`."""
+    """Token ids first, then the interactions with their indices, while they stay within `data.device_gib`."""
     budget = spec.data.device_gib * 2**30
     tokens = data.tokens.nbytes + data.token_offsets.nbytes
-    parts = {id(part): part for part in data.parts.values()}.values()
-    interactions = sum(part.nbytes for part in parts)
-    return Residency(tokens <= budget, tokens + interactions <= budget)
+    return Residency(tokens <= budget, tokens + interaction_bytes(data) <= budget)
 
 
 def build_system(
@@ -109,15 +111,14 @@ def build_system(
     layout = _layout(spec, encoder, tokens, bucket_tokens)
     if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
         _compile(encoder, spec.encoder.compile, packed=isinstance(layout, PackedRows))
-    free = list(_free_parameters(encoder))
-    content = [parameter for parameter in encoder.parameters() if all(parameter is not own for own in free)]
+    free = free_vectors(encoder)
+    content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
     filter_rates = spec.encoder_optimizer if strategy == LM_KT else spec.filter_optimizer
-    with_filter = [*user_model.parameters(), *free]
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(with_filter, filter_rates),
+        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):
@@ -139,9 +140,19 @@ def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:
     """Compile the encoder at its first call: for every shape at once, or each of the few packed ones."""
     mode = None if how == "default" else how
     if packed:
-        encoder.pooled_rows = torch.compile(encoder.pooled_rows, mode=mode, dynamic=False)  # type: ignore[method-assign]
+        _allow_graphs(PACKED_GRAPHS)
+        encoder.hidden = torch.compile(encoder.hidden, mode=mode, dynamic=False)  # type: ignore[method-assign]
     else:
         encoder.compile(mode=mode, dynamic=True)
+
+
+def _allow_graphs(number: int) -> None:
+    """torch.compile keeps only 8 graphs of a function, and then runs it as it is."""
+    import torch._dynamo as dynamo  # a second of imports
+
+    config: Any = dynamo.config
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # before torch 2.7
+    setattr(config, name, max(getattr(config, name), number))
 
 
 def _modules(spec: Spec, data: Prepared, strategy: str, autocast: bool, bucket_tokens: int) -> Modules:
@@ -169,12 +180,19 @@ def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> 
         heads, width = spec.filter.heads, spec.words.width
         return AttentiveWordEncoder(words, heads, width // heads, spec.filter.query, spec.words.dropout)
     if strategy == "nocontent":
-        return FreeVectors(items, encoder_width(spec.encoder))
+        width = encoder_width(spec.encoder)
+        return FreeVectors(items, width, _updates_touched_rows(spec, items, width))
     half = autocast and spec.encoder.precision == "bf16-weights"
     encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast and not half, half)
     if strategy.startswith("crcf"):
-        return PulledVectors(encoder, items)
+        return PulledVectors(encoder, items, _updates_touched_rows(spec, items, encoder.width))
     return encoder
+
+
+def _updates_touched_rows(spec: Spec, items: int, width: int) -> bool:
+    """Decided by the size of the data, never by the device: the same run trains the same way anywhere."""
+    rule = spec.training.free_rows
+    return rule == "touched" or (rule == "auto" and items * width > DENSE_NUMBERS)
 
 
 def _tokens(data: Prepared, strategy: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -192,11 +210,3 @@ def _item_encoder(
     if isinstance(encoder, FreeVectors):
         return FreeItemEncoder(encoder, tokens)
     return ItemEncoder(encoder, tokens, bucket_tokens, layout)
-
-
-def _free_parameters(encoder: ItemVectors) -> Iterator[nn.Parameter]:
-    """Item vectors that train at the filter's rate."""
-    if isinstance(encoder, FreeVectors):
-        yield encoder.rows_ID
-    if isinstance(encoder, PulledVectors):
-        yield encoder.free.rows_ID

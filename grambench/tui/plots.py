@@ -20,7 +20,7 @@ from grambench.tui.widgets.chart import Curve, Picture, Unit
 GIB = words.GIB
 Pick = Callable[[list[float]], float]
 _SETUP_WORDS = {
-    "start": "starting the worker",
+    "start": "loading the libraries",
     "prepare": "preparing the data",
     "audit": "auditing gram-1s against e2e in float64",
     "load": "loading the model",

@@ -4,4 +4,8 @@ import sys
 
 from grambench.worker.main import main
 
+if sys.argv[1] == "preload":
+    from grambench.worker.preload import serve
+
+    sys.exit(serve(sys.argv[2:]))
 sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import psutil
 import torch
 
+from grambench import __version__
 from grambench.config.spec import Spec
 from grambench.errors import MachineError
 from grambench.models.attention import attention_in_use, choose_attention
@@ -103,8 +104,9 @@ def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
 def versions() -> dict[str, str]:
     """Versions that decide about numbers and speed."""
     found = {"python": platform.python_version()}
-    for package in ("torch", "transformers", "tokenizers", "numpy", "grambench"):
+    for package in ("torch", "transformers", "tokenizers", "numpy"):
         found[package] = version(package)
+    found["grambench"] = __version__  # a checkout may be used without being installed
     found["torch"] = torch.__version__
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda

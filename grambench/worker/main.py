@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     pulse = Pulse(int(rest[0]) if rest else None)
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
-    _quiet_libraries()
+    quiet_libraries()
     with PatientJournal(folder / "events.jsonl") as journal:
         try:
             spec = read_spec(Path(run))
@@ -201,7 +201,7 @@ def _describe(error: Exception) -> ev.TrialFinished:
     return ev.TrialFinished("failed", f"{words} (traceback in worker.log)", int(ExitCode.BUG))
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Progress bars and advice of libraries have no place in a log."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

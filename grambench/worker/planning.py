@@ -1,24 +1,30 @@
 """What is decided before the clock of a trial starts, and the event that tells it."""
 
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from grambench.config.spec import LM_KT, Spec, Training
 from grambench.errors import MachineError
 from grambench.events import types as ev
-from grambench.models.encoders.free import FreeItemEncoder
+from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
 from grambench.training.memory import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
-from grambench.training.strategies import MultiStep
+from grambench.training.strategies import MultiStep, window_steps
 from grambench.training.system import Modules, Residency
 
 COMPILED_ITEMS = 64
-"""Items encoded once to compile the encoder; its graph serves every number of items."""
+"""Items in buckets encoded once to compile the encoder; its graph serves every number of items."""
+COMPILED_BATCHES = 16
+"""Batches whose shapes in packed rows are compiled before the clock starts."""
 
 
 def plan_sizes(spec: Training, system: System, batch: Batch, device: torch.device) -> GraphPlan:
@@ -61,8 +67,18 @@ def planned(
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
-        why=plan.why,
+        why="; ".join(reason for reason in (plan.why, _row_updates(modules)) if reason),
     )
+
+
+def _row_updates(modules: Modules) -> str:
+    """How free item vectors are updated; empty where there are none."""
+    free = free_vectors(modules.encoder)
+    if free is None:
+        return ""
+    rows, width = free.rows_ID.shape
+    which = "only the batch's rows" if free.touched_only else "all rows"
+    return f"Adam updates {which} of the free vectors ({rows:,} x {width})"
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
@@ -91,22 +107,64 @@ def _draws(module: nn.Module) -> bool:
     return any(chance > 0 for chance in (*chances, *lstms))
 
 
-def compile_seconds(system: System, batch: Batch) -> float:
-    """Compile the encoder, with a graph and without; seconds that the first calls took more than later ones.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Items whose encoding compiles a graph."""
+
+    items_N: NDArray[np.int64]
+    with_graph: bool
+    """autograd's: the encoder's gradients are wanted."""
+
+
+def to_compile(spec: Spec, name: str, sampler: TrainSampler, system: System) -> list[Sample]:
+    """What the encoder has to compile for a strategy: few items in buckets, every shape in packed rows.
+
+    The shapes of packed rows are those of the first batches, of a window's opening and of its mini-batches;
+    one that comes up later is compiled within the training time.
+    """
+    layout, tokens = system.encode.layout, system.encode.tokens
+    if not isinstance(layout, PackedRows):
+        items_N = sampler.batch(0).unique().host_items_N[:COMPILED_ITEMS]
+        return [Sample(items_N, with_graph) for with_graph in (True, False)]
+    found: dict[tuple[int, bool], Sample] = {}
+    for sample in _samples(spec, name, sampler):
+        for call, inside_N in layout.calls(tokens, sample.items_N):
+            found.setdefault(
+                (call.shape[0], sample.with_graph), Sample(sample.items_N[inside_N], sample.with_graph)
+            )
+    return list(found.values())
+
+
+def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
+    window = window_steps(name, sampler.steps_per_epoch) if name.startswith("gram") else 1
+    if window > 1 or name == "gram-auto":
+        items_N = sampler.items_ahead(0, max(window, spec.multi_step.auto_floor))
+        yield Sample(items_N, False)
+        yield Sample(items_N[: spec.multi_step.encoder_batch], True)
+        yield Sample(items_N[: len(items_N) % spec.multi_step.encoder_batch], True)
+        return
+    for step in range(min(COMPILED_BATCHES, sampler.total_steps)):
+        batch = sampler.batch(step)
+        view = batch.occurrences() if name == "e2e" else batch.unique()
+        yield Sample(view.host_items_N, True)
+
+
+def compile_seconds(system: System, samples: Sequence[Sample]) -> float:
+    """Compile the encoder for these items; seconds that the first calls took more than later ones.
 
     Raises:
         MachineError: torch.compile does not work here.
     """
     from torch._dynamo.exc import TorchDynamoException  # a second of imports
 
-    items_N = batch.unique().host_items_N[:COMPILED_ITEMS]
-
     def calls() -> float:
         began_ns = time.monotonic_ns()
         with rehearsal(system):
-            encode(system, items_N).sum().backward()
-            with torch.no_grad():
-                encode(system, items_N)
+            for sample in samples:
+                with torch.set_grad_enabled(sample.with_graph):
+                    vectors_ND = encode(system, sample.items_N)
+                if sample.with_graph:
+                    vectors_ND.sum().backward()
         system.clock.read()  # waits for the device
         return (time.monotonic_ns() - began_ns) / 1e9
 

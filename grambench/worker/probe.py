@@ -256,7 +256,7 @@ def _require_packing(spec: Spec, probe: _Probe, choice: Mapping[str, Any]) -> No
         difference = probe.differs(packed)
         probe.system.encode.layout = kept
     if difference is None or not difference <= _TOLERANCE[probe.half]:
-        why = (
-            "reads no packed rows" if difference is None else f"gives other vectors there ({difference:.1e})"
-        )
+        why = "cannot read packed rows"
+        if difference is not None:
+            why = f"gives other vectors there (relative difference {difference:.1e})"
         raise ConfigError(f"encoder.layout = packed, but {label} {why}.", "Use --set encoder.layout=buckets.")

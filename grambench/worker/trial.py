@@ -25,7 +25,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker import resume
 from grambench.worker.device import Device
-from grambench.worker.planning import compile_seconds, plan_sizes, planned, use_graphs
+from grambench.worker.planning import compile_seconds, plan_sizes, planned, to_compile, use_graphs
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
@@ -80,7 +80,9 @@ def run_trial(
     emit(ev.PhaseEntered("probe"))
     began_ns = time.monotonic_ns()
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
-    compile_s = compile_seconds(system, sampler.batch(0)) if can_compile else None
+    compile_s = None
+    if can_compile:
+        compile_s = compile_seconds(system, to_compile(spec, strategy_name, sampler, system))
     sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
     plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
@@ -226,7 +228,12 @@ def _evaluator(
         if turn.ending():
             raise LeftError
 
-    parts = {name: make_evaluator(spec, data, name, device, kept.interactions, look) for name in _SCORED}
+    scored = {id(data.parts[name]): name for name in _SCORED}  # one part by the paper's protocol
+    made = {
+        part: make_evaluator(spec, data, name, device, kept.interactions, look)
+        for part, name in scored.items()
+    }
+    parts = {name: made[id(data.parts[name])] for name in _SCORED}
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()

@@ -4,16 +4,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from live_runs import report_of, until
 
 from grambench.events.reader import read_run
 from grambench.events.state import TrialState
 from grambench.reports.build import write_report
+from grambench.runner.starts import WorkerStarts
 from grambench.runner.workers import Worker
 
 OFTEN = ("--set", "training.checkpoint_s=0.05")
 """Checkpoints after nearly every step, so that a kill hits all that can be hit."""
 LONGER = ("--set", "training.epochs=6", "--set", "training.patience=6")
+
+
+BOTH_WAYS = pytest.mark.parametrize("way", ["fork", "spawn"], indirect=True)
+"""For tests of what depends on how workers start."""
 
 
 def numbers_of(run: Path) -> dict[str, Any]:
@@ -48,9 +54,9 @@ def trial_of(run: Path, name: str) -> TrialState:
     return read_run(run).trials[name]
 
 
-def start_worker(run: Path, name: str) -> Worker:
-    """A worker with an endless turn."""
-    worker = Worker(run, name)
+def start_worker(run: Path, name: str, starts: WorkerStarts | None = None) -> Worker:
+    """A worker with an endless turn; `starts`: forks it, None: it starts plainly."""
+    worker = Worker(run, name, start=starts)
     worker.grant(1)
     return worker
 

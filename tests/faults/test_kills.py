@@ -3,10 +3,21 @@
 import random
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crashes import LONGER, OFTEN, fresh_copy, numbers_of, reported, start_worker, trial_of, wait_for
+from crashes import (
+    BOTH_WAYS,
+    LONGER,
+    OFTEN,
+    fresh_copy,
+    numbers_of,
+    reported,
+    start_worker,
+    trial_of,
+    wait_for,
+)
 from live_runs import (
     Bench,
     Command,
@@ -18,6 +29,8 @@ from live_runs import (
     until,
 )
 
+from grambench.runner.rundir import read_spec
+from grambench.runner.starts import CHOICE, WorkerStarts
 from grambench.training.checkpoint import NUMBERS, WEIGHTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -35,13 +48,26 @@ def whole(bench: Bench) -> Path:
     return command.run
 
 
-def test_workers_killed_at_random_moments_go_on_to_the_same_numbers(whole: Path, tmp_path: Path) -> None:
-    """Without a supervisor, so that a kill costs the start of one process."""
+@pytest.fixture
+def starts(whole: Path, tmp_path: Path) -> Iterator[WorkerStarts]:
+    """Forks workers, whatever runs choose."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CHOICE, "fork")
+        made = WorkerStarts(tmp_path, read_spec(whole)[1], lambda _: None)
+    until(lambda: made.are_ready(0.05), "the libraries")
+    yield made
+    made.close()
+
+
+def test_workers_killed_at_random_moments_go_on_to_the_same_numbers(
+    whole: Path, tmp_path: Path, starts: WorkerStarts
+) -> None:
+    """Without a supervisor, and forked, so that a kill costs next to nothing."""
     run = fresh_copy(whole, tmp_path / "run")
     rng = random.Random(0)
     kills, names = 0, [f"{name}.s0" for name in STRATEGIES]
     while kills < KILLS:
-        workers = {name: start_worker(run, name) for name in names}
+        workers = {name: start_worker(run, name, starts) for name in names}
         for name, worker in workers.items():
             until(lambda name=name, worker=worker: _moves(run, name) or worker.wait(0) is not None, "a step")
             time.sleep(rng.random() * 0.4)
@@ -52,7 +78,7 @@ def test_workers_killed_at_random_moments_go_on_to_the_same_numbers(whole: Path,
                 shutil.rmtree(run / name)
         assert reported(run)["partial"]
     for name in names:
-        assert wait_for(start_worker(run, name)) == 0
+        assert wait_for(start_worker(run, name, starts)) == 0
     reported(run)
     wanted = numbers_of(whole)
     assert numbers_of(run) == wanted
@@ -76,6 +102,7 @@ def resumed(bench: Bench, run: Path) -> None:
     assert_nothing_is_left(run)
 
 
+@BOTH_WAYS
 def test_a_killed_supervisor_takes_its_workers_along_and_the_run_goes_on(bench: Bench, whole: Path) -> None:
     command = begun(bench)
     command.training("gram-1s.s0")
@@ -91,6 +118,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_the_run_goes_on(bench: 
     assert numbers_of(command.run) == numbers_of(whole)
 
 
+@BOTH_WAYS
 def test_a_killed_worker_fails_alone_and_goes_on_later(bench: Bench, whole: Path) -> None:
     command = begun(bench)
     command.training("gram-1s.s0")
@@ -103,6 +131,7 @@ def test_a_killed_worker_fails_alone_and_goes_on_later(bench: Bench, whole: Path
     assert numbers_of(command.run) == numbers_of(whole)
 
 
+@BOTH_WAYS
 def test_a_hung_worker_is_killed_and_the_next_strategy_runs(bench: Bench, whole: Path) -> None:
     command = begun(bench, "--set", "hang_s=15")
     command.training("gram-1s.s0")

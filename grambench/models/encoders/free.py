@@ -3,6 +3,8 @@
 Legend: I items, N items asked for, D width.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,18 +17,43 @@ from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.layers import rows_at
 from grambench.transfer import sent
 
+RowGradient = tuple[Tensor, Tensor]
+"""Item ids [N] and the gradient [N, D] of their rows; an id may occur several times."""
+
+
+class _TouchedRows(torch.autograd.Function):
+    """Rows of a matrix whose gradient is appended to a list; the matrix itself gets none."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix_ID: Tensor, items_N: Tensor, gradients: list[RowGradient]) -> Tensor:
+        ctx.save_for_backward(items_N)
+        ctx.gradients = gradients
+        return rows_at(matrix_ID, items_N)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_ND: Tensor) -> tuple[None, None, None]:
+        (items_N,) = ctx.saved_tensors
+        ctx.gradients.append((items_N, gradient_ND.detach()))
+        return None, None, None
+
 
 class FreeVectors(ItemVectors):
     """`nocontent`: rows drawn from N(0, 1/D), so that a vector's length is about 1."""
 
-    def __init__(self, items: int, width: int) -> None:
+    def __init__(self, items: int, width: int, touched_only: bool = False) -> None:
+        """`touched_only`: a backward pass adds to `row_gradients`; else it fills a gradient of all rows."""
         super().__init__()
-        self.width = width
+        self.width, self.touched_only = width, touched_only
         self.rows_ID = nn.Parameter(torch.randn(items, width) * width**-0.5)
+        self.row_gradients: list[RowGradient] = []
+        """Of the backward passes since the last update; the optimiser reads and clears them."""
 
     def forward(self, items_N: Tensor) -> Tensor:
         """Vectors [N, D] of item ids."""
-        return rows_at(self.rows_ID, items_N)
+        if not self.touched_only:
+            return rows_at(self.rows_ID, items_N)
+        found: Tensor = _TouchedRows.apply(self.rows_ID, items_N, self.row_gradients)  # type: ignore[no-untyped-call]
+        return found
 
 
 class FreeItemEncoder(ItemEncoder):
@@ -63,12 +90,13 @@ class NoItemEncoder(ItemEncoder):
 class PulledVectors(ItemVectors):
     """`crcf`: a content encoder, and a free vector for every item that training has met."""
 
-    def __init__(self, content: ItemVectors, items: int) -> None:
+    def __init__(self, content: ItemVectors, items: int, touched_only: bool = False) -> None:
+        """`touched_only`: as for `FreeVectors`."""
         super().__init__()
         self.content = content
         self.width, self.max_tokens, self.revision = content.width, content.max_tokens, content.revision
         self.packing = content.packing
-        self.free = FreeVectors(items, content.width)
+        self.free = FreeVectors(items, content.width, touched_only)
         self.met_I: Tensor
         self.register_buffer("met_I", torch.zeros(items, dtype=torch.bool))
 
@@ -97,3 +125,10 @@ class PulledItemEncoder(ItemEncoder):
         ids_N = sent(torch.from_numpy(items_N), self.tokens.device)
         met_N1 = self.vectors.met_I[ids_N][:, None]
         return torch.where(met_N1, self.vectors.free(ids_N), super().__call__(items_N))
+
+
+def free_vectors(encoder: ItemVectors) -> FreeVectors | None:
+    """The free rows of an encoder, which train at the filter's rate."""
+    if isinstance(encoder, PulledVectors):
+        return encoder.free
+    return encoder if isinstance(encoder, FreeVectors) else None

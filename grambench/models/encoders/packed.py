@@ -21,7 +21,6 @@ from grambench.transfer import sent
 
 ROW = 128
 """Positions of a row, unless an item is longer."""
-_ROWS_AN_OCTAVE = 8
 _SHORT = 64
 """Where no item is longer, pooling reads as many positions of every item, so that calls have fewer shapes."""
 _PROBE_ROWS = 16
@@ -75,11 +74,11 @@ def _fill(free: list[list[int]], number: int, room: int, length: int, most: int,
 
 
 def rounded_rows(rows: int) -> int:
-    """So many rows or a few more, so that calls have few shapes: above 16, eight numbers an octave."""
-    step = 1
-    while rows > 2 * _ROWS_AN_OCTAVE * step:
-        step *= 2
-    return -(-rows // step) * step
+    """So many rows or a few more, so that calls have few shapes: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …"""
+    octave = 1
+    while octave < rows:
+        octave *= 2
+    return octave // 4 * 3 if rows <= octave // 4 * 3 else octave
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class PackedInput:
 
     def ids_GR(self) -> Tensor:
         """Token ids; 0 at padding."""
-        return self.rows_3GR[0].long()
+        return self.rows_3GR[0]
 
     def positions_GR(self) -> Tensor:
         """Position of each token within its item."""
@@ -127,8 +126,8 @@ class PackedInput:
 
     def places_NL(self) -> tuple[Tensor, Tensor]:
         """Index of each item's tokens into the flattened rows, 0 behind its end, and True at real tokens."""
-        begin_N, length_N = self.items_2N.long()
-        position_L = torch.arange(self.longest, device=begin_N.device)
+        begin_N, length_N = self.items_2N
+        position_L = torch.arange(self.longest, dtype=torch.int32, device=begin_N.device)
         mask_NL = position_L < length_N[:, None]
         return (begin_N[:, None] + position_L).where(mask_NL, 0), mask_NL
 
@@ -171,21 +170,20 @@ class PackedRows:
     def calls(
         self, tokens: ItemTokens, items_N: NDArray[np.int64]
     ) -> Iterator[tuple[PackedCall, NDArray[np.int64]]]:
-        """The calls, and which of the items each of them holds.
+        """The calls, and which of the items each of them holds: as large as allowed, but for the last one.
 
-        More rows than a call may have are dealt out to calls of the same size, so that one shape serves all.
+        At 128 rows a call, calls of all kinds and sizes so have at most 14 different numbers of rows.
         """
-        lengths_N = tokens.lengths[items_N]
-        begins_N, rows = best_fit(lengths_N, self.row)
+        begins_N, rows = best_fit(tokens.lengths[items_N], self.row)
         most = max(1, self.bucket_tokens // self.row)
-        parts = -(-rows // most)
-        size = -(-rows // max(1, parts))
-        for part in range(parts):
-            inside_N = np.arange(len(items_N))
-            if parts > 1:
-                inside_N = np.flatnonzero(begins_N // (self.row * size) == part)
-            begins = begins_N[inside_N] - part * size * self.row
-            yield self._call(tokens, items_N[inside_N], begins, min(rounded_rows(size), most)), inside_N
+        for first in range(0, rows, most):
+            count = min(most, rows - first)
+            low, high = first * self.row, (first + count) * self.row
+            inside_N = np.flatnonzero((begins_N >= low) & (begins_N < high))
+            call = self._call(
+                tokens, items_N[inside_N], begins_N[inside_N] - low, min(rounded_rows(count), most)
+            )
+            yield call, inside_N
 
     def _call(
         self, tokens: ItemTokens, items_N: NDArray[np.int64], begins_N: NDArray[np.int64], rows: int

@@ -1,7 +1,7 @@
 """Content encoder: token ids -> pretrained language model -> pooling -> item vector.
 
-Legend: N items, L token positions, G packed rows, R positions of a row, E width of the word embeddings,
-D width.
+Legend: N items, L token positions, G packed rows, R positions of a row, X items or rows, E width of the word
+embeddings, D width.
 """
 
 from typing import Any, Literal
@@ -70,44 +70,36 @@ class TextEncoder(ItemVectors):
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
         mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
-        vectors_ND: Tensor = self.pool(self._hidden(words_NLE, attention_mask=mask), mask_NL)
+        vectors_ND: Tensor = self.pool(self.hidden(words_NLE, mask), mask_NL)
         return vectors_ND
 
     def packed(self, call: PackedInput) -> Tensor:
         """Item vectors [N, D] of items that share rows."""
         assert self.packing is not None
-        return self.pooled_rows(
-            self.lookup(call.ids_GR()),
-            call.mask_G1RR(),
-            call.positions_GR() + self.packing.first_position,
-            *call.places_NL(),
-        )
-
-    def pooled_rows(
-        self, words_GRE: Tensor, mask_G1RR: Tensor, positions_GR: Tensor, places_NL: Tensor, mask_NL: Tensor
-    ) -> Tensor:
-        """Item vectors [N, D] of packed rows; apart from `packed`, because it is what torch.compile takes.
-
-        Args:
-            words_GRE: word embeddings.
-            mask_G1RR: True where a position may attend to another.
-            positions_GR: position ids as the backbone counts them.
-            places_NL: index of each item's tokens into the flattened rows.
-            mask_NL: True at real tokens.
-        """
-        hidden_GRD = self._hidden(words_GRE, attention_mask=mask_G1RR, position_ids=positions_GR)
+        positions_GR, first = call.positions_GR(), self.packing.first_position
+        if first:
+            positions_GR = positions_GR + first
+        hidden_GRD = self.hidden(self.lookup(call.ids_GR()), call.mask_G1RR(), positions_GR)
+        places_NL, mask_NL = call.places_NL()
         vectors_ND: Tensor = self.pool(rows_at(hidden_GRD.flatten(0, 1), places_NL), mask_NL)
         return vectors_ND
 
-    def _hidden(self, words: Tensor, **inputs: Tensor) -> Tensor:
-        """Last hidden states of word embeddings."""
+    def hidden(self, words_XLE: Tensor, mask: Tensor, positions_XL: Tensor | None = None) -> Tensor:
+        """Last hidden states [X, L, D] of items or rows: in packed rows this is what torch.compile takes.
+
+        Args:
+            words_XLE: word embeddings.
+            mask: as the backbone takes it.
+            positions_XL: position ids as the backbone counts them; None: from the first on.
+        """
+        inputs = {"attention_mask": mask} | ({} if positions_XL is None else {"position_ids": positions_XL})
         if self.half_weights:
-            output: Any = in_bf16(self.backbone, inputs_embeds=words.bfloat16(), **inputs)
+            output: Any = in_bf16(self.backbone, inputs_embeds=words_XLE.bfloat16(), **inputs)
         else:
-            with torch.autocast(words.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-                output = self.backbone(inputs_embeds=words, **inputs)
-        hidden: Tensor = output.last_hidden_state
+            with torch.autocast(words_XLE.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+                output = self.backbone(inputs_embeds=words_XLE, **inputs)
+        hidden_XLD: Tensor = output.last_hidden_state
         if self.autocast or self.half_weights:
             # pooled in fp32: in bf16 the pseudo-loss would lose small displacements
-            hidden = hidden.float()
-        return hidden
+            hidden_XLD = hidden_XLD.float()
+        return hidden_XLD

@@ -22,6 +22,7 @@ from grambench.training.phases import (
 from grambench.training.strategies.follow import follow
 from grambench.training.strategies.one_step import OneStep
 from grambench.training.table import Window
+from grambench.transfer import sent
 
 FOLLOW = 4
 _EPS = 1e-12
@@ -135,7 +136,7 @@ class CRCFEpoch:
         """The encoder regresses to the free vectors; the drift is their distance from the texts' ones."""
         items_U = window.host_items_U
         with torch.no_grad():
-            ids_U = torch.from_numpy(items_U).to(self.sampler.device)
+            ids_U = sent(torch.from_numpy(items_U), self.sampler.device)
             free_UD = self.vectors.free(ids_U)
         content_UD = window.start_UD
         drift = ((free_UD - content_UD).norm(dim=1) / content_UD.norm(dim=1).clamp_min(_EPS)).mean()

@@ -59,7 +59,8 @@ class MultiStep:
     def warm_up(self, batch: Batch) -> None:
         """The filter's gradients of a batch, and one mini-batch of the encoder, dropped."""
         if self.system.fixed.filter_steps or self.system.fixed.encoder_steps:
-            self._warm_up_fixed(batch)
+            with rehearsal(self.system):
+                self._warm_up_fixed(batch)
             return
         with rehearsal(self.system):
             view = batch.unique()

@@ -1,14 +1,20 @@
 """Batches of news: right samples, right negatives, drawn once for all strategies."""
 
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_systems import make_part, news_sampler, random_part
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from grambench.data.batch import NewsBatch
 from grambench.data.prepared import Part
-from grambench.data.sampler import NewsSampler, latest_clicks
+from grambench.data.sampler import NewsSampler, _index_type, latest_clicks
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -201,3 +207,101 @@ def test_how_many_samples_are_drawn_at_once_changes_no_batch(
     assert all(
         a.unique().items_N.tolist() == b.unique().items_N.tolist() for a, b in zip(found, wanted, strict=True)
     )
+
+
+def large_part(impressions: int, candidates: int) -> Part:
+    """Impressions with `candidates` candidates on average; some without any, some of one class."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(0, 2 * candidates + 1, impressions)
+    total = int(sizes.sum())
+    return Part(
+        history_items=rng.integers(0, 900, 3 * impressions).astype(np.int32),
+        history_offsets=np.arange(0, 3 * impressions + 1, 3),
+        candidate_items=rng.integers(0, 900, total).astype(np.int32),
+        candidate_labels=(rng.random(total) < 0.1).astype(np.int8),
+        candidate_offsets=np.concatenate(([0], np.cumsum(sizes))),
+        users=np.arange(impressions, dtype=np.int32),
+        time_s=np.zeros(impressions, np.int64),
+    )
+
+
+def test_large_part_has_impressions_of_every_kind() -> None:
+    part = large_part(500, 9)
+    sizes, (one_class, wanted) = np.diff(part.candidate_offsets), literal_index(part)
+    assert (sizes == 0).any()
+    assert one_class > np.count_nonzero(sizes == 0)
+    assert len(wanted["sample_impression"]) > 100
+
+
+def literal_index(part: Part) -> tuple[int, dict[str, torch.Tensor]]:
+    """Impressions of one class, and the positions, by whole tensors of all candidates (version 0.1)."""
+    labels, offsets = torch.from_numpy(part.candidate_labels).long(), torch.from_numpy(part.candidate_offsets)
+    sizes = offsets.diff()
+    impression = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+    clicks = torch.zeros_like(sizes).index_add_(0, impression, labels)
+    trainable = (clicks > 0) & (clicks < sizes)
+    clicked = (labels == 1) & trainable[impression]
+    count = sizes - clicks
+    return int((~trainable).sum()), {
+        "sample_impression": impression[clicked],
+        "sample_candidate": clicked.nonzero().squeeze(1),
+        "unclicked": (labels == 0).nonzero().squeeze(1),
+        "unclicked_count": count,
+        "unclicked_start": count.cumsum(0) - count,
+    }
+
+
+@pytest.mark.parametrize("chunk", [1, 50, 1 << 16])
+def test_index_is_that_of_whole_tensors(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grambench.data.sampler._CHUNK", chunk)
+    for part in (large_part(500, 9), large_part(60, 2), distinct_part(0)):
+        one_class, wanted = literal_index(part)
+        sampler = news_sampler(part)
+        assert sampler.one_class == one_class
+        for name, positions in wanted.items():
+            found = getattr(sampler, name)
+            assert found.dtype == torch.int32
+            assert torch.equal(found.long(), positions), name
+
+
+def test_positions_beyond_int32_are_int64() -> None:
+    labels = np.broadcast_to(np.int8(0), 2**31)
+    assert _index_type(SimpleNamespace(candidate_labels=labels)) is np.int64
+    assert _index_type(SimpleNamespace(candidate_labels=labels[1:])) is np.int32
+
+
+class MadeBytes(TorchDispatchMode):
+    """Bytes of all tensors that operators make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        known = {leaf.untyped_storage().data_ptr() for leaf in tree_leaves(args) if torch.is_tensor(leaf)}
+        for tensor in filter(torch.is_tensor, tree_leaves(found)):
+            if tensor.untyped_storage().data_ptr() not in known:
+                self.bytes += tensor.nbytes
+        return found
+
+
+def test_indexing_a_million_candidates_takes_little_more_than_it_keeps() -> None:
+    part = large_part(50_000, 20)
+    candidates = len(part.candidate_labels)
+    assert candidates > 990_000
+    tracemalloc.start()  # sees what NumPy allocates
+    try:
+        sampler = news_sampler(part)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    tensors = [value for value in vars(sampler).values() if isinstance(value, torch.Tensor)]
+    assert sum(tensor.nbytes for tensor in tensors) == pytest.approx(kept, rel=0.01)
+    assert peak - kept < 4 * candidates  # less than one int32 of every candidate
+    with MadeBytes() as made:  # sees what torch allocates
+        news_sampler(part)
+    assert made.bytes == 0
+    with MadeBytes() as made:
+        literal_index(part)
+    assert made.bytes > 4 * 8 * candidates  # or the test would see nothing

@@ -126,6 +126,20 @@ def test_a_whole_trial_is_told() -> None:
     assert state.elapsed_s == 19.0
 
 
+def test_a_run_whose_libraries_load_is_setting_up() -> None:
+    begun = folded(("", 0, run_started(E2E)), ("", 0, ev.Preloading(7)))
+    assert begun.setup.phase == "start"
+    assert [line.text for line in begun.log] == ["process 7 loads the libraries for all workers"]
+    loaded = folded(
+        ("", 0, run_started(E2E)),
+        ("", 1, ev.Preloading(7)),
+        ("setup", 2, ev.PhaseEntered("prepare")),
+        ("", 5, ev.Preloading(7, 4.25)),
+    )
+    assert loaded.setup.phase == "prepare"
+    assert loaded.log[-1].text == "libraries loaded in 4.2 s"
+
+
 def source_of(record: Record, name: str) -> str:
     mine = (ev.WorkerSpawned, ev.TurnGranted, ev.ProcessSample, ev.WorkerExited, ev.RunStarted)
     return "" if isinstance(record.event, mine) else name

@@ -1,14 +1,17 @@
 """A machine that sleeps, a race that does not fit, workers that end badly: what the supervisor does."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from grambench.config.presets import load_preset
+from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.control import Alive, TurnOver
+from grambench.runner import commands
 from grambench.runner import supervisor as module
 from grambench.runner.rundir import create_run
 from grambench.runner.schedule import Race, Seat, Sequential, Turn
@@ -42,6 +45,18 @@ class FakeWorker:
 
     def log_tail(self) -> str:
         return ""
+
+
+class SlowStarts:
+    """Libraries that take so many looks to load."""
+
+    def __init__(self, looks: int, meanwhile: Callable[[], None]) -> None:
+        self.looks, self.meanwhile = looks, meanwhile
+
+    def are_ready(self, _timeout_s: float) -> bool:
+        self.looks -= 1
+        self.meanwhile()
+        return self.looks < 0
 
 
 @pytest.fixture
@@ -184,3 +199,37 @@ def test_skipping_takes_the_holder_or_a_trial_that_waits(made: Supervisor) -> No
     assert made.events == [ev.TrialDropped("gram-1e.s0")]
     made._skip("nobody.s0", pending)
     assert len(made.events) == 1
+
+
+def test_commands_are_obeyed_while_the_libraries_load(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "supervisor_of", lambda _: made)
+    sent = iter([commands.Command("mark", text="early"), commands.Command("stop")])
+    made._starts = SlowStarts(10, lambda: commands.send(made.folder, next(sent)))
+    assert made._set_up() == ExitCode.STOPPED
+    assert made._starts.looks == 8
+    assert made.events == [ev.Marked("early")]
+    assert made._ending == "stopped"
+
+
+def test_a_signal_while_the_libraries_load_starts_no_worker(made: Supervisor) -> None:
+    def interrupt() -> None:
+        made._ending = "interrupted"
+
+    made._starts = SlowStarts(10, interrupt)
+    assert made._set_up() == ExitCode.STOPPED
+    assert made._starts.looks == 9
+    assert made.events == []
+
+
+def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(made: Supervisor) -> None:
+    numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        made._catch_signals()
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

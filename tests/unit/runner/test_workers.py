@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from grambench.config.presets import load_preset
 from grambench.events.control import Alive, Message, TurnOver, encode
+from grambench.runner.starts import PlainStart, worker_environment
 from grambench.runner.workers import Worker
 
 Start = Callable[..., Worker]
@@ -26,7 +28,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         fake.write_text(f"#!{REAL}\n{script}\n")
         fake.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(fake))
-        made.append(Worker(tmp_path, trial))
+        made.append(Worker(tmp_path, trial, start=PlainStart(worker_environment(load_preset("demo")))))
         return made[-1]
 
     yield begin

@@ -5,11 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from tiny_systems import CPU, Tiny, encode_one_by_one, make_part, random_part, tiny_system
+from tiny_systems import CPU, WIDTH, Tiny, encode_one_by_one, make_part, random_part, tiny_system
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from grambench.data.prepared import Part
 from grambench.metrics.ranking import NotFiniteError, ranking_scores
-from grambench.training.evaluate import RankingEvaluator
+from grambench.training.evaluate import Evaluation, RankingEvaluator, encode_all
 
 HISTORY = 4
 
@@ -88,3 +90,62 @@ def test_broken_weights_are_said_to_be_broken() -> None:
     with pytest.raises(NotFiniteError):
         evaluator(random_part())(tiny.system.encode, tiny.filter)
     assert tiny.encoder.training
+
+
+class MostRows(TorchDispatchMode):
+    """The most rows of a tensor of a given width that an operator makes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.rows = width, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, torch.Tensor) and tensor.shape[-1:] == (self.width,):
+                self.rows = max(self.rows, tensor.numel() // self.width)
+        return found
+
+
+def projected_rows(tiny: Tiny, part: Part) -> tuple[Evaluation, int]:
+    """The evaluation, and the most rows of queries, keys and values in one tensor of it."""
+    with MostRows(3 * WIDTH) as mode:
+        found = evaluator(part)(tiny.system.encode, tiny.filter)
+    return found, mode.rows
+
+
+def test_many_items_are_projected_a_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, part = tiny_system(items=1000), random_part(impressions=300, items=1000)
+    items = len(evaluator(part).items_K)
+    whole, rows = projected_rows(tiny, part)
+    assert rows == max(items, len(part) * HISTORY)  # all items, and all histories of one block
+    bound = 100
+    monkeypatch.setattr("grambench.training.evaluate.WHOLE_NUMBERS", bound * 3 * WIDTH)
+    blocks, rows = projected_rows(tiny, part)
+    assert 0 < rows <= bound < items
+    for name in ("auc", "mrr", "ndcg5", "ndcg10"):
+        assert np.allclose(getattr(blocks.scores, name), getattr(whole.scores, name), rtol=0, atol=1e-12)
+    assert blocks.metrics == pytest.approx(whole.metrics, abs=1e-12)
+
+
+def test_scores_are_the_same_on_both_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, scoring = tiny_system(), evaluator(random_part(impressions=60))
+    with torch.no_grad():
+        table = tiny.system.encode(scoring.items_K.numpy())
+        found = []
+        for bound in (2**26, 7 * 3 * WIDTH):
+            monkeypatch.setattr("grambench.training.evaluate.WHOLE_NUMBERS", bound)
+            found.append(torch.cat(scoring._scores(table, tiny.filter)))
+    assert float((found[0] - found[1]).abs().max()) <= 1e-12
+    assert float(found[0].std()) > 0.01
+
+
+def test_many_items_are_encoded_in_chunks_into_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, items = tiny_system(), np.arange(1, 40)
+    with torch.no_grad():
+        whole = encode_all(tiny.system.encode, items)
+        monkeypatch.setattr("grambench.training.evaluate.WHOLE_NUMBERS", 8 * 3 * WIDTH)
+        tiny.spy.seen.clear()
+        chunked = encode_all(tiny.system.encode, items)
+    assert [len(call.ids) for call in tiny.spy.seen] == [8, 8, 8, 8, 7]
+    assert torch.allclose(chunked, whole, rtol=0, atol=1e-12)

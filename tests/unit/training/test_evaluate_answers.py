@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from tiny_systems import CPU, ITEMS, Tiny, encode_one_by_one, random_sequences, tiny_system
+from tiny_systems import CPU, ITEMS, WIDTH, Tiny, encode_one_by_one, random_sequences, tiny_system
 
 from grambench.data.sequences import Sequences
-from grambench.training import evaluate_answers
+from grambench.training import evaluate, evaluate_answers
 from grambench.training.evaluate_answers import AnswerEvaluator
 
 LENGTH = 6
@@ -53,6 +53,15 @@ def test_aucs_are_those_of_one_student_after_the_other(monkeypatch: pytest.Monke
     wanted = roc_auc_score(np.array(labels)[cold], np.float32(scores)[cold])
     assert found.metrics["csauc"] == pytest.approx(wanted, abs=1e-10)
     assert found.metrics["csauc_low"] < wanted < found.metrics["csauc_high"]
+
+
+def test_many_items_are_encoded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, part = tiny_system(domain="answers"), random_sequences(users=60)
+    whole = evaluator(part)(tiny.system.encode, tiny.filter)
+    monkeypatch.setattr(evaluate, "WHOLE_NUMBERS", 8 * 3 * WIDTH)
+    tiny.spy.seen.clear()
+    assert evaluator(part)(tiny.system.encode, tiny.filter).metrics == pytest.approx(whole.metrics, abs=1e-12)
+    assert max(len(call.ids) for call in tiny.spy.seen) == 8
 
 
 def test_without_cold_items_there_is_no_cold_auc() -> None:

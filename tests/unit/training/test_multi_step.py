@@ -187,21 +187,6 @@ def test_no_gradient_survives_a_step_of_a_window() -> None:
             assert not strategy.window.table_UD.requires_grad
 
 
-def test_training_does_not_depend_on_a_warm_up_over_fixed_shapes() -> None:
-    """Adam's moments are among what the warm-up puts back, those that it has made included."""
-    weights = []
-    for warm in (False, True):
-        tiny, sampler = tiny_system(), news_sampler(random_part())
-        tiny.system.use_fixed_shapes()
-        strategy = build(tiny, sampler, "gram-2s", SPECS["adagrad"])
-        if warm:
-            strategy.warm_up(sampler.batch(0))
-        for step in range(4):
-            strategy.step(sampler.batch(step))
-        weights.append(tiny.parameters())
-    assert_same(weights[1], weights[0])
-
-
 def test_encoder_stays_as_it_is_until_the_window_closes() -> None:
     sampler, tiny = news_sampler(random_part()), tiny_system()
     strategy = build(tiny, sampler, "gram-3s", SPECS["sgd"])

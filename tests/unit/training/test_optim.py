@@ -73,3 +73,18 @@ def test_step_drops_the_gradients() -> None:
     parameter.grad = torch.ones(2)
     adam.step()
     assert parameter.grad is None
+
+
+def test_restored_moments_keep_their_addresses_for_graphs() -> None:
+    parameter = nn.Parameter(torch.zeros(3))
+    adam = ScheduledAdam([parameter], Optimizer(lr=0.1))
+    adam.make_capturable(torch.device("cpu"))
+    fresh = [tensor.data_ptr() for tensor in adam.touched()]
+    parameter.grad = torch.ones(3)
+    adam.step()
+    state = {name: tensor.clone() for name, tensor in adam.state().items()}
+    parameter.grad = torch.full((3,), 5.0)
+    adam.step()
+    adam.restore(state)
+    assert [tensor.data_ptr() for tensor in adam.touched()] == fresh
+    assert all(torch.equal(adam.state()[name], tensor) for name, tensor in state.items())

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_systems import CPU, HEADS, QUERY, encoder_spec, tiny_data
+from tiny_systems import CPU, HEADS, QUERY, encoder_spec, random_sequences, tiny_data
 
 from grambench.config.spec import Filter, Spec
+from grambench.data.prepared import Prepared
 from grambench.errors import ConfigError, DataError
 from grambench.training.checkpoint import WEIGHTS, load_weights, save_weights
+from grambench.training.domain import interaction_bytes, make_evaluator, make_sampler
 from grambench.training.system import Modules, build_system, residency
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
@@ -97,14 +99,45 @@ def test_token_ids_stay_on_the_device_before_interactions(
     assert (found.tokens, found.interactions) == (tokens, interactions)
 
 
+def with_room(size: int) -> Spec:
+    """The specification with `data.device_gib` of so many bytes."""
+    return SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"device_gib": size / GIB})})
+
+
 def test_part_that_serves_twice_is_counted_once() -> None:
     data = tiny_data()
     twice = dataclasses.replace(data, parts={**data.parts, "test": data.parts["validation"]})
-    needed = data.tokens.nbytes + data.token_offsets.nbytes
-    needed += sum(data.parts[name].nbytes for name in ("train", "validation"))
-    spec = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"device_gib": needed / GIB})})
-    assert residency(spec, twice).interactions
-    assert not residency(spec, data).interactions
+    needed = data.tokens.nbytes + data.token_offsets.nbytes + interaction_bytes(twice)
+    found = [
+        residency(with_room(room), one)
+        for room, one in ((needed, twice), (needed, data), (needed - 1, twice))
+    ]
+    assert [kept.interactions for kept in found] == [True, False, False]
+
+
+def held_bytes(holder: object) -> int:
+    """Bytes of the tensors that an object keeps."""
+    return sum(value.nbytes for value in vars(holder).values() if isinstance(value, torch.Tensor))
+
+
+def random_sequences_of(users: int) -> Prepared:
+    parts = {name: random_sequences(i, users) for i, name in enumerate(("train", "validation", "test"))}
+    return dataclasses.replace(tiny_data(), parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [("synthetic", tiny_data(impressions=3000)), ("synthetic-answers", random_sequences_of(3000))],
+)
+def test_what_is_kept_of_the_interactions_is_what_is_counted(source: str, data: Prepared) -> None:
+    """Never less: clicks of an impression without a negative are counted, but are no samples."""
+    spec = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"source": source})})
+    sampler = make_sampler(spec, data, CPU, seed=0)
+    sampler.batch(0)
+    assert sampler._order is not None
+    kept = held_bytes(sampler) + sampler._order[1].nbytes
+    kept += sum(held_bytes(make_evaluator(spec, data, name, CPU)) for name in ("validation", "test"))
+    assert kept <= interaction_bytes(data) <= 1.02 * kept
 
 
 def test_encoder_is_compiled_when_asked_and_keeps_the_names_of_its_weights(

@@ -5,12 +5,25 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from tiny_systems import DOMAINS, news_sampler, random_part, sampler_of, tiny_system
+from tiny_systems import (
+    CPU,
+    DOMAINS,
+    HEADS,
+    QUERY,
+    encoder_spec,
+    news_sampler,
+    random_part,
+    sampler_of,
+    tiny_data,
+    tiny_system,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench import transfer
+from grambench.config.spec import Filter, Spec, Training
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.training.strategies import make_strategy
+from grambench.training.system import build_system
 
 WAITING = ("_local_scalar_dense", "nonzero", "unique", "_unique", "masked_select", "equal")
 READS = ("cpu", "numpy", "tolist", "item", "__bool__", "__int__", "__float__", "__index__")
@@ -74,6 +87,22 @@ def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: 
         strategy.step(sampler.batch(step))
     assert waits.unmarked == []
     assert waits.marked  # or the test would see nothing
+
+
+@pytest.mark.parametrize("name", ["nocontent", "crcf-1s", "crcf-1e"])
+def test_touched_rows_wait_at_marked_points_only(name: str, waits: Waits) -> None:
+    filter_spec, training = Filter(heads=HEADS, query=QUERY), Training(free_rows="touched")
+    spec = Spec(encoder=encoder_spec(), filter=filter_spec, training=training)
+    system, _ = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
+    sampler = news_sampler(random_part())
+    strategy = make_strategy(
+        name, system, sampler, multi_step=MultiStepSpec(), micro_batch=4, encoder_chunk=None, seed=0
+    )
+    waits.unmarked.clear()
+    for step in range(sampler.total_steps):
+        strategy.step(sampler.batch(step))
+    assert waits.unmarked == []
+    assert waits.marked
 
 
 def test_waits_are_asked_for_a_block_of_steps_together(waits: Waits) -> None:

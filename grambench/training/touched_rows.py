@@ -1,0 +1,84 @@
+"""Adam of free item vectors whose work follows the batch's items, not the catalogue's.
+
+Legend: I items of the catalogue, N rows with a gradient, D width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from grambench.models.encoders.free import FreeVectors, RowGradient
+from grambench.models.layers import rows_at
+
+
+class TouchedRowsAdam:
+    """Adam that updates only the rows with a gradient, as `torch.optim.SparseAdam` does.
+
+    The other rows keep their values and their moments, where dense Adam lets the moments decay and moves
+    the row along them. The bias correction counts the optimiser's own steps. Rows that have a gradient at
+    every step are updated as by dense Adam.
+    """
+
+    def __init__(self, vectors: FreeVectors, betas: tuple[float, float], eps: float) -> None:
+        self.vectors, self.betas, self.eps = vectors, betas, eps
+        self.mean_ID = torch.zeros_like(vectors.rows_ID, requires_grad=False)
+        self.square_ID = torch.zeros_like(self.mean_ID)
+        self.steps = torch.zeros((), dtype=torch.float64, device=self.mean_ID.device)
+        self.lr = torch.zeros_like(self.steps)
+        """Rate of the next update."""
+        self.found_inf = torch.zeros((), device=self.mean_ID.device)
+        """1 where the update is to be skipped; read on the device, so that nothing waits for it."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments of all rows and the count of steps, named as dense Adam names them."""
+        return {"exp_avg": self.mean_ID, "exp_avg_sq": self.square_ID, "step": self.steps}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`; also takes the moments of dense Adam, which are none before a step."""
+        own = self.state()
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+    def touched(self) -> list[Tensor]:
+        """Tensors that an update changes."""
+        return [self.vectors.rows_ID, *self.state().values()]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the rows that the backward passes have handed over since the last `discard`."""
+        if not self.vectors.row_gradients:
+            return
+        items_N, gradient_ND = coalesced(self.vectors.row_gradients)
+        held = self.found_inf != 0
+        self.steps += held.logical_not()
+        (beta_1, beta_2), rows_ID = self.betas, self.vectors.rows_ID
+        mean_ND, square_ND, row_ND = (rows_at(x, items_N) for x in (self.mean_ID, self.square_ID, rows_ID))
+        new_mean_ND = mean_ND.lerp(gradient_ND, 1 - beta_1)
+        new_square_ND = beta_2 * square_ND + (1 - beta_2) * gradient_ND.square()
+        scale_ND = new_square_ND.sqrt() / (1 - beta_2**self.steps).sqrt() + self.eps
+        new_row_ND = row_ND - self.lr / (1 - beta_1**self.steps) * (new_mean_ND / scale_ND)
+        for whole_ID, old_ND, new_ND in (
+            (self.mean_ID, mean_ND, new_mean_ND),
+            (self.square_ID, square_ND, new_square_ND),
+            (rows_ID, row_ND, new_row_ND),
+        ):
+            whole_ID.index_copy_(0, items_N, torch.where(held, old_ND, new_ND))
+
+    def discard(self) -> None:
+        """Drop the gradients."""
+        self.vectors.row_gradients.clear()
+
+
+def coalesced(gradients: Sequence[RowGradient]) -> RowGradient:
+    """Ids [N], ascending, and for each the sum of all gradients of its item.
+
+    An id that occurs several times is not dropped, which would make the host wait for the number of
+    distinct ids: each of its occurrences has the whole sum, so that writing its row twice is harmless.
+    """
+    items_N, order_N = torch.cat([items_N for items_N, _ in gradients]).sort()
+    gradient_ND = rows_at(torch.cat([gradient_ND for _, gradient_ND in gradients]), order_N)
+    begins_N = torch.ones_like(items_N, dtype=torch.bool)
+    begins_N[1:] = items_N[1:] != items_N[:-1]
+    slot_N = begins_N.cumsum(0) - 1
+    return items_N, rows_at(torch.zeros_like(gradient_ND).index_add_(0, slot_N, gradient_ND), slot_N)

@@ -1,0 +1,72 @@
+"""Every strategy trains as version 0.1 did: losses and weights of its own run, kept in float64.
+
+`python tests/unit/training/test_trajectories.py FILE` in a checkout of version 0.1 wrote the file. Packed
+rows and steps over fixed shapes train so, too.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_systems
+import torch
+from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, tiny_data, tiny_system
+
+from grambench.config.spec import Filter, MultiStep, Spec
+from grambench.training.domain import make_sampler
+from grambench.training.strategies import make_strategy
+from grambench.training.system import build_system
+
+KEPT = Path(__file__).parents[2] / "kept_runs" / "0.1" / "trajectories.json"
+NEWS = (
+    *("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-0.5e", "gram-1e", "gram-auto"),
+    *("nofinetune", "nocontent", "crcf-1s", "crcf-1e", "speedyfeed"),
+)
+ANSWERS = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto")
+STEPS = 12
+
+
+def trajectory(domain: str, name: str) -> dict[str, list[float]]:
+    """Losses of the first steps, and the norm of every weight behind them."""
+    multi_step = MultiStep(encoder_batch=7, auto_floor=2)
+    driven = getattr(tiny_systems, "DRIVEN_AS_A_GPU", False)
+    encoder = encoder_spec(layout="packed") if driven else encoder_spec()
+    spec = Spec(encoder=encoder, filter=Filter(heads=4, query=8, history=5), multi_step=multi_step)
+    if domain == "news":
+        data = tiny_data()
+        system, modules = build_system(spec, data, CPU, seed=3, strategy=name, dtype=torch.float64)
+        sampler = make_sampler(spec, data, CPU, seed=3, batch_size=6, epochs=4)
+        parameters = [*modules.encoder.parameters(), *modules.filter.parameters()]
+        if driven:
+            system.use_fixed_shapes()
+    else:
+        tiny, sampler = tiny_system(domain="answers"), answer_sampler(random_sequences(), epochs=4)
+        system, parameters = tiny.system, [*tiny.encoder.parameters(), *tiny.filter.parameters()]
+    strategy = make_strategy(
+        name, system, sampler, multi_step=multi_step, micro_batch=4, encoder_chunk=None, seed=3
+    )
+    strategy.warm_up(sampler.batch(0))
+    losses = [float(strategy.step(sampler.batch(step)).loss) for step in range(STEPS)]
+    return {"losses": losses, "norms": [float(parameter.detach().norm()) for parameter in parameters]}
+
+
+@pytest.mark.parametrize(
+    ("domain", "name"), [("news", name) for name in NEWS] + [("answers", name) for name in ANSWERS]
+)
+def test_a_strategy_trains_as_it_did(domain: str, name: str) -> None:
+    kept = json.loads(KEPT.read_text())[domain][name]
+    found = trajectory(domain, name)
+    assert found["losses"] == pytest.approx(kept["losses"], rel=1e-10)
+    # a key's bias has no gradient: Adam makes steps of its rounding noise
+    worst = sorted(abs(a - b) for a, b in zip(found["norms"], kept["norms"], strict=True))
+    assert worst[-4] < 1e-9
+    assert worst[-1] < 1e-2
+
+
+if __name__ == "__main__":
+    found = {
+        "news": {name: trajectory("news", name) for name in NEWS},
+        "answers": {name: trajectory("answers", name) for name in ANSWERS},
+    }
+    Path(sys.argv[1]).write_text(json.dumps(found) + "\n")

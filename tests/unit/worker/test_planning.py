@@ -1,0 +1,89 @@
+"""What a trial's plan says before the clock starts."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_systems import CPU, ITEMS, WIDTH, encoder_spec, news_sampler, random_part, tiny_data
+
+from grambench.config.spec import Data, Engine, Filter, MultiStep, Spec, Training
+from grambench.models.encoders.packed import PackedRows
+from grambench.training.memory import GraphPlan
+from grambench.training.strategies import make_strategy
+from grambench.training.system import build_system, residency
+from grambench.worker.planning import planned, to_compile, use_graphs
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "wanted"),
+    [
+        ("gram-1s", "touched", "it fits"),
+        ("nocontent", "auto", f"it fits; Adam updates all rows of the free vectors ({ITEMS} x {WIDTH})"),
+        (
+            "crcf-1s",
+            "touched",
+            f"it fits; Adam updates only the batch's rows of the free vectors ({ITEMS} x {WIDTH})",
+        ),
+    ],
+)
+def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, wanted: str) -> None:
+    training = Training(free_rows=rule)
+    spec = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8), training=training)
+    data, sampler, plan = tiny_data(), news_sampler(random_part()), GraphPlan(4, None, "it fits")
+    system, modules = build_system(spec, data, CPU, seed=0, strategy=name)
+    strategy = make_strategy(
+        name, system, sampler, multi_step=spec.multi_step, micro_batch=4, encoder_chunk=None, seed=0
+    )
+    kept = residency(spec, data)
+    assert planned(spec, name, 0, sampler, strategy, plan, system, modules, kept, "off").why == wanted
+
+
+def packed_spec(**changes: object) -> Spec:
+    changes = {"filter": Filter(heads=4, query=8), "multi_step": MultiStep(encoder_batch=8), **changes}
+    return Spec(encoder=encoder_spec(layout="packed", bucket_tokens=256), **changes)
+
+
+@pytest.mark.parametrize("name", ["e2e", "gram-1s", "gram-1e", "gram-3s"])
+def test_every_shape_that_an_epoch_meets_is_compiled_before_the_clock(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, data, sampler = packed_spec(), tiny_data(), news_sampler(random_part())
+    system, _ = build_system(spec, data, CPU, seed=0, strategy=name)
+    layout = system.encode.layout
+    assert isinstance(layout, PackedRows)
+    compiled = {
+        (call.shape[0], sample.with_graph)
+        for sample in to_compile(spec, name, sampler, system)
+        for call, _ in layout.calls(system.encode.tokens, sample.items_N)
+    }
+    met, honest = set(), layout.calls
+
+    def noted(tokens: object, items_N: np.ndarray):  # type: ignore[no-untyped-def]
+        for call, inside_N in honest(tokens, items_N):
+            met.add((call.shape[0], torch.is_grad_enabled()))
+            yield call, inside_N
+
+    monkeypatch.setattr(layout, "calls", noted)
+    strategy = make_strategy(
+        name, system, sampler, multi_step=spec.multi_step, micro_batch=6, encoder_chunk=None, seed=0
+    )
+    for step in range(sampler.steps_per_epoch):
+        strategy.step(sampler.batch(step))
+    assert met
+    assert met <= compiled
+
+
+def test_plan_says_which_steps_run_over_fixed_shapes_and_why_others_do_not() -> None:
+    def words(spec: Spec) -> str:
+        return use_graphs(spec, *build_system(spec, tiny_data(), CPU, seed=0))
+
+    on = Engine(graphs="on")
+    assert words(packed_spec()) == "off"
+    assert words(packed_spec(engine=on)) == "filter steps on; encoder steps at a window's end on"
+    buckets = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8), engine=on)
+    assert words(buckets).endswith("encoder steps at a window's end plain, because items lie in buckets")
+    tracing = Data(source="tables")
+    drawing = packed_spec(engine=on, data=tracing, filter=Filter(dropout=0.2))
+    assert words(drawing).startswith("filter steps plain, because the filter draws dropout")
+    assert words(packed_spec(engine=on, data=tracing, filter=Filter(dropout=0.0))).startswith(
+        "filter steps on"
+    )
