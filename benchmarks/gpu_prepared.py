@@ -25,6 +25,8 @@ from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
 
 RUN = "run"
+NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+"""Set for the sections' processes by `benchmarks.measure`."""
 STRATEGIES = ("e2e", "gram-1s", "gram-1e")
 _COMMON = ("multi_step.encoder_batch=256", "encoder_optimizer.lr=0.0001", "filter_optimizer.lr=0.0001")
 
@@ -45,10 +47,9 @@ class Store:
         return open_prepared(arrays)
 
     def environment(self) -> dict[str, str]:
-        """For a whole run: it finds its data prepared."""
-        if self.folder is None:
-            return dict(os.environ)
-        return {**os.environ, "GRAMBENCH_CACHE": str(self.folder / RUN)}
+        """For a whole run, which finds its data prepared, and asks for GPUs as it does without us."""
+        found = {name: value for name, value in os.environ.items() if name != NVML_CHECK}
+        return found if self.folder is None else {**found, "GRAMBENCH_CACHE": str(self.folder / RUN)}
 
 
 def toeic_sizes(smoke: bool) -> toeic_lab.Sizes:

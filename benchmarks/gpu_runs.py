@@ -101,11 +101,15 @@ def _times(trial: dict[str, Any]) -> str:
 
 def _starts(lab: Lab, folder: Path) -> None:
     """From the start of each trial's process until its clock starts, by the logs."""
-    spawned = {
-        record.event.trial: record.stamp.t_ns
-        for record in Follower(folder / SUPERVISOR_LOG).read()
-        if isinstance(record.event, ev.WorkerSpawned)
-    }
+    spawned = {}
+    for record in Follower(folder / SUPERVISOR_LOG).read():
+        match record.event:
+            case ev.WorkerSpawned(trial=trial):
+                spawned[trial] = record.stamp.t_ns
+            case ev.Preloading(seconds=float(seconds)):
+                lab.row("libraries loaded, once for all workers", f"{seconds:.2f} s")
+            case ev.Warned(code=code, message=message):
+                lab.row(f"the run warns: {code}", "–", message)
     starts_s = []
     for trial, began_ns in spawned.items():
         if trial == SETUP:

@@ -27,7 +27,10 @@ if not __package__:  # run as a file: what lies beside it are no modules of thei
     sys.path[0] = ROOT
 # for the processes that are started from here, where nothing is installed
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH", ""))))
-os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # imports ask NVML, or no fork could use CUDA
+# what is forked later has one thread and no CUDA: libraries start none, and ask NVML whether there is a GPU
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
 
 import torch  # noqa: E402
 from transformers import BertModel  # noqa: E402, F401  # imported once, before the forks
