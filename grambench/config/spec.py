@@ -362,7 +362,7 @@ class Spec(Table):
     device: Annotated[str, Field(pattern=r"^(auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*)$")] = "auto"
     """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` several, `cuda:0,cuda:1`."""
     cpu_threads: Positive | None = None
-    """Threads of a worker; unset: one per physical core."""
+    """Threads of a worker; unset: one per physical core that no other work keeps busy when the run begins."""
     data: Data = Data()
     encoder: Encoder = Encoder(model="nreimers/TinyBERT_L-6_H-768_v2")
     filter: Filter = Filter()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,6 +36,8 @@ _BYTES_A_FEATURE = 52
 """Of a call without a graph, for each position and feature: about 5 GB at 131,072 positions, 768 wide."""
 _MEMORY_SHARE = 0.1
 _ROUNDS = 3
+_LOOK_S = 0.5
+"""Seconds over which the load of the machine is measured; this process sleeps meanwhile."""
 _TOLERANCE = {False: 1e-4, True: 3e-2}
 """Largest difference of two candidates' vectors over the largest vector entry; in bf16: True."""
 LAYOUT, BUCKET, ATTENTION, THREADS = (
@@ -123,7 +126,7 @@ def _chosen(spec: Spec, data: Prepared, device: Device, emit: Callable[[ev.Event
     began = time.perf_counter()
     options = _options(spec, device)
     choice: dict[str, Any] = {setting: values[0] for setting, values in options.items()}
-    choice[THREADS] = device.threads
+    choice[THREADS] = _threads(spec, device, emit)
     candidates: list[dict[str, Any]] = []
     if spec.encoder.layout == "packed" or any(len(values) > 1 for values in options.values()):
         probe = _probe(spec, data, device, began + spec.engine.probe_s)
@@ -135,6 +138,25 @@ def _chosen(spec: Spec, data: Prepared, device: Device, emit: Callable[[ev.Event
                 choice[setting] = _fastest(probe, setting, values, use, candidates, emit)
             use(choice[setting])
     return ev.EngineChosen(choice, candidates, time.perf_counter() - began)
+
+
+def _threads(spec: Spec, device: Device, emit: Callable[[ev.Event], None]) -> int:
+    """Threads of a worker: on a CPU one less for every core that other work keeps busy.
+
+    torch's threads wait for each other: two beside one busy core are slower than one alone.
+    """
+    if spec.cpu_threads is not None or device.torch.type != "cpu" or device.threads == 1:
+        return device.threads
+    busy = psutil.cpu_percent(interval=_LOOK_S) / 100 * (psutil.cpu_count() or 1)
+    threads = max(1, device.threads - round(busy))
+    if threads < device.threads:
+        words = (
+            f"{busy:.1f} cores were busy with other work when the run began: workers have {threads} instead"
+            f" of {device.threads} threads (--set cpu_threads={device.threads} decides otherwise)"
+        )
+        emit(ev.Warned("busy-cores", words))
+        torch.set_num_threads(threads)
+    return threads
 
 
 def _options(spec: Spec, device: Device) -> dict[str, tuple[Any, ...]]:

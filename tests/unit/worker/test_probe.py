@@ -149,3 +149,30 @@ def test_a_worker_says_how_attention_runs(monkeypatch: pytest.MonkeyPatch) -> No
     assert here.attention() in ("flash", "math", "efficient")
     assert here.allocator() == {}
     assert not here.tf32
+
+
+@pytest.mark.parametrize(("busy", "threads"), [(3, 4), (30, 3), (55, 2), (100, 1)])
+def test_cores_that_are_busy_get_no_thread(
+    busy: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four cores; a percentage is that of all."""
+    monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: busy)
+    monkeypatch.setattr(probe.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: used.append(number))
+    used: list[int] = []
+    events: list[ev.Event] = []
+    here = Device(CPU, "a CPU", None, False, 4)
+    chosen = probe.choose(spec(), tiny_data(), here, events.append)
+    assert chosen.choice["cpu_threads"] == threads
+    warnings = [event.message for event in events if isinstance(event, ev.Warned)]
+    assert [f"workers have {threads} instead of 4 threads" in words for words in warnings] == [True] * (
+        threads < 4
+    )
+    assert used == [threads] * (threads < 4)
+
+
+def test_a_given_number_of_threads_is_not_questioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: pytest.fail("the load was measured"))
+    given = spec().model_copy(update={"cpu_threads": 4})
+    here = Device(CPU, "a CPU", None, False, 4)
+    assert probe.choose(given, tiny_data(), here, [].append).choice["cpu_threads"] == 4
