@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.gpu_lab import Lab, altered, per_second
+from benchmarks.gpu_lab import Lab, altered
+from benchmarks.gpu_probe import per_second
 from benchmarks.harness import Sample
 from benchmarks.targets import ENCODER
 from benchmarks.trials import Trial

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.epoch_parts import WholeEpoch, seconds_of
-from benchmarks.gpu_lab import Lab, altered, tf32, turns
+from benchmarks.gpu_lab import Lab, altered, tf32
+from benchmarks.gpu_probe import turns
 from benchmarks.harness import Sample
 from benchmarks.targets import EPOCH
 from benchmarks.trials import Trial

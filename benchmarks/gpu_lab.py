@@ -1,11 +1,11 @@
-"""What the sections of `benchmarks.measure` share: sizes, the device, where facts go, probes of training."""
+"""What the sections of `benchmarks.measure` share: the device, its switches, and where facts go."""
 
 import dataclasses
 import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,87 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from benchmarks import trials
-from benchmarks.harness import Bench, Sample, interleave
+from benchmarks.gpu_sizes import Sizes, mind_spec
+from benchmarks.harness import Bench, Sample
 from benchmarks.targets import Target
 from benchmarks.trials import Trial
-from grambench.config.spec import Architecture, Data, Encoder, Spec, SyntheticData, Training
+from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared
-from grambench.data.synthetic import LIKE
 
 if TYPE_CHECKING:
     from benchmarks.gpu_prepared import Store
 
 GIB = 2**30
-EPOCHS = 10_000
-"""So many that no probe comes to the end of training."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What a smoke run shrinks."""
-
-    news: SyntheticData
-    encoder: Architecture
-    small_encoder: Architecture
-    """For float64."""
-    batch: int = 256
-    exact_users: int = 64
-    chunk: int = 256
-    """Items a chunk of exact recomputation."""
-    steps: int = 4
-    """Steps of a strategy in a round."""
-    cf_steps: int = 100
-    """CF steps in a round."""
-    wait_steps: int = 30
-    rounds: int = 3
-    sampled_rounds: int = 6
-    """Rounds with and without NVML's sampling."""
-    sampled_s: float = 1.5
-    """Seconds of such a slice."""
-    matrix: int = 8192
-    tokens: int = 65_536
-    """Rows of the encoder's own matrix products."""
-    attention_rows: tuple[int, ...] = (880, 901, 913, 927, 941)
-    """Row counts of attention whose first call is timed; that of the first one is not."""
-    items: int = 8192
-    """Items encoded at once to measure the encoder alone."""
-    encoder_batches: tuple[int, ...] = (64, 256, 1024)
-    mini_batches: int = 40
-    """Of a closing that is timed; a quarter of them at the largest size."""
-    memory_batches: tuple[int, ...] = (8, 32)
-    closing_steps: int = 200
-    """Encoder steps after which the closing of an epoch's window is cut short where memory is measured."""
-
-
-FULL = Sizes(
-    LIKE["mind-small"].model_copy(update={"dev_impressions": 1000}),
-    Architecture(hidden_size=768, layers=6, heads=12, intermediate_size=3072, vocabulary=30_000),
-    Architecture(hidden_size=64, layers=2, heads=4, intermediate_size=256, vocabulary=30_000),
-)
-SMOKE = Sizes(
-    SyntheticData(
-        news=200, users=60, train_impressions=150, dev_impressions=40, topics=4,
-        history_mean=8.0, candidates_mean=6.0,
-    ),
-    Architecture(hidden_size=32, layers=2, heads=2, intermediate_size=64, vocabulary=600),
-    Architecture(hidden_size=16, layers=1, heads=2, intermediate_size=32, vocabulary=600),
-    batch=16, exact_users=8, chunk=20, steps=2, cf_steps=2, wait_steps=3, rounds=1, sampled_rounds=1,
-    sampled_s=0.1, matrix=64, tokens=64, attention_rows=(5, 6), items=64, encoder_batches=(8, 32),
-    mini_batches=2, memory_batches=(8,), closing_steps=3,
-)  # fmt: skip
-
-
-def mind_spec(sizes: Sizes) -> Spec:
-    """MIND-small's sizes and laws with an encoder from scratch; the paper's protocol cuts nothing off."""
-    return Spec(
-        name="gpu",
-        data=Data(source="synthetic", dataset="mind-like", protocol="paper", synthetic=sizes.news),
-        encoder=Encoder(architecture=sizes.encoder),
-        training=Training(epochs=EPOCHS, batch_size=sizes.batch),
-    )
 
 
 def chosen_device(name: str) -> torch.device:
@@ -269,128 +201,10 @@ def tf32(wanted: bool) -> Iterator[None]:
             place.allow_tf32 = value
 
 
-class Novelties:
-    """Counts what the device has not met before: shapes of the encoder's calls, and allocations of memory."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._shapes: set[tuple[int, ...]] = set()
-        self.shapes = 0
-        """New ones since the last `begin`."""
-        self.allocations: int | None = None
-        """Since then; None: this torch does not count them, or there is no CUDA device."""
-
-    @contextmanager
-    def counted(self, backbone: nn.Module) -> Iterator[None]:
-        """Count during the enclosed work."""
-
-        def note(_module: nn.Module, _arguments: object, named: dict[str, Any]) -> None:
-            self._shapes.add(tuple(named["inputs_embeds"].shape[:2]))
-
-        shapes, allocations = len(self._shapes), self._allocated()
-        handle = backbone.register_forward_pre_hook(note, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
-        self.shapes, now = len(self._shapes) - shapes, self._allocated()
-        self.allocations = None if now is None or allocations is None else now - allocations
-
-    def _allocated(self) -> int | None:
-        if self._device.type != "cuda":
-            return None
-        return torch.cuda.memory_stats(self._device).get("num_device_alloc")
-
-    def __str__(self) -> str:
-        allocations = "unknown" if self.allocations is None else self.allocations
-        return f"new shapes {self.shapes}, device allocations {allocations}"
-
-
 def altered(spec: Spec, table: str, **changes: object) -> Spec:
     """The specification with other values in one of its tables."""
     changed = getattr(spec, table).model_copy(update=changes)
     return spec.model_copy(update={table: changed})
-
-
-def turns(
-    sides: Mapping[str, Callable[[], object]], rounds: int, until_s: float, warm_ups: int = 0
-) -> dict[str, Sample]:
-    """`interleave` with the order turned round each time; no round is begun that would end too late."""
-    values: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
-        began_s, warming = time.monotonic(), 0 if number else warm_ups
-        order = list(sides) if number % 2 == 0 else list(reversed(list(sides)))
-        measured = interleave({name: sides[name] for name in order}, 1, warming)
-        for name, sample in measured.items():
-            values[name] += sample.values
-        now_s = time.monotonic()
-        if now_s + (now_s - began_s) / (1 + warming) > until_s:
-            break
-    return {name: Sample(tuple(found)) for name, found in values.items()}
-
-
-def per_second(seconds: Sample, amount: float = 1.0) -> Sample:
-    """A rate from seconds."""
-    return Sample(tuple(amount / value for value in seconds.values))
-
-
-@dataclass(slots=True)
-class Probe:
-    """Some steps of a trial by its own clock, which waits for the device at both ends only.
-
-    A probe of multi-step GRAM ends with a window, so that what a window costs is in it.
-    """
-
-    trial: Trial
-    steps: int
-    step: int = 0
-    occurrences: int = 0
-    unique_items: int = 0
-    finite: bool = True
-    novelties: list[str] = field(default_factory=list)
-    """Of each call."""
-    _met: Novelties = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._met = Novelties(self.trial.sampler.device)
-
-    def warm_up(self) -> "Probe":
-        """The work of a step without its update, and a step that is not timed."""
-        self.trial.strategy.warm_up(self.trial.sampler.batch(self.step))
-        self()
-        self.occurrences = self.unique_items = 0
-        self.novelties.clear()
-        return self
-
-    def __call__(self) -> float:
-        """Seconds a sample."""
-        clock, samples = self.trial.system.clock, 0
-        before_s, _ = clock.read()
-        with self._met.counted(self.trial.modules.encoder.backbone):
-            clock.start()
-            samples = self._take()
-            clock.stop()
-        self.novelties.append(str(self._met))
-        return (clock.read()[0] - before_s) / samples
-
-    def _take(self) -> int:
-        """The steps; the samples that they trained on."""
-        strategy, samples, done = self.trial.strategy, 0, 0
-        while True:
-            result = strategy.step(self.trial.sampler.batch(self.step))
-            self.step, done = self.step + 1, done + 1
-            samples += result.users
-            self.occurrences += result.occurrences
-            self.unique_items += result.unique_items
-            if done >= self.steps and (strategy.window_steps == 1 or result.window is not None):
-                break
-        self.finite = self.finite and math.isfinite(float(result.loss))
-        return samples
-
-    @property
-    def reuse(self) -> float:
-        """R: occurrences over the items that the strategy encoded anew for them."""
-        return self.occurrences / self.unique_items
 
 
 def by_clock(work: Callable[[], object]) -> float:

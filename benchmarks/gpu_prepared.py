@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import toeic_lab, trials
-from benchmarks.gpu_lab import FULL, SMOKE, Lab, mind_spec
+from benchmarks.gpu_lab import Lab
+from benchmarks.gpu_sizes import FULL, SMOKE, mind_spec
 from benchmarks.shapes import MIND, TENTH, small_encoder
 from benchmarks.shapes import SMOKE as SMOKE_DATA
 from benchmarks.toeic_tables import write_tables

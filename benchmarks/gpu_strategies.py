@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.gpu_lab import Lab, Probe, altered, cudnn_attention, per_second, turns
+from benchmarks.gpu_lab import Lab, altered, cudnn_attention
+from benchmarks.gpu_probe import Probe, per_second, turns
 from benchmarks.targets import SINGLE_STEP
 from grambench.training.memory import plan_graphs
 

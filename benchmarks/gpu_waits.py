@@ -12,7 +12,8 @@ import torch
 
 import grambench
 from benchmarks.epoch_parts import seconds_of
-from benchmarks.gpu_lab import Lab, Novelties, altered, per_second, turns
+from benchmarks.gpu_lab import Lab, altered
+from benchmarks.gpu_probe import Novelties, per_second, turns
 from benchmarks.gpu_watch import Watcher
 from benchmarks.targets import SAMPLING, Target
 from grambench import transfer

@@ -47,8 +47,9 @@ from benchmarks import (  # noqa: E402
     gpu_waits,
     harness,
 )
-from benchmarks.gpu_lab import FULL, SMOKE, Lab  # noqa: E402
+from benchmarks.gpu_lab import Lab  # noqa: E402
 from benchmarks.gpu_sections import Section, look, run_sections  # noqa: E402
+from benchmarks.gpu_sizes import FULL, SMOKE  # noqa: E402
 from benchmarks.harness import Bench, quiet_machine  # noqa: E402
 
 TITLE = "On an NVIDIA GPU: claims, and what the model of the first run predicted"

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchmarks import gpu_sections
-from benchmarks.gpu_lab import SMOKE, Lab
+from benchmarks.gpu_lab import Lab
 from benchmarks.gpu_prepared import Store
 from benchmarks.gpu_sections import Processes, Section, look, run_sections
+from benchmarks.gpu_sizes import SMOKE
 from benchmarks.harness import Bench
 
 

@@ -1,6 +1,7 @@
 """The parts of the measurement on a GPU that can be right or wrong without one."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,11 +17,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import gpu_checks, gpu_lab, gpu_prepared, gpu_waits, measure, trials
+from benchmarks import gpu_checks, gpu_prepared, gpu_probe, gpu_waits, measure, trials
 from benchmarks.gpu_checks import CutShort, EnoughError, difference
 from benchmarks.gpu_encoder import Work, encoder_flops, real_work
-from benchmarks.gpu_lab import SMOKE, Lab, Novelties, Probe, cudnn_attention, tf32, turns
+from benchmarks.gpu_lab import Lab, cudnn_attention, tf32
 from benchmarks.gpu_prepared import Store
+from benchmarks.gpu_probe import Novelties, Probe, turns
+from benchmarks.gpu_sizes import SMOKE
 from benchmarks.gpu_watch import Watcher
 from benchmarks.harness import Bench, Sample
 from benchmarks.targets import ENCODER, EPOCH, RUN, START
@@ -102,7 +105,7 @@ def test_turns_end_when_another_round_would_be_late(monkeypatch: pytest.MonkeyPa
         called.append(name)
         return 1.0
 
-    monkeypatch.setattr(gpu_lab, "time", SimpleNamespace(monotonic=lambda: float(len(called))))
+    monkeypatch.setattr(gpu_probe, "time", SimpleNamespace(monotonic=lambda: float(len(called))))
     sides = {name: lambda name=name: side(name) for name in "ab"}
     measured = turns(sides, 50, until_s=9.0, warm_ups=1)
     assert "".join(called) == "ba" + "ab" + "ba" + "ab"
@@ -283,7 +286,7 @@ def test_watcher_samples_on_request_only() -> None:
 
 
 def test_sampling_is_judged_by_another_process_in_slices(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab.sizes = gpu_lab.dataclasses.replace(SMOKE, sampled_rounds=5)
+    lab.sizes = dataclasses.replace(SMOKE, sampled_rounds=5)
     slices = [4.0, 5.0, 5.0, 4.0, 4.0, 5.0, 5.0, 4.0, 4.0, 5.0]  # with nobody: 4.0
     seconds = iter([1.0, 1.0, *(value for each in slices for value in (9.0, each))])
     monkeypatch.setattr(gpu_waits, "seconds_of", lambda _made, _work: next(seconds))
