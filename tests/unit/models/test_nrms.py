@@ -171,3 +171,19 @@ def test_histories_in_groups_of_like_length_give_the_same_users_and_gradients(
         found.append([loss.detach(), vectors_ID.grad, *(p.grad for p in user_model.parameters())])
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-10)
+
+
+def test_loss_over_fixed_shapes_is_one_graph_without_a_break() -> None:
+    """What a CUDA graph captures asks nothing of the host; the plain loss sorts lengths there."""
+    import torch._dynamo as dynamo
+
+    user_model = model()
+    view = make_batch([[1, 2, 3], [4], []], [[5, 6], [7, 8], [9, 1]]).unique()
+    fixed = view.over(view.items_N, view.buffers())
+    vectors_ND = torch.randn(len(view.items_N), WIDTH, dtype=torch.float64)
+    dynamo.reset()
+    found = dynamo.explain(user_model.loss)(vectors_ND, fixed)
+    assert (found.graph_count, found.graph_break_count) == (1, 0)
+    assert float(user_model.loss(vectors_ND, fixed)) == pytest.approx(
+        float(user_model.loss(vectors_ND, view))
+    )
