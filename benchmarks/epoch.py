@@ -71,7 +71,8 @@ def main() -> int:
         "6 layers, 384 wide": (TENTH, small_encoder(384, 6, 6), 60.0),
     }
     for label, (sizes, shape, target) in cases.items():
-        spec = spec_of("demo", *(SMOKE if result.smoke else sizes), *shape)
+        changes = (*SMOKE, *small_encoder(48, 2, 6)) if result.smoke else (*sizes, *shape)
+        spec = spec_of("demo", *changes)
         measure(result, label, spec, prepared(spec), target)
     return result.finish()
 

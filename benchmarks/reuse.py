@@ -68,7 +68,8 @@ def main() -> int:
     result, given = bench("reuse", "Single-step against E2E: encoder seconds of a step", rounds=3)
     rounds = 1 if result.smoke else given.rounds
     quiet_machine()
-    spec = spec_of("demo", *(SMOKE if result.smoke else MIND), *small_encoder())
+    changes = (*SMOKE, *small_encoder(48, 2, 6)) if result.smoke else (*MIND, *small_encoder())
+    spec = spec_of("demo", *changes)
     data = prepared(spec)
     e2e, single = trial("e2e", spec, data), trial("gram-1s", spec, data)
     padded = PaddedE2E(trial("e2e", spec, data))

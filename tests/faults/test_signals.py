@@ -94,7 +94,7 @@ def test_a_hangup_of_the_supervisor_is_ignored(bench: Bench) -> None:
 @BOTH_WAYS
 def test_in_the_foreground_the_run_ends_with_its_terminal(bench: Bench) -> None:
     command = bench.run("--foreground", "--plain", "--strategies", "gram-1s", *OFTEN, *LONGER)
-    command.training("gram-1s.s0")
+    until(lambda: "gram-1s: epoch" in command.err, "a line about training")
     command.process.send_signal(signal.SIGHUP)
     ended = command.wait(30)
     assert ended.code == 75
