@@ -97,8 +97,6 @@ def run_trial(
     )
     emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))
-    if system.fixed.trouble:
-        emit(ev.Warned("no-graphs", f"CUDA graphs could not be captured: {system.fixed.trouble}"))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
@@ -145,6 +143,9 @@ class _Trial:
     ) -> tuple[ev.Outcome, str]:
         """Train, unless that was done before, and score the best weights on the test part."""
         outcome, reason = trained or trainer.run()
+        if self.system.fixed.trouble:  # its steps were plain from there on
+            words = f"CUDA graphs could not be captured, and steps were plain: {self.system.fixed.trouble}"
+            self.emit(ev.Warned("no-graphs", words))
         if outcome in ("completed", "early-stopped") and trainer.best is not None:
             self._write(trainer.state(), {}, {"trained": [outcome, reason], "strategy": {}})
             self.emit(ev.PhaseEntered("test"))
