@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 
-.PHONY: demo test bench bench-long bench-gpu screenshots lint types contracts clean
+.PHONY: demo test faults bench bench-long bench-gpu screenshots lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -22,6 +22,9 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 
 test: $(STAMP) $(ENCODER)  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)
+	GRAMBENCH_WORKER_START=spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile
 
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
