@@ -1,4 +1,4 @@
-"""When each reading is due. NVML holds the driver's lock, and whoever allocates waits for it."""
+"""When each reading is due. NVML holds the driver's lock, for which memory allocations wait."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -132,7 +132,7 @@ def _layout(spec: Spec, encoder: ItemVectors, tokens: ItemTokens, call_tokens: i
         return None
     longest = int(tokens.lengths.max())
     if encoder.max_tokens is not None and row_length(longest) > encoder.max_tokens:
-        return None  # the model's own tables are no longer than its positions
+        return None  # the model's own tables end with its positions
     return PackedRows(longest, call_tokens)
 
 

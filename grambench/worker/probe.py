@@ -1,7 +1,8 @@
 """Choices that depend on the device, made once a run: candidates are measured on real items and must agree.
 
 All trials and seeds, the audit and every resume use the same choice: a fair comparison needs it, and so does
-a resume that is bit-equal. A path that no device of the kind has run yet is no candidate.
+a resume that is bit-equal. A path that no device of the kind has run yet is not a
+candidate.
 """
 
 import statistics
