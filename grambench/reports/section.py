@@ -37,7 +37,7 @@ class Section(Model):
 class GrownSection(Section):
     """A section to which later versions of grambench have added fields; their default is null.
 
-    Its own fields hold no tuples: what a validator has taken from JSON once is no longer read as JSON.
+    Its own fields must not be tuples: this validator turns JSON's arrays into lists, which strict tuples refuse.
     """
 
     @model_validator(mode="before")

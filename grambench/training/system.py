@@ -128,12 +128,16 @@ def build_system(
 
 def _layout(spec: Spec, encoder: ItemVectors, tokens: ItemTokens, call_tokens: int) -> Layout | None:
     """Packed rows where they are asked for and the strategy's encoder can read them; None: buckets."""
-    if spec.encoder.layout != "packed" or encoder.packing is None or not len(tokens):
+    if spec.encoder.layout != "packed" or not can_pack(encoder, tokens):
         return None
-    longest = int(tokens.lengths.max())
-    if encoder.max_tokens is not None and row_length(longest) > encoder.max_tokens:
-        return None  # the model's own tables end with its positions
-    return PackedRows(longest, call_tokens)
+    return PackedRows(int(tokens.lengths.max()), call_tokens)
+
+
+def can_pack(encoder: ItemVectors, tokens: ItemTokens) -> bool:
+    """True where the encoder reads packed rows, and its own tables of positions are as long as a row."""
+    if encoder.packing is None or not len(tokens):
+        return False
+    return encoder.max_tokens is None or row_length(int(tokens.lengths.max())) <= encoder.max_tokens
 
 
 def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:

@@ -113,7 +113,7 @@ def _send(requests: socket.socket, answer: dict[str, object]) -> None:
 
 
 def _fork(requests: socket.socket, request: Request, work: Work) -> dict[str, object]:
-    """Fork a worker; its process id, or the reason why there is none."""
+    """Fork a worker; returns its process id, or the reason why that failed."""
     told, tells = os.pipe()
     try:
         if not (intermediate := os.fork()):

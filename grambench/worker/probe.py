@@ -1,8 +1,8 @@
 """Choices that depend on the device, made once a run: candidates are measured on real items and must agree.
 
 All trials and seeds, the audit and every resume use the same choice: a fair comparison needs it, and so does
-a resume that is bit-equal. A path that no device of the kind has run yet is not a
-candidate.
+a resume that is bit-equal. A path that no device of the kind has run yet is not
+a candidate.
 """
 
 import statistics
@@ -27,7 +27,7 @@ from grambench.models.encoders.packed import PackedRows
 from grambench.training.domain import make_sampler
 from grambench.training.memory import free_bytes
 from grambench.training.phases import System, encode
-from grambench.training.system import BUCKET_TOKENS, build_system
+from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
 from grambench.worker.device import Device
 
 MEASURED_LAYOUTS = {"cpu": ("buckets", "packed"), "cuda": ("buckets",)}
@@ -228,9 +228,10 @@ def _fastest(
     use(values[0])
     reference = probe.vectors()
     found: dict[Any, float] = {}
+    encoded = probe.system.encode.encoder, probe.system.encode.tokens
     for value in values:
         seconds, why = None, ""
-        if setting == LAYOUT and value == "packed" and not _can_pack(probe.system):
+        if setting == LAYOUT and value == "packed" and not can_pack(*encoded):
             why = "the model does not read packed rows"
         elif found and time.perf_counter() >= probe.until:
             why = "the probe's time was over"
@@ -259,19 +260,13 @@ def _tried(
         return None, f"it failed: {str(error).strip().splitlines()[0]}"
 
 
-def _can_pack(system: System) -> bool:
-    """The model reads packed rows, and its own tables are as long as a row."""
-    encoder, row = system.encode.encoder, PackedRows(int(system.encode.tokens.lengths.max()), 1).row
-    return encoder.packing is not None and (encoder.max_tokens is None or row <= encoder.max_tokens)
-
-
 def _require_packing(spec: Spec, probe: _Probe, choice: Mapping[str, Any]) -> None:
     """Packed rows that were asked for must give the vectors of buckets."""
     if spec.encoder.layout != "packed":
         return
     label = spec.encoder.model or "an encoder from scratch"
     difference = None
-    if _can_pack(probe.system):
+    if can_pack(probe.system.encode.encoder, probe.system.encode.tokens):
         packed = probe.vectors()
         width, device = probe.system.encode.encoder.width, probe.system.clock.device
         kept = probe.system.encode.layout
