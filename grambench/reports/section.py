@@ -37,7 +37,7 @@ class Section(Model):
 class GrownSection(Section):
     """A section to which later versions of grambench have added fields; their default is null.
 
-    Its own fields must not be tuples: this validator turns JSON's arrays into lists, which strict tuples refuse.
+    Its own fields must not be tuples: this validator makes lists of JSON's arrays, which strict mode refuses.
     """
 
     @model_validator(mode="before")
