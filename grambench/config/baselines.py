@@ -1,6 +1,6 @@
 """Tables of the paper's other systems, which no strategy of GRAM reads."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,10 +23,29 @@ class Words(Table):
 class SpeedyFeed(Table):
     """Cache of item vectors (`speedyfeed`)."""
 
-    expiry: Positive = 20
-    """γ: CF steps for which a vector may be used again."""
+    expiry: Positive = 2
+    """γ: CF steps for which a vector may be used again; 2 is the authors' value for MIND, 20 their program's
+    default."""
     beta: Rate = 0.002
-    """β: at step t an item is looked up with probability 1 − exp(−β t)."""
+    """β: at step t the cache is used with probability 1 − exp(−β t)."""
+    draw: Literal["step", "item"] = "step"
+    """Whether the cache is used is drawn once a step for all of its items, as the authors do, or for each item."""
+
+
+class CRCF(Table):
+    """Free vectors pulled to those of the texts (`crcf-1s`, `crcf-1e`); λ is `multi_step.pull`."""
+
+    start: Literal["content", "random"] = "content"
+    """What an item's free vector is when training first meets the item: its text's vector at that moment, or
+    drawn from N(0, 1/width)."""
+
+
+class NoFinetune(Table):
+    """The frozen encoder (`nofinetune`)."""
+
+    pooling: Literal["trained", "untrained"] = "trained"
+    """With `encoder.pooling = "attention"`: the pooling, which no pretrained model brings, is trained at the
+    encoder's rate while the transformer stays as it is; or it stays as it was drawn."""
 
 
 class GPTArchitecture(Table):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from grambench.config.baselines import LanguageModel, SpeedyFeed, Words
+from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFeed, Words
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
 
@@ -27,6 +27,9 @@ BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, L
 STRATEGY_PATTERN = re.compile(
     r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|lm-kt|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
 )
+
+EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
+"""`evaluation.every`: CF steps, or a share of an epoch."""
 
 
 def vocabulary_of(strategy: str) -> Vocabulary:
@@ -252,7 +255,7 @@ class MultiStep(Table):
     """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
     auto_ceiling: Positive | None = None
     """`gram-auto`: CF steps of the longest window; unset, and at most: an epoch."""
-    pull: Rate = 0.1
+    pull: Rate = 0.03
     """CRCF: λ, how strongly an item's free vector is pulled to that of its text."""
 
 
@@ -272,7 +275,7 @@ class Training(Table):
     negatives: Positive = 4
     """Unclicked candidates beside each clicked one."""
     patience: Positive = 10
-    """Evaluations without a better validation AUC before the trial stops."""
+    """Epochs without a better validation AUC before the trial stops, however often one is validated."""
     micro_batch: Positive | Literal["auto"] = "auto"
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
@@ -328,10 +331,25 @@ class Engine(Table):
 class Evaluation(Table):
     """Scoring of the validation and test parts."""
 
+    every: str = "1e"
+    """How often the validation part is scored within an epoch, whose end is always scored: `0.25e` at every
+    quarter of it, `200s` at every 200th of its CF steps. Multi-step strategies are scored when their window
+    closes, at the earliest."""
     max_impressions: Positive | None = None
     """Score a fixed sample of so many impressions of each part (marked in the report); unset: all."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Seconds to this validation AUC are reported; unset: 99 % of the best AUC of e2e."""
+
+    @field_validator("every")
+    @classmethod
+    def _known_period(cls, every: str) -> str:
+        share = EVERY_PATTERN.match(every)
+        if share is None or (share[2] and not 0 < float(share[2]) <= 1):
+            raise ValueError(
+                f"{every!r} is neither a share of an epoch, at most 1e, such as 0.5e, nor a number of CF steps"
+                " such as 200s"
+            )
+        return every
 
 
 class Audit(Table):
@@ -368,10 +386,14 @@ class Spec(Table):
     filter: Filter = Filter()
     encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
+    free_optimizer: Optimizer = Optimizer(lr=0.05)
+    """Of the free item vectors (`nocontent`, CRCF)."""
     multi_step: MultiStep = MultiStep()
     words: Words = Words()
     language_model: LanguageModel = LanguageModel(model="openai-community/gpt2")
     speedyfeed: SpeedyFeed = SpeedyFeed()
+    crcf: CRCF = CRCF()
+    nofinetune: NoFinetune = NoFinetune()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()

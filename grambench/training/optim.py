@@ -19,21 +19,32 @@ class ScheduledAdam:
     """Adam whose rate follows its own step count (encoder and filter step at different paces)."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], spec: Optimizer, free: FreeVectors | None = None
+        self,
+        parameters: Iterable[nn.Parameter],
+        spec: Optimizer,
+        free: FreeVectors | None = None,
+        free_spec: Optimizer | None = None,
     ) -> None:
-        """`free`: vectors that train along, all rows of them or the touched ones only."""
+        """
+        Args:
+            parameters: those with `requires_grad` are trained.
+            spec: their rates.
+            free: vectors that train along, all rows of them or the touched ones only.
+            free_spec: the rates of `free`; None: as `spec`.
+        """
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         """Those with a dense gradient."""
         self._rows = TouchedRowsAdam(free, BETAS, EPS) if free is not None and free.touched_only else None
+        self.spec, self.free_spec = spec, free_spec or spec
+        self.steps = 0
+        groups = [(self.parameters.copy(), self.spec)]
         if free is not None and not free.touched_only:
             self.parameters.append(free.rows_ID)
-        self.spec = spec
-        self.steps = 0
-        self._adam = (
-            torch.optim.Adam(self.parameters, lr=self.rate(), betas=BETAS, eps=EPS, fused=True)
-            if self.parameters
-            else None
-        )
+            groups.append(([free.rows_ID], self.free_spec))
+        self._specs = [rates for members, rates in groups if members]
+        """Rates of each of Adam's groups."""
+        tables = [{"params": members, "lr": self._rate(rates)} for members, rates in groups if members]
+        self._adam = torch.optim.Adam(tables, betas=BETAS, eps=EPS, fused=True) if tables else None
         """None for a baseline without a content encoder."""
 
     def obey(self, guard: Guard) -> None:
@@ -71,12 +82,15 @@ class ScheduledAdam:
             self._rows.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
     def rate(self) -> float:
-        """Learning rate of the next step."""
-        if self.spec.schedule == "constant":
-            return self.spec.lr
-        warmup, step = self.spec.warmup_steps, self.steps + 1
+        """Learning rate of the next step; free vectors have their own."""
+        return self._rate(self.spec)
+
+    def _rate(self, spec: Optimizer) -> float:
+        if spec.schedule == "constant":
+            return spec.lr
+        warmup, step = spec.warmup_steps, self.steps + 1
         # Vaswani et al. (2017), section 5.3, scaled so that the peak, at the end of the warm-up, is lr
-        return self.spec.lr * min(step / warmup, math.sqrt(warmup / step))
+        return spec.lr * min(step / warmup, math.sqrt(warmup / step))
 
     def step(self) -> None:
         """One update from the gradients, which are then dropped."""
@@ -87,13 +101,14 @@ class ScheduledAdam:
         """Set the rate of the next update, and count it: what the host has to do with a step."""
         if self._adam is None and self._rows is None:
             return
-        for group in self._adam.param_groups if self._adam is not None else ():
+        groups = self._adam.param_groups if self._adam is not None else []
+        for group, spec in zip(groups, self._specs, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(self.rate())
+                group["lr"].fill_(self._rate(spec))
             else:
-                group["lr"] = self.rate()
+                group["lr"] = self._rate(spec)
         if self._rows is not None:
-            self._rows.lr.fill_(self.rate())
+            self._rows.lr.fill_(self._rate(self.free_spec))
         self.steps += 1
 
     def update(self) -> None:
@@ -109,8 +124,8 @@ class ScheduledAdam:
         if self._adam is None:
             return
         if device.type == "cuda":
-            for group in self._adam.param_groups:
-                group["lr"] = torch.tensor(self.rate(), dtype=torch.float32, device=device)
+            for group, spec in zip(self._adam.param_groups, self._specs, strict=True):
+                group["lr"] = torch.tensor(self._rate(spec), dtype=torch.float32, device=device)
                 group["capturable"] = True
         for parameter in self.parameters:
             if not self._adam.state[parameter]:

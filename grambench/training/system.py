@@ -118,7 +118,7 @@ def build_system(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free),
+        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free, spec.free_optimizer),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):
@@ -189,7 +189,10 @@ def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> 
     half = autocast and spec.encoder.precision == "bf16-weights"
     encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast and not half, half)
     if strategy.startswith("crcf"):
-        return PulledVectors(encoder, items, _updates_touched_rows(spec, items, encoder.width))
+        touched_only = _updates_touched_rows(spec, items, encoder.width)
+        return PulledVectors(encoder, items, touched_only, from_content=spec.crcf.start == "content")
+    if strategy == "nofinetune" and spec.nofinetune.pooling == "trained":
+        encoder.freeze()
     return encoder
 
 

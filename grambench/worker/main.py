@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from grambench.config.kept import read_kept
 from grambench.config.spec import Spec, vocabulary_of
 from grambench.errors import DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 def read_spec(run: Path) -> Spec:
     """The specification in `run.json`."""
-    return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+    return read_kept(json.loads((run / "run.json").read_bytes())["spec"])
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:

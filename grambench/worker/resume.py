@@ -1,7 +1,6 @@
 """What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from grambench.config.changes import differences
+from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.training.checkpoint import (
@@ -86,10 +86,10 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
 
 
 def _as_now(spec: Any) -> Any:
-    """A specification of an earlier version with the defaults of the fields that it did not have."""
+    """A specification of an earlier version with what it did in the place of the fields that it did not have."""
     try:
-        return Spec.model_validate_json(json.dumps(spec)).model_dump(mode="json")
-    except ValueError:  # it has fields that this version does not know: the comparison will name them
+        return read_kept(spec).model_dump(mode="json")
+    except (ValueError, TypeError, AttributeError):  # it has fields that this version does not know: the comparison will name them
         return spec
 
 

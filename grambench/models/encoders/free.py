@@ -3,6 +3,8 @@
 Legend: I items, N items asked for, D width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -90,15 +92,40 @@ class NoItemEncoder(ItemEncoder):
 class PulledVectors(ItemVectors):
     """`crcf`: a content encoder, and a free vector for every item that training has met."""
 
-    def __init__(self, content: ItemVectors, items: int, touched_only: bool = False) -> None:
-        """`touched_only`: as for `FreeVectors`."""
+    def __init__(
+        self, content: ItemVectors, items: int, touched_only: bool = False, from_content: bool = False
+    ) -> None:
+        """
+        Args:
+            content: the encoder.
+            items: of the catalogue.
+            touched_only: as for `FreeVectors`.
+            from_content: an item that is met for the first time starts at its text's vector; else at random.
+        """
         super().__init__()
-        self.content = content
+        self.content, self.from_content = content, from_content
         self.width, self.max_tokens, self.revision = content.width, content.max_tokens, content.revision
         self.packing = content.packing
         self.free = FreeVectors(items, content.width, touched_only)
         self.met_I: Tensor
         self.register_buffer("met_I", torch.zeros(items, dtype=torch.bool))
+
+    @torch.no_grad()
+    def meet(self, items_N: Tensor, content_ND: Tensor) -> None:
+        """Training meets these distinct items, whose texts have these vectors."""
+        if self.from_content:
+            met_N1, rows_ID = self.met_I[items_N][:, None], self.free.rows_ID
+            rows_ID.index_copy_(0, items_N, torch.where(met_N1, rows_at(rows_ID, items_N), content_ND))
+        self.met_I[items_N] = True
+
+    @contextmanager
+    def unmet_afterwards(self, items_N: Tensor) -> Iterator[None]:
+        """What `meet` does to these items within is undone."""
+        rows_ND, met_N = rows_at(self.free.rows_ID.detach(), items_N), self.met_I[items_N]
+        yield
+        with torch.no_grad():
+            self.free.rows_ID.index_copy_(0, items_N, rows_ND)
+        self.met_I[items_N] = met_N
 
     def lookup(self, ids: Tensor) -> Tensor:
         return self.content.lookup(ids)
@@ -128,7 +155,7 @@ class PulledItemEncoder(ItemEncoder):
 
 
 def free_vectors(encoder: ItemVectors) -> FreeVectors | None:
-    """The free rows of an encoder, which train at the filter's rate."""
+    """The free rows of an encoder, which train at a rate of their own."""
     if isinstance(encoder, PulledVectors):
         return encoder.free
     return encoder if isinstance(encoder, FreeVectors) else None

@@ -57,6 +57,16 @@ class TextEncoder(ItemVectors):
         self.packing = packing
         self.half_weights = half_weights
 
+    def freeze(self) -> None:
+        """From now on only the pooling is trained, where it has weights; the transformer keeps no graph."""
+        if next(self.pool.parameters(), None) is not None:
+            self.backbone.requires_grad_(False)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Only the pooling is trained."""
+        return not any(parameter.requires_grad for parameter in self.backbone.parameters())
+
     def lookup(self, ids: Tensor) -> Tensor:
         """Word embeddings [*, E] of token ids of any shape: what the backbone itself does first.
 

@@ -7,6 +7,7 @@ from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.config.spec import LM_KT, STRATEGY_PATTERN, WORD_BASELINES
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.models.encoders.free import PulledVectors
+from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import Sampler, Strategy, System
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
@@ -55,6 +56,9 @@ def make_strategy(
     if name == "gram-1s":
         return SingleStep(system, encoder_chunk)
     if name == "nofinetune":
+        encoder = system.encode.encoder
+        if isinstance(encoder, TextEncoder) and encoder.is_frozen:  # what trains is its pooling
+            return SingleStep(system, encoder_chunk)
         return NoFinetune(system, sampler)
     if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once
         return SingleStep(system)

@@ -33,11 +33,13 @@ def pulled_backward(
 ) -> tuple[Tensor, Tensor, int]:
     """Gradients of 𝓛 + λ Σ ‖e − CE(c)‖² in the filter and the free vectors e; CE(c) is a constant.
 
+    An item that training has not met before starts at e = CE(c), unless free vectors start at random.
+
     Returns:
         𝓛 summed over the users, the free vectors [U, D] of the batch's distinct items, and its occurrences.
     """
     view = batch.unique()
-    vectors.met_I[view.items_N] = True
+    vectors.meet(view.items_N, content_UD)
     free_UD = vectors.free(view.items_N)
     loss = system.filter.loss(free_UD, view)
     distance = (free_UD - content_UD).square().sum()
@@ -52,6 +54,11 @@ class CRCFStep(OneStep):
     def __init__(self, system: System, vectors: PulledVectors, pull: float) -> None:
         super().__init__(system)
         self.vectors, self.pull = vectors, pull
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped; its items stay as unknown as they were."""
+        with self.vectors.unmet_afterwards(batch.unique().items_N):
+            super().warm_up(batch)
 
     def gradients(self, batch: Batch) -> StepResult:
         """Pull the batch's free vectors to their texts, and regress the encoder to them as they were."""
@@ -83,14 +90,13 @@ class CRCFEpoch:
 
     def warm_up(self, batch: Batch) -> None:
         """The gradients of a batch, and one mini-batch of the encoder, dropped."""
-        met_I = self.vectors.met_I.clone()
-        with rehearsal(self.system):
-            items_U = batch.unique().host_items_N
+        view = batch.unique()
+        with self.vectors.unmet_afterwards(view.items_N), rehearsal(self.system):
+            items_U = view.host_items_N
             with torch.no_grad():
                 content_UD = encode(self.system, items_U)
             pulled_backward(self.system, self.vectors, batch, content_UD, self.pull)
             encode(self.system, items_U[: self.spec.encoder_batch]).sum().backward()
-        self.vectors.met_I.copy_(met_I)
 
     def step(self, batch: Batch) -> StepResult:
         """A CF step; the epoch's last one also teaches the encoder."""

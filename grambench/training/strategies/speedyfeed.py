@@ -32,9 +32,10 @@ _NEVER = -(1 << 62)
 class SpeedyFeed(OneStep):
     """Central batching (each distinct item once), a cache with expiry, and dynamic batching (the buckets).
 
-    At step t an item is looked up with probability 1 − exp(−β t); it comes from the cache if it was encoded
-    at most γ steps ago, else the encoder runs. Only items encoded in this very step receive a gradient, so
-    that the update is not that of E2E.
+    At step t the cache is used with probability 1 − exp(−β t), drawn once for all items of the step (or, with
+    `draw = "item"`, for each of them). An item then comes from the cache if it was encoded at most γ steps
+    ago; else the encoder runs. Only items encoded in this very step receive a gradient, so that the update is
+    not that of E2E.
     """
 
     def __init__(self, system: System, sampler: Sampler, spec: SpeedyFeedSpec, seed: int) -> None:
@@ -85,7 +86,8 @@ class SpeedyFeed(OneStep):
     def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which items come from the cache [U]."""
         rate = 1 - math.exp(-self.spec.beta * step)
-        numbers_U = torch.from_numpy(items_U)  # on the host, so that reading the draws waits for nothing
+        drawn_for = items_U if self.spec.draw == "item" else np.zeros(1, np.int64)
+        numbers_U = torch.from_numpy(drawn_for)  # on the host, so that reading the draws waits for nothing
         draws_U = read(counter.bits32(counter.key(self.seed, LOOK_UP, step), numbers_U))
         is_fresh_enough_U = step - self.encoded_at_I[items_U] <= self.spec.expiry
         looked_up_U: NDArray[np.bool_] = (draws_U < rate * 2**32) & is_fresh_enough_U
