@@ -52,7 +52,7 @@ class Fold:
         handler = _HANDLERS.get(type(record.event))
         if handler is not None:
             handler(self, source, record.event)
-        text = _sentence(record.event)
+        text = _sentence(record.event, self.state.trials.get(source))
         if text:
             severity, words = text
             trial = getattr(record.event, "trial", source)
@@ -391,7 +391,7 @@ def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinish
     )
 
 
-def _sentence(event: Event) -> tuple[str, str] | None:
+def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None:
     """Severity and words of the events that people read in the log; None for the others."""
     match event:
         case ev.DataPrepared():
@@ -411,7 +411,8 @@ def _sentence(event: Event) -> tuple[str, str] | None:
             auc = event.metrics.get("auc")
             words = "–" if auc is None else f"{auc:.4f}"
             star = ", the best so far" if event.best and event.part == "validation" else ""
-            return "info", f"epoch {event.epoch}: {event.part} AUC {words}{star}"
+            within = f", step {event.step:,}" if _is_within_epoch(event, source) else ""
+            return "info", f"epoch {event.epoch}{within}: {event.part} AUC {words}{star}"
         case ev.Preloading():
             if event.seconds is None:
                 return "info", f"process {event.pid} loads the libraries for all workers"
@@ -446,6 +447,14 @@ def _sentence(event: Event) -> tuple[str, str] | None:
         case ev.RunFinished():
             return "info", f"run finished in {event.seconds:.1f} s"
     return None
+
+
+def _is_within_epoch(event: ev.Evaluated, trial: TrialState | None) -> bool:
+    """True for weights that were scored neither at the end of an epoch nor of training."""
+    plan = trial.plan if trial is not None else None
+    if plan is None or not plan.steps_per_epoch or event.step == plan.max_steps:
+        return False
+    return event.step % plan.steps_per_epoch != 0
 
 
 def fold(records: Iterable[tuple[str, Record]]) -> RunState:

@@ -474,6 +474,7 @@ class Evaluated(Event):
     type: ClassVar[str] = "evaluated"
     part: Literal["validation", "test"]
     epoch: int
+    """From 1: the epoch that has ended, or the one under way (`evaluation.every`)."""
     step: int
     train_s: float
     """Training seconds spent before this evaluation."""

@@ -11,6 +11,7 @@ from grambench.events.control import Ending
 from grambench.metrics.ranking import NotFiniteError
 from grambench.training.phases import Batch, StepResult, Strategy, System
 from grambench.training.tally import Tally
+from grambench.training.validations import Validations
 
 
 class LeftError(Exception):
@@ -76,13 +77,23 @@ class Trainer:
         effects: Effects,
         patience: int,
         checkpoint_s: float = float("inf"),
+        every: str = "1e",
     ) -> None:
-        """`checkpoint_s`: seconds between two checkpoints."""
+        """
+        Args:
+            system: what is trained.
+            strategy: how.
+            batches: with what.
+            effects: what the loop may do to the world.
+            patience: epochs without a better validation AUC after which training ends.
+            checkpoint_s: seconds between two checkpoints.
+            every: `evaluation.every`, when the validation part is scored.
+        """
         self.system, self.strategy, self.batches = system, strategy, batches
-        self.effects, self.patience = effects, patience
+        self.effects = effects
+        self.validations = Validations(every, batches.steps_per_epoch, patience, strategy.window_steps > 1)
         self.tally = Tally(system, effects.emit, effects.memory)
         self.best: ev.Evaluated | None = None
-        self._stale = 0
         self._owes_validation = False
         self._checkpoint_ns = checkpoint_s * 1e9
         self._saved_ns = time.monotonic_ns()
@@ -100,7 +111,7 @@ class Trainer:
     def _run(self) -> tuple[ev.Outcome, str]:
         if self._owes_validation and (ended := self._validate(self._batch_before())):
             return ended
-        if self._stale >= self.patience:
+        if self.validations.has_no_patience:
             return self._stopped_early()
         self._begin_training()
         for step in range(self.tally.totals.steps, self.batches.total_steps):
@@ -109,7 +120,9 @@ class Trainer:
                 return self._leave(ending)
             result = self.strategy.step(batch)
             self.tally.count(result)
-            if ended := self._look(batch, result) or self._end_of_epoch(batch):
+            ends = batch.ends_epoch or batch.ends_training
+            due = self.validations.falls_due(step + 1, result.window is not None, ends)
+            if ended := self._look(batch, result, due) or (self._pause_to_validate(batch) if due else None):
                 return ended
             if time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns and not batch.ends_training:
                 self._checkpoint(batch)
@@ -163,11 +176,10 @@ class Trainer:
 
     # --- looks ---------------------------------------------------------------------------------
 
-    def _look(self, batch: Batch, result: StepResult) -> tuple[ev.Outcome, str] | None:
-        """Report what is due; the outcome where a number is not finite."""
+    def _look(self, batch: Batch, result: StepResult, validates: bool) -> tuple[ev.Outcome, str] | None:
+        """Report what is due, before a validation in any case; the outcome where a number is not finite."""
         guard, step = self.system.guard, self.tally.totals.steps
-        last = batch.ends_epoch or batch.ends_training
-        due = last or result.window is not None or self.tally.is_due()
+        due = validates or result.window is not None or self.tally.is_due()
         if due:
             self.tally.report(batch)
         sound = result.window is None or self.tally.report_window(result.window)
@@ -183,13 +195,12 @@ class Trainer:
         self.effects.emit(ev.Diverged(step, loss, loss_step, self.tally.last_drift))
         return "diverged", reason
 
-    def _end_of_epoch(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
-        if not (batch.ends_epoch or batch.ends_training):
-            return None
+    def _pause_to_validate(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
         self._rest()
         if batch.ends_epoch:
             self.tally.report_epoch(batch.epoch + 1)
-        self.tally.begin_epoch()
+        if batch.ends_epoch or batch.ends_training:
+            self.tally.begin_epoch()
         self._owes_validation = True
         if ended := self._validate(batch):
             return ended
@@ -228,14 +239,13 @@ class Trainer:
             self.effects.emit(ev.PhaseEntered("save"))
             if not self.effects.save_best(batch.epoch + 1, self.tally.totals.steps):
                 return self._leave(self.effects.turn.ending() or "interrupted")
-            self.best, self._stale, self._owes_validation = evaluated, 0, False
-            return None
+            self.best = evaluated
         self._owes_validation = False
-        self._stale += 1
-        return self._stopped_early() if self._stale >= self.patience else None
+        self.validations.scored(better, batch.ends_epoch or batch.ends_training)
+        return self._stopped_early() if self.validations.has_no_patience else None
 
     def _stopped_early(self) -> tuple[ev.Outcome, str]:
-        return "early-stopped", f"no better validation AUC for {self.patience} evaluations"
+        return "early-stopped", f"no better validation AUC for {self.validations.patience} epochs"
 
     # --- checkpoints ---------------------------------------------------------------------------
 
@@ -255,7 +265,7 @@ class Trainer:
         return {
             "tally": self.tally.state(),
             "best": dataclasses.asdict(self.best) if self.best else None,
-            "stale": self._stale,
+            **self.validations.state(),
             "owes_validation": self._owes_validation,
         }
 
@@ -263,4 +273,5 @@ class Trainer:
         """Go on where `state` was taken; weights, optimisers and strategy are restored by their owners."""
         self.tally.restore(state["tally"])
         self.best = ev.Evaluated.from_fields(state["best"]) if state["best"] else None
-        self._stale, self._owes_validation = state["stale"], state["owes_validation"]
+        self._owes_validation = state["owes_validation"]
+        self.validations.restore(state)

@@ -89,7 +89,11 @@ def _as_now(spec: Any) -> Any:
     """A specification of an earlier version with what it did in the place of the fields that it did not have."""
     try:
         return read_kept(spec).model_dump(mode="json")
-    except (ValueError, TypeError, AttributeError):  # it has fields that this version does not know: the comparison will name them
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):  # it has fields that this version does not know: the comparison will name them
         return spec
 
 

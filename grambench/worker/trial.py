@@ -104,7 +104,10 @@ def run_trial(
 
     trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn)
     effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
-    trainer = Trainer(system, strategy, sampler, effects, spec.training.patience, spec.training.checkpoint_s)
+    training = spec.training
+    trainer = Trainer(
+        system, strategy, sampler, effects, training.patience, training.checkpoint_s, spec.evaluation.every
+    )
     if again:
         trial.go_on(trainer, resumed)
     return trial.finish(trainer, evaluate, resumed.trained if resumed else None)

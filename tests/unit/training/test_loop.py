@@ -162,6 +162,7 @@ class World:
         turn: Callable[["World"], Turn] = Turn,
         checkpoint_s: float = 1e9,
         state: dict[str, Any] | None = None,
+        every: str = "1e",
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
         optimizer = SimpleNamespace(rate=lambda: 0.5)
@@ -181,7 +182,7 @@ class World:
             lambda: (1, 2, 3),
             self.save_state,
         )
-        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience, checkpoint_s)
+        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience, checkpoint_s, every)
         if state is not None:
             self.trainer.restore(state)
         outcome = self.trainer.run()
@@ -212,13 +213,83 @@ def test_best_checkpoint_is_the_first_with_the_best_auc() -> None:
     assert (world.trainer.best.epoch, world.trainer.best.step, world.trainer.best.train_s) == (2, 6, 6.0)
 
 
-def test_patience_counts_evaluations_without_a_better_auc() -> None:
+def test_patience_counts_epochs_without_a_better_auc() -> None:
     world = World(aucs=[0.5, 0.4, 0.6, 0.6, 0.5, 0.9])
     outcome, reason = world.run(18, patience=2)
-    assert (outcome, reason) == ("early-stopped", "no better validation AUC for 2 evaluations")
+    assert (outcome, reason) == ("early-stopped", "no better validation AUC for 2 epochs")
     assert world.evaluations == 5
     assert world.steps == 15
     assert world.saved == [(1, 3), (3, 9)]
+
+
+def test_patience_counts_epochs_however_often_one_is_validated() -> None:
+    """A better AUC within an epoch makes it a good one; nothing ends before an epoch does."""
+    world = World(aucs=[0.5, 0.4, 0.3, 0.3, 0.6, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    outcome, reason = world.run(18, patience=2, every="1s")
+    assert (outcome, reason) == ("early-stopped", "no better validation AUC for 2 epochs")
+    assert world.steps == world.evaluations == 12
+    assert world.saved == [(1, 1), (2, 5)]
+
+
+def test_validates_within_an_epoch_outside_the_clock() -> None:
+    world = World(aucs=[0.5, 0.6, 0.4, 0.7, 0.2])
+    assert world.run(7, every="2s") == ("completed", "")
+    evaluated = world.all(ev.Evaluated)
+    assert [(e.epoch, e.step) for e in evaluated] == [(1, 2), (1, 3), (2, 5), (2, 6), (3, 7)]
+    assert [e.train_s for e in evaluated] == [2.0, 3.0, 5.0, 6.0, 7.0]
+    assert world.saved == [(1, 2), (1, 3), (2, 6)]
+    assert [e.epoch for e in world.all(ev.EpochFinished)] == [1, 2]
+    steps = [event.step for event in world.events if isinstance(event, (ev.Progress, ev.Evaluated))]
+    assert steps == [1, 2, 2, 3, 3, 5, 5, 6, 6, 7, 7]  # the counters are told before each of them
+    assert len(world.turn.rests) == 4
+
+
+def test_a_validation_waits_for_the_windows_end() -> None:
+    world = World(windows={3: window(), 7: window()}, window_steps=4)
+    world.run(9, every="1s")
+    assert [e.step for e in world.all(ev.Evaluated)] == [3, 4, 6, 8, 9]  # epochs of 3 steps
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_trial_with_validations_within_epochs_goes_on_as_if_never_left(steps: int) -> None:
+    def world() -> World:
+        aucs = [0.5, 0.7, 0.6, 0.65, 0.71, 0.4, 0.3, 0.3]
+        return World(aucs=aucs, windows={1: window(), 7: window(0.2)}, window_steps=6)
+
+    whole = world()
+    whole.run(12, every="1s", patience=2)
+    first = world()
+    first.run(12, every="1s", patience=2, turn=lambda w: Turn(w, stop_at=steps, how="interrupted"))
+    second = world()
+    second.steps, second.evaluations = first.steps, first.evaluations
+    second.run(12, every="1s", patience=2, state=first.states[-1])
+    assert [e.step for e in whole.all(ev.Evaluated)] == [2, 3, 6, 8, 9, 12]
+    for kind in (ev.EpochFinished, ev.Evaluated):
+        assert first.all(kind) + second.all(kind) == whole.all(kind)
+    assert first.saved + second.saved == whole.saved
+    assert second.trainer.state()["stale"] == whole.trainer.state()["stale"] == 1
+
+
+def test_a_validation_within_an_epoch_that_is_given_up_is_made_good_later() -> None:
+    world = World(aucs=[0.5, LeftError()])
+    assert world.run(6, every="1s")[0] == "interrupted"
+    (state,) = world.states
+    later = World(aucs=[0.7, 0.6, 0.6, 0.6, 0.6])
+    later.steps = 2
+    later.run(6, state=state, every="1s", patience=1)
+    assert [(e.epoch, e.step) for e in later.all(ev.Evaluated)] == [(1, 2), (1, 3), (2, 4), (2, 5), (2, 6)]
+    assert later.saved == [(1, 2)]
+
+
+def test_numbers_of_version_0_1_are_taken_up() -> None:
+    world = World(aucs=[0.5, 0.4])
+    world.run(6)
+    state = {k: v for k, v in world.trainer.state().items() if k not in ("improved", "waits")}
+    assert state.keys() == {"tally", "best", "stale", "owes_validation"}
+    later = World(aucs=[0.3])
+    later.steps = 6
+    assert later.run(12, state=state, patience=2)[0] == "early-stopped"
+    assert later.evaluations == 1
 
 
 def test_training_that_ends_within_an_epoch_is_evaluated_there() -> None:

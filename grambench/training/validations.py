@@ -1,0 +1,70 @@
+"""When the validation part is scored: at parts of an epoch, once a window closes, at the end of every epoch."""
+
+from fractions import Fraction
+
+from grambench.config.spec import EVERY_PATTERN
+
+
+class Validations:
+    """Says after which CF steps a trial is validated, and whether its patience is at an end.
+
+    Within an epoch a validation is due at multiples of a period, counted from the epoch's start. While a
+    window is open it waits, because the encoder has not followed yet. The end of an epoch, or of training, is
+    always validated, with an open window too, and makes good what was still due. Patience counts epochs.
+    """
+
+    def __init__(self, every: str, steps_per_epoch: int, patience: int, has_windows: bool) -> None:
+        """
+        Args:
+            every: `evaluation.every`.
+            steps_per_epoch: CF steps of an epoch.
+            patience: epochs in a row without a better AUC after which training ends.
+            has_windows: the encoder follows only when a window closes.
+        """
+        match = EVERY_PATTERN.match(every)
+        if match is None:
+            raise ValueError(
+                f"evaluation.every = {every!r} is neither a number of steps nor a share of an epoch"
+            )
+        self.period = Fraction(match[1]) if match[1] else Fraction(match[2]) * steps_per_epoch
+        """CF steps between two validations within an epoch, not always a whole number."""
+        self.steps_per_epoch, self.patience, self.has_windows = steps_per_epoch, patience, has_windows
+        self.stale = 0
+        """Epochs in a row that brought no better AUC."""
+        self._improved = False
+        self._waits = False
+
+    def falls_due(self, steps: int, closed_window: bool, ends_epoch: bool) -> bool:
+        """Whether to validate now; to be asked once after every CF step.
+
+        Args:
+            steps: CF steps so far, over all epochs.
+            closed_window: the last of them closed a window.
+            ends_epoch: the last of them ended an epoch, or training.
+        """
+        within = (steps - 1) % self.steps_per_epoch + 1
+        self._waits |= within // self.period > (within - 1) // self.period
+        due = ends_epoch or (self._waits and (closed_window or not self.has_windows))
+        self._waits &= not due
+        return due
+
+    def scored(self, better: bool, ends_epoch: bool) -> None:
+        """A validation is over."""
+        self._improved |= better
+        if ends_epoch:
+            self.stale = 0 if self._improved else self.stale + 1
+            self._improved = False
+
+    @property
+    def has_no_patience(self) -> bool:
+        """True where training is to end."""
+        return self.stale >= self.patience
+
+    def state(self) -> dict[str, int | bool]:
+        """What it remembers, as JSON."""
+        return {"stale": self.stale, "improved": self._improved, "waits": self._waits}
+
+    def restore(self, state: dict[str, int | bool]) -> None:
+        """The inverse of `state`; version 0.1 validated at the end of epochs only, and kept only `stale`."""
+        self.stale = int(state["stale"])
+        self._improved, self._waits = bool(state.get("improved", False)), bool(state.get("waits", False))
