@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from tiny_systems import (
     DOMAINS,
     HEADS,
     ITEMS,
+    LR,
     QUERY,
     VOCABULARY,
     Tiny,
@@ -28,6 +30,7 @@ from tiny_systems import (
 from torch import Tensor
 
 from grambench.config.baselines import GPTArchitecture, LanguageModel
+from grambench.config.baselines import NoFinetune as NoFinetuneSpec
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.config.spec import Data, Filter, Optimizer, Spec, Training
 from grambench.config.spec import MultiStep as MultiStepSpec
@@ -38,15 +41,17 @@ from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledI
 from grambench.training import memory
 from grambench.training.evaluate_answers import AnswerEvaluator
 from grambench.training.memory import plan_users
+from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import Batch, System
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.filter_only import FilterOnly
+from grambench.training.strategies.no_finetune import NoFinetune
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.system import Modules, build_system
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
-PULL = 0.3
+PULL, FREE_LR = 0.3, 0.02
 MULTI = MultiStepSpec(pull=PULL, encoder_batch=7)
 
 
@@ -106,39 +111,50 @@ def test_nocontent_trains_rows_that_were_met_and_no_other(domain: str) -> None:
     assert tiny.system.encode.counts.tokens == 0
 
 
-def pulled(tiny: Tiny) -> PulledVectors:
-    """The tiny system with free vectors beside its encoder, trained at the filter's rate."""
+def pulled(tiny: Tiny, from_content: bool = True) -> PulledVectors:
+    """The tiny system with free vectors beside its encoder, trained at a rate of their own."""
     torch.manual_seed(1)
-    vectors = PulledVectors(tiny.encoder, ITEMS).double()
+    vectors = PulledVectors(tiny.encoder, ITEMS, from_content=from_content).double()
     tiny.system.encode = ItemEncoder(vectors, tiny.spy.tokens, 128)
-    tiny.system.filter_optimizer._adam.add_param_group({"params": [vectors.free.rows_ID]})
-    tiny.system.filter_optimizer.parameters.append(vectors.free.rows_ID)
+    filter_parameters = tiny.filter.parameters()
+    tiny.system.filter_optimizer = ScheduledAdam(
+        filter_parameters, Optimizer(lr=LR), vectors.free, Optimizer(lr=FREE_LR)
+    )
     return vectors
 
 
 class LiteralCRCF:
-    """Both losses written down, with a vector of every item, by plain autograd."""
+    """Both losses written down, with a vector of every item, by plain autograd and torch's own Adam."""
 
-    def __init__(self, tiny: Tiny, free: Tensor) -> None:
-        self.tiny, self.free = tiny, free
+    def __init__(self, tiny: Tiny, vectors: PulledVectors) -> None:
+        self.tiny, self.free, self.from_content = tiny, vectors.free.rows_ID, vectors.from_content
+        self.met: set[int] = set()
+        groups = [{"params": list(tiny.filter.parameters())}, {"params": [self.free], "lr": FREE_LR}]
+        self.adam = torch.optim.Adam(groups, lr=LR)
 
     def step(self, batch: Batch) -> None:
         items = batch.unique().items_N
         content = self.tiny.system.encode(np.arange(ITEMS))
+        for item in set(items.tolist()) - self.met:
+            if self.from_content:
+                self.free.data[item] = content.data[item]
+            self.met.add(item)
         pull = (self.free[items] - content[items].detach()).square().sum()
         loss = (self.tiny.filter.loss(self.free, batch) + PULL * pull) / batch.users
         regress = 0.5 * (content[items] - self.free[items].detach()).square().sum() / len(items)
         (loss + regress).backward()
-        self.tiny.system.filter_optimizer.step()
+        self.adam.step()
+        self.adam.zero_grad()
         self.tiny.system.encoder_optimizer.step()
 
 
+@pytest.mark.parametrize("from_content", [True, False])
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_crcf_step_is_both_losses_written_down(domain: str) -> None:
+def test_crcf_step_is_both_losses_written_down(domain: str, from_content: bool) -> None:
     sampler = sampler_of(domain)
     fast, slow = tiny_system(domain=domain), tiny_system(domain=domain)
-    vectors, reference = pulled(fast), pulled(slow)
-    literal = LiteralCRCF(slow, reference.free.rows_ID)
+    vectors, reference = pulled(fast, from_content), pulled(slow, from_content)
+    literal = LiteralCRCF(slow, reference)
     strategy = strategy_of("crcf-1s", fast.system, sampler)
     for step in range(sampler.steps_per_epoch):
         strategy.step(sampler.batch(step))
@@ -150,10 +166,30 @@ def test_crcf_step_is_both_losses_written_down(domain: str) -> None:
     assert vectors.met_I.nonzero().squeeze(1).tolist() == met.tolist()
 
 
+@pytest.mark.parametrize("name", ["crcf-1s", "crcf-1e"])
+def test_crcf_vectors_start_at_their_texts_when_training_first_meets_them(name: str) -> None:
+    tiny, sampler = tiny_system(), sampler_of("news")
+    vectors = pulled(tiny)
+    before = vectors.free.rows_ID.detach().clone()
+    strategy = strategy_of(name, tiny.system, sampler)
+    strategy.warm_up(sampler.batch(0))
+    assert torch.equal(vectors.free.rows_ID, before)
+    assert not vectors.met_I.any()
+    with torch.no_grad():
+        content = tiny.system.encode(np.arange(ITEMS))
+    strategy.step(sampler.batch(0))
+    met = vectors.met_I
+    assert met.nonzero().squeeze(1).tolist() == sampler.batch(0).unique().items_N.tolist()
+    assert torch.equal(vectors.free.rows_ID[~met], before[~met])
+    moved = (vectors.free.rows_ID[met] - content[met]).abs()
+    assert 0 < float(moved.detach().max()) < 1.01 * FREE_LR  # one step of Adam from the text's vector
+    assert float((before[met] - content[met]).abs().max()) > 0.1
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_crcf_epoch_holds_the_texts_fixed_then_lets_the_encoder_follow(domain: str) -> None:
     tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
-    vectors = pulled(tiny)
+    vectors = pulled(tiny, from_content=False)  # far enough from the texts for one pass to come nearer
     strategy = strategy_of("crcf-1e", tiny.system, sampler)
     before = copy.deepcopy(tiny.encoder.state_dict())
     for step in range(sampler.steps_per_epoch - 1):
@@ -188,8 +224,18 @@ def test_crcf_serves_free_vectors_of_items_met_and_texts_of_the_others() -> None
 
 
 @pytest.mark.parametrize("name", ["nocontent", "crcf-1s"])
-def test_free_vectors_train_at_the_filters_rate(name: str) -> None:
-    system, modules = build_system(SPEC, tiny_data(), CPU, seed=0, strategy=name)
+def test_free_vectors_train_at_a_rate_of_their_own(name: str) -> None:
+    rates = {"filter_optimizer": Optimizer(lr=LR, schedule="noam", warmup_steps=2)}
+    free_rates = {"free_optimizer": Optimizer(lr=FREE_LR, schedule="noam", warmup_steps=4)}
+    spec = SPEC.model_copy(update={**rates, **free_rates})
+    system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
+    assert sum(
+        p.numel() for group in system.filter_optimizer._adam.param_groups for p in group["params"]
+    ) == sum(p.numel() for p in system.filter_optimizer.parameters)
+    assert system.filter_optimizer.rate() == LR / 2
+    for _ in range(2):
+        system.filter_optimizer.step()
+    assert [group["lr"] for group in system.filter_optimizer._adam.param_groups] == [LR, FREE_LR / 2]
     held = {id(p) for p in system.filter_optimizer.parameters}
     free = modules.encoder if name == "nocontent" else modules.encoder.free
     assert id(free.rows_ID) in held
@@ -313,6 +359,72 @@ def test_speedyfeed_encodes_what_the_cache_does_not_hold_or_holds_too_long() -> 
         assert found == wanted
         assert result.unique_items == len(wanted)
     assert len(encoded_at) < tiny.spy.counts.items < sampler.total_steps * ITEMS
+
+
+def test_speedyfeed_draws_once_a_step_and_never_at_the_first() -> None:
+    """At the first step nothing is cached; later all that is fresh enough is read, or all is encoded."""
+    sampler, tiny = sampler_of("news", epochs=6), tiny_system()
+    spec = SpeedyFeedSpec(beta=0.02)
+    assert (spec.expiry, spec.draw) == (2, "step")
+    strategy = SpeedyFeed(tiny.system, sampler, spec, 5)
+    encoded_at = np.full(ITEMS, -99)
+    used = []
+    for step in range(sampler.total_steps):
+        batch = sampler.batch(step)
+        items = batch.unique().host_items_N
+        fresh = items[step - encoded_at[items] > 2]
+        encoded = strategy.step(batch).unique_items
+        assert encoded in (len(fresh), len(items))
+        used.append(encoded < len(items))
+        encoded_at[strategy.encoded_at_I == step] = step
+    assert not used[0]
+    expected = sum(1 - math.exp(-0.02 * step) for step in range(sampler.total_steps))
+    assert abs(sum(used) - expected) < 3 * math.sqrt(expected)
+    assert 0 < sum(used) < len(used)
+
+
+def test_speedyfeed_may_draw_for_each_item() -> None:
+    sampler, tiny = sampler_of("news", epochs=6), tiny_system()
+    strategy = SpeedyFeed(tiny.system, sampler, SpeedyFeedSpec(beta=0.02, expiry=99, draw="item"), 5)
+    strategy.encoded_at_I[:] = 0
+    drawn = [strategy._looked_up(step, np.arange(ITEMS)) for step in range(40)]
+    assert any(0 < looked_up.sum() < ITEMS for looked_up in drawn)
+
+
+def test_nofinetune_trains_its_pooling_and_leaves_the_transformer() -> None:
+    """As single-step GRAM, with the gradient of the transformer left out."""
+    spec = SPEC.model_copy(
+        update={"encoder_optimizer": Optimizer(lr=LR), "filter_optimizer": Optimizer(lr=LR)}
+    )
+    sampler = sampler_of("news")
+    built = {}
+    for name in ("nofinetune", "gram-1s"):
+        system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=torch.float64)
+        before = copy.deepcopy(modules.encoder.state_dict())
+        if name == "gram-1s":
+            system.encoder_optimizer = ScheduledAdam(modules.encoder.pool.parameters(), Optimizer(lr=LR))
+        strategy = make_strategy(
+            name, system, sampler, multi_step=MULTI, micro_batch=6, encoder_chunk=5, seed=5
+        )
+        for step in range(3):
+            strategy.step(sampler.batch(step))
+            modules.encoder.zero_grad()
+        built[name] = modules.state()
+        for key, value in modules.encoder.state_dict().items():
+            assert torch.equal(value, before[key]) is not key.startswith("pool."), key
+        if name == "nofinetune":
+            assert all(parameter.grad is None for parameter in modules.encoder.backbone.parameters())
+    for key, value in built["gram-1s"].items():
+        assert torch.allclose(built["nofinetune"][key], value, rtol=0, atol=1e-12), key
+
+
+@pytest.mark.parametrize(("pooling", "rule"), [("mean", "trained"), ("attention", "untrained")])
+def test_nofinetune_without_a_pooling_to_train_encodes_each_item_once(pooling: str, rule: str) -> None:
+    encoder = encoder_spec(pooling=pooling)
+    spec = SPEC.model_copy(update={"encoder": encoder, "nofinetune": NoFinetuneSpec(pooling=rule)})
+    system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy="nofinetune")
+    assert isinstance(strategy_of("nofinetune", system, sampler_of("news")), NoFinetune)
+    assert not modules.encoder.is_frozen
 
 
 def test_speedyfeed_gives_cached_items_their_vector_and_no_gradient() -> None:

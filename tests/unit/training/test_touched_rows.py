@@ -32,6 +32,7 @@ def built(name: str, rule: str, dtype: torch.dtype = torch.float64) -> tuple[Sys
         encoder=encoder_spec(),
         filter=Filter(heads=HEADS, query=QUERY),
         filter_optimizer=NOAM,
+        free_optimizer=NOAM,
         training=training,
     )
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=dtype)
@@ -180,7 +181,7 @@ def large_operands(name: str, rule: str) -> LargeOperands:
 def test_no_operator_of_a_step_works_on_the_whole_catalogue(name: str) -> None:
     found = large_operands(name, "touched")
     assert set(found.seen) <= READS | IN_PLACE
-    assert found.seen["index_copy_"] == 3
+    assert found.seen["index_copy_"] == (4 if name == "crcf-1s" else 3)  # CRCF's rows start at their texts
     assert not found.made
     dense = large_operands(name, "dense")
     assert "_fused_adam_" in dense.seen
@@ -207,7 +208,15 @@ def test_a_non_finite_loss_changes_no_row(name: str, monkeypatch: pytest.MonkeyP
     system, modules = built(name, "touched")
     strategy, sampler = strategy_of(name, system), sampler_of("news")
     strategy.step(sampler.batch(0))
-    before = {key: tensor.clone() for key, tensor in modules.state().items() if "met_I" not in key}
+    met_I = torch.zeros(ITEMS, dtype=torch.bool)
+    met_I[sampler.batch(0).unique().items_N] = True
+
+    def weights() -> dict[str, Tensor]:
+        """Of the rows those that have been trained: the others are set when an item is first met."""
+        found = {key: tensor for key, tensor in modules.state().items() if "met_I" not in key}
+        return {key: tensor[met_I] if "rows_ID" in key else tensor for key, tensor in found.items()}
+
+    before = {key: tensor.clone() for key, tensor in weights().items()}
     state = rows_state(system)
     assert float(state["step"]) == 1
     loss = modules.filter.loss
@@ -215,7 +224,7 @@ def test_a_non_finite_loss_changes_no_row(name: str, monkeypatch: pytest.MonkeyP
     for step in range(1, 4):
         strategy.step(sampler.batch(step))
     assert system.guard.bad_step() is not None
-    after = modules.state()
+    after = weights()
     assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
     assert all(torch.equal(rows_state(system)[key], tensor) for key, tensor in state.items())
 

@@ -1,7 +1,7 @@
 """Every strategy trains as version 0.1 did: losses and weights of its own run, kept in float64.
 
-`python tests/unit/training/test_trajectories.py FILE` in a checkout of version 0.1 wrote the file. Packed
-rows and steps over fixed shapes train so, too.
+`python tests/unit/training/test_trajectories.py FILE` in a checkout of version 0.1, which needed no `as_of_0_1`,
+wrote the file. Packed rows and steps over fixed shapes train so, too.
 """
 
 import json
@@ -13,6 +13,7 @@ import tiny_systems
 import torch
 from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, tiny_data, tiny_system
 
+from grambench.config.kept import read_kept
 from grambench.config.spec import Filter, MultiStep, Spec
 from grambench.training.domain import make_sampler
 from grambench.training.strategies import make_strategy
@@ -27,12 +28,19 @@ ANSWERS = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto")
 STEPS = 12
 
 
+def as_of_0_1(spec: Spec) -> Spec:
+    """The specification as version 0.1 wrote it, which had fewer tables, and as it is read today."""
+    run = json.loads(next(KEPT.parent.glob("kept-*/run.json")).read_text())["spec"]
+    tables = {name: value for name, value in spec.model_dump(mode="json").items() if name in run}
+    return read_kept({**tables, "speedyfeed": run["speedyfeed"]})
+
+
 def trajectory(domain: str, name: str) -> dict[str, list[float]]:
     """Losses of the first steps, and the norm of every weight behind them."""
-    multi_step = MultiStep(encoder_batch=7, auto_floor=2)
+    multi_step = MultiStep(encoder_batch=7, auto_floor=2, pull=0.1)
     driven = getattr(tiny_systems, "DRIVEN_AS_A_GPU", False)
     encoder = encoder_spec(layout="packed") if driven else encoder_spec()
-    spec = Spec(encoder=encoder, filter=Filter(heads=4, query=8, history=5), multi_step=multi_step)
+    spec = as_of_0_1(Spec(encoder=encoder, filter=Filter(heads=4, query=8, history=5), multi_step=multi_step))
     if domain == "news":
         data = tiny_data()
         system, modules = build_system(spec, data, CPU, seed=3, strategy=name, dtype=torch.float64)
@@ -44,7 +52,14 @@ def trajectory(domain: str, name: str) -> dict[str, list[float]]:
         tiny, sampler = tiny_system(domain="answers"), answer_sampler(random_sequences(), epochs=4)
         system, parameters = tiny.system, [*tiny.encoder.parameters(), *tiny.filter.parameters()]
     strategy = make_strategy(
-        name, system, sampler, multi_step=multi_step, micro_batch=4, encoder_chunk=None, seed=3
+        name,
+        system,
+        sampler,
+        multi_step=multi_step,
+        micro_batch=4,
+        encoder_chunk=None,
+        seed=3,
+        speedyfeed=spec.speedyfeed,
     )
     strategy.warm_up(sampler.batch(0))
     losses = [float(strategy.step(sampler.batch(step)).loss) for step in range(STEPS)]

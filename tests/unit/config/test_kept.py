@@ -1,0 +1,50 @@
+"""A specification of version 0.1 trains as it did, also where today's defaults are others."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grambench.config.kept import read_kept
+from grambench.config.spec import Optimizer, Spec
+from grambench.worker.resume import _as_now
+
+RUN = next((Path(__file__).parents[2] / "kept_runs" / "0.1").glob("kept-*/run.json"))
+
+
+@pytest.fixture
+def written() -> dict[str, Any]:
+    """The specification of version 0.1's own run."""
+    spec: dict[str, Any] = json.loads(RUN.read_text())["spec"]
+    return spec
+
+
+def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) -> None:
+    written["filter_optimizer"] = {"lr": 0.003, "schedule": "noam", "warmup_steps": 7}
+    spec = read_kept(written)
+    assert (
+        spec.free_optimizer == spec.filter_optimizer == Optimizer(lr=0.003, schedule="noam", warmup_steps=7)
+    )
+    assert (spec.crcf.start, spec.nofinetune.pooling, spec.multi_step.pull) == ("random", "untrained", 0.1)
+    assert (spec.speedyfeed.draw, spec.speedyfeed.expiry) == ("item", 20)
+    assert spec.evaluation.every == "1e"
+    assert _as_now(written) == spec.model_dump(mode="json")
+
+
+def test_a_run_of_today_is_read_as_it_was_written() -> None:
+    for spec in (Spec(), Spec(free_optimizer=Optimizer(lr=0.2), crcf={"start": "random"})):
+        assert read_kept(spec.model_dump(mode="json")) == spec
+    assert (Spec().speedyfeed.draw, Spec().speedyfeed.expiry) == ("step", 2)
+    assert (Spec().crcf.start, Spec().nofinetune.pooling, Spec().multi_step.pull) == (
+        "content",
+        "trained",
+        0.03,
+    )
+
+
+@pytest.mark.parametrize("damaged", [None, [], "spec", {"speedyfeed": 3}, {"unheard_of": 1}])
+def test_what_is_no_specification_is_left_to_the_comparison(damaged: Any) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        read_kept(damaged)
+    assert _as_now(damaged) == damaged
