@@ -29,7 +29,7 @@ class SpeedyFeed(Table):
     beta: Rate = 0.002
     """β: at step t the cache is used with probability 1 − exp(−β t)."""
     draw: Literal["step", "item"] = "step"
-    """Whether the cache is used is drawn once a step for all of its items, as the authors do, or for each item."""
+    """Whether the cache is used is drawn once a step for all of its items, as the authors do, or an item."""
 
 
 class CRCF(Table):
@@ -46,6 +46,9 @@ class NoFinetune(Table):
     pooling: Literal["trained", "untrained"] = "trained"
     """With `encoder.pooling = "attention"`: the pooling, which no pretrained model brings, is trained at the
     encoder's rate while the transformer stays as it is; or it stays as it was drawn."""
+    cache_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
+    """The transformer's token states are kept on the device, each made once, if those of all items take so
+    much (GiB) at most; else it runs at every step on the distinct items of the batch, without a graph."""
 
 
 class GPTArchitecture(Table):

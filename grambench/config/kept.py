@@ -25,7 +25,11 @@ def _as_before(written: Mapping[str, Any]) -> dict[str, Any]:
     """Tables that version 0.1 did not have, with what it did instead."""
     filter_rates = written.get("filter_optimizer")
     return {
-        **({} if filter_rates is None else {"free_optimizer": filter_rates}),
+        **(
+            {}
+            if filter_rates is None
+            else {"crcf_optimizer": filter_rates, "nocontent_optimizer": filter_rates}
+        ),
         "crcf": {"start": "random"},
         "nofinetune": {"pooling": "untrained"},
     }

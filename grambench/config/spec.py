@@ -346,8 +346,8 @@ class Evaluation(Table):
         share = EVERY_PATTERN.match(every)
         if share is None or (share[2] and not 0 < float(share[2]) <= 1):
             raise ValueError(
-                f"{every!r} is neither a share of an epoch, at most 1e, such as 0.5e, nor a number of CF steps"
-                " such as 200s"
+                f"{every!r} is neither a share of an epoch, at most 1e, such as 0.5e,"
+                " nor a number of CF steps such as 200s"
             )
         return every
 
@@ -386,8 +386,10 @@ class Spec(Table):
     filter: Filter = Filter()
     encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
-    free_optimizer: Optimizer = Optimizer(lr=0.05)
-    """Of the free item vectors (`nocontent`, CRCF)."""
+    crcf_optimizer: Optimizer = Optimizer(lr=0.05)
+    """Of the free item vectors of `crcf-1s` and `crcf-1e`."""
+    nocontent_optimizer: Optimizer = Optimizer(lr=0.02)
+    """Of the free item vectors of `nocontent`."""
     multi_step: MultiStep = MultiStep()
     words: Words = Words()
     language_model: LanguageModel = LanguageModel(model="openai-community/gpt2")

@@ -114,11 +114,12 @@ def build_system(
     free = free_vectors(encoder)
     content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
     filter_rates = spec.encoder_optimizer if strategy == LM_KT else spec.filter_optimizer
+    free_rates = spec.nocontent_optimizer if strategy == "nocontent" else spec.crcf_optimizer
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free, spec.free_optimizer),
+        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free, free_rates),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):

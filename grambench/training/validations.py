@@ -1,4 +1,4 @@
-"""When the validation part is scored: at parts of an epoch, once a window closes, at the end of every epoch."""
+"""When the validation part is scored: within epochs while no window is open, and at the end of an epoch."""
 
 from fractions import Fraction
 

@@ -86,7 +86,7 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
 
 
 def _as_now(spec: Any) -> Any:
-    """A specification of an earlier version with what it did in the place of the fields that it did not have."""
+    """An earlier version's specification with what that version did in place of the fields that it lacked."""
     try:
         return read_kept(spec).model_dump(mode="json")
     except (

@@ -94,6 +94,7 @@ def run_trial(
         encoder_chunk=plan.encoder_chunk,
         seed=int(seed),
         speedyfeed=spec.speedyfeed,
+        nofinetune=spec.nofinetune,
     )
     emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))

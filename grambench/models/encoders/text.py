@@ -4,7 +4,7 @@ Legend: N items, L token positions, G packed rows, R positions of a row, X items
 embeddings, D width.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +58,18 @@ class TextEncoder(ItemVectors):
         self.half_weights = half_weights
 
     def freeze(self) -> None:
-        """From now on only the pooling is trained, where it has weights; the transformer keeps no graph."""
+        """From now on only the pooling is trained, where it has weights: the transformer keeps no graph, and
+        has no dropout."""
         if next(self.pool.parameters(), None) is not None:
             self.backbone.requires_grad_(False)
+            self.backbone.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; a frozen transformer stays in evaluation."""
+        super().train(mode)
+        if self.is_frozen:
+            self.backbone.eval()
+        return self
 
     @property
     def is_frozen(self) -> bool:
@@ -79,9 +88,12 @@ class TextEncoder(ItemVectors):
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
-        mask = mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long()
-        vectors_ND: Tensor = self.pool(self.hidden(words_NLE, mask), mask_NL)
+        vectors_ND: Tensor = self.pool(self.states(words_NLE, mask_NL), mask_NL)
         return vectors_ND
+
+    def states(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
+        """Last hidden states [N, L, D] of padded items, which `forward` pools."""
+        return self.hidden(words_NLE, mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long())
 
     def packed(self, call: PackedInput) -> Tensor:
         """Item vectors [N, D] of items that share rows."""

@@ -3,17 +3,19 @@
 import math
 from fractions import Fraction
 
+from grambench.config.baselines import NoFinetune as NoFinetuneSpec
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.config.spec import LM_KT, STRATEGY_PATTERN, WORD_BASELINES
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.models.encoders.free import PulledVectors
+from grambench.models.encoders.states import TokenStates
 from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import Sampler, Strategy, System
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.multi_step import MultiStep
-from grambench.training.strategies.no_finetune import NoFinetune
+from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.windows import DriftWindow, FixedWindow, WindowRule
@@ -47,6 +49,7 @@ def make_strategy(
     encoder_chunk: int | None,
     seed: int,
     speedyfeed: SpeedyFeedSpec | None = None,
+    nofinetune: NoFinetuneSpec | None = None,
 ) -> Strategy:
     """The strategy of a validated name."""
     if name == "e2e":
@@ -57,9 +60,12 @@ def make_strategy(
         return SingleStep(system, encoder_chunk)
     if name == "nofinetune":
         encoder = system.encode.encoder
-        if isinstance(encoder, TextEncoder) and encoder.is_frozen:  # what trains is its pooling
+        if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
+            return NoFinetune(system, sampler)
+        tokens, cache_gib = system.encode.tokens, (nofinetune or NoFinetuneSpec()).cache_gib
+        if TokenStates.bytes(encoder, tokens) > cache_gib * 2**30:
             return SingleStep(system, encoder_chunk)
-        return NoFinetune(system, sampler)
+        return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
     if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once
         return SingleStep(system)
     if name == LM_KT:

@@ -1,7 +1,9 @@
-"""`nofinetune`: the pretrained encoder stays as it is; only the filter trains."""
+"""`nofinetune`: the pretrained transformer stays as it is; the filter trains, and the pooling's weights."""
 
+import numpy as np
 import torch
 
+from grambench.models.encoders.states import TokenStates
 from grambench.training.phases import (
     Batch,
     Sampler,
@@ -9,9 +11,11 @@ from grambench.training.phases import (
     StepResult,
     System,
     encode,
+    encoder_backward,
     filter_backward,
     rehearsal,
 )
+from grambench.training.strategies.one_step import OneStep
 from grambench.training.table import Window
 
 
@@ -60,4 +64,54 @@ class NoFinetune:
         if len(items_N):
             with torch.no_grad():
                 self.vectors.join(items_N, encode(self.system, items_N))
+        return len(items_N)
+
+
+class TrainedPooling(OneStep):
+    """Each item goes through the transformer once, when an epoch first brings it; its token states are pooled
+    anew at every step, with the gradient of the filter."""
+
+    def __init__(self, system: System, sampler: Sampler, states: TokenStates) -> None:
+        super().__init__(system)
+        self.sampler, self.states, self.pooled = sampler, states, states.item_encoder()
+        self._known_I = np.zeros(len(system.encode.tokens), bool)
+        self._epoch = -1
+
+    def warm_up(self, batch: Batch) -> None:
+        """The gradients of a batch, dropped; no state is kept."""
+        with rehearsal(self.system):
+            view = batch.unique()
+            vectors_ND = encode(self.system, view.host_items_N)
+            _, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
+            encoder_backward(self.system, vectors_ND, gradient_ND)
+
+    def gradients(self, batch: Batch) -> StepResult:
+        """Pool the batch's distinct items, filter, and push ∂𝓛/∂h through the pooling."""
+        joined = self._look_ahead(batch.epoch) if batch.epoch != self._epoch else 0
+        view = batch.unique()
+        with self.system.clock.encoding():
+            vectors_ND = self.pooled(view.host_items_N)
+        loss, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
+        encoder_backward(self.system, vectors_ND, gradient_ND)
+        return StepResult(loss, batch.users, view.occurrences, joined)
+
+    def state(self) -> State:
+        """The epoch that was looked at: the states are those of weights that stay."""
+        return {"epoch": self._epoch}
+
+    def restore(self, state: State) -> None:
+        """Make the states again, in the same calls, so that they have the same last bits."""
+        self._known_I[:] = False
+        for epoch in range(int(state["epoch"]) + 1):
+            self._look_ahead(epoch)
+
+    def _look_ahead(self, epoch: int) -> int:
+        """Make the states of the epoch's items that are not there yet; of how many."""
+        self._epoch, steps = epoch, self.sampler.steps_per_epoch
+        items_N = self.sampler.items_ahead(epoch * steps, steps)
+        items_N = items_N[~self._known_I[items_N]]
+        if len(items_N):
+            with self.system.clock.encoding():
+                self.system.encode.count(items_N, self.states.fill(items_N))
+            self._known_I[items_N] = True
         return len(items_N)

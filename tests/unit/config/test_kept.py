@@ -24,7 +24,9 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
     written["filter_optimizer"] = {"lr": 0.003, "schedule": "noam", "warmup_steps": 7}
     spec = read_kept(written)
     assert (
-        spec.free_optimizer == spec.filter_optimizer == Optimizer(lr=0.003, schedule="noam", warmup_steps=7)
+        spec.crcf_optimizer
+        == spec.nocontent_optimizer
+        == Optimizer(lr=0.003, schedule="noam", warmup_steps=7)
     )
     assert (spec.crcf.start, spec.nofinetune.pooling, spec.multi_step.pull) == ("random", "untrained", 0.1)
     assert (spec.speedyfeed.draw, spec.speedyfeed.expiry) == ("item", 20)
@@ -33,7 +35,7 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
 
 
 def test_a_run_of_today_is_read_as_it_was_written() -> None:
-    for spec in (Spec(), Spec(free_optimizer=Optimizer(lr=0.2), crcf={"start": "random"})):
+    for spec in (Spec(), Spec(crcf_optimizer=Optimizer(lr=0.2), crcf={"start": "random"})):
         assert read_kept(spec.model_dump(mode="json")) == spec
     assert (Spec().speedyfeed.draw, Spec().speedyfeed.expiry) == ("step", 2)
     assert (Spec().crcf.start, Spec().nofinetune.pooling, Spec().multi_step.pull) == (

@@ -27,7 +27,6 @@ from tiny_systems import (
     tiny_system,
     widen,
 )
-from torch import Tensor
 
 from grambench.config.baselines import GPTArchitecture, LanguageModel
 from grambench.config.baselines import NoFinetune as NoFinetuneSpec
@@ -45,7 +44,7 @@ from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import Batch, System
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.filter_only import FilterOnly
-from grambench.training.strategies.no_finetune import NoFinetune
+from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.system import Modules, build_system
@@ -226,7 +225,9 @@ def test_crcf_serves_free_vectors_of_items_met_and_texts_of_the_others() -> None
 @pytest.mark.parametrize("name", ["nocontent", "crcf-1s"])
 def test_free_vectors_train_at_a_rate_of_their_own(name: str) -> None:
     rates = {"filter_optimizer": Optimizer(lr=LR, schedule="noam", warmup_steps=2)}
-    free_rates = {"free_optimizer": Optimizer(lr=FREE_LR, schedule="noam", warmup_steps=4)}
+    free_rates = {
+        f"{name.removesuffix('-1s')}_optimizer": Optimizer(lr=FREE_LR, schedule="noam", warmup_steps=4)
+    }
     spec = SPEC.model_copy(update={**rates, **free_rates})
     system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
     assert sum(
@@ -391,22 +392,25 @@ def test_speedyfeed_may_draw_for_each_item() -> None:
     assert any(0 < looked_up.sum() < ITEMS for looked_up in drawn)
 
 
-def test_nofinetune_trains_its_pooling_and_leaves_the_transformer() -> None:
-    """As single-step GRAM, with the gradient of the transformer left out."""
-    spec = SPEC.model_copy(
-        update={"encoder_optimizer": Optimizer(lr=LR), "filter_optimizer": Optimizer(lr=LR)}
-    )
+@pytest.mark.parametrize("cache_gib", [4.0, 0.0])
+def test_nofinetune_trains_its_pooling_and_leaves_the_transformer(cache_gib: float) -> None:
+    """As single-step GRAM without the transformer's gradient; with states that are kept, or made anew."""
+    rates = {"encoder_optimizer": Optimizer(lr=LR), "filter_optimizer": Optimizer(lr=LR)}
+    spec = SPEC.model_copy(update={**rates, "encoder": encoder_spec(dropout=0.1)})
     sampler = sampler_of("news")
     built = {}
     for name in ("nofinetune", "gram-1s"):
         system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=torch.float64)
         before = copy.deepcopy(modules.encoder.state_dict())
         if name == "gram-1s":
+            modules.encoder.backbone.eval()
             system.encoder_optimizer = ScheduledAdam(modules.encoder.pool.parameters(), Optimizer(lr=LR))
-        strategy = make_strategy(
-            name, system, sampler, multi_step=MULTI, micro_batch=6, encoder_chunk=5, seed=5
-        )
-        for step in range(3):
+        options = {"multi_step": MULTI, "micro_batch": 6, "encoder_chunk": 5, "seed": 5}
+        kept = NoFinetuneSpec(cache_gib=cache_gib)
+        strategy = make_strategy(name, system, sampler, **options, nofinetune=kept)
+        strategy.warm_up(sampler.batch(0))
+        assert system.encode.counts.items == 0
+        for step in range(sampler.steps_per_epoch + 1):
             strategy.step(sampler.batch(step))
             modules.encoder.zero_grad()
         built[name] = modules.state()
@@ -414,6 +418,9 @@ def test_nofinetune_trains_its_pooling_and_leaves_the_transformer() -> None:
             assert torch.equal(value, before[key]) is not key.startswith("pool."), key
         if name == "nofinetune":
             assert all(parameter.grad is None for parameter in modules.encoder.backbone.parameters())
+            if cache_gib:  # each item once, when an epoch first brings it
+                assert isinstance(strategy, TrainedPooling)
+                assert system.encode.counts.items == len(sampler.items_ahead(0, 2 * sampler.steps_per_epoch))
     for key, value in built["gram-1s"].items():
         assert torch.allclose(built["nofinetune"][key], value, rtol=0, atol=1e-12), key
 

@@ -32,7 +32,8 @@ def built(name: str, rule: str, dtype: torch.dtype = torch.float64) -> tuple[Sys
         encoder=encoder_spec(),
         filter=Filter(heads=HEADS, query=QUERY),
         filter_optimizer=NOAM,
-        free_optimizer=NOAM,
+        crcf_optimizer=NOAM,
+        nocontent_optimizer=NOAM,
         training=training,
     )
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=dtype)

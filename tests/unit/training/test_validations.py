@@ -1,4 +1,4 @@
-"""When a trial is validated, for every kind of strategy and both domains, and that a resumed one is bit-equal."""
+"""When a trial is validated, for every kind of strategy, and that a resumed one is bit-equal."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -68,7 +68,7 @@ def test_an_open_window_is_not_validated_before_it_closes() -> None:
     "every", ["0e", "0s", "1.5e", "2e", "e", "s", "-1s", "1", "30min", "0.5 e", "1e\n", "٣s"]
 )
 def test_other_periods_are_refused(every: str) -> None:
-    with pytest.raises(ValueError, match="is neither a share of an epoch, at most 1e, such as 0.5e, nor"):
+    with pytest.raises(ValueError, match=r"is neither a share of an epoch, at most 1e, such as 0.5e, nor"):
         Evaluation(every=every)
     assert Evaluation().every == "1e"
 

@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, name: str, domain: str, dropout: float = 0.0, free_rows: str = "auto") -> None:
         self.sampler = sampler_of(domain)
-        if name.startswith(("crcf", "nocontent")):
+        if name.startswith(("crcf", "nocontent", "nofinetune")) and domain == "news":
             training = SPEC.training.model_copy(update={"free_rows": free_rows})
             spec = SPEC.model_copy(update={"training": training})
             self.system, self.modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
