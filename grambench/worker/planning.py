@@ -18,7 +18,8 @@ from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
 from grambench.training.memory import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
-from grambench.training.strategies import MultiStep, window_steps
+from grambench.training.strategies import MultiStep, SingleStep, window_steps
+from grambench.training.strategies.no_finetune import TrainedPooling
 from grambench.training.system import Modules, Residency
 
 COMPILED_ITEMS = 64
@@ -59,7 +60,7 @@ def planned(
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
         micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
-        encoder_chunk=plan.encoder_chunk if multi or name == "gram-1s" else None,
+        encoder_chunk=plan.encoder_chunk if multi or _is_chunked(strategy) else None,
         encoder_batch=spec.multi_step.encoder_batch if multi else None,
         encoder_revision=modules.encoder.revision,
         bucket_tokens=system.encode.bucket_tokens,
@@ -67,8 +68,22 @@ def planned(
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
-        why="; ".join(reason for reason in (plan.why, _row_updates(modules)) if reason),
+        why="; ".join(
+            reason for reason in (plan.why, _row_updates(modules), _kept_states(strategy)) if reason
+        ),
     )
+
+
+def _is_chunked(strategy: Strategy) -> bool:
+    return isinstance(strategy, SingleStep) and strategy.encoder_chunk is not None
+
+
+def _kept_states(strategy: Strategy) -> str:
+    """What the cache of a frozen transformer takes; empty where there is none."""
+    if not isinstance(strategy, TrainedPooling):
+        return ""
+    gib = strategy.states.states_TD.nbytes / 2**30
+    return f"the token states of the frozen transformer are kept ({gib:.1f} GiB)"
 
 
 def _row_updates(modules: Modules) -> str:

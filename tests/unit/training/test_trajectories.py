@@ -1,7 +1,7 @@
 """Every strategy trains as version 0.1 did: losses and weights of its own run, kept in float64.
 
-`python tests/unit/training/test_trajectories.py FILE` in a checkout of version 0.1, without `as_of_0_1`, wrote
-the file. Packed rows and steps over fixed shapes train so, too.
+`python tests/unit/training/test_trajectories.py FILE` in a checkout of version 0.1, without `as_of_0_1`,
+wrote the file. Packed rows and steps over fixed shapes train so, too.
 """
 
 import json

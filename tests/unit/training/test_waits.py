@@ -89,8 +89,8 @@ def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: 
     assert waits.marked  # or the test would see nothing
 
 
-@pytest.mark.parametrize("name", ["nocontent", "crcf-1s", "crcf-1e"])
-def test_touched_rows_wait_at_marked_points_only(name: str, waits: Waits) -> None:
+@pytest.mark.parametrize("name", ["nocontent", "crcf-1s", "crcf-1e", "nofinetune"])
+def test_touched_rows_and_kept_states_wait_at_marked_points_only(name: str, waits: Waits) -> None:
     filter_spec, training = Filter(heads=HEADS, query=QUERY), Training(free_rows="touched")
     spec = Spec(encoder=encoder_spec(), filter=filter_spec, training=training)
     system, _ = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
