@@ -29,7 +29,7 @@ class SpeedyFeed(Table):
     beta: Rate = 0.002
     """β: at step t the cache is used with probability 1 − exp(−β t)."""
     draw: Literal["step", "item"] = "step"
-    """Whether the cache is used is drawn once a step for all of its items, as the authors do, or an item."""
+    """Whether the cache is used is drawn once a step, as the authors do, or for each of its items."""
 
 
 class CRCF(Table):

@@ -23,13 +23,7 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
 
 def _as_before(written: Mapping[str, Any]) -> dict[str, Any]:
     """Tables that version 0.1 did not have, with what it did instead."""
-    filter_rates = written.get("filter_optimizer")
-    return {
-        **(
-            {}
-            if filter_rates is None
-            else {"crcf_optimizer": filter_rates, "nocontent_optimizer": filter_rates}
-        ),
-        "crcf": {"start": "random"},
-        "nofinetune": {"pooling": "untrained"},
-    }
+    before: dict[str, Any] = {"crcf": {"start": "random"}, "nofinetune": {"pooling": "untrained"}}
+    if "filter_optimizer" in written:  # free vectors had its rates
+        before |= dict.fromkeys(("crcf_optimizer", "nocontent_optimizer"), written["filter_optimizer"])
+    return before

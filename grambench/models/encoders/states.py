@@ -41,7 +41,7 @@ class TokenStates(ItemVectors):
         self.buckets = Buckets(bucket_tokens, self.width, tokens.device)
 
     @staticmethod
-    def bytes(encoder: TextEncoder, tokens: ItemTokens) -> int:
+    def bytes_for(encoder: TextEncoder, tokens: ItemTokens) -> int:
         """What the states of a whole catalogue take."""
         return int(tokens.host_offsets[-1]) * encoder.width * next(encoder.parameters()).element_size()
 

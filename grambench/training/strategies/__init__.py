@@ -63,7 +63,7 @@ def make_strategy(
         if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
             return NoFinetune(system, sampler)
         tokens, cache_gib = system.encode.tokens, (nofinetune or NoFinetuneSpec()).cache_gib
-        if TokenStates.bytes(encoder, tokens) > cache_gib * 2**30:
+        if TokenStates.bytes_for(encoder, tokens) > cache_gib * 2**30:
             return SingleStep(system, encoder_chunk)
         return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
     if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -537,6 +538,21 @@ def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
         ("info", "", "run finished in 7.0 s"),
     ]
     assert [line.elapsed_s for line in state.log] == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_log_names_the_step_of_a_validation_within_an_epoch() -> None:
+    plan = ev.TrialPlanned("e2e", 0, steps_per_epoch=20, max_steps=50, batch_size=4, window_steps=1,
+                           encoder_parameters=1, filter_parameters=1)  # fmt: skip
+    steps = [(1, 10), (1, 20), (3, 50)]  # the last one ends training
+    scored = [dataclasses.replace(evaluated(epoch, 0.7, False), step=step) for epoch, step in steps]
+    test = dataclasses.replace(evaluated(1, 0.6, True, "test"), step=10)
+    state = folded((E2E, 0, plan), *((E2E, 1 + i, event) for i, event in enumerate([*scored, test])))
+    assert [line.text for line in state.log] == [
+        "epoch 1, step 10: validation AUC 0.7000",
+        "epoch 1: validation AUC 0.7000",
+        "epoch 3: validation AUC 0.7000",
+        "epoch 1, step 10: test AUC 0.6000",
+    ]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
