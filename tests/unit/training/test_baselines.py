@@ -147,8 +147,7 @@ class LiteralCRCF:
         self.tiny.system.encoder_optimizer.step()
 
 
-@pytest.mark.parametrize("from_content", [True, False])
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize(("domain", "from_content"), [("news", True), ("answers", True), ("news", False)])
 def test_crcf_step_is_both_losses_written_down(domain: str, from_content: bool) -> None:
     sampler = sampler_of(domain)
     fast, slow = tiny_system(domain=domain), tiny_system(domain=domain)
@@ -364,8 +363,8 @@ def test_speedyfeed_encodes_what_the_cache_does_not_hold_or_holds_too_long() -> 
 
 def test_speedyfeed_draws_once_a_step_and_never_at_the_first() -> None:
     """At the first step nothing is cached; later all that is fresh enough is read, or all is encoded."""
-    sampler, tiny = sampler_of("news", epochs=6), tiny_system()
-    spec = SpeedyFeedSpec(beta=0.02)
+    sampler, tiny = sampler_of("news", epochs=3), tiny_system()
+    spec = SpeedyFeedSpec(beta=0.05)
     assert (spec.expiry, spec.draw) == (2, "step")
     strategy = SpeedyFeed(tiny.system, sampler, spec, 5)
     encoded_at = np.full(ITEMS, -99)
@@ -379,7 +378,7 @@ def test_speedyfeed_draws_once_a_step_and_never_at_the_first() -> None:
         used.append(encoded < len(items))
         encoded_at[strategy.encoded_at_I == step] = step
     assert not used[0]
-    expected = sum(1 - math.exp(-0.02 * step) for step in range(sampler.total_steps))
+    expected = sum(1 - math.exp(-0.05 * step) for step in range(sampler.total_steps))
     assert abs(sum(used) - expected) < 3 * math.sqrt(expected)
     assert 0 < sum(used) < len(used)
 
