@@ -30,6 +30,7 @@ from grambench.reports.schema import (
     SamplingCost,
     SeedSummary,
     Spread,
+    VectorFacts,
 )
 from grambench.reports.section import Reasons, finite
 from grambench.reports.trials import build_trial, build_worker
@@ -232,6 +233,22 @@ def _audit(state: RunState) -> AuditFacts | None:
         filter_relative=number("filter_relative"),
         seconds=number("seconds"),
         note=audit.note,
+        vectors=why.given("vectors", _vectors(state.setup.encoder), "not in the log: of an earlier version"),
+        reasons=why,
+    )
+
+
+def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:
+    if checked is None:
+        return None
+    why = Reasons()
+    return VectorFacts(
+        equal=checked.equal,
+        tolerance=checked.tolerance,
+        items=checked.items,
+        relative=why.given("relative", checked.relative, "not a finite number"),
+        layout=checked.layout,
+        seconds=checked.seconds,
         reasons=why,
     )
 

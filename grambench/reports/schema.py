@@ -148,7 +148,24 @@ class DataFacts(Section):
     """True when an earlier preparation was mapped."""
 
 
-class AuditFacts(Section):
+class VectorFacts(Section):
+    """Item vectors of the encoder, in the layout of the run, against those of AutoModel, in fp32."""
+
+    equal: bool
+    """True when the difference is within the tolerance; else the run does not train."""
+    tolerance: float
+    """Largest relative difference that counts as equal, a ratio."""
+    items: int
+    """Items compared, a count."""
+    relative: float | None
+    """Largest norm of a difference over the norm of the item's vector, a ratio."""
+    layout: str
+    """How items shared the encoder's calls."""
+    seconds: float
+    """Seconds of the comparison."""
+
+
+class AuditFacts(GrownSection):
     """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
 
     equivalent: bool
@@ -173,6 +190,8 @@ class AuditFacts(Section):
     """Seconds of the audit."""
     note: str
     """What else there is to say."""
+    vectors: VectorFacts | None = None
+    """Whether the encoder computes what its own model computes."""
 
 
 class Spread(Model):
