@@ -133,7 +133,24 @@ class RunFacts(Section):
     """Seconds of the whole run, waiting included."""
 
 
-class DataFacts(Section):
+class TextFacts(GrownSection):
+    """What the tokenizer made of the items' texts."""
+
+    items: int
+    """Items, a count."""
+    text_tokens: int
+    """Tokens without the special ones, a count."""
+    unknown_tokens: int | None
+    """Of these, tokens for what the tokenizer does not know, a count."""
+    same_tokens: int
+    """Items with the very tokens of an earlier item, a count."""
+    no_text_tokens: int
+    """Items without a token of text, a count."""
+    cut_items: int
+    """Items of which data.fields cuts a field, a count."""
+
+
+class DataFacts(GrownSection):
     """What was learnt from."""
 
     fingerprint: str
@@ -146,6 +163,8 @@ class DataFacts(Section):
     """Seconds of the preparation."""
     reused: bool
     """True when an earlier preparation was mapped."""
+    texts: TextFacts | None = None
+    """What the tokenizer made of the texts."""
 
 
 class VectorFacts(Section):
