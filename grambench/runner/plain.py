@@ -144,7 +144,7 @@ def vectors_line(checked: EncoderChecked) -> str:
     size = words.tolerance(checked.relative)
     return (
         f"encoder: the vectors of {checked.items} items {verdict} those of AutoModel"
-        f" (largest relative difference {size}, tolerance {checked.tolerance:.0e}, fp32)"
+        f" (largest relative difference {size}, tolerance {words.tolerance(checked.tolerance)}, fp32)"
     )
 
 

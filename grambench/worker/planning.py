@@ -70,11 +70,7 @@ def planned(
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
-        why="; ".join(
-            reason
-            for reason in (plan.why, _row_updates(modules), _words_without(modules, system)[0])
-            if reason
-        ),
+        why="; ".join(filter(None, (plan.why, _row_updates(modules), _words_without(modules, system)[0]))),
     )
 
 

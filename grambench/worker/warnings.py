@@ -30,8 +30,8 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
 
 _FEW = 0.03
 """Share above which a reader should know of it."""
-_MANY_CUT = 0.2
-"""Limits cut long texts on purpose; this many cut items may not be meant."""
+_MANY_CUT = 0.25
+"""Limits cut long texts on purpose; so many cut items may be a mistake."""
 
 
 def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Iterator[Warned]:

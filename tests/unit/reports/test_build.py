@@ -385,6 +385,26 @@ def test_whether_the_encoder_computes_what_its_model_computes_is_part_of_the_aud
     assert "written before" in audit.reasons["vectors"]
 
 
+def test_what_the_tokenizer_made_of_the_texts_is_reported(tmp_path: Path) -> None:
+    texts = {"text_tokens": 900, "unknown_tokens": 9, "same_tokens": 3, "no_text_tokens": 2, "cut_items": 1}
+    run = logs.write_whole(tmp_path)
+    data = build_report(tmp_path).data
+    assert data.texts is None
+    assert data.reasons["texts"] == "prepared by an earlier version"
+    counts = {"items": {"items": 100, "tokens": 1200, **texts}}
+    run.log("setup", 50, ev.DataPrepared("/data", "f1", counts, 0.5, False))
+    report = build_report(tmp_path)
+    assert report.data.texts.model_dump() == {"items": 100, **texts, "reasons": {}}
+    page = render_markdown(report)
+    assert "100 items of 900 tokens, 9 of them unknown to the tokenizer; 3 items with the tokens of" in page
+    old = json.loads(report_json(report))
+    del old["data"]["texts"]
+    assert Report.model_validate_json(json.dumps(old)).data.texts is None
+    counts["items"]["unknown_tokens"] = None
+    run.log("setup", 51, ev.DataPrepared("/data", "f1", counts, 0.5, False))
+    assert "no token for what is unknown" in build_report(tmp_path).data.texts.reasons["unknown_tokens"]
+
+
 # --- targets, seeds, warnings ------------------------------------------------------------------
 
 
