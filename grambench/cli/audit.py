@@ -21,7 +21,10 @@ def audit(
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ."""
+    """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ.
+
+    Before that, compare the encoder's item vectors with those of its own model; exit code 2 if they differ.
+    """
     import json
     import tempfile
     from dataclasses import asdict
@@ -30,6 +33,7 @@ def audit(
     from grambench.data.locate import locate
     from grambench.events.reader import read_run
     from grambench.events.state import SETUP
+    from grambench.runner.plain import vectors_line
     from grambench.runner.rundir import create_run
     from grambench.runner.workers import Worker
     from grambench.text import safe_text
@@ -52,7 +56,8 @@ def audit(
         typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
         raise typer.Exit(setup.exit_code or int(ExitCode.BUG))
     if json_:
-        typer.echo(json.dumps(asdict(result)))
+        vectors = None if setup.encoder is None else asdict(setup.encoder)
+        typer.echo(json.dumps({**asdict(result), "vectors": vectors}))
     else:
         verdict = "equivalent" if result.equivalent else "NOT equivalent"
         typer.echo(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64)")
@@ -63,4 +68,6 @@ def audit(
             f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
             f"{'; ' + safe_text(result.note) if result.note else ''}"
         )
+        if setup.encoder is not None:
+            typer.echo(vectors_line(setup.encoder))
     raise typer.Exit(int(ExitCode.OK if result.equivalent else ExitCode.NOT_COMPARABLE))

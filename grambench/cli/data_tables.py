@@ -31,6 +31,9 @@ _NAMES = {
     "repeated_news_other_text": "repeated, other text",
     "repeated_ids_same_text": "repeated, same text",
     "repeated_ids_other_text": "repeated, other text",
+    "same_tokens": "tokens of another item",
+    "no_text_tokens": "without a token of text",
+    "cut_items": "cut to data.fields",
 }
 _ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": words.DASH}
 

@@ -209,7 +209,7 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
 def _print_results(state: RunState, report: str) -> None:
     from rich.console import Console
 
-    from grambench.runner.plain import EVERY_COLUMN, summary_table
+    from grambench.runner.plain import EVERY_COLUMN, summary_table, vectors_line
     from grambench.runner.words import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
@@ -220,6 +220,8 @@ def _print_results(state: RunState, report: str) -> None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
         typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+    if state.setup.encoder is not None:
+        typer.echo(vectors_line(state.setup.encoder))
     typer.echo(f"report: {report}")
 
 

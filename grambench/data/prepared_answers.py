@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 
 from grambench.config.spec import FieldLimits, Source, Track
 from grambench.data.formats.answers import Answers
-from grambench.data.prepared_items import ItemTokenizer, Texts, TokenizerFactory, built_from, tokenize
+from grambench.data.prepared_items import (
+    ItemTokenizer,
+    Texts,
+    TokenizerFactory,
+    built_from,
+    count_texts,
+    tokenize,
+)
 from grambench.data.prepared_manifest import AnswerCounts, ColdCounts, ItemCounts, PartName
 from grambench.data.prepared_sources import Report
 from grambench.data.sequences import Sequences, split_answers
@@ -124,7 +131,8 @@ def build_answers(
     )
     texts = _texts(answers, limits)
     ready = built_from(tokenizer, texts)
-    tokens, token_offsets = tokenize(texts, 0, ready, report)
+    tokens, token_offsets, cut_items = tokenize(texts, 0, ready, report)
+    text_counts = count_texts(tokens, token_offsets, cut_items, texts, ready)
     parts: dict[PartName, Sequences] = {
         "train": split.train,
         "validation": split.validation,
@@ -140,7 +148,7 @@ def build_answers(
     return BuiltAnswers(
         arrays,
         {name: _count(part, split.cold_items) for name, part in parts.items()},
-        _count_items(answers.texts, token_offsets),
+        _count_items(answers.texts, token_offsets, text_counts),
         ColdCounts(items=len(split.cold_items), lost_answers=split.cold_answers, seed=choices.seed),
         answers.left_out,
         ready,
@@ -168,7 +176,9 @@ def _count(part: Sequences, cold_items: npt.NDArray[np.int32]) -> AnswerCounts:
     )
 
 
-def _count_items(texts: pa.Array, token_offsets: npt.NDArray[np.int64]) -> ItemCounts:
+def _count_items(
+    texts: pa.Array, token_offsets: npt.NDArray[np.int64], text_counts: dict[str, int | None]
+) -> ItemCounts:
     lengths = np.diff(token_offsets)
     return ItemCounts(
         items=len(lengths),
@@ -181,4 +191,5 @@ def _count_items(texts: pa.Array, token_offsets: npt.NDArray[np.int64]) -> ItemC
         blank_items=0,
         empty_texts=int(pc.sum(pc.equal(texts, "")).as_py() or 0),
         without_body=None,
+        **text_counts,
     )

@@ -20,6 +20,7 @@ from grambench.data.prepared_items import (
     Texts,
     TokenizerFactory,
     built_from,
+    count_texts,
     item_texts,
     tokenize,
 )
@@ -100,12 +101,13 @@ def build(
     _check_filled(after)
     blank_items = len(unknown_ids) if choices.unknown_items == "blank" else 0
     ready = built_from(tokenizer, texts)
-    tokens, token_offsets = tokenize(texts, blank_items, ready, report)
+    tokens, token_offsets, cut_items = tokenize(texts, blank_items, ready, report)
+    text_counts = count_texts(tokens, token_offsets, cut_items, texts, ready)
     arrays: dict[str, npt.NDArray[Any]] = {"tokens": tokens, "token_offsets": token_offsets}
     for name, part in after.items():
         arrays |= {f"{name}_{field.name}": getattr(part, field.name) for field in fields(part)}
     counts = {name: prepared_parts.count(before[name], after[name]) for name in after}
-    items = _count_items(catalogue, texts, len(unknown_ids), blank_items, token_offsets)
+    items = _count_items(catalogue, texts, len(unknown_ids), blank_items, token_offsets, text_counts)
     return Built(arrays, _manifest(choices, described, ready, counts, items), ready)
 
 
@@ -222,6 +224,7 @@ def _count_items(
     unknown_ids: int,
     blank_items: int,
     token_offsets: npt.NDArray[np.int64],
+    text_counts: dict[str, int | None],
 ) -> ItemCounts:
     lengths = np.diff(token_offsets)
     is_empty = np.logical_and.reduce([_is_empty(column) for column in texts.columns])
@@ -237,6 +240,7 @@ def _count_items(
         blank_items=blank_items,
         empty_texts=int(np.count_nonzero(is_empty)),
         without_body=None if body is None else int(np.count_nonzero(_is_empty(body))),
+        **text_counts,
     )
 
 

@@ -4,6 +4,7 @@ An item is `[CLS] title… [SEP] abstract… [SEP] body… [SEP]`; each field is
 shapes: I items, T tokens.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def corpus(texts: Texts) -> Iterator[str]:
 
 def tokenize(
     texts: Texts, blank_items: int, tokenizer: ItemTokenizer, report: Report
-) -> tuple[Int32s, Int64s]:
+) -> tuple[Int32s, Int64s, int]:
     """Tokens of all items.
 
     Args:
@@ -128,20 +129,61 @@ def tokenize(
         report: told of the items done.
 
     Returns:
-        tokens int32 [T] and offsets int64 [I + 1].
+        tokens int32 [T], offsets int64 [I + 1], and the number of items of which a limit cuts a field.
     """
-    total = len(texts) + blank_items
+    total, cut = len(texts) + blank_items, 0
     tokens: list[Int32s] = []
     lengths: list[Int64s] = []
     for start in range(0, len(texts), BATCH_TEXTS):
         report("tokenize", start, total)
         encoded = [tokenizer.encode(column.slice(start, BATCH_TEXTS).to_pylist()) for column in texts.columns]
         _append(tokens, lengths, encoded, texts.limits, tokenizer)
+        cut += _cut_items(encoded, texts.limits)
     if blank_items:
         empty = (np.zeros(0, np.int32), np.zeros(blank_items + 1, np.int64))
         _append(tokens, lengths, [empty] * len(texts.columns), texts.limits, tokenizer)
     report("tokenize", total, total)
-    return np.concatenate(tokens), np.concatenate(([0], np.cumsum(np.concatenate(lengths))))
+    return np.concatenate(tokens), np.concatenate(([0], np.cumsum(np.concatenate(lengths)))), cut
+
+
+def count_texts(
+    tokens: Int32s, offsets: Int64s, cut_items: int, texts: Texts, tokenizer: ItemTokenizer
+) -> dict[str, int | None]:
+    """The fields of `ItemCounts` that say what the tokenizer made of the texts.
+
+    Args:
+        tokens: [T] of all items.
+        offsets: [I + 1].
+        cut_items: of which a limit cuts a field.
+        texts: fields of the items.
+        tokenizer: that made the tokens; without an `unknown_id` its unknown tokens are not counted.
+    """
+    special = 1 + len(texts.names)
+    has_text_I = np.diff(offsets) > special
+    unknown_id: int | None = getattr(tokenizer, "unknown_id", None)
+    return {
+        "text_tokens": len(tokens) - special * (len(offsets) - 1),
+        "unknown_tokens": None if unknown_id is None else _count_unknown(tokens, unknown_id, tokenizer),
+        "same_tokens": _count_same(tokens, offsets, has_text_I),
+        "no_text_tokens": int(np.count_nonzero(~has_text_I)),
+        "cut_items": cut_items,
+    }
+
+
+def _count_unknown(tokens: Int32s, unknown_id: int, tokenizer: ItemTokenizer) -> int:
+    """0 where the token also opens or closes items: such tokenizers (GPT-2's) know every byte."""
+    if unknown_id in (tokenizer.cls_id, tokenizer.sep_id):
+        return 0
+    return int(np.count_nonzero(tokens == unknown_id))
+
+
+def _count_same(tokens: Int32s, offsets: Int64s, counted_I: npt.NDArray[np.bool_]) -> int:
+    """Counted items whose tokens are those of an earlier one."""
+    seen = {
+        hashlib.blake2b(tokens[offsets[item] : offsets[item + 1]].tobytes(), digest_size=16).digest()
+        for item in np.flatnonzero(counted_I)
+    }
+    return int(np.count_nonzero(counted_I)) - len(seen)
 
 
 def without(special: Sequence[int], tokens: Int32s, offsets: Int64s) -> tuple[Int32s, Int64s]:
@@ -169,6 +211,17 @@ def _append(
     lengths.append(np.diff(offsets))
 
 
+def _room(limits: Sequence[int]) -> list[int]:
+    """Most tokens of each field's text: the first field also holds `cls_id`, every one its `sep_id`."""
+    return [limit - 1 - (index == 0) for index, limit in enumerate(limits)]
+
+
+def _cut_items(encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int]) -> int:
+    """Items of which at least one field is longer than its room."""
+    longer = [np.diff(offsets) > most for (_, offsets), most in zip(encoded, _room(limits), strict=True)]
+    return int(np.count_nonzero(np.logical_or.reduce(longer)))
+
+
 def join_fields(
     encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], cls_id: int, sep_id: int
 ) -> tuple[Int32s, Int64s]:
@@ -183,8 +236,9 @@ def join_fields(
     Returns:
         tokens int32 [T] and offsets int64 [I + 1].
     """
-    room = [limit - 1 - (index == 0) for index, limit in enumerate(limits)]
-    kept = [np.minimum(np.diff(offsets), most) for (_, offsets), most in zip(encoded, room, strict=True)]
+    kept = [
+        np.minimum(np.diff(offsets), most) for (_, offsets), most in zip(encoded, _room(limits), strict=True)
+    ]
     lengths = 1 + sum(field + 1 for field in kept)
     item_offsets = np.concatenate(([0], np.cumsum(lengths)))
     tokens = np.full(item_offsets[-1], sep_id, np.int32)

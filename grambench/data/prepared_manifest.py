@@ -120,6 +120,16 @@ class ItemCounts(_Model):
     """Items of news.tsv whose wanted fields are all empty."""
     without_body: int | None
     """Items of news.tsv without a body; None where no body is wanted."""
+    text_tokens: int | None = None
+    """Tokens without the special ones; None here and below: prepared by a version that did not count."""
+    unknown_tokens: int | None = None
+    """Of these, tokens for what the tokenizer does not know; None also where it has no such token."""
+    same_tokens: int | None = None
+    """Items with the very tokens of an earlier item; items without any are left out."""
+    no_text_tokens: int | None = None
+    """Items that have special tokens only."""
+    cut_items: int | None = None
+    """Items of which `fields` cuts a field."""
 
 
 class Manifest(_Model):

@@ -20,12 +20,28 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 class FastTokenizer:
     """A Rust-backed tokenizer of the `tokenizers` library."""
 
-    def __init__(self, tokenizer: Any, cls_id: int, sep_id: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        cls_id: int,
+        sep_id: int,
+        unknown_id: int | None = None,
+        embeddings: int | None = None,
+    ) -> None:
+        """
+        Args:
+            tokenizer: of the `tokenizers` library.
+            cls_id: opens an item.
+            sep_id: closes a field.
+            unknown_id: stands for what the tokenizer does not know; None: nothing does.
+            embeddings: token ids that its model has embeddings for; None: not known.
+        """
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True  # "[SEP]" in a title is text
         self._tokenizer = tokenizer
-        self.cls_id, self.sep_id = cls_id, sep_id
+        self.cls_id, self.sep_id, self.unknown_id = cls_id, sep_id, unknown_id
+        self.embeddings = embeddings
         self.vocabulary_size = int(tokenizer.get_vocab_size(with_added_tokens=True))
         self.fingerprint = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
 
@@ -45,7 +61,8 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
     """The tokenizer of an encoder, or of a language model, and the key that stands for it in the cache.
 
     Raises:
-        MachineError: the model is not to be had. ConfigError: it has no fast tokenizer.
+        MachineError: the model cannot be loaded. ConfigError: it has no fast tokenizer, or one that knows no
+            word or does not fit the model.
     """
     if encoder.architecture is not None:
         size = encoder.architecture.vocabulary
@@ -57,6 +74,7 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
     with hub_errors(encoder.model, key):
         options = hub_options(encoder.model, encoder.revision)
         wrapped = AutoTokenizer.from_pretrained(encoder.model, use_fast=True, **options)
+        embeddings = _embeddings(encoder.model, options)
     backend = getattr(wrapped, "backend_tokenizer", None)
     cls_id = wrapped.cls_token_id if wrapped.cls_token_id is not None else wrapped.bos_token_id
     sep_id = wrapped.sep_token_id if wrapped.sep_token_id is not None else wrapped.eos_token_id
@@ -65,8 +83,43 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
             f"The tokenizer of {encoder.model!r} has no fast version or no opening and closing token.",
             "Choose an encoder of the BERT, RoBERTa, DeBERTa or MPNet family.",
         )
-    tokenizer = FastTokenizer(backend, cls_id, sep_id)
+    _require_words(backend, encoder.model, embeddings)
+    tokenizer = FastTokenizer(backend, cls_id, sep_id, wrapped.unk_token_id, embeddings)
     return tokenizer, tokenizer.fingerprint
+
+
+def _embeddings(model: str, options: dict[str, Any]) -> int | None:
+    """Token ids that the model's config names; None where there is no config, or it names none."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model, **options)
+    except (OSError, ValueError):  # the model itself is refused when it is loaded
+        return None
+    size = getattr(config.get_text_config(), "vocab_size", None)
+    return size if isinstance(size, int) else None
+
+
+def _require_words(tokenizer: Any, model: str, embeddings: int | None) -> None:
+    """Refuse a vocabulary of special tokens only, which transformers makes where the files are missing.
+
+    Raises:
+        ConfigError: it is one, or has a word whose id is beyond the model's embeddings.
+    """
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    ids = [number for token, number in tokenizer.get_vocab(True).items() if token not in special]
+    if not ids:
+        raise ConfigError(
+            f"The tokenizer of {model!r} knows no word: its vocabulary has {len(special)} special tokens and"
+            " nothing else.",
+            "Put the model's tokenizer.json (or vocab.txt, or spiece.model) beside its config.json.",
+        )
+    if embeddings is not None and max(ids) >= embeddings:
+        raise ConfigError(
+            f"The tokenizer of {model!r} has ids up to {max(ids):,}, but its config.json has embeddings for"
+            f" {embeddings:,} tokens only.",
+            "Put the tokenizer files and the config.json of one and the same model into the folder.",
+        )
 
 
 def words_tokenizer(size: int) -> tuple[TokenizerFactory, str]:
@@ -85,7 +138,7 @@ def build_words(corpus: Iterator[str], size: int) -> FastTokenizer:
     known = [*_SPECIAL, *(word for word in frequent if word not in _SPECIAL)]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    return FastTokenizer(tokenizer, known.index("[CLS]"), known.index("[SEP]"))
+    return FastTokenizer(tokenizer, *(known.index(name) for name in ("[CLS]", "[SEP]", "[UNK]")))
 
 
 def _counted(corpus: Iterator[str], normalizer: Any, splitter: Any) -> dict[str, int]:
@@ -119,4 +172,4 @@ def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(_SPECIAL)
-    return FastTokenizer(tokenizer, pieces.index("[CLS]"), pieces.index("[SEP]"))
+    return FastTokenizer(tokenizer, *(pieces.index(name) for name in ("[CLS]", "[SEP]", "[UNK]")))

@@ -234,6 +234,9 @@ class Fold:
     def _engine_chosen(self, _: str, event: ev.EngineChosen) -> None:
         self.state.setup.engine = event
 
+    def _encoder_checked(self, _: str, event: ev.EncoderChecked) -> None:
+        self.state.setup.encoder = event
+
     def _audit_finished(self, _: str, event: ev.AuditFinished) -> None:
         self.state.setup.audit = event
 
@@ -360,6 +363,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.PrepareProgress: Fold._prepare_progress,
     ev.DataPrepared: Fold._data_prepared,
     ev.EngineChosen: Fold._engine_chosen,
+    ev.EncoderChecked: Fold._encoder_checked,
     ev.AuditFinished: Fold._audit_finished,
     ev.WorkerStarted: Fold._worker_started,
     ev.PhaseEntered: Fold._phase_entered,
@@ -400,6 +404,11 @@ def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None
         case ev.EngineChosen() if event.candidates:
             chosen = ", ".join(f"{setting} = {value}" for setting, value in event.choice.items())
             return "info", f"engine probed in {event.seconds:.1f} s: {chosen}"
+        case ev.EncoderChecked():
+            size = "not finite" if event.relative is None else f"{event.relative:.1e}"
+            verdict = "are" if event.equal else "are NOT"
+            words = f"encoder: vectors of {event.items} items {verdict} those of AutoModel (relative {size})"
+            return "info" if event.equal else "error", words
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"

@@ -8,6 +8,7 @@ from grambench.events.types import (
     CheckpointSaved,
     DataPrepared,
     Diverged,
+    EncoderChecked,
     EngineChosen,
     EpochFinished,
     Evaluated,
@@ -171,6 +172,7 @@ class SetupState:
     data: DataPrepared | None = None
     engine: EngineChosen | None = None
     audit: AuditFinished | None = None
+    encoder: EncoderChecked | None = None
     started: WorkerStarted | None = None
     outcome: Outcome | None = None
     reason: str = ""

@@ -266,6 +266,23 @@ class EngineChosen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EncoderChecked(Event):
+    """Item vectors, through the layout of the run, against those of the encoder's own model; fp32."""
+
+    type: ClassVar[str] = "encoder_checked"
+    equal: bool
+    """Within the tolerance; else the setup refuses to train."""
+    tolerance: float
+    items: int
+    """Compared."""
+    relative: float | None
+    """Largest norm of a difference over the vector's norm; None: a vector was not finite."""
+    layout: str = ""
+    """`buckets` or `packed`."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFinished(Event):
     """Gradients of gram-1s against e2e on one batch, float64."""
 

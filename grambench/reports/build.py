@@ -30,6 +30,8 @@ from grambench.reports.schema import (
     SamplingCost,
     SeedSummary,
     Spread,
+    TextFacts,
+    VectorFacts,
 )
 from grambench.reports.section import Reasons, finite
 from grambench.reports.trials import build_trial, build_worker
@@ -202,12 +204,29 @@ def _data(state: RunState) -> DataFacts | None:
     data = state.setup.data
     if data is None:
         return None
+    why = Reasons()
     return DataFacts(
         fingerprint=data.fingerprint,
         folder=data.folder,
         counts=finite(data.counts),
         seconds=data.seconds,
         reused=data.reused,
+        texts=why.given("texts", _texts(data.counts.get("items")), "prepared by an earlier version"),
+        reasons=why,
+    )
+
+
+def _texts(counts: Any) -> TextFacts | None:
+    """None where the items' counts are of a version that did not count tokens."""
+    names = ("items", "text_tokens", "same_tokens", "no_text_tokens", "cut_items")
+    if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in names):
+        return None
+    why = Reasons()
+    unknown = counts.get("unknown_tokens")
+    return TextFacts(
+        **{name: counts[name] for name in names},
+        unknown_tokens=why.given("unknown_tokens", unknown, "the tokenizer has no token for what is unknown"),
+        reasons=why,
     )
 
 
@@ -232,6 +251,22 @@ def _audit(state: RunState) -> AuditFacts | None:
         filter_relative=number("filter_relative"),
         seconds=number("seconds"),
         note=audit.note,
+        vectors=why.given("vectors", _vectors(state.setup.encoder), "not in the log: of an earlier version"),
+        reasons=why,
+    )
+
+
+def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:
+    if checked is None:
+        return None
+    why = Reasons()
+    return VectorFacts(
+        equal=checked.equal,
+        tolerance=checked.tolerance,
+        items=checked.items,
+        relative=why.given("relative", checked.relative, "not a finite number"),
+        layout=checked.layout,
+        seconds=checked.seconds,
         reasons=why,
     )
 

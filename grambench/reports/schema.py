@@ -133,7 +133,24 @@ class RunFacts(Section):
     """Seconds of the whole run, waiting included."""
 
 
-class DataFacts(Section):
+class TextFacts(GrownSection):
+    """What the tokenizer made of the items' texts."""
+
+    items: int
+    """Items, a count."""
+    text_tokens: int
+    """Tokens without the special ones, a count."""
+    unknown_tokens: int | None
+    """Of these, tokens for what the tokenizer does not know, a count."""
+    same_tokens: int
+    """Items with the very tokens of an earlier item, a count."""
+    no_text_tokens: int
+    """Items without a token of text, a count."""
+    cut_items: int
+    """Items of which data.fields cuts a field, a count."""
+
+
+class DataFacts(GrownSection):
     """What was learnt from."""
 
     fingerprint: str
@@ -146,9 +163,28 @@ class DataFacts(Section):
     """Seconds of the preparation."""
     reused: bool
     """True when an earlier preparation was mapped."""
+    texts: TextFacts | None = None
+    """What the tokenizer made of the texts."""
 
 
-class AuditFacts(Section):
+class VectorFacts(Section):
+    """Item vectors of the encoder, in the layout of the run, against those of AutoModel, in fp32."""
+
+    equal: bool
+    """True when the difference is within the tolerance; else the run does not train."""
+    tolerance: float
+    """Largest relative difference that counts as equal, a ratio."""
+    items: int
+    """Items compared, a count."""
+    relative: float | None
+    """Largest norm of a difference over the norm of the item's vector, a ratio."""
+    layout: str
+    """How items shared the encoder's calls."""
+    seconds: float
+    """Seconds of the comparison."""
+
+
+class AuditFacts(GrownSection):
     """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
 
     equivalent: bool
@@ -173,6 +209,8 @@ class AuditFacts(Section):
     """Seconds of the audit."""
     note: str
     """What else there is to say."""
+    vectors: VectorFacts | None = None
+    """Whether the encoder computes what its own model computes."""
 
 
 class Spread(Model):

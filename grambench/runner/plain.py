@@ -11,6 +11,7 @@ from rich.text import Text
 
 from grambench.events import compare
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
+from grambench.events.types import EncoderChecked
 from grambench.runner import words
 from grambench.runner.standings import name_of, several_seeds, standings
 from grambench.text import safe_text
@@ -135,6 +136,16 @@ def _who(state: RunState, name: str) -> str:
     if trial is None:
         return safe_text(name, 40)
     return f"{name_of(trial)} seed {trial.seed}" if several_seeds(state) else name_of(trial)
+
+
+def vectors_line(checked: EncoderChecked) -> str:
+    """Whether the encoder's vectors are those of its own model, after a run or an audit."""
+    verdict = "are" if checked.equal else "are not"
+    size = words.tolerance(checked.relative)
+    return (
+        f"encoder: the vectors of {checked.items} items {verdict} those of AutoModel"
+        f" (largest relative difference {size}, tolerance {words.tolerance(checked.tolerance)}, fp32)"
+    )
 
 
 def summary_table(state: RunState, width: int = EVERY_COLUMN) -> Table:

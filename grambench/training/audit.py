@@ -2,14 +2,16 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Protocol, Self
 
 import torch
 
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared
-from grambench.events.types import AuditFinished
+from grambench.events.types import AuditFinished, Event
 from grambench.training.domain import make_sampler
+from grambench.training.encoder_check import check_encoder, require_equal
 from grambench.training.phases import Batch, System
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.single_step import SingleStep
@@ -27,17 +29,35 @@ class AuditedBatch(Batch, Protocol):
         """The same users twice."""
 
 
-def audit(spec: Spec, data: Prepared, device: torch.device) -> AuditFinished:
+def audit(
+    spec: Spec, data: Prepared, device: torch.device, emit: Callable[[Event], None] = lambda _: None
+) -> AuditFinished:
     """Compare both gradients in float64 with dropout 0, through the strategies' own code.
 
-    The batch is the first of the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats,
-    its users are taken twice, so that there is something to share.
+    First the encoder's vectors are compared with those of its own model, in fp32. The batch is the first of
+    the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, its users are taken twice, so that
+    there is something to share.
+
+    Args:
+        spec: the specification, with what the probe has chosen.
+        data: the prepared data.
+        device: where the run trains.
+        emit: takes what was found about the encoder.
+
+    Raises:
+        ConfigError: the encoder's vectors are not those of its model, or it has no embedding for a token.
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
     filter_ = spec.filter.model_copy(update={"dropout": 0.0})
     exact = spec.model_copy(update={"encoder": plain, "filter": filter_})
-    system, modules = build_system(exact, data, device, seed=spec.audit.seed, dtype=torch.float64)
+    system, modules = build_system(exact, data, device, seed=spec.audit.seed)
+    checked = check_encoder(system)
+    if checked is not None:
+        emit(checked)
+        require_equal(checked, spec.encoder.model or "from scratch")
+    modules.encoder.to(torch.float64)
+    modules.filter.to(torch.float64)
     batch, note = _audited_batch(spec, data, system, device)
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
     candidate = _gradients(SingleStep(system), modules, batch)

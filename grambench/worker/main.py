@@ -95,7 +95,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     emit(ev.PhaseEntered("probe"))
     chosen = choose(spec, data, device, emit, engine_of(folder))
     emit(ev.PhaseEntered("audit"))
-    emit(audit(settled(spec, chosen), data, device.torch))
+    emit(audit(settled(spec, chosen), data, device.torch, emit))
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK

@@ -14,6 +14,7 @@ from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
+from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
 from grambench.training.memory import GraphPlan, plan_graphs, plan_users
@@ -24,6 +25,8 @@ from grambench.training.system import Modules, Residency
 
 COMPILED_ITEMS = 64
 """Items in buckets encoded once to compile the encoder; its graph serves every number of items."""
+FEW_WORDS = 0.05
+"""Share of the items' words without a pretrained vector above which a reader should know of it."""
 COMPILED_BATCHES = 16
 """Batches whose shapes in packed rows are compiled before the clock starts."""
 
@@ -69,7 +72,15 @@ def planned(
         layout=system.encode.layout.name,
         graphs=graphs,
         why="; ".join(
-            reason for reason in (plan.why, _row_updates(modules), _kept_states(strategy)) if reason
+            filter(
+                None,
+                (
+                    plan.why,
+                    _row_updates(modules),
+                    _kept_states(strategy),
+                    _words_without(modules, system)[0],
+                ),
+            )
         ),
     )
 
@@ -94,6 +105,23 @@ def _row_updates(modules: Modules) -> str:
     rows, width = free.rows_ID.shape
     which = "only the batch's rows" if free.touched_only else "all rows"
     return f"Adam updates {which} of the free vectors ({rows:,} x {width})"
+
+
+def _words_without(modules: Modules, system: System) -> tuple[str, float]:
+    """How many words have no pretrained vector, and which share of the items' words these are."""
+    if not isinstance(modules.encoder, WordEncoder):
+        return "", 0.0
+    without_V = modules.encoder.without_vector_V
+    share = float(without_V[system.encode.tokens.host_flat].mean())
+    words = f"{np.count_nonzero(without_V):,} of {len(without_V):,} words have no pretrained vector"
+    return f"{words} ({100 * share:.1f} % of the items' words)", share
+
+
+def word_warnings(modules: Modules, system: System) -> Iterator[ev.Warned]:
+    """Pretrained word vectors that do not cover the data's words."""
+    words, share = _words_without(modules, system)
+    if share > FEW_WORDS:
+        yield ev.Warned("words-without-vector", f"{words}: are they made for the language of the data?")
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:

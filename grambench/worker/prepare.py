@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grambench.config.paths import cache_dir, prepared_dir
@@ -11,20 +11,26 @@ from grambench.config.table import Table
 from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
+from grambench.data.prepared_manifest import Manifest
 from grambench.data.synthetic import generate
 from grambench.data.synthetic_answers import generate_answers
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
+from grambench.errors import ConfigError
 from grambench.events import types as ev
 from grambench.fs import locked
+from grambench.worker.warnings import text_warnings
 
 REPORT_S = 0.2
+SMALL_VOCABULARY = 0.8
+"""Share of a model's embeddings; models pad their tables by less."""
 
 
 def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocabulary = "encoder") -> Path:
     """Prepare once, or find what was prepared; returns the cache folder. Items become tokens of a vocabulary.
 
     Raises:
-        DataError: no data, or data that cannot be used. MachineError: the tokenizer is not to be had.
+        DataError: no data, or data that cannot be used. MachineError: the tokenizer cannot be loaded.
+        ConfigError: it is missing, does not fit its model, or knows nothing of the texts.
     """
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
@@ -48,6 +54,9 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     )
     prepared = prepare(request, prepared_dir(), throttle)
     manifest = open_prepared(prepared).manifest
+    _require_known_words(manifest, vocabulary)
+    for warning in (*_size_warnings(tokenizer), *text_warnings(manifest, vocabulary)):
+        emit(warning)
     counts: dict[str, object] = {
         "items": manifest.items.model_dump(),
         **{name: part.counts.model_dump() for name, part in manifest.parts.items()},
@@ -62,6 +71,32 @@ def _tokenizer(spec: Spec, vocabulary: Vocabulary) -> tuple[ItemTokenizer | Toke
     if vocabulary == "words":
         return words_tokenizer(spec.words.vocabulary)
     return tokenizer_for(spec.language_model if vocabulary == "language-model" else spec.encoder)
+
+
+def _require_known_words(manifest: Manifest, vocabulary: Vocabulary) -> None:
+    """Refuse texts of which the tokenizer keeps nothing.
+
+    Raises:
+        ConfigError: every token is the unknown one, or there is none although there are texts.
+    """
+    items = manifest.items
+    if items.text_tokens is None or items.empty_texts + items.blank_items == items.items:
+        return
+    nothing_left = items.text_tokens == 0 and not items.cut_items
+    if nothing_left or 0 < items.text_tokens == items.unknown_tokens:
+        key = "language_model.model" if vocabulary == "language-model" else "encoder.model"
+        raise ConfigError(
+            f"The tokenizer knows no word of the texts of {items.items:,} items: all would look the same.",
+            f"Choose a model for the language of the data with --set {key}=…, or check its tokenizer files.",
+        )
+
+
+def _size_warnings(tokenizer: object) -> Iterator[ev.Warned]:
+    """A vocabulary much smaller than its model's may be another model's."""
+    size, embeddings = (getattr(tokenizer, name, None) for name in ("vocabulary_size", "embeddings"))
+    if size is not None and embeddings is not None and size < SMALL_VOCABULARY * embeddings:
+        words = f"the tokenizer has {size:,} tokens, but its model has embeddings for {embeddings:,}"
+        yield ev.Warned("small-vocabulary", f"{words}: do both belong together?")
 
 
 def data_folder(spec: Spec) -> Path:

@@ -25,7 +25,14 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker import resume
 from grambench.worker.device import Device
-from grambench.worker.planning import compile_seconds, plan_sizes, planned, to_compile, use_graphs
+from grambench.worker.planning import (
+    compile_seconds,
+    plan_sizes,
+    planned,
+    to_compile,
+    use_graphs,
+    word_warnings,
+)
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
@@ -69,6 +76,8 @@ def run_trial(
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
+    for warning in word_warnings(modules, system):
+        emit(warning)
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from grambench.config.spec import Spec
+from grambench.config.spec import Spec, Vocabulary
 from grambench.data.prepared_manifest import Manifest
 from grambench.events.types import Warned
 
@@ -26,6 +26,42 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
 
     for reason, count in manifest.left_out.items():
         yield Warned("left-out", f"{count:,} {reason} were left out")
+
+
+_FEW = 0.03
+"""Share above which a reader should know of it."""
+_MANY_CUT = 0.25
+"""Limits cut long texts on purpose; so many cut items may be a mistake."""
+
+
+def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Iterator[Warned]:
+    """What the tokenizer lost of the texts; nothing where an earlier version prepared without counting."""
+    items, about = manifest.items, "" if vocabulary == "encoder" else f" ({vocabulary} vocabulary)"
+    suffix = "" if vocabulary == "encoder" else f"-{vocabulary}"
+
+    def share(count: int | None, of: int | None, limit: float = _FEW) -> str:
+        """`1,234 of 5,000 (25 %)`; empty: it is not counted, or not above the limit."""
+        if not count or not of or count <= limit * of:
+            return ""
+        return f"{count:,} of {of:,} ({100 * count / of:.0f} %)"
+
+    if words := share(items.unknown_tokens, items.text_tokens):
+        yield Warned(
+            f"unknown-tokens{suffix}",
+            f"{words} tokens of the items' texts stand for what the tokenizer does not know{about}:"
+            " is it made for the language of the data?",
+        )
+    if words := share(items.same_tokens, items.items):
+        yield Warned(
+            f"same-tokens{suffix}",
+            f"{words} items have the tokens of an earlier item: their texts do not tell them apart{about}",
+        )
+    if words := share(items.no_text_tokens, items.items):
+        yield Warned(f"no-text{suffix}", f"{words} items have no text that the tokenizer can read{about}")
+    if words := share(items.cut_items, items.items, _MANY_CUT):
+        yield Warned(
+            f"cut-texts{suffix}", f"{words} items are longer than data.fields allows and were cut{about}"
+        )
 
 
 def spec_warnings(spec: Spec) -> Iterator[Warned]:

@@ -42,7 +42,10 @@ def test_its_report_is_rebuilt_from_its_logs(bench: Bench, runs: Path) -> None:
     for before, after in zip(kept["trials"], now["trials"], strict=True):
         for name in ("test", "best_validation", "epochs_finished", "times", "reuse_ratio", "speedups"):
             assert after[name] == before[name], name
-    assert now["audit"] == kept["audit"]
+    assert {name: now["audit"][name] for name in kept["audit"] if name != "reasons"} == {
+        name: value for name, value in kept["audit"].items() if name != "reasons"
+    }
+    assert "vectors" in now["audit"]["reasons"]
 
 
 def test_its_end_is_watched(bench: Bench, runs: Path) -> None:

@@ -27,6 +27,8 @@ class ItemVectors(nn.Module):
     """D."""
     max_tokens: int | None = None
     """Longest item that it reads; None: no limit."""
+    vocabulary: int | None = None
+    """Token ids that it has embeddings for, from 0 on; None: it looks no token up."""
     revision: str | None = None
     """Commit of pretrained weights on the hub; None: not from the hub."""
     packing: Packing | None = None

@@ -135,13 +135,22 @@ class ItemEncoder:
             layout: how items lie in a call; None: `Buckets`.
 
         Raises:
-            ConfigError: an item is longer than the encoder's positions.
+            ConfigError: an item is longer than the encoder's positions, or has a token without an embedding,
+                which on CUDA would fail an assertion of the device.
         """
         longest = int(tokens.lengths.max()) if len(tokens) else 0
         if encoder.max_tokens is not None and longest > encoder.max_tokens:
             raise ConfigError(
                 f"An item has {longest} tokens, but the encoder reads at most {encoder.max_tokens}.",
                 "Lower the limits in data.fields.",
+            )
+        largest = int(tokens.host_flat.max()) if encoder.vocabulary is not None and len(tokens) else 0
+        if encoder.vocabulary is not None and largest >= encoder.vocabulary:
+            raise ConfigError(
+                f"The items' tokens go up to id {largest:,}, but the encoder has embeddings for"
+                f" {encoder.vocabulary:,} tokens only.",
+                "Give the encoder and the tokenizer of one model; if its files were replaced since the data"
+                " were prepared, delete the prepared folder.",
             )
         self.encoder = encoder
         self.tokens = tokens

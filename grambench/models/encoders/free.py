@@ -105,7 +105,7 @@ class PulledVectors(ItemVectors):
         super().__init__()
         self.content, self.from_content = content, from_content
         self.width, self.max_tokens, self.revision = content.width, content.max_tokens, content.revision
-        self.packing = content.packing
+        self.packing, self.vocabulary = content.packing, content.vocabulary
         self.free = FreeVectors(items, content.width, touched_only)
         self.met_I: Tensor
         self.register_buffer("met_I", torch.zeros(items, dtype=torch.bool))

@@ -46,11 +46,12 @@ def load_encoder(
         spec.pooling,
         spec.pooling_query,
         autocast,
-        max_tokens=usable_positions(config),
+        max_tokens=usable_positions(backbone),
         revision=getattr(config, "_commit_hash", None),
         ready_mask=takes_ready_mask(backbone),
         packing=packing_of(backbone),
         half_weights=half_weights,
+        blank_padding=_mixes_neighbours(config),
     )
 
 
@@ -79,15 +80,17 @@ def takes_ready_mask(backbone: nn.Module) -> bool:
     one_mask = "create_bidirectional_mask" in makers
     windows = "create_bidirectional_sliding_window_mask" in makers
     config: Any = backbone.config
+    own = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     causal = any(getattr(module, "is_causal", False) for module in backbone.modules())
-    return one_mask and not windows and not causal and config._attn_implementation == "sdpa"
+    return one_mask and not windows and not own and not causal and config._attn_implementation == "sdpa"
 
 
 def packing_of(backbone: nn.Module) -> Packing | None:
     """How the model reads several items in a row; None where it cannot.
 
     It can where it takes one mask for all layers and position ids, and has no relative biases, which would be
-    those of the row and not of the item. The probe before a run compares both layouts on real items.
+    those of the row and not of the item. Nor must a token's embedding depend on its neighbours'. Before every
+    run the layout's vectors are compared with the model's own (`training/encoder_check.py`).
     """
     config: Any = backbone.config
     takes_positions = "position_ids" in signature(backbone.forward).parameters
@@ -95,20 +98,29 @@ def packing_of(backbone: nn.Module) -> Packing | None:
     is_absolute = getattr(config, "position_embedding_type", None) in (None, "absolute")
     if not takes_ready_mask(backbone) or not takes_positions or is_relative or not is_absolute:
         return None
-    return Packing(first_position=config.pad_token_id + 1 if _counts_from_padding(config) else 0)
+    return None if _mixes_neighbours(config) else Packing(_first_position(backbone))
 
 
-def _counts_from_padding(config: Any) -> bool:
-    """RoBERTa's family counts positions from behind the padding token's number."""
-    return "roberta" in config.model_type or config.model_type in ("camembert", "mpnet", "longformer")
+def _first_position(backbone: nn.Module) -> int:
+    """Position id of the first token: RoBERTa's family counts from behind the padding token's number."""
+    for module in backbone.modules():
+        if hasattr(module, "create_position_ids_from_inputs_embeds"):
+            embeddings: Any = module
+            return int(embeddings.padding_idx) + 1
+    return 0
 
 
-def usable_positions(config: Any) -> int | None:
+def _mixes_neighbours(config: Any) -> bool:
+    """MobileBERT joins each word's embedding with those of the words beside it."""
+    return bool(getattr(config, "trigram_input", False))
+
+
+def usable_positions(backbone: nn.Module) -> int | None:
     """Longest sequence of a model with learnt positions; None where its config names no limit."""
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(backbone.config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return None
-    return positions - (config.pad_token_id + 1) if _counts_from_padding(config) else positions
+    return positions - _first_position(backbone)
 
 
 def _from_scratch(spec: Encoder, vocabulary_size: int) -> tuple[nn.Module, int]:

@@ -30,6 +30,7 @@ class TextEncoder(ItemVectors):
         ready_mask: bool = False,
         packing: Packing | None = None,
         half_weights: bool = False,
+        blank_padding: bool = False,
     ) -> None:
         """
         Args:
@@ -45,6 +46,8 @@ class TextEncoder(ItemVectors):
             packing: the backbone reads several items in a row, with position ids and a mask of their own.
             half_weights: run the backbone on bf16 copies of its weights, with residuals in bf16, instead of
                 in autocast; the weights themselves stay fp32. Vectors leave in fp32.
+            blank_padding: the backbone mixes the embeddings of neighbours, which behind an item's end must
+                be the zeros that it puts there itself.
         """
         super().__init__()
         self.backbone = backbone
@@ -56,6 +59,8 @@ class TextEncoder(ItemVectors):
         self.ready_mask = ready_mask
         self.packing = packing
         self.half_weights = half_weights
+        self.blank_padding = blank_padding
+        self.vocabulary = int(self._word_embeddings().weight.shape[0])
 
     def freeze(self) -> None:
         """From now on only the pooling is trained, where it has weights: the transformer keeps no graph, and
@@ -82,9 +87,12 @@ class TextEncoder(ItemVectors):
         Apart from `forward`, because the backward pass of a lookup fills a gradient for the whole vocabulary:
         once for all buckets of a step, instead of once a bucket.
         """
-        words: Any = self.backbone
-        embedded: Tensor = words.get_input_embeddings()(ids)
+        embedded: Tensor = self._word_embeddings()(ids)
         return embedded
+
+    def _word_embeddings(self) -> Any:
+        model: Any = self.backbone
+        return model.get_input_embeddings()
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
@@ -93,6 +101,8 @@ class TextEncoder(ItemVectors):
 
     def states(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Last hidden states [N, L, D] of padded items, which `forward` pools."""
+        if self.blank_padding:
+            words_NLE = words_NLE * mask_NL[:, :, None]
         return self.hidden(words_NLE, mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long())
 
     def packed(self, call: PackedInput) -> Tensor:

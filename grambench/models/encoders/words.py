@@ -44,6 +44,9 @@ class WordEncoder(ItemVectors, ABC):
         super().__init__()
         self.words = nn.Embedding.from_pretrained(_filled(words), freeze=False)
         self.width = width
+        self.vocabulary = self.words.num_embeddings
+        self.without_vector_V: NDArray[Any] = ~words.found
+        """True at the words that have no pretrained vector."""
 
     def lookup(self, ids: Tensor) -> Tensor:
         """Word vectors [*, E] of token ids of any shape."""

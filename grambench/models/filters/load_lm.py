@@ -42,9 +42,17 @@ def load_lm_kt(
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
-        ConfigError: it is no GPT-2, or has fewer positions than `language_model.context`.
+        ConfigError: it is not a GPT-2, has fewer positions than `language_model.context`, or no embedding for
+            one of the tokens.
     """
     model = _from_scratch(spec, vocabulary_size, dropout) if spec.architecture else _pretrained(spec, dropout)
+    largest = int(tokens.max(initial=0))
+    if largest >= model.config.vocab_size:
+        raise ConfigError(
+            f"The items' tokens go up to id {largest:,}, but {_KEY} = {spec.model!r} has embeddings for"
+            f" {model.config.vocab_size:,} tokens only.",
+            "Give the model and the tokenizer files of one and the same language model.",
+        )
     known = max(vocabulary_size, model.config.vocab_size)
     model.resize_token_embeddings(known + 4, mean_resizing=False)
     positions = int(model.config.n_positions)

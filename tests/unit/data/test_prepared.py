@@ -52,6 +52,18 @@ def token(word: str) -> int:
     return 10 + zlib.crc32(word.encode()) % 10_000
 
 
+@dataclass
+class WordsAndUnknown(Words):
+    """Knows neither `two` nor `tres`."""
+
+    unknown_id: int = 3
+    fingerprint: str = "words-unknown"
+
+    def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        ids, offsets = super().encode(texts)
+        return np.where(np.isin(ids, [token("two"), token("tres")]), self.unknown_id, ids), offsets
+
+
 def silent(phase: str, done: int, total: int) -> None:
     assert 0 <= done <= total, phase
 
@@ -137,6 +149,39 @@ def test_items_and_parts_hold_what_the_files_say(request_: PrepareRequest, cache
     assert (described.items, described.tokens, described.max_length) == (4, 18, 6)
     assert (described.repeated_ids_same_text, described.repeated_ids_other_text) == (0, 1)
     assert (described.mean_length, described.blank_items, described.without_body) == (4.5, 0, None)
+    assert (described.text_tokens, described.cut_items, described.no_text_tokens) == (6, 1, 0)
+    assert (described.unknown_tokens, described.same_tokens) == (None, 0)
+
+
+def test_what_the_tokenizer_loses_of_the_texts_is_counted(request_: PrepareRequest, cache: Path) -> None:
+    """Items: `one two|uno` (cut), `two|`, `|tres` and `four|`; with a title of one token two are alike."""
+    asked = replace(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=3, abstract=1))
+    items = open_prepared(prepare(asked, cache, silent)).manifest.items
+    assert (items.items, items.text_tokens, items.unknown_tokens) == (4, 3, 1)
+    assert (items.cut_items, items.no_text_tokens, items.same_tokens) == (2, 1, 0)
+    asked = replace(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=2, abstract=3))
+    items = open_prepared(prepare(asked, cache, silent)).manifest.items
+    assert (items.text_tokens, items.unknown_tokens, items.no_text_tokens) == (2, 1, 2)
+
+
+def test_items_without_text_are_not_taken_for_alike(
+    request_: PrepareRequest, data_dir: Path, cache: Path
+) -> None:
+    with (data_dir / "train" / "news.tsv").open("a") as file:
+        file.write("N7\tc\ts\tFOUR\t\tu\t[]\t[]\nN8\tc\ts\tfour\t\tu\t[]\t[]\nN9\tc\ts\t\t\tu\t[]\t[]\n")
+    items = open_prepared(prepare(request_, cache, silent)).manifest.items
+    assert (items.items, items.same_tokens, items.no_text_tokens) == (7, 1, 1)
+
+
+def test_a_manifest_of_version_0_1_stays_readable(request_: PrepareRequest, cache: Path) -> None:
+    folder = prepare(request_, cache, silent)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in ("text_tokens", "unknown_tokens", "same_tokens", "no_text_tokens", "cut_items"):
+        del manifest["items"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert prepare(request_, cache, silent) == folder
+    items = open_prepared(folder).manifest.items
+    assert (items.tokens, items.text_tokens, items.cut_items) == (18, None, None)
 
 
 def test_arrays_are_mapped_with_their_promised_types(request_: PrepareRequest, cache: Path) -> None:

@@ -97,6 +97,7 @@ def test_counts_are_those_of_the_scored_answers(request_: PrepareRequest, tmp_pa
     test = manifest.parts["test"].counts
     assert (test.users, test.answers, test.earlier_answers, test.correct, test.items) == (2, 3, 4, 1, 3)
     assert (manifest.items.items, manifest.items.empty_texts) == (4, 1)
+    assert (manifest.items.text_tokens, manifest.items.cut_items, manifest.items.no_text_tokens) == (18, 3, 1)
     assert manifest.left_out == {}
 
 

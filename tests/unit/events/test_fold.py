@@ -519,6 +519,7 @@ def test_windows_and_log_lines_are_bounded() -> None:
 def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
     state = folded(
         ("setup", 0, ev.DataPrepared("/d", "f" * 64, {}, 1.5, False)),
+        ("setup", 1, ev.EncoderChecked(True, 1e-3, 4, 2e-7)),
         ("setup", 1, ev.AuditFinished(False, 1e-9, 1, 1, 1, 1.0, 0.5, 1.0, 0.25, 0.1)),
         ("", 2, ev.WorkerSpawned(E2E, 7)),
         (E2E, 3, evaluated(1, 0.61234, True)),
@@ -529,6 +530,7 @@ def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
     )
     assert [(line.severity, line.trial, line.text) for line in state.log] == [
         ("info", "setup", "data prepared in 1.5 s (ffffffffffff)"),
+        ("info", "setup", "encoder: vectors of 4 items are those of AutoModel (relative 2.0e-07)"),
         ("error", "setup", "audit: gram-1s and e2e are NOT equivalent (relative 5.0e-01)"),
         ("info", E2E, "worker 7 started"),
         ("info", E2E, "epoch 1: validation AUC 0.6123, the best so far"),
@@ -537,7 +539,7 @@ def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
         ("error", E2E, "worker ended with code 1"),
         ("info", "", "run finished in 7.0 s"),
     ]
-    assert [line.elapsed_s for line in state.log] == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert [line.elapsed_s for line in state.log] == [0, 1, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_the_log_names_the_step_of_a_validation_within_an_epoch() -> None:

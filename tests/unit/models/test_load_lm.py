@@ -49,6 +49,12 @@ def test_markers_stand_behind_the_tokenizers_ids_and_the_models(tmp_path: Path) 
     assert load(LanguageModel(model=str(tmp_path)), vocabulary_size=20).markers.question == WORDS
 
 
+def test_tokens_of_another_model_are_refused_instead_of_drawn_at_random(tmp_path: Path) -> None:
+    saved(tmp_path, vocab_size=11)
+    with pytest.raises(ConfigError, match=r"tokens go up to id 11, but .* has embeddings for 11 tokens only"):
+        load(LanguageModel(model=str(tmp_path)))
+
+
 def test_from_scratch_the_shape_is_the_specified_one_and_the_seed_draws_it() -> None:
     shape = GPTArchitecture(hidden_size=12, layers=1, heads=3, positions=20)
     one, other = (load(LanguageModel(architecture=shape, context=16), dropout=0.3) for _ in range(2))

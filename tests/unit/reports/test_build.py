@@ -15,6 +15,7 @@ from grambench.errors import DataError, ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
 from grambench.reports.build import build_report, report_json, write_report
+from grambench.reports.render.markdown import render_markdown
 from grambench.reports.schema import Report, json_schema
 from grambench.reports.trial_schema import Trial
 
@@ -360,6 +361,48 @@ def test_a_report_from_before_sampling_was_measured_is_still_valid(tmp_path: Pat
     environment = Report.model_validate_json(json.dumps(old)).environment
     assert environment.sampling is None
     assert "written before" in environment.reasons["sampling"]
+
+
+def test_whether_the_encoder_computes_what_its_model_computes_is_part_of_the_audit(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    assert build_report(tmp_path).audit.vectors is None
+    run.log("setup", 50, ev.EncoderChecked(True, 1e-3, 4, 2e-7, "packed", 0.1))
+    new = json.loads(report_json(build_report(tmp_path)))
+    assert new["audit"]["vectors"] == {
+        "equal": True,
+        "tolerance": 1e-3,
+        "items": 4,
+        "relative": 2e-7,
+        "layout": "packed",
+        "seconds": 0.1,
+        "reasons": {},
+    }
+    assert "vectors of 4 items are **those** of AutoModel" in render_markdown(build_report(tmp_path))
+    del new["audit"]["vectors"]
+    VALIDATOR.validate(new)
+    audit = Report.model_validate_json(json.dumps(new)).audit
+    assert audit.vectors is None
+    assert "written before" in audit.reasons["vectors"]
+
+
+def test_what_the_tokenizer_made_of_the_texts_is_reported(tmp_path: Path) -> None:
+    texts = {"text_tokens": 900, "unknown_tokens": 9, "same_tokens": 3, "no_text_tokens": 2, "cut_items": 1}
+    run = logs.write_whole(tmp_path)
+    data = build_report(tmp_path).data
+    assert data.texts is None
+    assert data.reasons["texts"] == "prepared by an earlier version"
+    counts = {"items": {"items": 100, "tokens": 1200, **texts}}
+    run.log("setup", 50, ev.DataPrepared("/data", "f1", counts, 0.5, False))
+    report = build_report(tmp_path)
+    assert report.data.texts.model_dump() == {"items": 100, **texts, "reasons": {}}
+    page = render_markdown(report)
+    assert "100 items of 900 tokens, 9 of them unknown to the tokenizer; 3 items with the tokens of" in page
+    old = json.loads(report_json(report))
+    del old["data"]["texts"]
+    assert Report.model_validate_json(json.dumps(old)).data.texts is None
+    counts["items"]["unknown_tokens"] = None
+    run.log("setup", 51, ev.DataPrepared("/data", "f1", counts, 0.5, False))
+    assert "no token for what is unknown" in build_report(tmp_path).data.texts.reasons["unknown_tokens"]
 
 
 # --- targets, seeds, warnings ------------------------------------------------------------------

@@ -48,6 +48,7 @@ from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.system import Modules, build_system
+from grambench.worker.planning import word_warnings
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
 PULL, FREE_LR = 0.3, 0.02
@@ -481,3 +482,11 @@ def test_word_baselines_are_built_on_the_vectors_of_a_file(
     system, modules = build_system(spec, data, CPU, seed=0, strategy="nrms")
     assert modules.encoder.words.weight.shape == (50, 4)
     assert system.encode(np.array([0, 5, 3])).shape == (3, 16)
+    assert list(word_warnings(modules, system)) == []
+    (tmp_path / "glove.txt").write_text("".join(rows[:40]))
+    system, modules = build_system(spec, data, CPU, seed=0, strategy="nrms")
+    (warning,) = word_warnings(modules, system)
+    share = 100 * float((system.encode.tokens.host_flat >= 40).mean())
+    assert warning.message.startswith(
+        f"10 of 50 words have no pretrained vector ({share:.1f} % of the items' words)"
+    )

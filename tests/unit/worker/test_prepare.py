@@ -1,5 +1,6 @@
 """From a specification to mapped arrays, and what the log says about it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.data.prepared import open_prepared
-from grambench.errors import DataError, MachineError
+from grambench.data.tokenizer import build_wordpiece
+from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events import types as ev
 from grambench.worker.prepare import data_folder, prepare_data
 
@@ -67,6 +69,40 @@ def test_a_folder_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
     spec = small("data.source=mind", f"data.dir='{tmp_path / 'absent'}'")
     with pytest.raises(DataError, match="does not exist"):
         prepare_data(spec, lambda _: None)
+
+
+def saved_tokenizer(folder: Path, *texts: str) -> str:
+    """A folder with the WordPiece tokenizer of some texts, as pretrained models have them."""
+    folder.mkdir()
+    build_wordpiece(iter(texts), 100).save(folder)
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return f"encoder={{model = '{folder}'}}"
+
+
+def test_a_tokenizer_of_another_script_is_refused_before_training(tmp_path: Path) -> None:
+    spec = load_preset("demo", (SMALL[0], saved_tokenizer(tmp_path / "model", "北京 天气"), "filter.heads=1"))
+    events: list[ev.Event] = []
+    with pytest.raises(ConfigError, match="knows no word of the texts of 60 items: all would look the same"):
+        prepare_data(spec, events.append)
+    assert not any(isinstance(event, ev.DataPrepared) for event in events)
+    with pytest.raises(ConfigError, match="knows no word"):  # nor from the cache
+        prepare_data(spec, events.append)
+
+
+def test_a_tokenizer_that_knows_few_words_and_a_model_of_many_more_are_warned_of(tmp_path: Path) -> None:
+    letters = "a b c d e f g"
+    spec = load_preset("demo", (SMALL[0], saved_tokenizer(tmp_path / "model", letters), "filter.heads=1"))
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "bert", "vocab_size": 500}')
+    events: list[ev.Event] = []
+    prepare_data(spec, events.append)
+    warned = {event.code: event.message for event in events if isinstance(event, ev.Warned)}
+    assert "tokens of the items' texts stand for" in warned["unknown-tokens"]
+    assert warned["small-vocabulary"].endswith("its model has embeddings for 500: do both belong together?")
+    assert isinstance(events[-1], ev.DataPrepared)
+    counts = events[-1].counts["items"]
+    assert counts["text_tokens"] > counts["unknown_tokens"] > 0.5 * counts["text_tokens"]
 
 
 def test_a_tokenizer_that_is_not_to_be_had_is_an_error_of_the_machine(tmp_path: Path) -> None:

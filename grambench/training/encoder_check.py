@@ -1,0 +1,140 @@
+"""Does the encoder give the item vectors of its own model? Checked on a few real items before every run.
+
+The encoder passes word embeddings instead of token ids, puts items of several lengths into one call, and
+makes masks and position ids itself. If that goes wrong (a causal mask is lost, positions start elsewhere,
+padding is read), the gradients of all strategies still agree: they train on the same wrong vectors.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.errors import ConfigError
+from grambench.events.types import EncoderChecked
+from grambench.models.encoders.buckets import Buckets, Layout
+from grambench.models.encoders.free import PulledVectors
+from grambench.models.encoders.packed import PackedRows
+from grambench.models.encoders.text import TextEncoder
+from grambench.models.encoders.tokens import ItemTokens
+from grambench.training.phases import System
+
+TOLERANCE = 1e-3
+"""Largest norm of a difference over the vector's norm, in fp32. Rounding gives 1e-7 in two layers and up to
+about 1e-5 in deep models; a wrong mask, position or neighbour gives 1e-2 and more."""
+ITEMS = 4
+LONGEST = 32
+"""Items of at most so many tokens are compared where there are enough of them: longer ones only cost more."""
+
+
+def check_encoder(system: System) -> EncoderChecked | None:
+    """Compare item vectors, through the layout that the run uses, with those of the model itself.
+
+    The model reads each item's token ids alone, unpadded and with eager attention; the encoder's pooling
+    makes vectors of its states. In buckets the items share one call, so that all but the longest are padded.
+
+    Args:
+        system: in fp32, without autocast; dropout is switched off meanwhile.
+
+    Returns:
+        what was found; None where the strategy has no content encoder.
+    """
+    encoder, tokens = system.encode.encoder, system.encode.tokens
+    if isinstance(encoder, PulledVectors):
+        encoder = encoder.content
+    if not isinstance(encoder, TextEncoder) or not len(tokens):
+        return None
+    began = time.monotonic_ns()
+    items_N = compared_items(tokens.lengths)
+    was_training = encoder.training
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            found_ND, _ = _layout(system.encode.layout, tokens).vectors(encoder, tokens, items_N)
+            with _plain_attention(encoder.backbone):
+                wanted_ND = torch.cat([_model_vector(encoder, tokens, int(item)) for item in items_N])
+    finally:
+        encoder.train(was_training)
+    relative = _relative(found_ND, wanted_ND)
+    return EncoderChecked(
+        equal=relative <= TOLERANCE,
+        tolerance=TOLERANCE,
+        items=len(items_N),
+        relative=relative,
+        layout=system.encode.layout.name,
+        seconds=(time.monotonic_ns() - began) / 1e9,
+    )
+
+
+def require_equal(checked: EncoderChecked, label: str) -> None:
+    """Refuse an encoder whose vectors are not those of its model.
+
+    Args:
+        checked: what `check_encoder` found.
+        label: of the encoder, for the message.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if checked.equal:
+        return
+    size = "are not finite"
+    if checked.relative is not None and math.isfinite(checked.relative):
+        size = f"differ from AutoModel's on the same tokens by {checked.relative:.1e} of their norm"
+    fix = "Choose another encoder, and report this one as a bug of grambench."
+    if checked.layout != "buckets":
+        fix = "Use --set encoder.layout=buckets, and report this as a bug of grambench."
+    raise ConfigError(
+        f"The encoder {label} computes wrong item vectors in the layout {checked.layout}: those of"
+        f" {checked.items} items {size} (tolerance {checked.tolerance:.0e}).",
+        fix,
+    )
+
+
+def compared_items(lengths_I: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A few items, evenly spaced in length from the shortest to the longest that is not above `LONGEST`."""
+    order_I = np.argsort(lengths_I, kind="stable")
+    short = max(ITEMS, int(np.searchsorted(lengths_I[order_I], LONGEST, side="right")))
+    candidates = order_I[:short]
+    places = np.linspace(0, len(candidates) - 1, min(ITEMS, len(candidates))).round().astype(np.int64)
+    return candidates[places].astype(np.int64)
+
+
+def _layout(layout: Layout, tokens: ItemTokens) -> Layout:
+    """The run's layout; buckets so that items of all lengths share a call."""
+    if isinstance(layout, PackedRows):
+        return layout
+    return Buckets(layout.bucket_tokens, width=1, device=tokens.device)
+
+
+@contextlib.contextmanager
+def _plain_attention(backbone: Any) -> Iterator[None]:
+    """The attention written out, in place of a fused kernel with a mask of another form."""
+    kept = backbone.config._attn_implementation
+    backbone.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        backbone.set_attn_implementation(kept)
+
+
+def _model_vector(encoder: TextEncoder, tokens: ItemTokens, item: int) -> Tensor:
+    """[1, D] as the model reads the item's token ids."""
+    start, stop = tokens.host_offsets[item : item + 2]
+    ids_1L = torch.from_numpy(tokens.host_flat[start:stop].astype(np.int64))[None].to(tokens.device)
+    hidden_1LD = encoder.backbone(input_ids=ids_1L, attention_mask=torch.ones_like(ids_1L)).last_hidden_state
+    vector_1D: Tensor = encoder.pool(hidden_1LD, torch.ones_like(ids_1L, dtype=torch.bool))
+    return vector_1D
+
+
+def _relative(found_ND: Tensor, wanted_ND: Tensor) -> float:
+    """Largest norm of a difference over that of the wanted vector; infinite where one is not finite."""
+    norms_N = wanted_ND.norm(dim=-1).clamp_min(torch.finfo(wanted_ND.dtype).tiny)
+    relative = float(((found_ND - wanted_ND).norm(dim=-1) / norms_N).max())
+    return relative if math.isfinite(relative) else math.inf
