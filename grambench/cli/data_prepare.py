@@ -128,6 +128,8 @@ def _follow(
                 case ev.DataPrepared() as prepared:
                     if last is not None:
                         _show_done(last, steps)
+                case ev.Warned(message=message):
+                    steps.note(message)
                 case ev.TrialFinished() as finished:
                     pass
         if ended:

@@ -126,6 +126,8 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
         raise _unwritable(cache_dir, error) from error
     with locked(lock):
         if not _is_whole(folder):
+            if digests(files, cache_dir, report, read_all=True) != hashes:
+                return prepare(request, cache_dir, report)  # the memory was wrong, and is right now
             choices = _choices(request, fingerprint)
             built = build(choices, sources, described, request.tokenizer, report)
             if digests(files, cache_dir, report) != hashes:

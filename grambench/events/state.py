@@ -11,6 +11,7 @@ from grambench.events.types import (
     EngineChosen,
     EpochFinished,
     Evaluated,
+    FilesChecked,
     Outcome,
     Phase,
     PrepareProgress,
@@ -171,6 +172,8 @@ class SetupState:
     data: DataPrepared | None = None
     engine: EngineChosen | None = None
     audit: AuditFinished | None = None
+    checks: dict[str, FilesChecked] = field(default_factory=dict)
+    """Subject -> the newest check of its files."""
     started: WorkerStarted | None = None
     outcome: Outcome | None = None
     reason: str = ""

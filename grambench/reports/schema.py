@@ -104,6 +104,8 @@ class Environment(GrownSection):
     """How the training core ran on the device."""
     sampling: SamplingCost | None = None
     """What the samples cost."""
+    inputs: dict[str, dict[str, str]] | None = None
+    """What was read (`data.encoder`, `encoder.model` …) -> file -> SHA-256 of its bytes."""
 
 
 class RunFacts(Section):
@@ -133,7 +135,7 @@ class RunFacts(Section):
     """Seconds of the whole run, waiting included."""
 
 
-class DataFacts(Section):
+class DataFacts(GrownSection):
     """What was learnt from."""
 
     fingerprint: str
@@ -146,6 +148,10 @@ class DataFacts(Section):
     """Seconds of the preparation."""
     reused: bool
     """True when an earlier preparation was mapped."""
+    checked_bytes: int | None = None
+    """Bytes of the prepared files that were read and have the digests of what was written."""
+    check_s: float | None = None
+    """Seconds of that check, which runs beside probe and audit."""
 
 
 class AuditFacts(Section):

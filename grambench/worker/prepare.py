@@ -1,6 +1,8 @@
 """From the specification to mapped arrays: synthetic data, a folder, or an earlier download."""
 
 import hashlib
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from grambench.data.synthetic import generate
 from grambench.data.synthetic_answers import generate_answers
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
 from grambench.events import types as ev
-from grambench.fs import locked
+from grambench.fs import locked, sha256_file, write_atomic
 
 REPORT_S = 0.2
 
@@ -28,7 +30,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     """
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
-    folder = data_folder(spec)
+    folder = data_folder(spec, emit)
     tokenizer, key = _tokenizer(spec, vocabulary)
     request = PrepareRequest(
         data_dir=folder,
@@ -64,8 +66,12 @@ def _tokenizer(spec: Spec, vocabulary: Vocabulary) -> tuple[ItemTokenizer | Toke
     return tokenizer_for(spec.language_model if vocabulary == "language-model" else spec.encoder)
 
 
-def data_folder(spec: Spec) -> Path:
+def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -> Path:
     """The folder with `train/` and `dev/`; synthetic data is generated into the cache.
+
+    Args:
+        spec: the run's specification.
+        emit: takes a warning about generated data that was damaged.
 
     Raises:
         DataError: there is no such folder, with where to put the files.
@@ -73,22 +79,41 @@ def data_folder(spec: Spec) -> Path:
     match spec.data.source:
         case "synthetic":
             law = spec.data.synthetic
-            return _generated("synthetic", law, lambda folder: generate(law, folder))
+            return _generated("synthetic", law, lambda folder: generate(law, folder), emit)
         case "synthetic-answers":
             answers = spec.data.synthetic_answers
-            return _generated("synthetic-answers", answers, lambda folder: generate_answers(answers, folder))
+            return _generated(
+                "synthetic-answers", answers, lambda folder: generate_answers(answers, folder), emit
+            )
         case _:
             return locate(spec.data)
 
 
-def _generated(kind: str, law: Table, generate_into: Callable[[Path], None]) -> Path:
-    """The cache folder of generated data, made on the first use."""
+def _generated(
+    kind: str, law: Table, generate_into: Callable[[Path], None], emit: Callable[[ev.Event], None]
+) -> Path:
+    """The cache folder of generated data, made on the first use, and again where its bytes have changed."""
     name = f"{kind}-{hashlib.sha256(law.model_dump_json().encode()).hexdigest()[:16]}"
     folder = cache_dir() / "synthetic" / name
     with locked(folder.with_name(f".{name}.lock")):
+        digests = folder.with_name(f".{name}.sha256.json")
+        written = digests.read_text() if digests.is_file() else ""
+        if folder.is_dir() and written != _digests(folder):  # without digests: by an earlier version
+            if written:
+                words = f"the generated data in {folder} was damaged, and was generated again"
+                emit(ev.Warned("damaged-generated-data", words))
+            shutil.rmtree(folder)
         if not folder.is_dir():
+            digests.unlink(missing_ok=True)
             generate_into(folder)
+            write_atomic(digests, _digests(folder))
     return folder
+
+
+def _digests(folder: Path) -> str:
+    """JSON: every file of a folder with its sha256."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return json.dumps({str(path.relative_to(folder)): sha256_file(path) for path in files}, indent=1)
 
 
 class _Throttle:
