@@ -42,8 +42,7 @@ class PreparedCheck:
     def sentence(self) -> str:
         """What is damaged."""
         name, what = next(iter(self.damaged.items()))
-        more = f" (and {len(self.damaged) - 1} more of its files)" if len(self.damaged) > 1 else ""
-        return f"The prepared data is damaged: {self.folder / name} {what}{more}."
+        return f"The prepared data is damaged: {self.folder / name} {what}{_more(self.damaged)}."
 
     def error(self) -> DataError:
         """The same as an error."""
@@ -87,8 +86,12 @@ def check_prepared(folder: Path, expected: Mapping[str, str] | None = None) -> P
     found, damaged = read_files({name: folder / name for name in names})
     for name, file in found.items():
         if digests and file.sha256 != digests[name]:
-            damaged[name] = "is not what was written (its SHA-256 differs)"
+            damaged[name] = "is not what was written"
     return PreparedCheck(folder, found, damaged, bool(manifest.files))
+
+
+def _more(damaged: Mapping[str, str]) -> str:
+    return f" (damaged files: {len(damaged)})" if len(damaged) > 1 else ""
 
 
 def remove_folder(folder: Path) -> None:

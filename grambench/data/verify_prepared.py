@@ -73,7 +73,7 @@ def damage(found: list[PreparedVerification]) -> DataError | None:
     if not bad:
         return None
     folder, file = bad[0]
-    more = f" (and {len(bad) - 1} more files)" if len(bad) > 1 else ""
+    more = f" (damaged files: {len(bad)})" if len(bad) > 1 else ""
     return DataError(
         f"The prepared data is damaged: {Path(folder) / file.path} {file.note}{more}.",
         "Delete the folder, or run again: a run prepares damaged data again from its sources.",
