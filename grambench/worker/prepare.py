@@ -1,5 +1,6 @@
 """From the specification to mapped arrays: synthetic data, a folder, or an earlier download."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -13,11 +14,12 @@ from grambench.config.table import Table
 from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
+from grambench.data.prepared_sources import digests
 from grambench.data.synthetic import generate
 from grambench.data.synthetic_answers import generate_answers
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
 from grambench.events import types as ev
-from grambench.fs import locked, sha256_file, write_atomic
+from grambench.fs import locked, write_atomic
 
 REPORT_S = 0.2
 
@@ -47,6 +49,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
         seed=spec.data.seed,
         tokenizer=tokenizer,
         tokenizer_key=key,
+        renew=lambda: data_folder(spec, emit),
     )
     prepared = prepare(request, prepared_dir(), throttle)
     manifest = open_prepared(prepared).manifest
@@ -96,24 +99,27 @@ def _generated(
     name = f"{kind}-{hashlib.sha256(law.model_dump_json().encode()).hexdigest()[:16]}"
     folder = cache_dir() / "synthetic" / name
     with locked(folder.with_name(f".{name}.lock")):
-        digests = folder.with_name(f".{name}.sha256.json")
-        written = digests.read_text() if digests.is_file() else ""
+        noted = folder.with_name(f".{name}.sha256.json")
+        written = noted.read_text() if noted.is_file() else ""
         if folder.is_dir() and written != _digests(folder):  # without digests: by an earlier version
             if written:
                 words = f"the generated data in {folder} was damaged, and was generated again"
                 emit(ev.Warned("damaged-generated-data", words))
             shutil.rmtree(folder)
         if not folder.is_dir():
-            digests.unlink(missing_ok=True)
+            noted.unlink(missing_ok=True)
             generate_into(folder)
-            write_atomic(digests, _digests(folder))
+            write_atomic(noted, _digests(folder))
     return folder
 
 
 def _digests(folder: Path) -> str:
-    """JSON: every file of a folder with its sha256."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return json.dumps({str(path.relative_to(folder)): sha256_file(path) for path in files}, indent=1)
+    """JSON: every file of a folder with its sha256, which the preparation does not compute again."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(folder)): path for path in paths}
+    with contextlib.suppress(OSError):  # the preparation will say so
+        prepared_dir().mkdir(parents=True, exist_ok=True)
+    return json.dumps(digests(files, prepared_dir(), lambda *_: None), indent=1)
 
 
 class _Throttle:

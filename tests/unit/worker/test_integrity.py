@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from hashlib import sha1, sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from damage import flip, flip_later
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
+from grambench.data import prepared_sources
 from grambench.data.prepared import open_prepared
 from grambench.data.prepared_check import check_prepared
 from grambench.data.prepared_manifest import MANIFEST_FILE, read_manifest
@@ -19,6 +21,7 @@ from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.events.control import Grant, encode
 from grambench.events.journal import Journal
+from grambench.fs import file_state
 from grambench.models.encoders.files import model_files
 from grambench.runner.rundir import create_run
 from grambench.worker import integrity
@@ -163,9 +166,33 @@ def test_generated_data_that_was_damaged_is_generated_again() -> None:
     honest = source.read_bytes()
     told: list[ev.Event] = []
     assert (data_folder(small(), told.append), told) == (source.parents[1], [])
-    flip(source, 8 * 50)
+    flip_later(source, 8 * 50)
     data_folder(small(), told.append)
     assert source.read_bytes() == honest
+    assert [event.code for event in told if isinstance(event, ev.Warned)] == ["damaged-generated-data"]
+
+
+def test_arrays_are_never_made_of_damaged_generated_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the bit flipped without a write, so that the file's state is what it was."""
+    folder = prepare_data(small(), silent)
+    source = data_folder(small()) / "train" / "behaviors.tsv"
+    state = file_state(source)
+    flip(source, 8 * 50)
+    honest = prepared_sources.file_state
+    monkeypatch.setattr(
+        prepared_sources, "file_state", lambda path: state if path == source else honest(path)
+    )
+    shutil.rmtree(folder)
+    told: list[ev.Event] = []
+
+    def emit(event: ev.Event) -> None:
+        told.append(event)
+        if isinstance(event, ev.Warned):  # generated again: other files
+            monkeypatch.undo()
+            monkeypatch.setenv("GRAMBENCH_CACHE", str(folder.parents[1]))
+
+    assert prepare_data(small(), emit) == folder
+    assert check_prepared(folder).damaged == {}
     assert [event.code for event in told if isinstance(event, ev.Warned)] == ["damaged-generated-data"]
 
 
