@@ -24,6 +24,7 @@ from benchmarks.toeic_tables import write_tables
 from grambench.config.paths import cache_dir
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared, open_prepared
+from grambench.data.prepared_check import check_prepared
 
 RUN = "run"
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -125,6 +126,9 @@ def unpack(smoke: bool, archives: Path, folder: Path) -> Store:
             archive.extractall(folder / name, filter="data")
         if json.loads((folder / name / "spec.json").read_text()) != _asked(spec):
             raise ValueError(f"{path} holds other data: make it anew with --prepare {archives}")
+        for manifest in (folder / name / "prepared").glob("*/manifest.json"):
+            if (found := check_prepared(manifest.parent)).damaged:
+                raise ValueError(f"{found.sentence()} Make {path} anew with --prepare {archives}")
     return Store(smoke, folder)
 
 

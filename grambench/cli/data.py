@@ -100,17 +100,29 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
 
     Unknown ids, empty histories and one-class impressions are reported, not errors; a file that
     cannot be read is one (exit code 3). Any name may stand before --data-dir. A folder is one in MIND's
-    format, or one with the tables items and impressions.
+    format, or one with the tables items and impressions. Of a folder that grambench has prepared, or a cache
+    of them, every file is compared with the digest of what was written; a difference is an error.
     """
     from rich.console import Console
 
     from grambench.cli.data_sets import folder_to_verify
-    from grambench.cli.data_tables import print_json, print_verification
+    from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
     from grambench.data.verify import verify as verify_folder
+    from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
     from grambench.data.verify_tables import verify_tables
 
     dataset, folder, is_tables = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
+    if prepared := prepared_folders(folder):
+        with console.status("reading") if console.is_terminal else contextlib.nullcontext():
+            checks = [verify_prepared(one) for one in prepared]
+        if json_:
+            print_json([check.model_dump(mode="json") for check in checks])
+        else:
+            print_prepared_checks(checks, Console())
+        if error := damage(checks):
+            raise error
+        return
     with console.status("reading") if console.is_terminal else contextlib.nullcontext():
         found = verify_tables(folder, dataset) if is_tables else verify_folder(folder, dataset)
     if json_:

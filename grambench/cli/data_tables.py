@@ -14,6 +14,7 @@ from rich.text import Text
 
 from grambench.cli.steps import megabytes
 from grambench.data.verify import Counts, Problem, Verification
+from grambench.data.verify_prepared import PreparedVerification
 from grambench.data.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
 from grambench.runner import words
@@ -58,6 +59,21 @@ def print_verification(found: Verification | TablesCheck, console: Console) -> N
                 " (counted), or `=blank` keeps each as an item without text."
             )
         )
+
+
+def print_prepared_checks(checks: Iterable[PreparedVerification], console: Console) -> None:
+    """A line for each file of each folder."""
+    for check in checks:
+        console.print(Text(safe_text(check.folder, _PATH_LIMIT), style="bold"), soft_wrap=True)
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(overflow="fold")
+        for file in check.files:
+            size = words.DASH if file.bytes is None else f"{file.bytes:,} bytes"
+            note = f"{file.state}: {file.note}" if file.note else file.state
+            table.add_row(Text(safe_text(file.path)), size, Text(safe_text(note, _PATH_LIMIT)))
+        console.print(table)
 
 
 def print_prepared(prepared: DataPrepared, console: Console) -> None:

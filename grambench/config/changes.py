@@ -1,7 +1,15 @@
-"""What differs between two specifications, or any two JSON values."""
+"""Whether two specifications are the same, and what differs between them, or any two JSON values."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ class PrepareRequest:
     seed: int = 0
     tokenizer_key: str = ""
     """Identifies the tokenizer in the cache key; empty: its fingerprint (not for a factory)."""
+    renew: Callable[[], object] = lambda: None
+    """Called where files of `data_dir` are not what they were known to be: makes generated ones again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,13 +128,17 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
     except OSError as error:
         raise _unwritable(cache_dir, error) from error
     with locked(lock):
-        if not _is_whole(folder):
+        if _is_whole(folder):
+            return folder
+        if digests(files, cache_dir, report, read_all=True) == hashes:
             choices = _choices(request, fingerprint)
             built = build(choices, sources, described, request.tokenizer, report)
             if digests(files, cache_dir, report) != hashes:
                 raise DataError(f"Files in {request.data_dir} changed while they were read.", "Start again.")
             _place(folder, built, report)
-    return folder
+            return folder
+    request.renew()  # what was remembered of the files was wrong, and is right now
+    return prepare(request, cache_dir, report)
 
 
 def open_prepared(folder: Path) -> Prepared:

@@ -1,9 +1,10 @@
 """What a prepared folder holds: read, link, cut into parts, apply the policy, tokenize, write."""
 
+import hashlib
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +39,13 @@ from grambench.data.prepared_manifest import (
     TokenizerInfo,
     UnknownItems,
     ValidationRule,
+    sealed,
 )
 from grambench.data.prepared_news import Cutting, TableSources, cut, read_sources
 from grambench.data.prepared_parts import Part
 from grambench.data.prepared_sources import Report, Sources
 from grambench.errors import DataError
-from grambench.fs import sync_folder, write_atomic
+from grambench.fs import sha256_file, sync_folder, write_atomic
 
 TOKENIZER_FOLDER = "tokenizer"
 _EXAMPLES = 5
@@ -152,11 +154,12 @@ def _tokenizer_info(choices: Choices, tokenizer: ItemTokenizer) -> TokenizerInfo
 
 def write(folder: Path, built: Built, report: Report) -> None:
     """Fill an empty folder, flushed to disk; the manifest comes last."""
-    listed = _write_arrays(folder, built.arrays, report)
+    listed, digests = _write_arrays(folder, built.arrays, report)
     if isinstance(built.tokenizer, SavesItself):
-        _save_tokenizer(folder / TOKENIZER_FOLDER, built.tokenizer)
-    manifest = built.manifest.model_copy(update={"arrays": listed})
-    write_atomic(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+        saved = _save_tokenizer(folder / TOKENIZER_FOLDER, built.tokenizer)
+        digests |= {str(path.relative_to(folder)): sha256_file(path) for path in saved}
+    manifest = built.manifest.model_copy(update={"arrays": listed, "files": digests})
+    write_atomic(folder / MANIFEST_FILE, sealed(manifest))
 
 
 def _manifest(
@@ -249,25 +252,43 @@ def _is_empty(column: pa.Array) -> npt.NDArray[np.bool_]:
     return empty
 
 
-def _write_arrays(folder: Path, arrays: dict[str, npt.NDArray[Any]], report: Report) -> dict[str, ArrayFile]:
-    listed = {}
+class _Hashing:
+    """Writes to a file and hashes what it was given: the array, whatever the disk makes of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+
+def _write_arrays(
+    folder: Path, arrays: dict[str, npt.NDArray[Any]], report: Report
+) -> tuple[dict[str, ArrayFile], dict[str, str]]:
+    """The arrays' descriptions, and sha256 by file name."""
+    listed, digests = {}, {}
     for done, (name, array) in enumerate(arrays.items()):
         report("write", done, len(arrays))
         path = folder / f"{name}.npy"
         with path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            hashing = _Hashing(file)
+            np.save(hashing, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
+        digests[path.name] = hashing.digest.hexdigest()
         listed[name] = ArrayFile(dtype=array.dtype.str, shape=array.shape, bytes=path.stat().st_size)
     report("write", len(arrays), len(arrays))
-    return listed
+    return listed, digests
 
 
-def _save_tokenizer(folder: Path, tokenizer: SavesItself) -> None:
+def _save_tokenizer(folder: Path, tokenizer: SavesItself) -> list[Path]:
+    """The files that the tokenizer leaves, flushed to disk."""
     folder.mkdir()
     tokenizer.save(folder)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    saved = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in saved:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     sync_folder(folder)
+    return saved

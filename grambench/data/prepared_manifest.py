@@ -1,5 +1,6 @@
-"""What a prepared folder says about itself: sources, choices, counts, and the size of every array."""
+"""What a prepared folder says about itself: sources, choices, counts, size and digest of every array."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -156,10 +157,29 @@ class Manifest(_Model):
     """None for news."""
     left_out: dict[str, int] = {}
     """Rows of the source that could not be used, by reason (knowledge tracing)."""
+    files: dict[str, str] = {}
+    """File, by its path in the folder -> sha256 of what was written. Empty: an earlier version wrote it."""
+    seal: str = ""
+    """sha256 of the manifest's own bytes with an empty seal."""
+
+
+def sealed(manifest: Manifest) -> str:
+    """The text of `manifest.json`, with its seal."""
+    text = manifest.model_copy(update={"seal": ""}).model_dump_json(indent=1) + "\n"
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    return manifest.model_copy(update={"seal": seal}).model_dump_json(indent=1) + "\n"
+
+
+def _is_intact(content: bytes, manifest: Manifest) -> bool:
+    """Whether the seal is that of the content; True for earlier versions, which wrote no seal."""
+    if not manifest.files and not manifest.seal:
+        return True
+    return hashlib.sha256(content.replace(manifest.seal.encode(), b"", 1)).hexdigest() == manifest.seal
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a whole prepared folder; arrays are checked by their size, not read.
+    """The manifest of a whole prepared folder; arrays are checked by their size, not read
+    (`prepared_check.check_prepared` reads them).
 
     Raises:
         DataError: there is no manifest, it is damaged or of another version, or an array is missing
@@ -168,11 +188,14 @@ def read_manifest(folder: Path) -> Manifest:
     fix = "Delete the folder; the next run prepares the data again."
     path = folder / MANIFEST_FILE
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
     except OSError as error:
         raise DataError(f"{folder} is no prepared data: {path.name} cannot be read.", fix) from error
     except pydantic.ValidationError as error:
         raise DataError(f"{path} is damaged or of another version of grambench.", fix) from error
+    if not _is_intact(content, manifest):
+        raise DataError(f"{path} is damaged: its seal is not that of its content.", fix)
     for name, array in manifest.arrays.items():
         file = folder / f"{name}.npy"
         try:

@@ -18,7 +18,7 @@ from grambench.data.formats.mind_folder import (
     split_folder,
 )
 from grambench.errors import DataError
-from grambench.fs import sha256_file, write_atomic
+from grambench.fs import file_state, sha256_file, write_atomic
 
 Report = Callable[[str, int, int], None]
 """Progress: phase, units done, units in all."""
@@ -65,14 +65,22 @@ def find_sources(data_dir: Path, with_bodies: bool) -> Sources:
     return Sources(data_dir, splits, tuple(bodies))
 
 
-def digests(files: dict[str, Path], cache_dir: Path, report: Report) -> dict[str, str]:
-    """sha256 of each file, from memory where path, size, mtime and inode are those remembered.
+def digests(
+    files: dict[str, Path], cache_dir: Path, report: Report, read_all: bool = False
+) -> dict[str, str]:
+    """sha256 of each file, from memory where path, size, times and inode are those remembered.
 
     A folder of many files stands for itself by its listing.
+
+    Args:
+        files: name -> file.
+        cache_dir: holds the memory.
+        report: told of the files done.
+        read_all: read every file, and correct the memory.
     """
     memo_path = cache_dir / _MEMO_FILE
     remembered = _read_memo(memo_path)
-    memo = dict(remembered)
+    memo = {} if read_all else dict(remembered)
     found: dict[str, str] = {}
     for done, (name, path) in enumerate(files.items()):
         if path.is_dir():
@@ -83,6 +91,7 @@ def digests(files: dict[str, Path], cache_dir: Path, report: Report) -> dict[str
             report("hash", done, len(files))
             memo[key] = _sha256(path)
         found[name] = memo[key]
+    memo = {**remembered, **memo}
     if memo != remembered:
         report("hash", len(files), len(files))
         with contextlib.suppress(OSError):
@@ -114,8 +123,7 @@ def _sha256(path: Path) -> str:
 
 
 def _identity(path: Path) -> str:
-    state = path.stat()
-    return json.dumps([str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino])
+    return json.dumps([str(path.resolve()), *file_state(path)])
 
 
 def _without_stale(memo: dict[str, str]) -> dict[str, str]:
@@ -144,4 +152,4 @@ def _is_identity(key: str) -> bool:
         parts = json.loads(key)
     except ValueError:
         return False
-    return isinstance(parts, list) and len(parts) == 4 and isinstance(parts[0], str)
+    return isinstance(parts, list) and len(parts) == 5 and isinstance(parts[0], str)

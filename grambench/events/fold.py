@@ -231,6 +231,9 @@ class Fold:
     def _data_prepared(self, _: str, event: ev.DataPrepared) -> None:
         self.state.setup.data = event
 
+    def _files_checked(self, _: str, event: ev.FilesChecked) -> None:
+        self.state.setup.checks[event.subject] = event
+
     def _engine_chosen(self, _: str, event: ev.EngineChosen) -> None:
         self.state.setup.engine = event
 
@@ -362,6 +365,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.SamplerFinished: Fold._sampler_finished,
     ev.PrepareProgress: Fold._prepare_progress,
     ev.DataPrepared: Fold._data_prepared,
+    ev.FilesChecked: Fold._files_checked,
     ev.EngineChosen: Fold._engine_chosen,
     ev.EncoderChecked: Fold._encoder_checked,
     ev.AuditFinished: Fold._audit_finished,

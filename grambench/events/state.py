@@ -12,6 +12,7 @@ from grambench.events.types import (
     EngineChosen,
     EpochFinished,
     Evaluated,
+    FilesChecked,
     Outcome,
     Phase,
     PrepareProgress,
@@ -173,6 +174,8 @@ class SetupState:
     engine: EngineChosen | None = None
     audit: AuditFinished | None = None
     encoder: EncoderChecked | None = None
+    checks: dict[str, FilesChecked] = field(default_factory=dict)
+    """Subject -> the newest check of its files."""
     started: WorkerStarted | None = None
     outcome: Outcome | None = None
     reason: str = ""

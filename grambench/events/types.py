@@ -251,6 +251,25 @@ class DataPrepared(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FilesChecked(Event):
+    """Files that a run reads were read to their end by the setup, before the run's first result."""
+
+    type: ClassVar[str] = "files_checked"
+    subject: str
+    """`data.` and a vocabulary (see `DataPrepared`), `encoder.model`, `language_model.model` or
+    `words.vectors`."""
+    folder: str
+    files: dict[str, str]
+    """File, by its path in the folder -> SHA-256 of what was read."""
+    states: dict[str, list[int]] = field(default_factory=dict)
+    """File -> size, mtime and ctime in ns, inode: a trial reads a file again only where they differ."""
+    bytes: int = 0
+    seconds: float = 0.0
+    note: str = ""
+    """Why there was nothing to compare the digests with; empty: they are those of what was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineChosen(Event):
     """How the training core runs on this device: the same for all trials, the audit and every resume."""
 

@@ -61,7 +61,7 @@ def build_report(folder: Path) -> Report:
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         null_tests=[_null_test(state, trial) for trial in state.trials.values() if is_null(trial)],
         seeds=_seed_summaries(state),
-        warnings=run_cautions(state),
+        warnings=run_cautions(state, run),
         reasons=why,
     )
 
@@ -156,6 +156,11 @@ def _environment(run: RunFile, state: RunState) -> Environment:
             _sampling(state.sampling),
             "not in the log: the run has not finished, was cut off, or is of an earlier version",
         ),
+        inputs=why.given(
+            "inputs",
+            {name: check.files for name, check in state.setup.checks.items()} or None,
+            "the files were not checked, or the log is of an earlier version",
+        ),
         reasons=why,
     )
 
@@ -205,12 +210,18 @@ def _data(state: RunState) -> DataFacts | None:
     if data is None:
         return None
     why = Reasons()
+    checks = [check for subject, check in state.setup.checks.items() if subject.startswith("data.")]
+    unknown = next((check.note for check in checks if check.note), "")
+    known = bool(checks) and not unknown
+    reason = f"not checked: {unknown or 'the setup has not finished, or the log is of an earlier version'}"
     return DataFacts(
         fingerprint=data.fingerprint,
         folder=data.folder,
         counts=finite(data.counts),
         seconds=data.seconds,
         reused=data.reused,
+        checked_bytes=why.given("checked_bytes", sum(c.bytes for c in checks) if known else None, reason),
+        check_s=why.given("check_s", sum(c.seconds for c in checks) if known else None, reason),
         texts=why.given("texts", _texts(data.counts.get("items")), "prepared by an earlier version"),
         reasons=why,
     )

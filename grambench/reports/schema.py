@@ -104,6 +104,8 @@ class Environment(GrownSection):
     """How the training core ran on the device."""
     sampling: SamplingCost | None = None
     """What the samples cost."""
+    inputs: dict[str, dict[str, str]] | None = None
+    """What was read (`data.encoder`, `encoder.model` …) -> file -> SHA-256 of its bytes."""
 
 
 class RunFacts(Section):
@@ -165,6 +167,10 @@ class DataFacts(GrownSection):
     """True when an earlier preparation was mapped."""
     texts: TextFacts | None = None
     """What the tokenizer made of the texts."""
+    checked_bytes: int | None = None
+    """Bytes of the prepared files that were read and have the digests of what was written."""
+    check_s: float | None = None
+    """Seconds of that check, which runs beside probe and audit."""
 
 
 class VectorFacts(Section):

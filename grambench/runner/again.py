@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grambench.config.changes import differences
+from grambench.config.changes import differences, spec_digest
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
 from grambench.events.types import RunStarted
-from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_spec, spec_digest, supervisor_of
+from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_spec, supervisor_of
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:

@@ -1,16 +1,14 @@
 """Run folders: made once, found again by name or path."""
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from grambench.config.changes import spec_digest
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
 from grambench.errors import DataError, MachineError
@@ -50,12 +48,6 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "Choose a folder that you can write to with --out.",
         ) from error
     return folder
-
-
-def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
-    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _fresh_folder(out: Path, name: str) -> Path:

@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from grambench.config.changes import spec_digest
 from grambench.config.kept import read_kept
-from grambench.config.spec import Spec, vocabulary_of
+from grambench.config.spec import Spec, Vocabulary, vocabulary_of
 from grambench.errors import DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
@@ -54,8 +55,18 @@ def main(arguments: list[str]) -> int:
 
 
 def read_spec(run: Path) -> Spec:
-    """The specification in `run.json`."""
-    return read_kept(json.loads((run / "run.json").read_bytes())["spec"])
+    """The specification in `run.json`.
+
+    Raises:
+        DataError: it is not the one that the run began with.
+    """
+    found = json.loads((run / "run.json").read_bytes())
+    if found.get("spec_sha256") != spec_digest(found["spec"]):
+        raise DataError(
+            f"The specification in {run / 'run.json'} was changed since the run began: its SHA-256 differs.",
+            "Undo the change, or start a new run.",
+        )
+    return read_kept(found["spec"])
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
@@ -71,7 +82,7 @@ def engine_of(setup: Path) -> ev.EngineChosen | None:
 
 
 def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
-    before = _fingerprints(folder)
+    before, engine = _fingerprints(folder), engine_of(folder)
     from grambench.worker.device import resolve_device
 
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
@@ -80,22 +91,25 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}), sharing)
     emit(started(SETUP, device))
     from grambench.data.prepared import open_prepared
-    from grambench.training.audit import audit
+    from grambench.worker.examine import examine
+    from grambench.worker.integrity import checks_of
     from grambench.worker.prepare import prepare_data
-    from grambench.worker.probe import choose, settled
     from grambench.worker.warnings import data_warnings, spec_warnings
 
+    checked_before = checks_of(folder)
     for warning in spec_warnings(spec):
         emit(warning)
-    for vocabulary in sorted({vocabulary_of(name) for name in spec.training.strategies} - {"encoder"}):
-        _same(prepare_data(spec, emit, vocabulary), before.get(vocabulary))
-    data = open_prepared(_same(prepare_data(spec, emit), before.get("encoder")))
-    for warning in data_warnings(data.manifest):
+    others = sorted({vocabulary_of(name) for name in spec.training.strategies} - {"encoder"})
+    vocabularies: list[Vocabulary] = [*others, "encoder"]
+
+    def prepared() -> dict[Vocabulary, Path]:
+        return {name: _same(prepare_data(spec, emit, name), before.get(name)) for name in vocabularies}
+
+    folders = prepared()
+    for warning in data_warnings(open_prepared(folders["encoder"]).manifest):
         emit(warning)
-    emit(ev.PhaseEntered("probe"))
-    chosen = choose(spec, data, device, emit, engine_of(folder))
-    emit(ev.PhaseEntered("audit"))
-    emit(audit(settled(spec, chosen), data, device.torch, emit))
+    for event in examine(spec, folders, prepared, device, emit, engine, checked_before):
+        emit(event)
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK
@@ -121,9 +135,9 @@ def _same(prepared: Path, before: str | None) -> Path:
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
-    from grambench.worker.prepare import prepare_data
+    from grambench.worker.examine import prepare_checked
 
-    prepare_data(spec, emit)
+    prepare_checked(spec, emit)
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK

@@ -50,8 +50,7 @@ def load_libraries() -> None:
     import tokenizers  # noqa: F401
     from transformers import AutoConfig, AutoModel, AutoTokenizer, BertModel  # noqa: F401
 
-    import grambench.training.audit
-    import grambench.worker.prepare
+    import grambench.worker.examine
     import grambench.worker.trial
     import grambench.worker.warnings  # noqa: F401
 

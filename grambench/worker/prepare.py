@@ -1,6 +1,9 @@
 """From the specification to mapped arrays: synthetic data, a folder, or an earlier download."""
 
+import contextlib
 import hashlib
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,12 +15,13 @@ from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
 from grambench.data.prepared_manifest import Manifest
+from grambench.data.prepared_sources import digests
 from grambench.data.synthetic import generate
 from grambench.data.synthetic_answers import generate_answers
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
 from grambench.errors import ConfigError
 from grambench.events import types as ev
-from grambench.fs import locked
+from grambench.fs import locked, write_atomic
 from grambench.worker.warnings import text_warnings
 
 REPORT_S = 0.2
@@ -34,7 +38,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     """
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
-    folder = data_folder(spec)
+    folder = data_folder(spec, emit)
     tokenizer, key = _tokenizer(spec, vocabulary)
     request = PrepareRequest(
         data_dir=folder,
@@ -51,6 +55,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
         seed=spec.data.seed,
         tokenizer=tokenizer,
         tokenizer_key=key,
+        renew=lambda: data_folder(spec, emit),
     )
     prepared = prepare(request, prepared_dir(), throttle)
     manifest = open_prepared(prepared).manifest
@@ -99,8 +104,12 @@ def _size_warnings(tokenizer: object) -> Iterator[ev.Warned]:
         yield ev.Warned("small-vocabulary", f"{words}: do both belong together?")
 
 
-def data_folder(spec: Spec) -> Path:
+def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -> Path:
     """The folder with `train/` and `dev/`; synthetic data is generated into the cache.
+
+    Args:
+        spec: the run's specification.
+        emit: takes a warning about generated data that was damaged.
 
     Raises:
         DataError: there is no such folder, with where to put the files.
@@ -108,22 +117,44 @@ def data_folder(spec: Spec) -> Path:
     match spec.data.source:
         case "synthetic":
             law = spec.data.synthetic
-            return _generated("synthetic", law, lambda folder: generate(law, folder))
+            return _generated("synthetic", law, lambda folder: generate(law, folder), emit)
         case "synthetic-answers":
             answers = spec.data.synthetic_answers
-            return _generated("synthetic-answers", answers, lambda folder: generate_answers(answers, folder))
+            return _generated(
+                "synthetic-answers", answers, lambda folder: generate_answers(answers, folder), emit
+            )
         case _:
             return locate(spec.data)
 
 
-def _generated(kind: str, law: Table, generate_into: Callable[[Path], None]) -> Path:
-    """The cache folder of generated data, made on the first use."""
+def _generated(
+    kind: str, law: Table, generate_into: Callable[[Path], None], emit: Callable[[ev.Event], None]
+) -> Path:
+    """The cache folder of generated data, made on the first use, and again where its bytes have changed."""
     name = f"{kind}-{hashlib.sha256(law.model_dump_json().encode()).hexdigest()[:16]}"
     folder = cache_dir() / "synthetic" / name
     with locked(folder.with_name(f".{name}.lock")):
+        noted = folder.with_name(f".{name}.sha256.json")
+        written = noted.read_text() if noted.is_file() else ""
+        if folder.is_dir() and written != _digests(folder):  # without digests: by an earlier version
+            if written:
+                words = f"the generated data in {folder} was damaged, and was generated again"
+                emit(ev.Warned("damaged-generated-data", words))
+            shutil.rmtree(folder)
         if not folder.is_dir():
+            noted.unlink(missing_ok=True)
             generate_into(folder)
+            write_atomic(noted, _digests(folder))
     return folder
+
+
+def _digests(folder: Path) -> str:
+    """JSON: every file of a folder with its sha256, which the preparation does not compute again."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(folder)): path for path in paths}
+    with contextlib.suppress(OSError):  # the preparation will say so
+        prepared_dir().mkdir(parents=True, exist_ok=True)
+    return json.dumps(digests(files, prepared_dir(), lambda *_: None), indent=1)
 
 
 class _Throttle:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker import resume
 from grambench.worker.device import Device
+from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
 from grambench.worker.planning import (
     compile_seconds,
     plan_sizes,
@@ -65,8 +66,30 @@ def run_trial(
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
+    strategy_name = name.removeprefix(NULL).rpartition(".s")[0]
+    vocabulary = vocabulary_of(strategy_name)
+    data = open_prepared(_prepared_folder(run, vocabulary))
+    checks = checks_of(run / SETUP)
+    with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), run.name) as watch:
+        watch.require()
+        return _run_trial(spec, run, name, device, emit, turn, again, engine, data, checks, watch)
+
+
+def _run_trial(
+    spec: Spec,
+    run: Path,
+    name: str,
+    device: Device,
+    emit: Emit,
+    turn: Turn,
+    again: bool,
+    engine: Spec | None,
+    data: Prepared,
+    checks: Mapping[str, ev.FilesChecked],
+    watch: FilesWatch,
+) -> tuple[ev.Outcome, str]:
+    """As `run_trial`, with the arrays mapped."""
     strategy_name, _, seed = name.removeprefix(NULL).rpartition(".s")
-    data = open_prepared(_prepared_folder(run, vocabulary_of(strategy_name)))
     identity = resume.identity(spec, data.manifest.fingerprint, device.torch)
     checkpoints = resume.folder_of(run, name)
     resumed, complaints = resume.newest(checkpoints, identity)
@@ -76,12 +99,13 @@ def run_trial(
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
+    require_inputs(spec, vocabulary_of(strategy_name), checks)
     for warning in word_warnings(modules, system):
         emit(warning)
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
-    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn)
+    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
 
     turn.wait()
     if ending := turn.ending():
@@ -112,7 +136,7 @@ def run_trial(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
 
-    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn)
+    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn, watch)
     effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
     training = spec.training
     trainer = Trainer(
@@ -136,6 +160,7 @@ class _Trial:
     identity: dict[str, Any]
     emit: Emit
     turn: Turn
+    watch: FilesWatch
 
     def go_on(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
         """Take up a checkpoint, or begin anew."""
@@ -199,6 +224,7 @@ class _Trial:
         return self._write(loop, tensors, {"strategy": numbers})
 
     def _write(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], more: dict[str, Any]) -> bool:
+        self.watch.require()  # a checkpoint depends on the arrays that its trial has read
         began = time.monotonic_ns()
         step = int(loop["tally"]["totals"]["steps"])
         numbers = {"loop": loop, "plan": dataclasses.asdict(self.plan), **more}
@@ -237,6 +263,7 @@ def _evaluator(
     device: torch.device,
     kept: Residency,
     turn: Turn,
+    require: Callable[[], None],
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
     def look() -> None:
         if turn.ending():
@@ -252,6 +279,7 @@ def _evaluator(
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
         result = parts[part](system.served or system.encode, modules.filter)
+        require()
         return ev.Evaluated(
             part=part,
             epoch=0,

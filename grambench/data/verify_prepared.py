@@ -1,0 +1,85 @@
+"""`grambench data verify`: whether prepared folders hold the bytes that were written."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from grambench.data.prepared_check import UNKNOWN, check_prepared
+from grambench.data.prepared_manifest import MANIFEST_FILE
+from grambench.errors import DataError
+
+
+class PreparedFileCheck(BaseModel):
+    """One file of a prepared folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    path: str
+    bytes: int | None
+    """None: it cannot be read."""
+    sha256: str | None
+    state: Literal["whole", "damaged", "not checked"]
+    note: str
+    """What is wrong, or why it was not checked."""
+
+
+class PreparedVerification(BaseModel):
+    """A prepared folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    folder: str
+    format: Literal["prepared"] = "prepared"
+    is_whole: bool
+    files: tuple[PreparedFileCheck, ...]
+
+
+def prepared_folders(folder: Path) -> list[Path]:
+    """The folder itself where it is a prepared one, else those in it, or in the `prepared` of a cache."""
+    if _is_prepared(folder):
+        return [folder]
+    within = [*folder.glob(f"*/{MANIFEST_FILE}"), *folder.glob(f"prepared/*/{MANIFEST_FILE}")]
+    found = (path.parent for path in within if not path.parent.name.startswith("."))
+    return sorted(path for path in found if _is_prepared(path))
+
+
+def verify_prepared(folder: Path) -> PreparedVerification:
+    """Read every file of a prepared folder and compare it with its digest."""
+    found = check_prepared(folder)
+    files = [
+        PreparedFileCheck(path=name, bytes=None, sha256=None, state="damaged", note=what)
+        for name, what in found.damaged.items()
+        if name not in found.files
+    ]
+    for name, file in found.files.items():
+        note = found.damaged.get(name, "" if found.is_known else UNKNOWN)
+        state: Literal["whole", "damaged", "not checked"] = "whole" if found.is_known else "not checked"
+        files.append(
+            PreparedFileCheck(
+                path=name,
+                bytes=file.state[0],
+                sha256=file.sha256,
+                state="damaged" if name in found.damaged else state,
+                note=note,
+            )
+        )
+    return PreparedVerification(folder=str(folder), is_whole=not found.damaged, files=tuple(files))
+
+
+def damage(found: list[PreparedVerification]) -> DataError | None:
+    """The error that names what is damaged; None: nothing is."""
+    bad = [(one.folder, file) for one in found for file in one.files if file.state == "damaged"]
+    if not bad:
+        return None
+    folder, file = bad[0]
+    more = f" (damaged files: {len(bad)})" if len(bad) > 1 else ""
+    return DataError(
+        f"The prepared data is damaged: {Path(folder) / file.path} {file.note}{more}.",
+        "Delete the folder, or run again: a run prepares damaged data again from its sources.",
+    )
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Whether a folder has a manifest, damaged or not, and arrays."""
+    return (folder / MANIFEST_FILE).is_file() and next(folder.glob("*.npy"), None) is not None

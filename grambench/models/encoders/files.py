@@ -1,0 +1,46 @@
+"""The files of a pretrained model that decide what it computes."""
+
+from pathlib import Path
+
+_WEIGHTS = ("model.safetensors", "model*.safetensors", "pytorch_model.bin", "pytorch_model*.bin")
+"""In the order in which transformers looks for them."""
+_WORDS = (
+    "config.json",
+    "*.index.json",
+    "modules.json",
+    "*_Pooling/config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+)
+"""Configuration, indices of weights, pooling and the tokenizer."""
+
+
+def model_files(model: str, revision: str | None) -> dict[str, Path]:
+    """The files of a model by their paths in its folder; empty where it is not on this machine (yet).
+
+    Args:
+        model: a folder, or a name on the hub.
+        revision: of the latter; None: the newest.
+    """
+    folder = _folder(model, revision)
+    if folder is None:
+        return {}
+    weights = next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    words = [path for pattern in _WORDS for path in sorted(folder.glob(pattern))]
+    return {str(path.relative_to(folder)): path for path in (*words, *weights) if path.is_file()}
+
+
+def _folder(model: str, revision: str | None) -> Path | None:
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
