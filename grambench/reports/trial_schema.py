@@ -114,8 +114,8 @@ class Scores(Section):
     """Seconds of the evaluation itself; no part of the training time."""
 
 
-class Times(Section):
-    """Training seconds: evaluation, saving and waiting excluded."""
+class Times(GrownSection):
+    """Training seconds: evaluation, saving, waiting and stops of the process excluded."""
 
     train_s_to_best: float | None
     """Primary: training seconds before the evaluation that selected the checkpoint."""
@@ -139,6 +139,12 @@ class Times(Section):
     """Item encodings per training second, recomputation included."""
     tokens_per_s: float | None
     """Token positions encoded per training second, padding excluded."""
+    stopped_s: float | None = None
+    """Seconds for which the process was stopped or frozen while it trained; no part of `train_s`."""
+    disturbed_share: float | None = None
+    """Share of the sampled training time in which something else disturbed it; 0 to 1."""
+    disturbances: dict[str, float] | None = None
+    """Kind of disturbance -> seconds of the sampled training time; see `warnings` for those that count."""
 
 
 class Memory(Section):

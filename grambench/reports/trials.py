@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from grambench.events import compare
 from grambench.events import types as ev
+from grambench.events.disturbance import disturbed_share
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.events.uncertainty import speedup_interval
@@ -31,6 +32,7 @@ from grambench.reports.trial_schema import (
 CURVE_POINTS = 256
 OLDER_LOG = "an older log does not say"
 _NOT_TRAINED = "no training step was recorded"
+_UNWATCHED = "fewer than two samples were taken while it trained"
 
 
 def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Trial:
@@ -177,6 +179,7 @@ def _times(trial: TrialState, target: Target) -> Times:
     why = Reasons()
     progress = trial.progress
     reached, censored = seconds_to_target(trial, target)
+    watched = trial.watched_s > 0
     return Times(
         train_s_to_best=why.given(
             "train_s_to_best", compare.seconds_to_best(trial), "no validation was recorded"
@@ -193,8 +196,19 @@ def _times(trial: TrialState, target: Target) -> Times:
             "items_encoded_per_s", compare.items_encoded_per_second(trial), _unsettled(trial)
         ),
         tokens_per_s=why.given("tokens_per_s", compare.tokens_per_second(trial), _unsettled(trial)),
+        stopped_s=why.given("stopped_s", _stopped_s(trial), _NOT_TRAINED if not progress else OLDER_LOG),
+        disturbed_share=why.given(
+            "disturbed_share", disturbed_share(trial, trial.disturbed_any_s) if watched else None, _UNWATCHED
+        ),
+        disturbances=why.given("disturbances", dict(trial.disturbed_s) if watched else None, _UNWATCHED),
         reasons=why,
     )
+
+
+def _stopped_s(trial: TrialState) -> float | None:
+    """Seconds of stops in training; None: not trained, or nobody looked for them."""
+    known = trial.started is not None and trial.started.stops_seen
+    return trial.stopped_training_s if known and trial.progress else None
 
 
 def epoch_seconds(trial: TrialState) -> float | None:

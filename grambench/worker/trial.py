@@ -26,6 +26,7 @@ from grambench.training.system import Modules, Residency, build_system, residenc
 from grambench.worker import resume
 from grambench.worker.device import Device
 from grambench.worker.planning import compile_seconds, plan_sizes, planned, to_compile, use_graphs
+from grambench.worker.stops import StopDetector
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
@@ -42,6 +43,7 @@ def run_trial(
     turn: Turn,
     again: bool = False,
     engine: Spec | None = None,
+    stops: StopDetector | None = None,
 ) -> tuple[ev.Outcome, str]:
     """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
 
@@ -54,6 +56,7 @@ def run_trial(
         turn: the runner's word.
         again: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
         engine: the specification with what the run's probe has chosen.
+        stops: knows for how long the process was stopped; None: nobody looks.
 
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
@@ -69,6 +72,8 @@ def run_trial(
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
+    if stops is not None:
+        system.clock.stops, stops.counted = stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
