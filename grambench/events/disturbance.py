@@ -1,10 +1,10 @@
-"""What disturbed a trial while it trained: other processes, a CPU quota, a hot or shared GPU, swapping, stops.
+"""What disturbed a trial while it trained: other processes, a CPU quota, a hot or shared GPU, swapping.
 
 Each sample of a worker that trains is held against what the machine did in the same half second. Thresholds:
 
 - CPU: a thread of the worker was runnable without a CPU for 10 % of the time, and others used at least a
-  quarter of a CPU (below that it waits for its own threads). On a CPU device also: others used a quarter of all
-  CPUs, since hyper-threads, caches and memory are shared. Where waiting is not counted, the machine's own
+  quarter of a CPU (below that it waits for its own threads). On a CPU device also: others used a quarter of
+  all CPUs, since hyper-threads, caches and memory are shared. Where waiting is not counted, the machine's own
   count of waiting tasks stands in; logs before it was sampled: every CPU at least 90 % busy, and the worker
   with less than 70 % of its threads.
 - Quota: the control group had used up its quota for 10 % of the time.

@@ -80,6 +80,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._slept_s = _asleep_s()
         self._listened_s = time.monotonic()
+        self._quiet_s = min(_QUIET_S, self.spec.hang_s / 2)
 
     def run(self) -> ExitCode:
         """Setup, every trial that is not done yet, and the last line of the log.
@@ -218,7 +219,7 @@ class Supervisor:
     def _reap(self, trial: str) -> int | None:
         """The worker's exit code once it has ended; kills it when its time is over."""
         running, now = self._running[trial], time.monotonic()
-        if running.seat.has_turn and now - running.heard_s > _QUIET_S:
+        if running.seat.has_turn and (running.stopped or now - running.heard_s > self._quiet_s):
             self._look_for_stop(trial, running)
         silent_s = now - running.heard_s
         if running.deadline_s is not None and (self._kill or now > running.deadline_s):
