@@ -16,6 +16,7 @@ from grambench.reports.section import Reasons
 from grambench.reports.target import Target, target_of
 from grambench.reports.trial_schema import (
     Curves,
+    Disturbed,
     Divergence,
     Energy,
     Memory,
@@ -62,6 +63,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         times=_times(trial, target),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
+        disturbed=_disturbed(trial),
         reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _unsettled(trial)),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in compare.REFERENCES},
         windows=_windows(trial),
@@ -179,7 +181,6 @@ def _times(trial: TrialState, target: Target) -> Times:
     why = Reasons()
     progress = trial.progress
     reached, censored = seconds_to_target(trial, target)
-    watched = trial.watched_s > 0
     return Times(
         train_s_to_best=why.given(
             "train_s_to_best", compare.seconds_to_best(trial), "no validation was recorded"
@@ -196,19 +197,8 @@ def _times(trial: TrialState, target: Target) -> Times:
             "items_encoded_per_s", compare.items_encoded_per_second(trial), _unsettled(trial)
         ),
         tokens_per_s=why.given("tokens_per_s", compare.tokens_per_second(trial), _unsettled(trial)),
-        stopped_s=why.given("stopped_s", _stopped_s(trial), _NOT_TRAINED if not progress else OLDER_LOG),
-        disturbed_share=why.given(
-            "disturbed_share", disturbed_share(trial, trial.disturbed_any_s) if watched else None, _UNWATCHED
-        ),
-        disturbances=why.given("disturbances", dict(trial.disturbed_s) if watched else None, _UNWATCHED),
         reasons=why,
     )
-
-
-def _stopped_s(trial: TrialState) -> float | None:
-    """Seconds of stops in training; None: not trained, or nobody looked for them."""
-    known = trial.started is not None and trial.started.stops_seen
-    return trial.stopped_training_s if known and trial.progress else None
 
 
 def epoch_seconds(trial: TrialState) -> float | None:
@@ -261,6 +251,21 @@ def _energy(state: RunState, trial: TrialState) -> Energy:
     if trial.started is not None and trial.started.gpu_uuid is None:
         why = f"the trial ran on {trial.started.device}, whose energy is not measured"
     return Energy(joules=None, source=None, reasons={"joules": why, "source": why})
+
+
+def _disturbed(trial: TrialState) -> Disturbed:
+    why = Reasons()
+    looked_for = trial.started is not None and trial.started.stops_seen
+    watched = trial.watched_s > 0
+    share = disturbed_share(trial, trial.disturbed_any_s) if watched else None
+    unlooked = _NOT_TRAINED if trial.progress is None else OLDER_LOG
+    stopped_s = trial.stopped_training_s if looked_for and trial.progress else None
+    return Disturbed(
+        stopped_s=why.given("stopped_s", stopped_s, unlooked),
+        share=why.given("share", share, _UNWATCHED),
+        seconds=why.given("seconds", dict(trial.disturbed_s) if watched else None, _UNWATCHED),
+        reasons=why,
+    )
 
 
 def _speedup(

@@ -251,7 +251,7 @@ class Supervisor:
         absent_s, self._listened_s = now - self._listened_s, now
         if absent_s > _DEAF_S:
             for running in self._running.values():
-                running.heard_s += absent_s
+                running.heard_s = min(now, running.heard_s + absent_s)
                 if running.deadline_s:
                     running.deadline_s += absent_s
 

@@ -369,26 +369,22 @@ def test_stops_and_disturbances_are_in_the_report_and_its_warnings(tmp_path: Pat
     trial = trial_of(built(tmp_path), "e2e.s0")
     (warning,) = [warning for warning in trial.warnings if warning.code == "stopped"]
     assert "18.5 s of it are left out of its training time" in warning.message
-    assert trial.times.stopped_s is None  # the log's worker does not say that it looks for them
-    assert trial.times.reasons["stopped_s"] == "an older log does not say"
+    assert trial.disturbed.stopped_s is None  # the log's worker does not say that it looks for them
+    assert trial.disturbed.reasons["stopped_s"] == "an older log does not say"
     again = dataclasses.replace(logs.worker_started("e2e.s0"), stops_seen=True)
     run.log("e2e.s0", 301, again)
-    assert trial_of(built(tmp_path), "e2e.s0").times.stopped_s == 18.5
+    assert trial_of(built(tmp_path), "e2e.s0").disturbed.stopped_s == 18.5
 
 
 def test_a_report_from_before_disturbances_were_measured_is_still_valid(tmp_path: Path) -> None:
     logs.write_whole(tmp_path)
     older = json.loads(report_json(build_report(tmp_path)))
-    new = ("stopped_s", "disturbed_share", "disturbances")
     for trial in older["trials"]:
-        for name in new:
-            del trial["times"][name]
-            trial["times"]["reasons"].pop(name, None)
+        del trial["disturbed"]
     VALIDATOR.validate(older)
-    report = Report.model_validate_json(json.dumps(older))
-    times = report.trials[0].times
-    assert [getattr(times, name) for name in new] == [None] * 3
-    assert {times.reasons[name] for name in new} == {"the report was written before this was measured"}
+    disturbed = Report.model_validate_json(json.dumps(older)).trials[0].disturbed
+    assert (disturbed.stopped_s, disturbed.share, disturbed.seconds) == (None, None, None)
+    assert set(disturbed.reasons.values()) == {"the report was written before this was measured"}
 
 
 # --- targets, seeds, warnings ------------------------------------------------------------------
