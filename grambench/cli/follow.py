@@ -209,12 +209,16 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
 def _print_results(state: RunState, report: str) -> None:
     from rich.console import Console
 
+    from grambench.events.disturbance import disturbances
     from grambench.runner.plain import EVERY_COLUMN, summary_table, vectors_line
     from grambench.runner.words import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
     if any(trial.progress for trial in state.trials.values()):
         console.print(summary_table(state, console.width))
+    for trial in state.trials.values():
+        for found in disturbances(trial):
+            typer.echo(f"warning: {trial.name}: {found.message}")
     audit = state.setup.audit
     if audit is not None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"

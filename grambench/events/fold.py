@@ -7,6 +7,7 @@ from typing import Any
 from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
+from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy, nobody_watched
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
 from grambench.events.types import Event
@@ -23,7 +24,7 @@ _EACH_TIME = (
     "temperature_c",
 )
 """What every sample of a GPU reads."""
-_NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle")
+_NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "foreign_processes")
 """What a sample may leave out, without a reason; the reading before stands."""
 
 
@@ -212,12 +213,26 @@ class Fold:
             peak = max(event.gpu_memory_bytes, trial.peak_gpu_memory_bytes or 0)
             trial.peak_gpu_memory_bytes = peak
         trial.memory_reason = event.reasons.get("gpu_memory_bytes", trial.memory_reason)
+        trial.cpu_percent = event.cpu_percent
+        uuid = trial.started.gpu_uuid if trial.started else None
+        credit_disturbance(
+            event,
+            trial,
+            self.state.trials,
+            self.state.host,
+            self.state.gpus.get(uuid or ""),
+            trial.name in self.state.holders,
+            self.state.elapsed_s,
+        )
 
     def _host_sample(self, _: str, event: ev.HostSample) -> None:
         host = self.state.host
         host.cpu_percent, host.memory_used_bytes = event.cpu_percent, event.memory_used_bytes
         host.memory_total_bytes = event.memory_total_bytes
         host.disk_free_bytes, host.disk_total_bytes = event.disk_free_bytes, event.disk_total_bytes
+        host.cpus, host.busy_cpus = event.cpus, event.busy_cpus
+        host.pressure_percent, host.throttled_percent = event.pressure_percent, event.throttled_percent
+        host.swap_bytes_per_s = event.swap_bytes_per_s
 
     def _sampler_finished(self, _: str, event: ev.SamplerFinished) -> None:
         known = self.state.sampling
@@ -341,6 +356,14 @@ class Fold:
         target = self.state.warnings if run_wide else self._trial(source).warnings
         target[event.code] = event.message
 
+    def _process_stopped(self, source: str, event: ev.ProcessStopped) -> None:
+        if source == SETUP:
+            return
+        trial = self._trial(source)
+        trial.stops += 1
+        trial.stopped_s += event.seconds
+        trial.stopped_training_s += event.training_s
+
     def _trial_finished(self, source: str, event: ev.TrialFinished) -> None:
         target = self.state.setup if source == SETUP else self._trial(source)
         target.outcome, target.reason = event.outcome, event.reason
@@ -381,6 +404,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.Evaluated: Fold._evaluated,
     ev.CheckpointSaved: Fold._checkpoint_saved,
     ev.Warned: Fold._warned,
+    ev.ProcessStopped: Fold._process_stopped,
     ev.TrialFinished: Fold._trial_finished,
 }
 

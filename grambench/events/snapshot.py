@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grambench import __version__
-from grambench.events import energy, fold, series, state, types
+from grambench.events import disturbance, energy, fold, series, state, types
 from grambench.events.fold import Folded
 from grambench.fs import write_atomic
 
@@ -90,7 +90,7 @@ def mark_of(log: Path, offset: int) -> Mark:
 def code_digest() -> str:
     """Digest of the code that decides what a snapshot holds."""
     digest = hashlib.sha256(__version__.encode())
-    for module in (types, state, series, energy, fold):
+    for module in (types, state, series, energy, disturbance, fold):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 

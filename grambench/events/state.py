@@ -44,6 +44,8 @@ class GpuState:
     memory_clock_mhz: int | None = None
     throttle: list[str] | None = None
     """Why the clocks are low; None: not known."""
+    foreign_processes: int | None = None
+    """Other processes that compute on it, as last listed; None: not to be told apart."""
     reasons: dict[str, str] = field(default_factory=dict)
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
@@ -68,6 +70,13 @@ class HostState:
     disk_free_bytes: int | None = None
     """Of the file system that holds the run."""
     disk_total_bytes: int | None = None
+    cpus: int | None = None
+    """On which the run may compute."""
+    busy_cpus: float | None = None
+    """How many of these are busy."""
+    pressure_percent: float | None = None
+    throttled_percent: float | None = None
+    swap_bytes_per_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -152,6 +161,27 @@ class TrialState:
     """Turns that it had and gave back."""
     switch_s: float = 0.0
     """What taking these turns up cost, in seconds; no part of the training seconds."""
+    stops: int = 0
+    """How often its process was stopped or frozen from outside."""
+    stopped_s: float = 0.0
+    stopped_training_s: float = 0.0
+    """Of these, those that fell into training, and were left out of its seconds."""
+    cpu_percent: float | None = None
+    """Of its worker, as last sampled; 100 is one CPU."""
+    sampled_s: float = 0.0
+    """Seconds of the run at the last sample of its worker."""
+    was_training: bool = False
+    """It trained at that sample."""
+    watched_s: float = 0.0
+    """Seconds of training between samples."""
+    disturbed_s: dict[str, float] = field(default_factory=dict)
+    """Kind of disturbance -> seconds of these."""
+    disturbed_any_s: float = 0.0
+    """Seconds of these with at least one kind."""
+    foreign_cpu_s: float = 0.0
+    """CPU seconds that others used while they kept the CPUs busy."""
+    foreign_of_cpus: int | None = None
+    """Of how many CPUs."""
 
     @property
     def ended(self) -> bool:

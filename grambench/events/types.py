@@ -154,6 +154,8 @@ class GpuSample(Event):
     edge: bool = False
     """Read because a turn or a worker began or ended: the time since the sample before still belongs to
     the trial that had the turn then."""
+    foreign_processes: int | None = None
+    """Other processes that compute on the GPU; None: not listed this time, or not to be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,11 @@ class ProcessSample(Event):
     gpu_memory_bytes: int | None = None
     """NVML's memory of this process over all GPUs, as last listed: at most a few seconds ago."""
     reasons: dict[str, str] = field(default_factory=dict)
+    waiting_percent: float | None = None
+    """Time for which a thread was runnable without a CPU since the last sample, of the thread that waited
+    longest; 100: all the time."""
+    major_faults_per_s: float | None = None
+    """Pages that had to be read from disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,16 @@ class HostSample(Event):
     disk_free_bytes: int | None = None
     """Of the file system that holds the run."""
     disk_total_bytes: int | None = None
+    cpus: int | None = None
+    """CPUs on which the run may compute."""
+    busy_cpus: float | None = None
+    """How many of these were busy since the last sample, the run's own work included."""
+    pressure_percent: float | None = None
+    """Time since the last sample in which some task of the machine waited for a CPU (Linux' PSI)."""
+    throttled_percent: float | None = None
+    """Time since the last sample for which the control group had used up its CPU quota; summed over CPUs."""
+    swap_bytes_per_s: float | None = None
+    """Read from swap and written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +370,8 @@ class WorkerStarted(Event):
     """fp32 matrix products may use TF32; None: an older log."""
     allocator: dict[str, str] | None = None
     """Settings of torch's memory on the device, empty on a CPU; None: an older log."""
+    stops_seen: bool | None = None
+    """Stops of the process are noticed and are no part of its training seconds; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,6 +583,16 @@ class Warned(Event):
     code: str
     """Stable short name, for example `sampled-evaluation`."""
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStopped(Event):
+    """The worker was stopped or frozen from outside, and continues."""
+
+    type: ClassVar[str] = "process_stopped"
+    seconds: float
+    training_s: float = 0.0
+    """Of these, those that fell into training; its clock has left them out."""
 
 
 @dataclass(frozen=True, slots=True)

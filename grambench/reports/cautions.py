@@ -1,6 +1,7 @@
 """What a careful reader should know: the warnings of the logs, and outcomes that spoil a comparison."""
 
 from grambench.config.changes import spec_digest
+from grambench.events.disturbance import disturbances
 from grambench.events.state import RunState, TrialState
 from grambench.reports.runfile import RunFile
 from grambench.reports.trial_schema import Caution
@@ -8,7 +9,7 @@ from grambench.reports.trial_schema import Caution
 
 def trial_cautions(trial: TrialState) -> list[Caution]:
     """Warnings of one trial."""
-    found = dict(trial.warnings)
+    found = trial.warnings | {found.code: found.message for found in disturbances(trial)}
     if trial.outcome == "diverged":
         found.setdefault("diverged", f"The trial diverged: {trial.reason or 'a loss was not finite'}.")
     return _listed(found)

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from grambench.events.types import Outcome, Phase
 from grambench.reports.section import GrownSection, Model, Section
 
@@ -115,7 +117,7 @@ class Scores(Section):
 
 
 class Times(Section):
-    """Training seconds: evaluation, saving and waiting excluded."""
+    """Training seconds: evaluation, saving, waiting and stops of the process excluded."""
 
     train_s_to_best: float | None
     """Primary: training seconds before the evaluation that selected the checkpoint."""
@@ -167,6 +169,24 @@ class Energy(Section):
     """Joules of the whole GPU."""
     source: Literal["counter", "integrated"] | None
     """NVML's energy counter, or its power integrated over the samples."""
+
+
+class Disturbed(Section):
+    """What disturbed the training; `warnings` names what lasted long enough to matter."""
+
+    stopped_s: float | None
+    """Seconds for which the process was stopped or frozen while it trained; no part of `times.train_s`."""
+    share: float | None
+    """Share of the sampled training time in which something else disturbed it; 0 to 1."""
+    seconds: dict[str, float] | None
+    """Kind of disturbance, for example `busy-cpu` -> seconds of the sampled training time."""
+
+
+def _unknown() -> Disturbed:
+    """Of a report that was written before disturbances were looked for."""
+    why = "the report was written before this was measured"
+    fields = dict.fromkeys(("stopped_s", "share", "seconds"))
+    return Disturbed(**fields, reasons=dict.fromkeys(fields, why))
 
 
 class SpeedUp(Section):
@@ -282,6 +302,8 @@ class Trial(Section):
     """Peaks and baselines."""
     energy: Energy
     """Joules."""
+    disturbed: Disturbed = Field(default_factory=_unknown)
+    """Stops of the process, and a busy machine."""
     reuse_ratio: float | None
     """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
     speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from grambench.events import compare
 from grambench.events import types as ev
+from grambench.events.disturbance import disturbed_share
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.events.uncertainty import speedup_interval
@@ -15,6 +16,7 @@ from grambench.reports.section import Reasons
 from grambench.reports.target import Target, target_of
 from grambench.reports.trial_schema import (
     Curves,
+    Disturbed,
     Divergence,
     Energy,
     Memory,
@@ -31,6 +33,7 @@ from grambench.reports.trial_schema import (
 CURVE_POINTS = 256
 OLDER_LOG = "an older log does not say"
 _NOT_TRAINED = "no training step was recorded"
+_UNWATCHED = "fewer than two samples were taken while it trained"
 
 
 def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Trial:
@@ -60,6 +63,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         times=_times(trial, target),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
+        disturbed=_disturbed(trial),
         reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _unsettled(trial)),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in compare.REFERENCES},
         windows=_windows(trial),
@@ -247,6 +251,21 @@ def _energy(state: RunState, trial: TrialState) -> Energy:
     if trial.started is not None and trial.started.gpu_uuid is None:
         why = f"the trial ran on {trial.started.device}, whose energy is not measured"
     return Energy(joules=None, source=None, reasons={"joules": why, "source": why})
+
+
+def _disturbed(trial: TrialState) -> Disturbed:
+    why = Reasons()
+    looked_for = trial.started is not None and trial.started.stops_seen
+    watched = trial.watched_s > 0
+    share = disturbed_share(trial, trial.disturbed_any_s) if watched else None
+    unlooked = _NOT_TRAINED if trial.progress is None else OLDER_LOG
+    stopped_s = trial.stopped_training_s if looked_for and trial.progress else None
+    return Disturbed(
+        stopped_s=why.given("stopped_s", stopped_s, unlooked),
+        share=why.given("share", share, _UNWATCHED),
+        seconds=why.given("seconds", dict(trial.disturbed_s) if watched else None, _UNWATCHED),
+        reasons=why,
+    )
 
 
 def _speedup(

@@ -76,6 +76,8 @@ class GpuSampler:
         self._initialised = False
         self._lost = False
         self._tried_s = 0.0
+        self.computing: dict[str, set[int]] = {}
+        """UUID -> pids that compute on the GPU, as last listed by `process_memory`."""
 
     def open(self) -> GpuAbsent | None:
         """Find the GPUs; returns why none can be watched, or None when there is at least one."""
@@ -284,6 +286,7 @@ class GpuSampler:
             raise LookupError(gpu.trouble)
         nvml = self._nvml
         rows = list(nvml.nvmlDeviceGetComputeRunningProcesses(gpu.handle))
+        self.computing[gpu.uuid] = {row.pid for row in rows}
         with contextlib.suppress(Exception):  # a GPU for computing alone may have no graphics list
             rows += nvml.nvmlDeviceGetGraphicsRunningProcesses(gpu.handle)
         instances: dict[tuple[int, Any, Any], int | None] = {}

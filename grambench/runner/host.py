@@ -9,6 +9,7 @@ import psutil
 
 from grambench.events.types import HostSample, ProcessSample
 from grambench.runner.facts import host_facts
+from grambench.runner.load import LoadReader
 
 __all__ = ["HostSampler", "host_facts"]
 
@@ -35,6 +36,7 @@ class HostSampler:
         self._clock, self._disk = clock, disk
         self._families: dict[int, list[psutil.Process]] = {}
         self._looked_s: dict[int, float] = {}
+        self._load = LoadReader(clock)
         psutil.cpu_percent(interval=None)  # the first call has nothing to compare with
 
     def sample(self) -> HostSample:
@@ -44,12 +46,18 @@ class HostSampler:
         if self._disk is not None:
             with contextlib.suppress(OSError):
                 disk = psutil.disk_usage(str(self._disk))
+        load = self._load.host()
         return HostSample(
             cpu_percent=psutil.cpu_percent(interval=None),
             memory_used_bytes=memory.total - memory.available,
             memory_total_bytes=memory.total,
             disk_free_bytes=disk.free if disk else None,
             disk_total_bytes=disk.total if disk else None,
+            cpus=load.cpus,
+            busy_cpus=load.busy_cpus,
+            pressure_percent=load.pressure_percent,
+            throttled_percent=load.throttled_percent,
+            swap_bytes_per_s=load.swap_bytes_per_s,
         )
 
     def process_sample(self, trial: str, pid: int) -> ProcessSample:
@@ -63,10 +71,18 @@ class HostSampler:
         except psutil.Error as error:
             self.forget(pid)
             return _missing(trial, pid, str(error))
+        waiting, faults = self._load.waiting_percent(pid), self._load.major_faults_per_s(pid)
         if first:
             reasons = {"cpu_percent": "a share needs two samples"}
             return ProcessSample(trial, pid, rss_bytes=rss_bytes, reasons=reasons)
-        return ProcessSample(trial, pid, rss_bytes=rss_bytes, cpu_percent=cpu_percent)
+        return ProcessSample(
+            trial,
+            pid,
+            rss_bytes=rss_bytes,
+            cpu_percent=cpu_percent,
+            waiting_percent=waiting,
+            major_faults_per_s=faults,
+        )
 
     def family(self, pid: int) -> list[int]:
         """The pid and its descendants as of the last `process_sample`."""
@@ -80,6 +96,7 @@ class HostSampler:
         """Drop what is remembered of a process."""
         self._families.pop(pid, None)
         self._looked_s.pop(pid, None)
+        self._load.forget(pid)
 
     def _family(self, pid: int) -> list[psutil.Process]:
         """The root first. Process objects are kept: each remembers its CPU time between samples."""

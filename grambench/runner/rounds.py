@@ -48,6 +48,8 @@ class Rounds:
         """GPU's UUID -> bytes in use at its last sample."""
         self._memory: dict[int, ProcessMemory] = {}
         """Worker's pid -> the GPU memory of its family when it was last listed."""
+        self._foreign: dict[str, int] = {}
+        """GPU's UUID -> other processes that compute on it, to be told with its next sample."""
         self._count = 0
         self._warned: set[tuple[str, str]] = set()
 
@@ -112,7 +114,8 @@ class Rounds:
         used = {sample.uuid: sample.memory_used_bytes for sample in samples}
         self._used = {uuid: size for uuid, size in used.items() if size is not None}
         for sample in samples:
-            self._emit(dataclasses.replace(sample, edge=edge))
+            foreign = self._foreign.pop(sample.uuid, None)
+            self._emit(dataclasses.replace(sample, edge=edge, foreign_processes=foreign))
 
     def _enters_a_phase(self, trials: Iterable[str]) -> bool:
         try:
@@ -127,6 +130,10 @@ class Rounds:
         families = {pid: self._host.family(pid) for pid in pids}
         listed = self._gpu.process_memory({pid for family in families.values() for pid in family})
         self._memory = {pid: _together([listed[one] for one in family]) for pid, family in families.items()}
+        ours = {pid for family in families.values() for pid in family}
+        for uuid, pids in self._gpu.computing.items():
+            if ours & pids:  # else the list may hold the pids of another namespace
+                self._foreign[uuid] = len(pids - ours)
 
     def _sample_processes(self, watched: Mapping[str, int]) -> None:
         for trial, pid in watched.items():

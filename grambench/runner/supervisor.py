@@ -19,6 +19,7 @@ from grambench.events.patient import PatientJournal
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
+from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
 from grambench.runner.memory import race_needs
 from grambench.runner.names import trial_names
@@ -32,6 +33,10 @@ from grambench.runner.workers import Worker
 STOP_GRACE_S = 60.0
 """Seconds that a worker has to end by itself, checkpoint included, before it is killed."""
 _POLL_S = 0.1
+_QUIET_S = 3.0
+"""A worker that is silent for so long is looked at: it may be stopped."""
+_DEAF_S = 1.0
+"""A supervisor that has not listened for so long was stopped itself, or had no CPU."""
 _SLEPT_S = 2.0
 """A difference of the clocks by which the machine must have slept."""
 _NOT_AGAIN = ("completed", "early-stopped", "skipped", "diverged")
@@ -46,7 +51,9 @@ class _Running:
     seat: Seat
     turn: int = 0
     heard_s: float = 0.0
-    """When it last gave a sign of life."""
+    """When it last gave a sign of life, or was seen to be stopped."""
+    stopped: bool = False
+    """It was found stopped or frozen since its last message."""
     deadline_s: float | None = None
     """When it is killed, once it was told to end."""
     killed: bool = False
@@ -72,6 +79,8 @@ class Supervisor:
         self._running: dict[str, _Running] = {}
         self._selector = selectors.DefaultSelector()
         self._slept_s = _asleep_s()
+        self._listened_s = time.monotonic()
+        self._quiet_s = min(_QUIET_S, self.spec.hang_s / 2)
 
     def run(self) -> ExitCode:
         """Setup, every trial that is not done yet, and the last line of the log.
@@ -197,9 +206,10 @@ class Supervisor:
     def _listen(self) -> None:
         """Wait a moment for what workers say."""
         self._selector.select(_POLL_S)
+        self._forgive_own_absence()
         for running in self._running.values():
             for message in running.worker.messages():
-                running.heard_s = time.monotonic()
+                running.heard_s, running.stopped = time.monotonic(), False
                 if isinstance(message, TurnOver) and message.turn == running.turn:
                     running.seat.has_turn, running.seat.is_ready = False, True
                     running.seat.train_s = message.train_s
@@ -209,6 +219,8 @@ class Supervisor:
     def _reap(self, trial: str) -> int | None:
         """The worker's exit code once it has ended; kills it when its time is over."""
         running, now = self._running[trial], time.monotonic()
+        if running.seat.has_turn and (running.stopped or now - running.heard_s > self._quiet_s):
+            self._look_for_stop(trial, running)
         silent_s = now - running.heard_s
         if running.deadline_s is not None and (self._kill or now > running.deadline_s):
             running.killed = True
@@ -220,6 +232,28 @@ class Supervisor:
         if code is not None:
             self._end(trial, code, stopped=running.killed)
         return code
+
+    def _look_for_stop(self, trial: str, running: _Running) -> None:
+        """A worker that was stopped or frozen from outside is silent, but does not hang."""
+        how = how_stopped(running.worker.pid)
+        if not how:
+            return
+        running.heard_s = time.monotonic()
+        if not running.stopped:
+            running.stopped = True
+            thaw = f"`kill -CONT {running.worker.pid}`" if "signal" in how else "thawing the group"
+            words = f"the process of {trial} was found {how}; the run waits until {thaw} lets it continue"
+            self._emit(ev.Warned("worker-stopped", words))
+
+    def _forgive_own_absence(self) -> None:
+        """Nobody was silent, or late to end, while the supervisor itself was stopped."""
+        now = time.monotonic()
+        absent_s, self._listened_s = now - self._listened_s, now
+        if absent_s > _DEAF_S:
+            for running in self._running.values():
+                running.heard_s = min(now, running.heard_s + absent_s)
+                if running.deadline_s:
+                    running.deadline_s += absent_s
 
     def _end(self, trial: str, code: int, stopped: bool = False) -> None:
         running = self._running.pop(trial)

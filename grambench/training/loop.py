@@ -100,6 +100,8 @@ class Trainer:
         self._turn_began_s = 0.0
         self._rested_s = 0.0
         self._switch_s = 0.0
+        self._made_up_s = 0.0
+        """Seconds of stops by which turns were made longer."""
 
     def run(self) -> tuple[ev.Outcome, str]:
         """Train until the last step, early stopping, divergence or the runner's word."""
@@ -140,6 +142,8 @@ class Trainer:
         """Wait for a turn where there is none; how the trial is to end instead of training the batch."""
         turn = self.effects.turn
         if turn.must_wait() and not turn.ending():
+            self._make_up_for_stops()
+        if turn.must_wait() and not turn.ending():
             self.system.clock.stop()
             train_s = self.system.clock.read()[0] - self._turn_began_s
             self.effects.emit(dataclasses.replace(turn.give_back(train_s), switch_s=self._switch_s))
@@ -151,6 +155,13 @@ class Trainer:
             self.system.clock.start()
             self._turn_began_s = self.system.clock.read()[0]
         return turn.ending()
+
+    def _make_up_for_stops(self) -> None:
+        """A process that was stopped has not used its turn: the turn is longer by that."""
+        stopped_s = self.system.clock.stopped_s()
+        if stopped_s > self._made_up_s:
+            self.effects.turn.extend(stopped_s - self._made_up_s)
+            self._made_up_s = stopped_s
 
     def _rest(self) -> None:
         """What follows, within the turn, is no training."""

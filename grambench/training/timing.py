@@ -1,15 +1,38 @@
 """Clocks of a trial: training seconds, and of these the seconds in the encoder.
 
 On a CUDA device work is asynchronous: the encoder's share is taken by events that are read late, at
-points where the loop synchronises anyway.
+points where the loop synchronises anyway. Time for which the process was stopped is not training.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+_LONG_NS = 400_000_000
+"""Shorter work in the encoder holds no stop."""
+
+
+class Stops(Protocol):
+    """Knows when the process was stopped, for example by SIGSTOP."""
+
+    def settle(self) -> None:
+        """Return once every stop up to now is known."""
+
+    def within_s(self, since_s: float, until_s: float) -> float:
+        """Seconds of stops between two moments of the monotonic clock."""
+        ...
+
+
+class _NoStops:
+    def settle(self) -> None:
+        return
+
+    def within_s(self, _since_s: float, _until_s: float) -> float:
+        return 0.0
 
 
 class TrainClock:
@@ -18,10 +41,15 @@ class TrainClock:
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self.device = device
+        self.stops: Stops = _NoStops()
+        """What is asked for stops of the process."""
         self._total_ns = 0
         self._since_ns: int | None = None
+        self._stopped_ns = 0
         self._encode_ns = 0
-        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event, int, int]] = []
+        self._long: list[tuple[int, int]] = []
+        """Begin and end of work in the encoder in which a stop may lie."""
 
     @property
     def running(self) -> bool:
@@ -41,17 +69,41 @@ class TrainClock:
         """Stop counting, once all work under way is done."""
         self._synchronize()
         if self._since_ns is not None:
-            self._total_ns += time.monotonic_ns() - self._since_ns
+            until_ns = time.monotonic_ns()
+            self.stops.settle()
+            stopped_ns = self._stopped_within_ns(self._since_ns, until_ns)
+            self._total_ns += until_ns - self._since_ns - stopped_ns
+            self._stopped_ns += stopped_ns
             self._since_ns = None
 
     def read(self) -> tuple[float, float]:
         """Seconds of training and of these in the encoder; a marked point: it synchronises."""
         self._synchronize()
-        running = time.monotonic_ns() - self._since_ns if self._since_ns is not None else 0
-        for begin, end in self._pending:
-            self._encode_ns += int(begin.elapsed_time(end) * 1e6)
+        now_ns, running_ns = time.monotonic_ns(), 0
+        self.stops.settle()
+        if self._since_ns is not None:
+            running_ns = now_ns - self._since_ns - self._stopped_within_ns(self._since_ns, now_ns)
+        for begin, end, since_ns, until_ns in self._pending:
+            took_ns = int(begin.elapsed_time(end) * 1e6)
+            self._encode_ns += max(0, took_ns - self._stopped_within_ns(since_ns, until_ns))
+        for since_ns, until_ns in self._long:
+            self._encode_ns -= self._stopped_within_ns(since_ns, until_ns)
         self._pending.clear()
-        return (self._total_ns + running) / 1e9, self._encode_ns / 1e9
+        self._long.clear()
+        return (self._total_ns + running_ns) / 1e9, self._encode_ns / 1e9
+
+    def counted_s(self, begin_s: float, end_s: float) -> float:
+        """Seconds between two moments of the monotonic clock at which the clock has been running."""
+        since_ns = self._since_ns
+        return 0.0 if since_ns is None else max(0.0, end_s - max(begin_s, since_ns / 1e9))
+
+    def stopped_s(self) -> float:
+        """Seconds of stops that this clock has left out so far."""
+        self.stops.settle()
+        running_ns = 0
+        if self._since_ns is not None:
+            running_ns = self._stopped_within_ns(self._since_ns, time.monotonic_ns())
+        return (self._stopped_ns + running_ns) / 1e9
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
@@ -77,13 +129,20 @@ class TrainClock:
         yield
         self._encode_ns = before_ns
         self._pending.clear()
+        self._long.clear()
+
+    def _stopped_within_ns(self, since_ns: int, until_ns: int) -> int:
+        return round(self.stops.within_s(since_ns / 1e9, until_ns / 1e9) * 1e9)
 
     def _begin_encoding(self) -> Callable[[], None]:
+        since_ns = time.monotonic_ns()
         if not self._cuda:
-            since_ns = time.monotonic_ns()
 
             def count() -> None:
-                self._encode_ns += time.monotonic_ns() - since_ns
+                until_ns = time.monotonic_ns()
+                self._encode_ns += until_ns - since_ns
+                if until_ns - since_ns > _LONG_NS:
+                    self._long.append((since_ns, until_ns))
 
             return count
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -91,7 +150,7 @@ class TrainClock:
 
         def mark() -> None:
             end.record()
-            self._pending.append((begin, end))
+            self._pending.append((begin, end, since_ns, time.monotonic_ns()))
 
         return mark
 

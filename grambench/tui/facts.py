@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from textual.content import Content
 
 from grambench.events import compare
+from grambench.events.disturbance import disturbances
 from grambench.events.state import GpuState, TrialState
 from grambench.runner import words
 from grambench.runner.standings import memory_of
@@ -91,6 +92,8 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
             ),
         ),
     ]
+    if found := disturbances(trial):
+        parts.insert(1, ("disturbed by", [("", disturbance.message) for disturbance in found]))
     return Content("\n\n").join([_table(scene, title, rows) for title, rows in parts])
 
 

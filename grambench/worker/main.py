@@ -20,6 +20,7 @@ from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.patient import PatientJournal
 from grambench.events.state import SETUP
+from grambench.worker.stops import Stop, StopDetector, stop_events
 from grambench.worker.turns import PipeTurn, Pulse
 
 
@@ -37,13 +38,14 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
     with PatientJournal(folder / "events.jsonl") as journal:
+        stops = _watched_for_stops(name, journal.append)
         try:
             spec = read_spec(Path(run))
             if role == "setup":
                 return _setup(spec, journal.append, folder)
             if role == "prepare":
                 return _prepare(spec, journal.append)
-            return _trial(spec, Path(run), name, journal, pulse, rest[1] if len(rest) > 1 else None)
+            return _trial(spec, Path(run), name, journal, pulse, stops, rest[1] if len(rest) > 1 else None)
         except GrambenchError as error:
             journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
             return int(error.exit_code)
@@ -52,6 +54,18 @@ def main(arguments: list[str]) -> int:
             outcome = _describe(error)
             journal.append(outcome)
             return outcome.exit_code
+
+
+def _watched_for_stops(name: str, emit: Callable[[ev.Event], None]) -> StopDetector:
+    """A detector that ticks, and tells the log of every stop."""
+
+    def tell(stop: Stop, training_s: float) -> None:
+        for event in stop_events(name, stop, training_s):
+            emit(event)
+
+    stops = StopDetector(tell)
+    stops.start()
+    return stops
 
 
 def read_spec(run: Path) -> Spec:
@@ -158,7 +172,15 @@ _CODES = {
 }
 
 
-def _trial(spec: Spec, run: Path, name: str, journal: PatientJournal, pulse: Pulse, place: str | None) -> int:
+def _trial(
+    spec: Spec,
+    run: Path,
+    name: str,
+    journal: PatientJournal,
+    pulse: Pulse,
+    stops: StopDetector,
+    place: str | None,
+) -> int:
     turn = PipeTurn(sys.stdin.fileno(), pulse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: turn.end("interrupted"))
@@ -174,7 +196,7 @@ def _trial(spec: Spec, run: Path, name: str, journal: PatientJournal, pulse: Pul
     own = engine.model_copy(update={"device": place or spec.devices[0]})
     device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
-    outcome, reason = run_trial(spec, run, name, device, emit, turn, again, engine)
+    outcome, reason = run_trial(spec, run, name, device, emit, turn, again, engine, stops)
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))
@@ -199,6 +221,7 @@ def started(name: str, device: "Device") -> ev.WorkerStarted:  # type: ignore[na
         attention=device.attention(),
         tf32=device.tf32,
         allocator=device.allocator(),
+        stops_seen=True,
     )
 
 

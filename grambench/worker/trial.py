@@ -34,6 +34,7 @@ from grambench.worker.planning import (
     use_graphs,
     word_warnings,
 )
+from grambench.worker.stops import StopDetector
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
@@ -50,6 +51,7 @@ def run_trial(
     turn: Turn,
     again: bool = False,
     engine: Spec | None = None,
+    stops: StopDetector | None = None,
 ) -> tuple[ev.Outcome, str]:
     """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
 
@@ -62,6 +64,7 @@ def run_trial(
         turn: the runner's word.
         again: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
         engine: the specification with what the run's probe has chosen.
+        stops: knows for how long the process was stopped; None: nobody looks.
 
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
@@ -102,6 +105,8 @@ def _run_trial(
     require_inputs(spec, vocabulary_of(strategy_name), checks)
     for warning in word_warnings(modules, system):
         emit(warning)
+    if stops is not None:
+        system.clock.stops, stops.counted = stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)

@@ -1,11 +1,14 @@
 """Workers and supervisors that are killed: what is left can be read, reported and gone on with."""
 
+import json
 import random
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from crashes import (
     BOTH_WAYS,
@@ -29,6 +32,9 @@ from live_runs import (
     until,
 )
 
+from grambench.events import types as ev
+from grambench.events.codec import Record
+from grambench.events.journal import Follower
 from grambench.runner.rundir import read_spec
 from grambench.runner.starts import CHOICE, WorkerStarts
 from grambench.training.checkpoint import NUMBERS, WEIGHTS
@@ -131,11 +137,26 @@ def test_a_killed_worker_fails_alone_and_goes_on_later(bench: Bench, whole: Path
     assert numbers_of(command.run) == numbers_of(whole)
 
 
-def test_a_hung_worker_is_killed_and_the_next_strategy_runs(bench: Bench, whole: Path) -> None:
-    command = begun(bench, "--set", "hang_s=15")
+class HangingBench(Bench):
+    """Its Python processes hang in a call that never returns once they are sent SIGUSR1."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        hooks = self.folder / "hooks"
+        hooks.mkdir(exist_ok=True)
+        (hooks / "sitecustomize.py").write_text(_HANG)
+        return {**super().environment, "PYTHONPATH": str(hooks)}
+
+
+_HANG = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: time.sleep(1e6))\n"
+
+
+def test_a_hung_worker_is_killed_and_the_next_strategy_runs(tmp_path: Path) -> None:
+    hanging = HangingBench(tmp_path)
+    command = begun(hanging, "--set", "hang_s=5")
     command.training("gram-1s.s0")
     worker = next(p for p in processes_of(command.run) if "gram-1s.s0" in p.cmdline())
-    worker.suspend()
+    worker.send_signal(signal.SIGUSR1)
     ended = command.wait()
     assert ended.code == 5
     first, second = report_of(command.run)["trials"]
@@ -143,6 +164,53 @@ def test_a_hung_worker_is_killed_and_the_next_strategy_runs(bench: Bench, whole:
     assert (first["outcome"], second["outcome"]) == ("failed", "completed")
     assert first["times"]["train_s"] > 0
     assert_nothing_is_left(command.run)
+
+
+def test_a_stopped_worker_s_seconds_are_not_training(
+    whole: Path, tmp_path: Path, starts: WorkerStarts
+) -> None:
+    """Epochs of some 300 steps, so that training is what is stopped."""
+    run, name = fresh_copy(whole, tmp_path / "run"), "gram-1s.s0"
+    content = json.loads((run / "run.json").read_bytes())
+    content["spec"]["training"] |= {"batch_size": 1, "epochs": 1000, "patience": 1000, "checkpoint_s": 300.0}
+    (run / "run.json").write_text(json.dumps(content))
+    log, records = Follower(run / name / "events.jsonl"), list[Record]()
+    worker = start_worker(run, name, starts)
+    until(lambda: _reports(log, records), "training")
+    process = psutil.Process(worker.pid)
+    process.suspend()
+    until(lambda: process.status() == psutil.STATUS_STOPPED, "the stop")
+    began = time.monotonic()
+    time.sleep(1.5)
+    stopped_s = time.monotonic() - began
+    process.resume()
+    until(lambda: _reports(log, records), "training after the stop")
+    worker.stop("stopped")
+    assert wait_for(worker) == 130
+    records += log.read()
+
+    (stop,) = [record.event for record in records if isinstance(record.event, ev.ProcessStopped)]
+    assert stop.seconds == pytest.approx(stopped_s, abs=0.3)
+    assert stop.training_s == pytest.approx(stop.seconds, abs=0.3)
+    at = next(n for n, record in enumerate(records) if isinstance(record.event, ev.ProcessStopped))
+    before = next(r for r in reversed(records[:at]) if isinstance(r.event, ev.Progress))
+    after = next(r for r in records[at:] if isinstance(r.event, ev.Progress))
+    passed_s = (after.stamp.t_ns - before.stamp.t_ns) / 1e9
+    assert passed_s > stopped_s
+    trained_s = after.event.train_s - before.event.train_s
+    assert trained_s == pytest.approx(passed_s - stopped_s, abs=0.3)
+    trial = trial_of(run, name)
+    assert trial.stopped_training_s == stop.training_s
+    (caution,) = [c for c in reported(run)["trials"][0]["warnings"] if c["code"] == "stopped"]
+    assert f"its process was stopped for {stop.seconds:,.1f} s" in caution["message"]
+
+
+def _reports(log: Follower, records: list[Record]) -> bool:
+    """True where the newest of the records, to which the log's new ones are added, is of mid-epoch."""
+    new = list(log.read())
+    records.extend(new)
+    steps = next((r.event.steps_per_epoch for r in records if isinstance(r.event, ev.TrialPlanned)), 1)
+    return bool(new) and isinstance(new[-1].event, ev.Progress) and new[-1].event.step % steps != 0
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "all"])

@@ -7,9 +7,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from grambench.events import types as ev
+from grambench.events.codec import Stamp, encode
 from grambench.tui.app import Dashboard
 from grambench.tui.facts import machine_facts, strategy_facts
 from grambench.tui.screens.detail import EventsScreen, StrategyScreen, SystemScreen
+from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.log import LogView
 from tests.tui.logs import STATES, build
@@ -116,3 +119,19 @@ async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) 
             said += strategy_facts(scene, trial).plain
         assert "\x1b" not in said
         assert all(character.isprintable() or character == "\n" for character in said)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_a_card_and_its_screen_say_what_disturbed_the_trial(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    folder = build("finished", tmp_path / "run")
+    with (folder / "e2e.s0" / "events.jsonl").open("ab") as log:
+        log.write(encode(ev.ProcessStopped(20.0, 18.5), Stamp(10_000, 10**15, "boot-0", "")))
+    app = Dashboard(folder)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        cards = {card.trial_name: str(card.render()) for card in app.query(Card)}
+        assert [name for name, text in cards.items() if "! stopped 20 s" in text] == ["e2e.s0"]
+        told = str(strategy_facts(app.scene, app.state.trials["e2e.s0"]))
+        assert "its process was stopped for 20.0 s" in told

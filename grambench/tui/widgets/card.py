@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from grambench.events import compare
+from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.runner import words
 from grambench.runner.standings import memory_of
@@ -115,8 +116,10 @@ class _Slots:
 
     def compact(self) -> list[Content]:
         """Speed-up, metric and R; progress or what went wrong."""
-        best = self._best()
+        best, marks = self._best(), self._marks()
         right = self._reuse() if self.width < 34 else fill([(2, best), (1, self._reuse())], self.width - 12)
+        if marks:
+            right = styled(f"! {marks[0]}", self.tones.warn)
         return [pair(self._headline(), right, self.width), self._trouble() or self._progress()]
 
     def one_line(self) -> list[Content]:
@@ -136,6 +139,8 @@ class _Slots:
             (6, Content.assemble(("AUC ", self.quiet), (words.score(self._best_auc()), self.tones.text))),
             (3, styled(f"{words.clock(self._remaining()):>6} left", self.quiet)),
         ]
+        if marks := self._marks():
+            parts.append((6, styled(f"! {marks[0]}", self.tones.warn)))
         return [fill(parts, self.width, " ")]
 
     # --- the slots -----------------------------------------------------------------------------
@@ -166,6 +171,8 @@ class _Slots:
     def _rate(self) -> Content:
         rate = self.trial.rate if not self.trial.ended else compare.samples_per_second(self.trial)
         left = Content.assemble((words.rate(rate), self.tones.text), (" samples/s", self.quiet))
+        if marks := self._marks():
+            return pair(left, styled(f"! {', '.join(marks)}", self.tones.warn), self.width)
         blocks = words.sparkline(self.trial.rate_series.ys, min(24, self.width - 19))
         return pair(left, styled(blocks, self.look.colour), self.width)
 
@@ -197,6 +204,10 @@ class _Slots:
         label = Content.assemble(("mem ", self.quiet))
         drawn = bar(share, room, self.look.colour, self.tones.faint)
         return pair(Content.assemble(label, drawn), right, self.width)
+
+    def _marks(self) -> list[str]:
+        """What disturbed its training, in a word or two each."""
+        return [found.label for found in disturbances(self.trial)]
 
     def _trouble(self) -> Content | None:
         if self.scene.words(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import statistics
@@ -403,6 +404,30 @@ def test_what_the_tokenizer_made_of_the_texts_is_reported(tmp_path: Path) -> Non
     counts["items"]["unknown_tokens"] = None
     run.log("setup", 51, ev.DataPrepared("/data", "f1", counts, 0.5, False))
     assert "no token for what is unknown" in build_report(tmp_path).data.texts.reasons["unknown_tokens"]
+
+
+def test_stops_and_disturbances_are_in_the_report_and_its_warnings(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    run.log("e2e.s0", 300, ev.ProcessStopped(20.0, 18.5))
+    trial = trial_of(built(tmp_path), "e2e.s0")
+    (warning,) = [warning for warning in trial.warnings if warning.code == "stopped"]
+    assert "18.5 s of it are left out of its training time" in warning.message
+    assert trial.disturbed.stopped_s is None  # the log's worker does not say that it looks for them
+    assert trial.disturbed.reasons["stopped_s"] == "an older log does not say"
+    again = dataclasses.replace(logs.worker_started("e2e.s0"), stops_seen=True)
+    run.log("e2e.s0", 301, again)
+    assert trial_of(built(tmp_path), "e2e.s0").disturbed.stopped_s == 18.5
+
+
+def test_a_report_from_before_disturbances_were_measured_is_still_valid(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    older = json.loads(report_json(build_report(tmp_path)))
+    for trial in older["trials"]:
+        del trial["disturbed"]
+    VALIDATOR.validate(older)
+    disturbed = Report.model_validate_json(json.dumps(older)).trials[0].disturbed
+    assert (disturbed.stopped_s, disturbed.share, disturbed.seconds) == (None, None, None)
+    assert set(disturbed.reasons.values()) == {"the report was written before this was measured"}
 
 
 # --- targets, seeds, warnings ------------------------------------------------------------------

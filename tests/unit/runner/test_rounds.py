@@ -137,6 +137,26 @@ def test_an_edge_reads_energy_and_lists_at_once_and_once_for_all() -> None:
     assert not machine.last(ev.GpuSample).edge
 
 
+def test_others_that_compute_on_a_gpu_are_counted_when_processes_are_listed() -> None:
+    machine = Machine()
+    machine.ticks(1)
+    assert machine.last(ev.GpuSample).foreign_processes == 0
+    machine.gpu.compute += [process(4711, MIB), process(4712, MIB)]
+    machine.ticks(11)
+    told = [e.foreign_processes for e in machine.events if isinstance(e, ev.GpuSample)]
+    assert [count for count in told if count] == [2]
+    assert machine.last(ev.GpuSample).foreign_processes is None  # between two readings of the lists
+
+
+def test_a_list_without_our_workers_says_nothing_about_others() -> None:
+    machine = Machine()
+    machine.gpu.compute = [process(4711, MIB)]  # perhaps a container's own worker, by the host's number
+    machine.events.clear()
+    machine.ticks(12)
+    told = {e.foreign_processes for e in machine.events if isinstance(e, ev.GpuSample)}
+    assert told <= {None, 0}
+
+
 def test_the_first_sample_closes_nothing() -> None:
     assert not Machine().last(ev.GpuSample).edge
 

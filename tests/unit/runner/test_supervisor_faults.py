@@ -156,6 +156,49 @@ def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.M
     assert not exited.stopped
 
 
+def test_a_stopped_worker_is_silent_and_does_not_hang(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, how = [100.0], ["stopped by a signal or a debugger"]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "how_stopped", lambda _: how[0])
+    running(made, "e2e.s0", heard_s=98.0)
+    made._running["e2e.s0"].seat.has_turn = True
+    for _ in range(1000):
+        assert made._reap("e2e.s0") is None
+        now[0] += 1.0
+    (warned,) = made.events
+    assert warned.code == "worker-stopped"
+    assert "e2e.s0 was found stopped" in warned.message
+    assert "`kill -CONT 1`" in warned.message
+    how[0] = ""
+    for _ in range(5):  # it has all of `hang_s` to wake up
+        assert made._reap("e2e.s0") is None
+        now[0] += 1.0
+    now[0] += 2.0
+    assert made._reap("e2e.s0") == -9
+
+
+def test_a_supervisor_that_was_stopped_itself_kills_nobody(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    made._selector.select = lambda _: []
+    worker = running(made, "e2e.s0", heard_s=99.0, deadline_s=130.0)
+    made._running["e2e.s0"].seat.has_turn = True
+    made._listened_s = 100.0
+    now[0] = 700.0
+    made._listen()
+    assert made._reap("e2e.s0") is None
+    now[0] += 29.0
+    made._running["e2e.s0"].heard_s = now[0]
+    assert made._reap("e2e.s0") is None
+    now[0] += 2.0
+    assert made._reap("e2e.s0") == -9
+    assert worker.code == -9
+
+
 def test_a_worker_killed_for_want_of_memory_says_so(made: Supervisor) -> None:
     running(made, "e2e.s0", code=-9, oom_kills=0)
     made.kills = 1

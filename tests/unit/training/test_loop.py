@@ -47,6 +47,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds, self.running = 0.0, False
+        self.left_out_s = 0.0
+
+    def stopped_s(self) -> float:
+        return self.left_out_s
 
     def start(self) -> None:
         assert not self.running
@@ -407,6 +411,22 @@ def test_a_turn_is_longer_by_a_checkpoint() -> None:
     world = World()
     world.run(3, checkpoint_s=0.0)
     assert len(world.turn.rests) == len(world.states) == 2
+
+
+def test_a_turn_is_longer_by_the_stops_in_it() -> None:
+    world = World()
+
+    class LateTurn(Turn):
+        """Its time is over once, before step 2, because the process was stopped for 4 s."""
+
+        def must_wait(self) -> bool:
+            over = self.world.steps == 2 and not self.rests
+            self.world.clock.left_out_s = 4.0 if over else self.world.clock.left_out_s
+            return over
+
+    world.run(3, turn=LateTurn)
+    assert world.turn.waited == 0
+    assert world.turn.rests[0] == 4.0
 
 
 def test_a_turn_that_comes_again_is_warmed_up_outside_the_clock() -> None:

@@ -1,0 +1,166 @@
+"""What disturbed a trial while it trained: other processes, a CPU quota, a hot or shared GPU, swapping.
+
+Each sample of a worker that trains is held against what the machine did in the same half second. Thresholds:
+
+- CPU: a thread of the worker was runnable without a CPU for 10 % of the time, and others used at least a
+  quarter of a CPU (below that it waits for its own threads). On a CPU device also: others used a quarter of
+  all CPUs, since hyper-threads, caches and memory are shared. Where waiting is not counted, the machine's own
+  count of waiting tasks stands in; logs before it was sampled: every CPU at least 90 % busy, and the worker
+  with less than 70 % of its threads.
+- Quota: the control group had used up its quota for 10 % of the time.
+- GPU: another process computes on it; or its clocks are held down by heat, a hardware slowdown or a power
+  brake. A power cap or fixed clocks are how the machine is, and no disturbance.
+- Swap: 1 MiB/s to and from swap while the worker read 10 pages a second from disk.
+
+A trial is marked when a kind lasted 2 s and 5 % of its sampled training: a short hiccup changes no
+comparison.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from grambench.events.state import GpuState, HostState, TrialState
+from grambench.events.types import ProcessSample
+
+GAP_S = 5.0
+"""Samples further apart are not joined."""
+LEAST_S, LEAST_SHARE = 2.0, 0.05
+_WAITING_PERCENT = _PRESSURE_PERCENT = _THROTTLED_PERCENT = 10.0
+_FOREIGN_CPUS, _FOREIGN_SHARE = 0.25, 0.25
+_FULL_PERCENT, _THREADS_SHARE = 90.0, 0.7
+_SWAP_BYTES_PER_S, _FAULTS_PER_S = float(1 << 20), 10.0
+_SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
+
+Kind = Literal["busy-cpu", "cpu-quota", "shared-gpu", "slowed-gpu", "swapping"]
+_WORDS: dict[Kind, tuple[str, str]] = {
+    "busy-cpu": ("CPU busy", "other processes kept the CPUs busy"),
+    "cpu-quota": ("CPU quota", "the CPU quota of its container or job was used up"),
+    "shared-gpu": ("GPU shared", "another process held the GPU"),
+    "slowed-gpu": ("GPU slowed", "heat or a shortage of power held the GPU's clocks down"),
+    "swapping": ("swapping", "the machine was swapping"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A reason to distrust a trial's times."""
+
+    code: str
+    """Stable short name, for example `busy-cpu`."""
+    label: str
+    """For a card: at most 16 cells."""
+    message: str
+    """One sentence without a full stop."""
+
+
+def credit_disturbance(
+    event: ProcessSample,
+    trial: TrialState,
+    trials: Mapping[str, TrialState],
+    host: HostState,
+    gpu: GpuState | None,
+    holds_turn: bool,
+    elapsed_s: float,
+) -> None:
+    """Count the time since the worker's sample before as quiet or disturbed training.
+
+    Args:
+        event: the new sample of the trial's worker.
+        trial: `sampled_s`, `was_training`, `watched_s`, `disturbed_s` and the like are moved on.
+        trials: all trials by name, with their workers' newest share of the CPUs.
+        host: the machine as sampled just before.
+        gpu: the GPU that the trial trains on; None: a CPU, or not sampled.
+        holds_turn: it may train now.
+        elapsed_s: seconds of the run.
+    """
+    since_s, trial.sampled_s = elapsed_s - trial.sampled_s, elapsed_s
+    trains = holds_turn and trial.phase == "train" and trial.progress is not None
+    counts, trial.was_training = trains and trial.was_training and since_s <= GAP_S, trains
+    if not counts:
+        return
+    foreign = foreign_cpus(host, trials)
+    kinds = _kinds(event, trial, host, gpu, foreign)
+    trial.watched_s += since_s
+    for kind in kinds:
+        trial.disturbed_s[kind] = trial.disturbed_s.get(kind, 0.0) + since_s
+    trial.disturbed_any_s += since_s if kinds else 0.0
+    if "busy-cpu" in kinds and foreign is not None:
+        trial.foreign_cpu_s += foreign * since_s
+        trial.foreign_of_cpus = host.cpus
+
+
+def foreign_cpus(host: HostState, trials: Mapping[str, TrialState]) -> float | None:
+    """CPUs that others than the run's workers keep busy; None: an older log."""
+    if host.busy_cpus is None:
+        return None
+    own = sum(trial.cpu_percent or 0.0 for trial in trials.values() if not trial.ended)
+    return max(0.0, host.busy_cpus - own / 100)
+
+
+def disturbances(trial: TrialState) -> list[Disturbance]:
+    """What is worth a warning, what lasted longest first."""
+    found = []
+    if trial.stops:
+        found.append(Disturbance("stopped", f"stopped {trial.stopped_s:,.0f} s", _stopped(trial)))
+    for kind, seconds in sorted(trial.disturbed_s.items(), key=lambda item: -item[1]):
+        share = disturbed_share(trial, seconds)
+        if seconds >= LEAST_S and share >= LEAST_SHARE and kind in _WORDS:
+            label, cause = _WORDS[kind]
+            message = f"{cause} during {share:.0%} of its training ({seconds:,.0f} s)"
+            if kind == "busy-cpu" and trial.foreign_of_cpus:
+                mean = trial.foreign_cpu_s / seconds
+                message += f": they used {mean:.1f} of {trial.foreign_of_cpus} on average"
+            found.append(Disturbance(kind, f"{label} {share:.0%}", message))
+    return found
+
+
+def disturbed_share(trial: TrialState, seconds: float) -> float:
+    """Of its sampled training seconds, 0 to 1."""
+    return min(1.0, seconds / trial.watched_s) if trial.watched_s else 0.0
+
+
+def _stopped(trial: TrialState) -> str:
+    several = trial.stops > 1
+    times = (
+        f"{trial.stops} times, {trial.stopped_s:,.1f} s in all"
+        if several
+        else f"for {trial.stopped_s:,.1f} s"
+    )
+    left_out = f"{trial.stopped_training_s:,.1f} s of it are left out of its training time"
+    part = left_out if trial.stopped_training_s else "its training time is not affected"
+    return f"its process was stopped {times} (SIGSTOP, or a frozen container or job); {part}"
+
+
+def _kinds(
+    event: ProcessSample, trial: TrialState, host: HostState, gpu: GpuState | None, foreign: float | None
+) -> set[Kind]:
+    kinds: set[Kind] = set()
+    if _cpu_is_busy(event, trial, host, foreign):
+        kinds.add("busy-cpu")
+    if (host.throttled_percent or 0.0) >= _THROTTLED_PERCENT:
+        kinds.add("cpu-quota")
+    swaps = (host.swap_bytes_per_s or 0.0) >= _SWAP_BYTES_PER_S
+    if swaps and (event.major_faults_per_s or 0.0) >= _FAULTS_PER_S:
+        kinds.add("swapping")
+    if gpu is not None and gpu.foreign_processes:
+        kinds.add("shared-gpu")
+    if gpu is not None and _SLOWED & set(gpu.throttle or ()):
+        kinds.add("slowed-gpu")
+    return kinds
+
+
+def _cpu_is_busy(event: ProcessSample, trial: TrialState, host: HostState, foreign: float | None) -> bool:
+    started = trial.started
+    on_cpu = started is not None and started.gpu_uuid is None
+    if foreign is None or not host.cpus:
+        if started is None or not on_cpu or event.cpu_percent is None:
+            return False
+        full = (host.cpu_percent or 0.0) >= _FULL_PERCENT
+        return full and event.cpu_percent < 100 * started.threads * _THREADS_SHARE
+    if on_cpu and foreign >= _FOREIGN_SHARE * host.cpus:
+        return True
+    waiting, least = event.waiting_percent, _WAITING_PERCENT
+    if waiting is None:
+        waiting, least = host.pressure_percent or 0.0, _PRESSURE_PERCENT
+    return foreign >= _FOREIGN_CPUS and waiting >= least
