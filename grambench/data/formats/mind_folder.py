@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats import headers, mind_bytes, mind_lines
 from grambench.data.formats.mind_bytes import MalformedError, check_unique
 from grambench.errors import DataError
 
@@ -110,8 +110,12 @@ def _read_tsv(path: Path) -> tuple[pa.Array, pa.Array]:
         ]
         ids, bodies = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
         check_unique(ids)
+        mind_bytes.check_ids(ids)
+        if headers.header_row((ids, bodies)) is not None:
+            raise MalformedError
     except MalformedError:
-        mind_lines.raise_first_fault(path, mind_lines.BODIES_COLUMNS, mind_lines.check_ids("news"))
+        check = mind_lines.check_ids("news")
+        mind_lines.raise_first_fault(path, mind_lines.BODIES_COLUMNS, check, mind_lines.BODIES)
     return ids, bodies
 
 
