@@ -220,6 +220,8 @@ def _print_results(state: RunState, report: str) -> None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
         typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+    for message in state.warnings.values():
+        typer.echo(f"warning: {safe_text(message, 1000)}")
     typer.echo(f"report: {report}")
 
 

@@ -5,8 +5,9 @@ the descriptions below. An unknown key is an error that names the nearest known 
 (`grambench.config.presets`).
 """
 
+import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -41,8 +42,11 @@ Source = Literal[
     "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
 ]
 Track = Literal["es_en", "fr_en"]
+RepeatedAnswers = Literal["error", "first", "keep"]
 NEWS_TABLES = "news-tables"
 NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
+BEFORE = {"repeated_answers": "keep"}
+"""Fields of `Data` whose default is not what version 0.1 did, and what it did."""
 DOMAIN_OF: dict[str, Domain] = {
     "eernn": "knowledge-tracing",
     LM_KT: "knowledge-tracing",
@@ -122,6 +126,9 @@ class Data(Table):
     test answers."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: draws the cold items."""
+    repeated_answers: RepeatedAnswers = "error"
+    """Knowledge tracing: answers in several rows (the same user, item and time; one row a skill), which let a
+    model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
     track: Track = "es_en"
     """Duolingo: Spanish or French, learnt by speakers of English."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
@@ -391,6 +398,18 @@ class Spec(Table):
         if "," in self.device and self.schedule != "parallel":
             raise ValueError(f"schedule = {self.schedule} uses one device, not {self.device}")
         return self
+
+    @classmethod
+    def of_run(cls, fields: dict[str, Any]) -> "Spec":
+        """The specification in a run folder: fields that its version did not have mean what it did.
+
+        Args:
+            fields: JSON values; not changed.
+        """
+        data = fields.get("data") if isinstance(fields, dict) else None
+        if isinstance(data, dict):
+            fields = {**fields, "data": {**BEFORE, **data}}
+        return cls.model_validate_json(json.dumps(fields))
 
     @property
     def devices(self) -> tuple[str, ...]:

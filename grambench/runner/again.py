@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from grambench.config.changes import differences
-from grambench.config.spec import Spec
+from grambench.config.spec import BEFORE, Data, Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
 from grambench.events.types import RunStarted
 from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_spec, spec_digest, supervisor_of
+
+_DEFAULTS = Data().model_dump(mode="json")
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
@@ -33,7 +35,10 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
             "Undo the edit, or start a new run.",
         )
     if wanted is not None:
-        changed = differences(spec.model_dump(mode="json"), wanted.model_dump(mode="json"))
+        asked = wanted.model_dump(mode="json")
+        unsaid = [name for name in BEFORE if name not in run["spec"]["data"]]
+        asked["data"] |= {name: BEFORE[name] for name in unsaid if asked["data"][name] == _DEFAULTS[name]}
+        changed = differences(spec.model_dump(mode="json"), asked)
         if changed:
             raise ConfigError(
                 f"The run {folder.name} has other settings{_listed(changed)}.",

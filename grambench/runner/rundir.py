@@ -103,7 +103,7 @@ def read_spec(folder: Path) -> tuple[str, Spec]:
     """
     try:
         run = json.loads((folder / RUN_FILE).read_bytes())
-        return str(run["preset"]), Spec.model_validate_json(json.dumps(run["spec"]))
+        return str(run["preset"]), Spec.of_run(run["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.") from error
 

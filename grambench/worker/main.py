@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def read_spec(run: Path) -> Spec:
     """The specification in `run.json`."""
-    return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+    return Spec.of_run(json.loads((run / "run.json").read_bytes())["spec"])
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
@@ -120,9 +120,12 @@ def _same(prepared: Path, before: str | None) -> Path:
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
+    from grambench.data.prepared import open_prepared
     from grambench.worker.prepare import prepare_data
+    from grambench.worker.warnings import data_warnings
 
-    prepare_data(spec, emit)
+    for warning in data_warnings(open_prepared(prepare_data(spec, emit)).manifest):
+        emit(warning)
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK

@@ -1,7 +1,6 @@
 """What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
 def _as_now(spec: Any) -> Any:
     """A specification of an earlier version with the defaults of the fields that it did not have."""
     try:
-        return Spec.model_validate_json(json.dumps(spec)).model_dump(mode="json")
+        return Spec.of_run(spec).model_dump(mode="json")
     except ValueError:  # it has fields that this version does not know: the comparison will name them
         return spec
 

@@ -213,6 +213,7 @@ def _answers(columns: _Columns) -> Answers:
         correct=np.frombuffer(columns.correct, np.int8)[order],
         time_s=np.rint(days[order] * _SECONDS_PER_DAY).astype(np.int64),
         split=np.frombuffer(columns.split, np.int8)[order],
+        coarse_times=True,  # days with three decimals: steps of 86 s
     )
 
 
