@@ -52,8 +52,8 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
         if found.repeats.repeated:
             console.print(
                 Text(
-                    "A run stops at rows that repeat an answer, unless `--set data.repeated_answers=first` keeps"
-                    " the first of each (counted), or `=keep` all of them."
+                    "A run stops at rows that repeat an answer, unless `--set data.repeated_answers=first`"
+                    " keeps the first of each (counted), or `=keep` all of them."
                 )
             )
         for reason, count in found.left_out.items():
