@@ -120,7 +120,8 @@ class Data(Table):
     """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
     test_share: Share = 0.2
     """Knowledge tracing: share of the users that are tested, where the data set names no parts itself.
-    `news-tables`: share of the impressions, the newest; without times, of the users."""
+    `news-tables`, and a folder without train/ and dev/: share of the impressions, the newest; without times,
+    of the users."""
     cold_items: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: so many items lose their training answers; CSAUC is the AUC over their
     test answers."""

@@ -282,6 +282,8 @@ def _fingerprint(request: PrepareRequest, described: dict[str, SourceFile]) -> s
     }
     if request.source == NEWS_TABLES:
         determinants |= {"source": request.source, "test_share": request.test_share}
+    elif request.source in NEWS_SOURCES and "dev/behaviors.tsv" not in described:
+        determinants["test_share"] = request.test_share
     if request.source not in NEWS_SOURCES:
         determinants |= {"source": request.source, "track": request.track}
         split = dataclasses.asdict(_split_choices(request))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from grambench.data.cautions import part_caution, why_unscored
+from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.checksums import Origin, origin
 from grambench.data.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.data.formats.mind_catalogue import merge_news
@@ -21,6 +21,7 @@ from grambench.data.formats.mind_folder import (
     Split,
     find_bodies,
     find_split,
+    is_one_split,
     read_bodies,
     split_folder,
 )
@@ -124,6 +125,9 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
     """
     found = {split: find_split(data_dir, split) for split in SPLITS} if data_dir.is_dir() else {}
     folders = {split: folder for split, folder in found.items() if folder is not None}
+    is_one = data_dir.is_dir() and is_one_split(data_dir)
+    if is_one:
+        folders["train"] = data_dir
     if not folders:
         split_folder(data_dir, "train")
     news = {split: read_news(folder / NEWS_FILE) for split, folder in folders.items()}
@@ -146,7 +150,10 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         repeated_news_same_text=_problem(catalogue.repeated_same),
         repeated_news_other_text=_problem(catalogue.repeated_other),
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
-        cautions=tuple(words for split, check in checks.items() for words in split_cautions(split, check)),
+        cautions=(
+            *([ONE_SPLIT] if is_one else []),
+            *(words for split, check in checks.items() for words in split_cautions(split, check)),
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from grambench.config.spec import Spec
-from grambench.data.cautions import part_cautions, repeat_cautions
+from grambench.data.cautions import ONE_SPLIT, part_cautions, repeat_cautions
 from grambench.data.prepared_manifest import Manifest
 from grambench.events.types import Warned
 
@@ -30,6 +30,8 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
     if manifest.repeats is not None:
         for code, words in repeat_cautions(manifest.repeats, manifest.repeated_answers == "keep"):
             yield Warned(code, words)
+    if manifest.domain == "news" and not {"impressions", "dev/behaviors.tsv"} & set(manifest.sources):
+        yield Warned("one-split", ONE_SPLIT)
     for code, words in part_cautions(manifest.parts):
         yield Warned(code, words)
 

@@ -59,6 +59,12 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
     return folders[0]
 
 
+def is_one_split(data_dir: Path) -> bool:
+    """Whether a folder itself holds news.tsv and behaviors.tsv, and no train, dev or test beside them."""
+    there = all((data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
+    return there and all(find_split(data_dir, split) is None for split in SPLITS)
+
+
 def split_folder(data_dir: Path, split: Split) -> Path:
     """As `find_split`, for a split that must be there.
 

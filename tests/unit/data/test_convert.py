@@ -8,6 +8,7 @@ import pytest
 
 from grambench.data.convert import Assist2009Items, ConvertCounts, convert_assist2009
 from grambench.data.formats.tables import read_tables
+from grambench.data.repeats import find_repeats
 from grambench.errors import DataError
 
 HEADER = "student\tpos\tproblem\tskill\tskill_name\tcorrect"
@@ -124,3 +125,6 @@ def test_the_real_logs_give_their_known_numbers(
     read = read_tables(tmp_path / "out")
     assert (len(read), len(read.user_ids), len(read.item_ids)) == (answers, 4_151, count)
     assert read.left_out == {}
+    repeats = find_repeats(read).counts  # a row a skill is seen as what the other forms merge
+    assert repeats.repeated == (51_047 if items == "skills" else 0)
+    assert repeats.agreeing_moments == repeats.moments

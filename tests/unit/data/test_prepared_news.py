@@ -162,7 +162,7 @@ def test_bodies_and_the_papers_protocol_are_for_mind(tmp_path: Path) -> None:
     made = request(tmp_path / "data", timed(1, DAY, 2 * DAY))
     with pytest.raises(ConfigError, match="tables of news have a title and an abstract"):
         opened(made, tmp_path, fields=FieldLimits(title=8, body=8))
-    with pytest.raises(ConfigError, match="a table has none"):
+    with pytest.raises(ConfigError, match="this data has none"):
         opened(made, tmp_path, protocol="paper")
 
 
