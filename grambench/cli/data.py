@@ -88,10 +88,10 @@ def prepare(
     try:
         with open_steps() as steps:
             fetch_if_missing(spec.data, steps)
-            prepared = prepare_in_worker(spec, name, steps)
+            prepared, warned = prepare_in_worker(spec, name, steps)
     except KeyboardInterrupt as error:
         raise StoppedError("The preparation was stopped.", "What was fetched so far is kept.") from error
-    print_prepared(prepared, Console())
+    print_prepared(prepared, [warning.message for warning in warned], Console())
 
 
 @app.command()
@@ -100,18 +100,22 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
 
     Unknown ids, empty histories and one-class impressions are reported, not errors; a file that
     cannot be read is one (exit code 3). Any name may stand before --data-dir. A folder is one in MIND's
-    format, or one with the tables items and impressions. Of a folder that grambench has prepared, or a cache
-    of them, every file is compared with the digest of what was written; a difference is an error.
+    format, one with the tables items and impressions, or one with knowledge-tracing data. Of a folder that
+    grambench has prepared, or a cache of them, every file is compared with the digest of what was written; a
+    difference is an error.
     """
     from rich.console import Console
 
     from grambench.cli.data_sets import folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
+    from grambench.config.spec import NEWS_TABLES
+    from grambench.data.verify import CheckedFolder
     from grambench.data.verify import verify as verify_folder
+    from grambench.data.verify_answers import verify_answers
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
     from grambench.data.verify_tables import verify_tables
 
-    dataset, folder, is_tables = folder_to_verify(name, data_dir)
+    dataset, folder, source, track = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
     if prepared := prepared_folders(folder):
         with console.status("reading") if console.is_terminal else contextlib.nullcontext():
@@ -124,7 +128,12 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
             raise error
         return
     with console.status("reading") if console.is_terminal else contextlib.nullcontext():
-        found = verify_tables(folder, dataset) if is_tables else verify_folder(folder, dataset)
+        if source == "mind":
+            found: CheckedFolder = verify_folder(folder, dataset)
+        elif source == NEWS_TABLES:
+            found = verify_tables(folder, dataset)
+        else:
+            found = verify_answers(folder, source, dataset, track)
     if json_:
         print_json(found.model_dump(mode="json"))
     else:

@@ -56,7 +56,7 @@ def fetch_if_missing(data: Data, steps: Steps) -> None:
     locate(data)
 
 
-def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> ev.DataPrepared:
+def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> tuple[ev.DataPrepared, list[ev.Warned]]:
     """Prepare the arrays in a worker process, which alone loads the tokenizer.
 
     The scratch folder of the worker is removed, unless its log is needed to find a bug.
@@ -73,10 +73,10 @@ def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> ev.DataPrepared:
         run = create_run(spec, name, scratch, ["grambench", "data", "prepare", name])
         log = run / "worker.log"
         with _worker(run, log) as worker:
-            prepared, finished = _follow(worker, run, steps)
+            prepared, warned, finished = _follow(worker, run, steps)
         code = worker.returncode
         if code == ExitCode.OK and prepared is not None:
-            return prepared
+            return prepared, warned
         keep = finished is None or code == ExitCode.BUG
         raise _failure(code, finished, log)
     finally:
@@ -110,10 +110,11 @@ def _worker(run: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
 
 def _follow(
     worker: "subprocess.Popen[bytes]", run: Path, steps: Steps
-) -> tuple[ev.DataPrepared | None, ev.TrialFinished | None]:
-    """Show the worker's log until it ends; what it prepared, and its last words."""
+) -> tuple[ev.DataPrepared | None, list[ev.Warned], ev.TrialFinished | None]:
+    """Show the worker's log until it ends; what it prepared, its warnings, and its last words."""
     follower = Follower(run / SETUP / "events.jsonl")
     prepared: ev.DataPrepared | None = None
+    warned: list[ev.Warned] = []
     finished: ev.TrialFinished | None = None
     last: ev.PrepareProgress | None = None
     while True:
@@ -129,11 +130,11 @@ def _follow(
                     if last is not None:
                         _show_done(last, steps)
                 case ev.Warned() as warning:
-                    steps.note(f"warning: {warning.message}")
+                    warned.append(warning)
                 case ev.TrialFinished() as finished:
                     pass
         if ended:
-            return prepared, finished
+            return prepared, warned, finished
         time.sleep(_POLL_S)
 
 

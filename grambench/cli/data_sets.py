@@ -4,12 +4,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from grambench.cli.settings import resolve
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import NEWS_TABLES, Spec
+from grambench.config.spec import Source, Spec, Track
+from grambench.data.formats.table_files import tables_named
 from grambench.errors import ConfigError, DataError
 
 SYNTHETIC = "synthetic"
@@ -112,34 +113,51 @@ def described(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, bool]:
-    """Label and folder of what is to be verified, and whether it is tables of news: the preset says so, or
-    the files of the folder. A folder's path may stand for the name.
+def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, Source, Track]:
+    """Label, folder, format and Duolingo's track of what is to be verified: the preset says so, or the files
+    of the folder. A folder's path may stand for the name.
 
     Raises:
         ConfigError: the preset cannot be used, or its data is generated and no folder is given.
     """
     label, folder = name, None
-    is_tables = False
+    source: Source = "mind"
+    track: Track = "es_en"
     if data_dir is None and _is_folder(name):
         folder = Path(name)
         label = folder.expanduser().resolve().name
     elif is_preset(name):
         data = load_preset(name).data
-        label, is_tables = data.dataset, data.source == NEWS_TABLES
+        label, source, track = data.dataset, data.source, data.track
         folder = Path(data.dir) if data.dir else None
         if data.is_generated and data_dir is None:
             raise ConfigError(
                 f"The data of {name} is generated when it is prepared.",
                 "Write a copy with `grambench data synth --out DIR` and name it with --data-dir.",
             )
-        if data.domain == "knowledge-tracing":
-            raise ConfigError(
-                f"The data of {name} is for knowledge tracing, which is checked while it is prepared.",
-                f"Run `grambench data prepare {name} --data-dir DIR`.",
-            )
     folder = (data_dir or folder or dataset_dir(label)).expanduser()
-    return label, folder, is_tables or _holds_tables(folder)
+    if source.startswith("synthetic"):
+        source = "mind"
+    return (label, folder, *_format_of(folder, source, track))
+
+
+def _format_of(folder: Path, source: Source, track: Track) -> tuple[Source, Track]:
+    """The format of a folder's files, as far as the preset has not said it."""
+    if source != "mind" or has_splits(folder):
+        return source, track
+    found: Source = "mind"
+    if _holds_tables(folder):
+        found = "news-tables"
+    elif tables_named(folder, "interactions"):
+        found = "tables"
+    elif (folder / "poj_log.csv").is_file():
+        found = "poj"
+    elif (folder / "KT1").is_dir() or any(folder.glob("u*.csv")):
+        found = "ednet"
+    for language in get_args(Track):
+        if any(folder.glob(f"{language}.slam.*.train")):
+            found, track = "duolingo", language
+    return found, track
 
 
 def _is_folder(name: str) -> bool:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grambench.cli.steps import megabytes
-from grambench.data.verify import Counts, Problem, Verification
+from grambench.data.verify import CheckedFolder, Counts, Problem, Verification
+from grambench.data.verify_answers import AnswersCheck
 from grambench.data.verify_prepared import PreparedVerification
 from grambench.data.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
@@ -35,18 +36,36 @@ _NAMES = {
     "same_tokens": "tokens of another item",
     "no_text_tokens": "without a token of text",
     "cut_items": "cut to data.fields",
+    "same_item": "same user, item and time",
+    "other_items": "same user and time, other item",
+    "moments": "moments with several items",
+    "agreeing_moments": "those with one result",
+    "in_a_run": "user, item and result as before",
 }
 _ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": words.DASH}
 
 
-def print_verification(found: Verification | TablesCheck, console: Console) -> None:
-    """A table for each split and one for the folder; or one for tables of news."""
+def print_verification(found: CheckedFolder, console: Console) -> None:
+    """A table for each split and one for the folder; or one for tables of news, or of answers."""
     console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
-    read: list[Counts]
-    if isinstance(found, TablesCheck):
+    read: list[Counts] = []
+    if isinstance(found, AnswersCheck):
+        title = f"knowledge tracing ({found.format})"
+        console.print(Group(_heading(title), _files(found), _problems(found)))
+        console.print(Group(_heading("answers in several rows"), _problems(found.repeats)))
+        if found.repeats.repeated:
+            console.print(
+                Text(
+                    "A run stops at rows that repeat an answer, unless `--set data.repeated_answers=first`"
+                    " keeps the first of each (counted), or `=keep` all of them."
+                )
+            )
+        for reason, count in found.left_out.items():
+            console.print(Text(f"left out: {words.count(count)} {reason}"))
+    elif isinstance(found, TablesCheck):
         console.print(Group(_heading("tables of news"), _files(found), _problems(found)))
         read = [found]
-    else:
+    elif isinstance(found, Verification):
         for split, check in found.splits.items():
             title = split if check.labelled else f"{split} (unlabelled)"
             console.print(Group(_heading(title), _files(check, f"{split}/"), _problems(check)))
@@ -59,6 +78,7 @@ def print_verification(found: Verification | TablesCheck, console: Console) -> N
                 " (counted), or `=blank` keeps each as an item without text."
             )
         )
+    _print_cautions(found.cautions, console)
 
 
 def print_prepared_checks(checks: Iterable[PreparedVerification], console: Console) -> None:
@@ -76,13 +96,13 @@ def print_prepared_checks(checks: Iterable[PreparedVerification], console: Conso
         console.print(table)
 
 
-def print_prepared(prepared: DataPrepared, console: Console) -> None:
-    """The folder, its fingerprint and its counts, parts side by side."""
+def print_prepared(prepared: DataPrepared, cautions: Iterable[str], console: Console) -> None:
+    """The folder, its fingerprint and its counts, parts side by side; then what to beware of."""
     counts: Mapping[str, Mapping[str, Any]] = prepared.counts
     how = "found in the cache" if prepared.reused else f"prepared in {prepared.seconds:.1f} s"
     for name, value in (("folder", prepared.folder), ("fingerprint", prepared.fingerprint), ("", how)):
         console.print(Text(f"{name:<13}{safe_text(value, _PATH_LIMIT)}"), soft_wrap=True)
-    parts = {name: part for name, part in counts.items() if name != "items"}
+    parts = {name: part for name, part in counts.items() if name not in ("items", "repeats")}
     table = _table("", *parts)
     for key in next(iter(parts.values())):
         table.add_row(_name(key), *(Text(words.count(part[key])) for part in parts.values()))
@@ -90,6 +110,12 @@ def print_prepared(prepared: DataPrepared, console: Console) -> None:
     for key, value in counts["items"].items():
         items.add_row(_name(key), f"{value:,.1f}" if isinstance(value, float) else words.count(value))
     console.print(Group(table, items))
+    _print_cautions(cautions, console)
+
+
+def _print_cautions(cautions: Iterable[str], console: Console) -> None:
+    for caution in cautions:
+        console.print(Text.assemble(("warning: ", "bold"), safe_text(caution, _PATH_LIMIT)), soft_wrap=True)
 
 
 def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
@@ -116,7 +142,7 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def _files(check: Counts, within: str = "") -> RenderableType:
+def _files(check: Counts | AnswersCheck, within: str = "") -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

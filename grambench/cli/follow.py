@@ -226,6 +226,8 @@ def _print_results(state: RunState, report: str) -> None:
         typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
     if state.setup.encoder is not None:
         typer.echo(vectors_line(state.setup.encoder))
+    for message in state.warnings.values():
+        typer.echo(f"warning: {safe_text(message, 1000)}")
     typer.echo(f"report: {report}")
 
 

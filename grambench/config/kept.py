@@ -6,6 +6,12 @@ from typing import Any
 
 from grambench.config.spec import Spec
 
+_SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"repeated_answers": "keep"},
+    "speedyfeed": {"draw": "item", "expiry": 20},
+}
+"""Table -> settings that version 0.1 did not have or whose default was another, with what it did."""
+
 
 def read_kept(written: Mapping[str, Any]) -> Spec:
     """The specification of a run folder or a checkpoint, JSON values.
@@ -17,8 +23,33 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
         ValueError: it is not a specification, or a newer one.
     """
     tables = {**_as_before(written), **written}
-    tables["speedyfeed"] = {"draw": "item", "expiry": 20, **written.get("speedyfeed", {})}
+    for table, settings in _SETTINGS_BEFORE.items():
+        tables[table] = {**settings, **written.get(table, {})}
     return Spec.model_validate_json(json.dumps(tables))
+
+
+def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:
+    """A specification in which defaults of settings that a kept run's version did not have mean what it did.
+
+    Args:
+        asked: what today's command line asks for, JSON values.
+        kept: the run's specification as `read_kept` reads it, JSON values.
+        written: as its version wrote it.
+        default: today's defaults.
+    """
+    if default is None:
+        default = Spec().model_dump(mode="json")
+    if not isinstance(asked, dict):
+        return asked
+    found = {}
+    for name, value in asked.items():
+        if isinstance(kept, Mapping) and name in kept and isinstance(default, Mapping) and name in default:
+            if isinstance(written, Mapping) and name in written:
+                value = as_kept(value, kept[name], written[name], default[name])
+            elif value == default[name]:
+                value = kept[name]
+        found[name] = value
+    return found
 
 
 def _as_before(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ Source = Literal[
     "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
 ]
 Track = Literal["es_en", "fr_en"]
+RepeatedAnswers = Literal["error", "first", "keep"]
 NEWS_TABLES = "news-tables"
 NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
 DOMAIN_OF: dict[str, Domain] = {
@@ -119,12 +120,16 @@ class Data(Table):
     """`honest` selects on the validation part and scores dev once; `paper` selects on dev itself."""
     test_share: Share = 0.2
     """Knowledge tracing: share of the users that are tested, where the data set names no parts itself.
-    `news-tables`: share of the impressions, the newest; without times, of the users."""
+    `news-tables`, and a folder without train/ and dev/: share of the impressions, the newest; without times,
+    of the users."""
     cold_items: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: so many items lose their training answers; CSAUC is the AUC over their
     test answers."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: draws the cold items."""
+    repeated_answers: RepeatedAnswers = "error"
+    """Knowledge tracing: answers in several rows (the same user, item and time; one row a skill), which let a
+    model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
     track: Track = "es_en"
     """Duolingo: Spanish or French, learnt by speakers of English."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0

@@ -107,9 +107,9 @@ def convert_assist2009(source: Path, target: Path, items: Assist2009Items) -> Co
 
 
 def _rows_of(answer: _Answer) -> Iterator[_Answer]:
-    """An answer for each of its skills."""
-    for place, skill in enumerate(answer.skills):
-        yield _Answer(answer.student, answer.pos + place, answer.problem, answer.correct, [skill])
+    """A row for each of its skills, all of one time: a run sees that they are one answer."""
+    for skill in answer.skills:
+        yield _Answer(answer.student, answer.pos, answer.problem, answer.correct, [skill])
 
 
 def _answers(source: Path, names: dict[str, str]) -> Iterator[_Answer]:

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import NEWS_SOURCES, NEWS_TABLES, FieldLimits, Source, Track
+from grambench.config.spec import NEWS_SOURCES, NEWS_TABLES, FieldLimits, RepeatedAnswers, Source, Track
+from grambench.data.cautions import check_repeats
 from grambench.data.prepared_answers import AnswerSources, SplitChoices
 from grambench.data.prepared_build import TOKENIZER_FOLDER, Built, Choices, build, write
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory, ready_made
 from grambench.data.prepared_manifest import (
+    MANIFEST_FILE,
     SCHEMA_VERSION,
     Manifest,
     PartName,
@@ -30,13 +32,15 @@ from grambench.data.prepared_manifest import (
     UnknownItems,
     ValidationRule,
     read_manifest,
+    sealed,
 )
 from grambench.data.prepared_news import TableSources
 from grambench.data.prepared_parts import Part
 from grambench.data.prepared_sources import Report, Sources, digests, find_sources, size_of
+from grambench.data.repeats import find_repeats
 from grambench.data.sequences import Sequences
 from grambench.errors import ConfigError, DataError, MachineError
-from grambench.fs import locked, sync_folder
+from grambench.fs import locked, sync_folder, write_atomic
 
 __all__ = [
     "ItemTokenizer",
@@ -69,6 +73,7 @@ class PrepareRequest:
     test_share: float = 0.2
     cold_items: int = 0
     seed: int = 0
+    repeated_answers: RepeatedAnswers = "keep"
     tokenizer_key: str = ""
     """Identifies the tokenizer in the cache key; empty: its fingerprint (not for a factory)."""
     renew: Callable[[], object] = lambda: None
@@ -105,7 +110,8 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
         report: called with (phase, done, total); phases are "hash", "read", "tokenize" and "write".
 
     Raises:
-        DataError: the data is missing, malformed, or holds unknown ids under "error".
+        DataError: the data is missing, malformed, or holds unknown ids or answers in several rows under
+            "error".
         ConfigError: a field limit leaves no room for the special tokens.
         MachineError: the cache folder cannot be written.
     """
@@ -120,7 +126,7 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
     fingerprint = _fingerprint(request, described)
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", request.dataset).strip(".-") or "data"
     folder = cache_dir / f"{label}-{fingerprint[:16]}"
-    if _is_whole(folder):
+    if _is_whole(folder) and _fits(folder, request):
         return folder
     lock = cache_dir / f".{folder.name}.lock"
     try:
@@ -129,16 +135,23 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
         raise _unwritable(cache_dir, error) from error
     with locked(lock):
         if _is_whole(folder):
-            return folder
-        if digests(files, cache_dir, report, read_all=True) == hashes:
+            if not _fits(folder, request):
+                _count_repeats(folder, sources, report)
+            found = True
+        elif digests(files, cache_dir, report, read_all=True) == hashes:
             choices = _choices(request, fingerprint)
             built = build(choices, sources, described, request.tokenizer, report)
             if digests(files, cache_dir, report) != hashes:
                 raise DataError(f"Files in {request.data_dir} changed while they were read.", "Start again.")
             _place(folder, built, report)
-            return folder
-    request.renew()  # what was remembered of the files was wrong, and is right now
-    return prepare(request, cache_dir, report)
+            found = True
+        else:
+            found = False
+    if not found:  # what was remembered of the files was wrong, and is right now
+        request.renew()
+        return prepare(request, cache_dir, report)
+    _check_repeats(folder, request)
+    return folder
 
 
 def open_prepared(folder: Path) -> Prepared:
@@ -165,6 +178,42 @@ def open_prepared(folder: Path) -> Prepared:
     )
 
 
+def _fits(folder: Path, request: PrepareRequest) -> bool:
+    """Whether a whole folder can be used without a look at the sources.
+
+    "error" and "keep" make the same arrays: whether there is an error is in the manifest, unless version 0.1
+    has written it.
+
+    Raises:
+        DataError: answers stand in several rows, under "error".
+    """
+    manifest = read_manifest(folder)
+    if manifest.repeats is None and manifest.domain == "knowledge-tracing":
+        return False
+    _check_repeats(folder, request)
+    return True
+
+
+def _check_repeats(folder: Path, request: PrepareRequest) -> None:
+    repeats = read_manifest(folder).repeats
+    if repeats is not None and request.repeated_answers == "error":
+        check_repeats(repeats)
+
+
+def _count_repeats(folder: Path, sources: Sources | TableSources | AnswerSources, report: Report) -> None:
+    """Add what version 0.1 has not counted to the manifest of its folder; its arrays stay as they are."""
+    assert isinstance(sources, AnswerSources)
+    report("read", 0, 1)
+    counts = find_repeats(sources.read(report)).counts
+    report("read", 1, 1)
+    manifest = read_manifest(folder).model_copy(update={"repeats": counts})
+    text = sealed(manifest) if manifest.seal else manifest.model_dump_json(indent=1) + "\n"
+    try:
+        write_atomic(folder / MANIFEST_FILE, text)
+    except OSError as error:
+        raise _unwritable(folder.parent, error) from error
+
+
 def _sources(request: PrepareRequest) -> Sources | TableSources | AnswerSources:
     if request.source == NEWS_TABLES:
         if request.fields.body:
@@ -184,6 +233,7 @@ def _split_choices(request: PrepareRequest) -> SplitChoices:
         test_share=request.test_share,
         cold_items=request.cold_items,
         seed=request.seed,
+        repeated_answers=request.repeated_answers,
     )
 
 
@@ -245,9 +295,14 @@ def _fingerprint(request: PrepareRequest, described: dict[str, SourceFile]) -> s
     }
     if request.source == NEWS_TABLES:
         determinants |= {"source": request.source, "test_share": request.test_share}
+    elif request.source in NEWS_SOURCES and "dev/behaviors.tsv" not in described:
+        determinants["test_share"] = request.test_share
     if request.source not in NEWS_SOURCES:
         determinants |= {"source": request.source, "track": request.track}
-        determinants["split"] = dataclasses.asdict(_split_choices(request))
+        split = dataclasses.asdict(_split_choices(request))
+        if split["repeated_answers"] != "first":  # "error" and "keep" make the arrays of version 0.1
+            del split["repeated_answers"]
+        determinants["split"] = split
     text = json.dumps(determinants, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

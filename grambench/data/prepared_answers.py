@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grambench.config.spec import FieldLimits, Source, Track
+from grambench.config.spec import FieldLimits, RepeatedAnswers, Source, Track
+from grambench.data.cautions import check_repeats
 from grambench.data.formats.answers import Answers
 from grambench.data.prepared_items import (
     ItemTokenizer,
@@ -19,8 +20,9 @@ from grambench.data.prepared_items import (
     count_texts,
     tokenize,
 )
-from grambench.data.prepared_manifest import AnswerCounts, ColdCounts, ItemCounts, PartName
+from grambench.data.prepared_manifest import AnswerCounts, ColdCounts, ItemCounts, PartName, RepeatCounts
 from grambench.data.prepared_sources import Report
+from grambench.data.repeats import find_repeats, without_repeats
 from grambench.data.sequences import Sequences, split_answers
 from grambench.errors import ConfigError, DataError
 
@@ -90,6 +92,7 @@ class SplitChoices:
     test_share: float
     cold_items: int
     seed: int
+    repeated_answers: RepeatedAnswers = "keep"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +104,7 @@ class BuiltAnswers:
     items: ItemCounts
     cold: ColdCounts
     left_out: dict[str, int]
+    repeats: RepeatCounts
     tokenizer: ItemTokenizer
 
 
@@ -114,7 +118,8 @@ def build_answers(
     """Read, cut into parts, tokenize; in memory.
 
     Raises:
-        DataError: the data is malformed or leaves a part empty. ConfigError: more cold items than test
+        DataError: the data is malformed, leaves a part empty, or has answers in several rows under "error".
+        ConfigError: more cold items than test
             scores, or a field limit that leaves no room for the text.
     """
     report("read", 0, 1)
@@ -122,6 +127,11 @@ def build_answers(
     report("read", 1, 1)
     if not len(answers):
         raise DataError(f"{sources.data_dir} holds no answer that can be used.")
+    repeats = find_repeats(answers)
+    if choices.repeated_answers == "error":
+        check_repeats(repeats.counts)
+    if choices.repeated_answers == "first":
+        answers = without_repeats(answers, repeats)
     split = split_answers(
         answers,
         validation_share=choices.validation_share,
@@ -151,6 +161,7 @@ def build_answers(
         _count_items(answers.texts, token_offsets, text_counts),
         ColdCounts(items=len(split.cold_items), lost_answers=split.cold_answers, seed=choices.seed),
         answers.left_out,
+        repeats.counts,
         ready,
     )
 

@@ -138,6 +138,8 @@ def _build_answers(
         arrays={},
         cold=built.cold,
         left_out=built.left_out,
+        repeats=built.repeats,
+        repeated_answers="first" if choices.split.repeated_answers == "first" else "keep",
     )
     return Built(built.arrays, manifest, built.tokenizer)
 

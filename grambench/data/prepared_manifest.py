@@ -94,6 +94,31 @@ class ColdCounts(_Model):
     seed: int
 
 
+class RepeatCounts(_Model):
+    """Answers of the source that stand in several rows, before the policy (knowledge tracing)."""
+
+    answers: int
+    has_times: bool
+    """Whether the source has times to the second; else only runs can be seen."""
+    same_item: int
+    """Rows whose user, item and second an earlier row has."""
+    other_items: int
+    """Rows whose user and second an earlier row has, with another item."""
+    moments: int
+    """Seconds of a user with several items."""
+    agreeing_moments: int
+    """Those whose rows all have one result."""
+    is_row_a_skill: bool
+    """Nearly all of them agree: rows of one moment are one answer, not a bundle."""
+    in_a_run: int
+    """Rows whose user, item and result are those of the row before, at another time or without times."""
+
+    @property
+    def repeated(self) -> int:
+        """Rows that repeat an answer for certain; runs and bundles are none."""
+        return self.same_item + (self.other_items if self.is_row_a_skill else 0)
+
+
 class PartInfo(_Model):
     """A part, and the part whose arrays it shares (`paper`: validation is test)."""
 
@@ -161,6 +186,10 @@ class Manifest(_Model):
     """File, by its path in the folder -> sha256 of what was written. Empty: an earlier version wrote it."""
     seal: str = ""
     """sha256 of the manifest's own bytes with an empty seal."""
+    repeats: RepeatCounts | None = None
+    """Answers in several rows; None for news, and in a folder that version 0.1 has prepared."""
+    repeated_answers: Literal["first", "keep"] = "keep"
+    """What was done with them."""
 
 
 def sealed(manifest: Manifest) -> str:

@@ -45,7 +45,7 @@ class ReadNews:
 
     catalogue: Catalogue
     behaviors: list[Behaviors]
-    """Train and dev, or all impressions of a table."""
+    """Train and dev, or all impressions of a table or of a folder without splits."""
     bodies: Bodies | None = None
     split: npt.NDArray[np.int8] | None = None
     """[B] TRAIN, VALIDATION or TEST, where a table names the part of each impression."""
@@ -78,7 +78,7 @@ def read_sources(sources: Sources | TableSources, report: Report) -> ReadNews:
         report("read", len(news), total)
         news.append(read_news(folder / NEWS_FILE))
     found: list[Behaviors] = []
-    for split_name in ("train", "dev"):
+    for split_name in sources.labelled:
         report("read", len(news) + len(found), total)
         found.append(read_behaviors(sources.splits[split_name] / BEHAVIORS_FILE, labelled=True))
     bodies = read_bodies(sources.bodies) if sources.bodies else None
@@ -91,7 +91,7 @@ def cut(cutting: Cutting, found: ReadNews, linked: list[Part]) -> dict[PartName,
 
     Raises:
         DataError: the rule of validation, or of test, leaves nothing.
-        ConfigError: the paper's protocol for a table, which has no published part.
+        ConfigError: the paper's protocol for a table or a folder without splits: no part is published.
     """
     if len(linked) == 1:
         return _cut_table(cutting, found, linked[0])
@@ -110,7 +110,7 @@ def _cut_table(cutting: Cutting, found: ReadNews, whole: Part) -> dict[PartName,
     """By its column `split`; else the newest impressions are the test, without times a share of users."""
     if cutting.protocol == "paper":
         raise ConfigError(
-            "data.protocol = paper selects on a published part, and a table has none.",
+            "data.protocol = paper selects on a published part, and this data has none.",
             "Leave `data.protocol` out.",
         )
     (behaviors,) = found.behaviors
@@ -141,7 +141,7 @@ def _test_of_table(share: float, behaviors: Behaviors) -> Bools:
     if newest.all():
         raise DataError(
             "The impressions are too much of one time to cut off the newest as a test.",
-            "Add a column `split` with train and test.",
+            "Say which are the test: a table may have a column `split`, MIND's format has train/ and dev/.",
         )
     return newest
 

@@ -15,6 +15,7 @@ from grambench.data.formats.mind_folder import (
     Split,
     find_bodies,
     find_split,
+    is_one_split,
     split_folder,
 )
 from grambench.errors import DataError
@@ -32,13 +33,19 @@ class Sources:
 
     data_dir: Path
     splits: dict[Split, Path]
-    """Folder of each split; train and dev are always there, test where the data has it."""
+    """Folder of each split, test where the data has it; train alone where a folder has no splits, so that the
+    test part is cut out of it."""
     bodies: tuple[Path, ...]
+
+    @property
+    def labelled(self) -> tuple[Split, ...]:
+        """Splits whose behaviors are read."""
+        return tuple(split for split in self.splits if split != "test")
 
     def files(self) -> dict[str, Path]:
         """Every file that determines the arrays, by a name that does not depend on the folder."""
         files = {f"{split}/{NEWS_FILE}": folder / NEWS_FILE for split, folder in self.splits.items()}
-        for split in ("train", "dev"):
+        for split in self.labelled:
             files[f"{split}/{BEHAVIORS_FILE}"] = self.splits[split] / BEHAVIORS_FILE
         for index, path in enumerate(self.bodies):
             files[f"bodies/{index}{path.suffix}"] = path
@@ -52,7 +59,10 @@ def find_sources(data_dir: Path, with_bodies: bool) -> Sources:
         DataError: train or dev is missing, or bodies are wanted and there are none.
     """
     splits: dict[Split, Path] = {}
-    for split in SPLITS:
+    is_one = data_dir.is_dir() and is_one_split(data_dir)
+    if is_one:
+        splits["train"] = data_dir
+    for split in () if is_one else SPLITS:
         folder = find_split(data_dir, split) if split == "test" else split_folder(data_dir, split)
         if folder is not None:
             splits[split] = folder

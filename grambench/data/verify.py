@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.checksums import Origin, origin
 from grambench.data.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.data.formats.mind_catalogue import merge_news
@@ -20,6 +21,7 @@ from grambench.data.formats.mind_folder import (
     Split,
     find_bodies,
     find_split,
+    is_one_split,
     read_bodies,
     split_folder,
 )
@@ -50,6 +52,15 @@ class FileCheck(_Model):
     path: str
     bytes: int
     origin: Origin
+
+
+class CheckedFolder(_Model):
+    """What every verification says of its folder."""
+
+    data_dir: str
+    dataset: str | None
+    cautions: tuple[str, ...] = ()
+    """What to beware of before a run, in sentences."""
 
 
 class Counts(_Model):
@@ -86,11 +97,9 @@ class SplitCheck(Counts):
     """Ids of candidates that only another split's news.tsv has."""
 
 
-class Verification(_Model):
+class Verification(CheckedFolder):
     """The whole folder."""
 
-    data_dir: str
-    dataset: str | None
     splits: dict[Split, SplitCheck]
     news: int
     """Distinct news ids over the splits."""
@@ -116,6 +125,9 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
     """
     found = {split: find_split(data_dir, split) for split in SPLITS} if data_dir.is_dir() else {}
     folders = {split: folder for split, folder in found.items() if folder is not None}
+    is_one = data_dir.is_dir() and is_one_split(data_dir)
+    if is_one:
+        folders["train"] = data_dir
     if not folders:
         split_folder(data_dir, "train")
     news = {split: read_news(folder / NEWS_FILE) for split, folder in folders.items()}
@@ -138,7 +150,20 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         repeated_news_same_text=_problem(catalogue.repeated_same),
         repeated_news_other_text=_problem(catalogue.repeated_other),
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
+        cautions=(
+            *([ONE_SPLIT] if is_one else []),
+            *(words for split, check in checks.items() for words in split_cautions(split, check)),
+        ),
     )
+
+
+def split_cautions(name: str, check: Counts) -> list[str]:
+    """What to beware of in a labelled split."""
+    if check.one_class_impressions is None:
+        return []
+    scored = check.impressions - check.one_class_impressions
+    found = part_caution(name, scored, "impression", why_unscored(check.impressions, check.clicks or 0))
+    return [found[1]] if found is not None else []
 
 
 def _check(

@@ -8,14 +8,12 @@ import numpy.typing as npt
 
 from grambench.data.formats.answers import TEST, TRAIN, VALIDATION
 from grambench.data.formats.tables import news_tables_files, read_news_tables
-from grambench.data.verify import Counts, FileCheck, counts
+from grambench.data.verify import CheckedFolder, Counts, FileCheck, counts, split_cautions
 
 
-class TablesCheck(Counts):
+class TablesCheck(Counts, CheckedFolder):
     """Counts of items and impressions; impressions are numbered from 1 by row."""
 
-    data_dir: str
-    dataset: str | None
     format: Literal["news-tables"] = "news-tables"
     train_impressions: int | None
     """Rows that the column `split` calls train; None, as for the others, where there is no such column."""
@@ -35,7 +33,7 @@ def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
     """
     files = news_tables_files(data_dir)
     news, behaviors, split = read_news_tables(data_dir)
-    return TablesCheck(
+    found = TablesCheck(
         data_dir=str(data_dir),
         dataset=dataset,
         files=tuple(
@@ -46,6 +44,7 @@ def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
         validation_impressions=_impressions(split, VALIDATION),
         test_impressions=_impressions(split, TEST),
     )
+    return found.model_copy(update={"cautions": tuple(split_cautions("whole", found))})
 
 
 def _impressions(split: npt.NDArray[np.int8] | None, part: int) -> int | None:

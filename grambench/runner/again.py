@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from grambench.config.changes import differences, spec_digest
+from grambench.config.kept import as_kept
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
@@ -33,7 +34,8 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
             "Undo the edit, or start a new run.",
         )
     if wanted is not None:
-        changed = differences(spec.model_dump(mode="json"), wanted.model_dump(mode="json"))
+        kept = spec.model_dump(mode="json")
+        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, run["spec"]))
         if changed:
             raise ConfigError(
                 f"The run {folder.name} has other settings{_listed(changed)}.",

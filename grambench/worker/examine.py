@@ -68,8 +68,8 @@ def examine(
     return [*checked, *_unchecked(checked), audited]
 
 
-def prepare_checked(spec: Spec, emit: Emit) -> None:
-    """Prepare, or find and check what was prepared; what is damaged, or has no digests, is prepared again.
+def prepare_checked(spec: Spec, emit: Emit) -> Path:
+    """The prepared folder, made or found and checked; a damaged one, or one without digests, is made again.
 
     Raises:
         GrambenchError: data or tokenizer cannot be used.
@@ -81,6 +81,7 @@ def prepare_checked(spec: Spec, emit: Emit) -> None:
         found = check_prepared(prepare_data(spec, emit))
         if found.damaged:
             raise found.error()
+    return found.folder
 
 
 def _remove(found: PreparedCheck, emit: Emit) -> None:

@@ -149,9 +149,12 @@ def _same(prepared: Path, before: str | None) -> Path:
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
+    from grambench.data.prepared import open_prepared
     from grambench.worker.examine import prepare_checked
+    from grambench.worker.warnings import data_warnings
 
-    prepare_checked(spec, emit)
+    for warning in data_warnings(open_prepared(prepare_checked(spec, emit)).manifest):
+        emit(warning)
     emit(ev.PhaseEntered("done"))
     emit(ev.TrialFinished("completed"))
     return ExitCode.OK

@@ -11,6 +11,7 @@ from pathlib import Path
 from grambench.config.paths import cache_dir, prepared_dir
 from grambench.config.spec import Spec, Vocabulary
 from grambench.config.table import Table
+from grambench.data.cautions import check_validation
 from grambench.data.locate import locate
 from grambench.data.prepared import PrepareRequest, open_prepared, prepare
 from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
@@ -33,7 +34,8 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     """Prepare once, or find what was prepared; returns the cache folder. Items become tokens of a vocabulary.
 
     Raises:
-        DataError: no data, or data that cannot be used. MachineError: the tokenizer cannot be loaded.
+        DataError: no data, or data that cannot be used, such as a validation part that cannot be scored.
+        MachineError: the tokenizer cannot be loaded.
         ConfigError: it is missing, does not fit its model, or knows nothing of the texts.
     """
     began = time.monotonic_ns()
@@ -53,6 +55,7 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
         test_share=spec.data.test_share,
         cold_items=spec.data.cold_items,
         seed=spec.data.seed,
+        repeated_answers=spec.data.repeated_answers,
         tokenizer=tokenizer,
         tokenizer_key=key,
         renew=lambda: data_folder(spec, emit),
@@ -62,10 +65,13 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     _require_known_words(manifest, vocabulary)
     for warning in (*_size_warnings(tokenizer), *text_warnings(manifest, vocabulary)):
         emit(warning)
+    check_validation(manifest.parts)
     counts: dict[str, object] = {
         "items": manifest.items.model_dump(),
         **{name: part.counts.model_dump() for name, part in manifest.parts.items()},
     }
+    if manifest.repeats is not None:
+        counts["repeats"] = manifest.repeats.model_dump()
     seconds = (time.monotonic_ns() - began) / 1e9
     emit(ev.DataPrepared(str(prepared), manifest.fingerprint, counts, seconds, throttle.reused, vocabulary))
     return prepared

@@ -89,11 +89,7 @@ def _as_now(spec: Any) -> Any:
     """An earlier version's specification with what that version did in place of the fields that it lacked."""
     try:
         return read_kept(spec).model_dump(mode="json")
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-    ):  # it has fields that this version does not know: the comparison will name them
+    except (ValueError, TypeError, AttributeError):  # it has unknown fields, which the comparison will name
         return spec
 
 

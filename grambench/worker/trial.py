@@ -75,7 +75,7 @@ def run_trial(
     checks = checks_of(run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), run.name) as watch:
         watch.require()
-        return _run_trial(spec, run, name, device, emit, turn, again, engine, data, checks, watch)
+        return _run_trial(spec, run, name, device, emit, turn, again, engine, stops, data, checks, watch)
 
 
 def _run_trial(
@@ -87,6 +87,7 @@ def _run_trial(
     turn: Turn,
     again: bool,
     engine: Spec | None,
+    stops: StopDetector | None,
     data: Prepared,
     checks: Mapping[str, ev.FilesChecked],
     watch: FilesWatch,

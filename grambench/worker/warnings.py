@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from grambench.config.spec import Spec, Vocabulary
+from grambench.data.cautions import ONE_SPLIT, part_cautions, repeat_cautions
 from grambench.data.prepared_manifest import Manifest
 from grambench.events.types import Warned
 
@@ -23,9 +24,16 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
             f"{items.repeated_ids_other_text:,} news ids have different texts in several splits;"
             " the earliest split's text is used",
         )
-
-    for reason, count in manifest.left_out.items():
-        yield Warned("left-out", f"{count:,} {reason} were left out")
+    if manifest.left_out:
+        reasons = "; ".join(f"{count:,} {reason}" for reason, count in manifest.left_out.items())
+        yield Warned("left-out", f"{reasons} were left out")
+    if manifest.repeats is not None:
+        for code, words in repeat_cautions(manifest.repeats, manifest.repeated_answers == "keep"):
+            yield Warned(code, words)
+    if manifest.domain == "news" and not {"impressions", "dev/behaviors.tsv"} & set(manifest.sources):
+        yield Warned("one-split", ONE_SPLIT)
+    for code, words in part_cautions(manifest.parts):
+        yield Warned(code, words)
 
 
 _FEW = 0.03

@@ -35,7 +35,7 @@ def tables() -> dict[str, Rows]:
                 "user": f"U{number % 25}",
                 "history": " ".join(ids[: number % 4]),
                 "candidates": " ".join(f"{id_}-{int(place == 0)}" for place, id_ in enumerate(ids[3:])),
-                "time": str(number * DAY // 12),
+                "time": str(18_000 * DAY + number * DAY // 12),
             }
         )
     return {"items": items, "impressions": impressions}

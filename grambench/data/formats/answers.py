@@ -37,6 +37,8 @@ class Answers:
     """[A] seconds, ascending for each user; `MISSING_TIME` everywhere where the data has an order only."""
     split: npt.NDArray[np.int8] | None = None
     """[A] the part that each answer is scored in, where the data set says it by file; None: it does not."""
+    coarse_times: bool = False
+    """Times order the answers, but those of several may be equal though they were given one by one."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Rows that could not be used, by reason in words; shown to the user, never silent."""
 

@@ -1,5 +1,6 @@
 """What POJ and EdNet have in common: item texts that the user supplies, and CSV columns found by name."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats import headers, mind_bytes, mind_lines
 from grambench.data.formats.csv_file import FIRST_ROW, open_csv
 from grambench.data.formats.mind_bytes import MalformedError
 from grambench.errors import DataError
@@ -79,11 +80,19 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     if any(file.header.count(name) != 1 for name in names):
         raise DataError(
             f"{path}:1: found the columns {mind_lines.shown(','.join(file.header))},"
-            f" expected {', '.join(names)}, each once."
+            f" expected {', '.join(names)}, each once.",
+            "" if set(names) & set(file.header) else "Put a header line with these names above the rows.",
         )
     table = file.columns(names)
     if not len(table):
         raise DataError(f"{path}: found a header only, expected rows after it.")
+    again = pc.index(functools.reduce(pc.and_, (pc.equal(table[name], name) for name in names)), True).as_py()
+    if again >= 0:
+        found = f"found the header again ({', '.join(names)})"
+        raise DataError(
+            f"{path}:{again + FIRST_ROW}: {found}, expected a row of data.",
+            "Delete that line: files were probably joined with their headers.",
+        )
     for name in names:
         empty = pc.index(table[name], "").as_py()
         if empty >= 0:
@@ -108,11 +117,14 @@ def _read_tsv(path: Path) -> Contents:
     try:
         parts = [mind_bytes.columns_of(block, len(NAMES), (0, 1)) for block in mind_bytes.blocks(path)]
         ids, texts = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
+        first = int([ids[0].as_py(), texts[0].as_py()] == NAMES)
+        ids, texts = ids[first:], texts[first:]
         mind_bytes.check_unique(ids)
+        if headers.header_row((ids, texts)) is not None:
+            raise MalformedError
     except MalformedError:
-        mind_lines.raise_first_fault(path, len(NAMES), _check_ids())
-    first = int([ids[0].as_py(), texts[0].as_py()] == NAMES)
-    return Contents(ids[first:], texts[first:])
+        mind_lines.raise_first_fault(path, len(NAMES), _check_ids(), "id and text", NAMES)
+    return Contents(ids, texts)
 
 
 def _read_parquet(path: Path) -> Contents:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from grambench.data.formats import mind_lines
+from grambench.data.formats import mind_bytes, mind_lines
 from grambench.errors import DataError
 
 FIRST_ROW = 2
@@ -98,9 +98,11 @@ def open_csv(path: Path) -> CsvFile:
 def _read_utf8(path: Path) -> bytes:
     """A file's bytes without a BOM, ending in a newline."""
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    mind_bytes.check_encoding(path, content)
+    content = content.removeprefix(codecs.BOM_UTF8)
     if not content:
         raise DataError(f"{path}:1: found an empty file, expected a header and rows.")
     try:

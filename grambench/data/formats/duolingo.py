@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from grambench.data.formats.answers import TEST, TRAIN, VALIDATION, Answers
+from grambench.data.formats.mind_bytes import check_encoding
 from grambench.data.formats.mind_lines import shown
 from grambench.errors import DataError
 
@@ -37,6 +38,8 @@ _PARTS = {"train": TRAIN, "dev": VALIDATION, "test": TEST}
 _TRAIN_FIELDS, _UNLABELLED_FIELDS = 7, 6
 _ID_CHARACTERS = 12
 _SECONDS_PER_DAY = 86_400
+_MOST_DAYS = 20_000
+"""Days of a user: more than fifty years are days since another beginning, or another unit."""
 _RIGHT, _MISTAKE = b"0", b"1"
 _PROMPT, _USER = b"# prompt:", b"# user:"
 _USER_AND_DAYS = re.compile(rb"# user:(\S+)\s(?:.*?\s)?days:([0-9]{1,6}(?:\.[0-9]+)?)(?:\s|$)")
@@ -189,7 +192,11 @@ def _header(path: Path, start: int, block: list[bytes]) -> tuple[bytes, float, b
         heads += 1
     if match is None:
         raise _error(path, start, "found an exercise without a '# user:' line, expected one")
-    return match[1], float(match[2]), prompt or b"", heads
+    days = float(match[2])
+    if days > _MOST_DAYS:
+        wanted = f"days since the user began, {_MOST_DAYS:,} at most, such as days:2.678"
+        raise _error(path, start, f"found days {_shown(match[2])}, expected {wanted}")
+    return match[1], days, prompt or b"", heads
 
 
 def _answers(columns: _Columns) -> Answers:
@@ -206,6 +213,7 @@ def _answers(columns: _Columns) -> Answers:
         correct=np.frombuffer(columns.correct, np.int8)[order],
         time_s=np.rint(days[order] * _SECONDS_PER_DAY).astype(np.int64),
         split=np.frombuffer(columns.split, np.int8)[order],
+        coarse_times=True,  # days with three decimals: steps of 86 s
     )
 
 
@@ -229,6 +237,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
+                if number == 1:
+                    check_encoding(path, line)
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:

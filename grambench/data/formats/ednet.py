@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from grambench.data.formats import contents, csv_file, mind_lines
+from grambench.data.formats import clock, contents, csv_file, headers, mind_lines
 from grambench.data.formats.answers import Answers
 from grambench.data.formats.contents import Contents
-from grambench.data.formats.mind_bytes import Int64s, MalformedError
+from grambench.data.formats.mind_bytes import Int64s, MalformedError, check_encoding
 from grambench.errors import DataError
 
 __all__ = ["read_ednet"]
@@ -186,13 +186,19 @@ def _read_body(path: Path) -> bytes:
         DataError: the file cannot be read, or begins otherwise than with the header of KT1.
     """
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    check_encoding(path, content)
+    content = content.removeprefix(codecs.BOM_UTF8)
     header, _, body = content.partition(b"\n")
     if header.removesuffix(b"\r") != _HEADER:
         found = mind_lines.shown(header.decode(errors="replace")) if content else "an empty file"
-        raise DataError(f"{path}:1: found {found}, expected the columns {_HEADER.decode()}.")
+        is_data = _MILLISECONDS.fullmatch(header.partition(b",")[0].decode(errors="replace")) is not None
+        fix = (
+            "The first line looks like data: put a header line with these names above it." if is_data else ""
+        )
+        raise DataError(f"{path}:1: found {found}, expected the columns {_HEADER.decode()}.", fix)
     return body if not body or body.endswith(b"\n") else body + b"\n"
 
 
@@ -200,7 +206,8 @@ def _parse(rows: bytes, count: int) -> pa.Table:
     """The columns that are used, as large_string, the timestamp as int64.
 
     Raises:
-        MalformedError: other than `count` rows are found: a carriage return stands inside a line.
+        MalformedError: other than `count` rows are found: a carriage return stands inside a line; or a
+            timestamp lies outside 1990 to 2100.
         ArrowException: a row has another number of fields, is not UTF-8, or its timestamp is no number.
     """
     wanted = {"timestamp": pa.int64(), "question_id": pa.large_string(), "user_answer": pa.large_string()}
@@ -214,7 +221,9 @@ def _parse(rows: bytes, count: int) -> pa.Table:
             include_columns=list(wanted), column_types=wanted, null_values=[], strings_can_be_null=False
         ),
     )
-    if len(table) != count:
+    times_R = table["timestamp"].to_numpy()
+    outside_R = (times_R < 1000 * clock.EARLIEST_S) | (times_R >= 1000 * clock.LATEST_S)
+    if len(table) != count or outside_R.any():
         raise MalformedError
     return table
 
@@ -242,12 +251,18 @@ def _fault(line: bytes) -> str | None:
     if len(fields) != len(COLUMNS):
         plural = "" if len(fields) == 1 else "s"
         return f"found {len(fields)} comma-separated field{plural}, expected {len(COLUMNS)}"
+    if tuple(fields) == COLUMNS or headers.is_header(fields):
+        return f"found the header again ({text}), expected a row of data; delete the line"
     if not _MILLISECONDS.fullmatch(fields[0]):
         return f"found timestamp {mind_lines.shown(fields[0])}, expected milliseconds since 1970"
     if "\r" in text:
         return (
             f"found a carriage return inside {mind_lines.shown(text)}, expected it before a line's end only"
         )
+    if not clock.is_believed(int(fields[0]) / 1000):
+        hint = clock.guess_of_milliseconds(int(fields[0]))
+        found = f"found timestamp {mind_lines.shown(fields[0])}, expected milliseconds since 1970"
+        return f"{found}, of {clock.SPAN}{': ' if hint else ''}{hint}"
     return None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats import headers, mind_bytes, mind_lines
 from grambench.data.formats.mind_bytes import Bytes, Int64s, MalformedError
 from grambench.data.formats.mind_folder import Bodies, find_bodies, find_split, read_bodies, split_folder
 from grambench.data.formats.mind_times import MISSING_TIME, parse_times
@@ -97,7 +97,8 @@ def read_news(path: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) -> News:
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
-            Y`): not UTF-8, another number of fields, an empty or a repeated id.
+            Y`): not UTF-8, another number of fields, an empty or a repeated id, one that holds a blank or is
+            quoted, a header.
     """
     wanted = (0, 1, 2, 3, 4)
     try:
@@ -107,8 +108,15 @@ def read_news(path: Path, block_bytes: int = mind_bytes.BLOCK_BYTES) -> News:
         ]
         news = News(*(pa.concat_arrays(column) for column in zip(*parts, strict=True)))
         mind_bytes.check_unique(news.ids)
+        mind_bytes.check_ids(news.ids)
+        if (
+            headers.header_row((news.ids, news.categories, news.subcategories, news.titles, news.abstracts))
+            is not None
+        ):
+            raise MalformedError
     except MalformedError:
-        mind_lines.raise_first_fault(path, mind_lines.NEWS_COLUMNS, mind_lines.check_ids("news"))
+        check = mind_lines.check_ids("news")
+        mind_lines.raise_first_fault(path, mind_lines.NEWS_COLUMNS, check, mind_lines.NEWS)
     return news
 
 
@@ -125,14 +133,14 @@ def read_behaviors(
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
-            Y`): not UTF-8, another number of fields, a malformed time, no candidates, or a candidate
-            that is labelled otherwise than expected.
+            Y`): not UTF-8, another number of fields, a time that is malformed or outside 1990 to 2100, no
+            candidates, a candidate that is labelled otherwise than expected, or a header.
     """
     try:
         return _assemble(list(_parsed_blocks(path, labelled, block_bytes)))
     except MalformedError:
         check = mind_lines.check_behaviors(labelled)
-        mind_lines.raise_first_fault(path, mind_lines.BEHAVIORS_COLUMNS, check)
+        mind_lines.raise_first_fault(path, mind_lines.BEHAVIORS_COLUMNS, check, mind_lines.BEHAVIORS)
 
 
 def _parsed_blocks(path: Path, labelled: bool | None, block_bytes: int) -> Iterator[_Rows]:

@@ -16,7 +16,16 @@ import pyarrow.compute as pc
 
 from grambench.errors import DataError
 
+QUOTED = r'^(".*"|\'.*\')$'
+"""A field whose quotes are part of it, since nothing is quoted."""
 BLOCK_BYTES = 1 << 22
+_SAMPLE = 512
+_OTHER_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 TAB, NEWLINE, CARRIAGE_RETURN = 9, 10, 13
 
 Int64s = npt.NDArray[np.int64]
@@ -27,15 +36,39 @@ class MalformedError(Exception):
     """Some row of the file is not of the format; the literal reader (`mind_lines`) says which."""
 
 
+def check_encoding(path: Path, head: bytes) -> None:
+    """Refuse UTF-16 and UTF-32, with and without a byte order mark, by a file's first bytes.
+
+    Raises:
+        DataError: the file is not UTF-8.
+    """
+    sample = head[:_SAMPLE]
+    name = next((name for mark, name in _OTHER_ENCODINGS if sample.startswith(mark)), None)
+    if name is None and any(_is_sparse(sample[first::2]) for first in (0, 1)):
+        name = "UTF-16"
+    if name is None:
+        return
+    raise DataError(
+        f"{path}:1: found text in {name}, expected UTF-8.", f"Convert it: `iconv -f {name} -t UTF-8`."
+    )
+
+
+def _is_sparse(half: bytes) -> bool:
+    """Whether every second byte is a zero, as in UTF-16 of plain letters without a byte order mark."""
+    return len(half) >= 8 and half.count(0) > 0.9 * len(half)
+
+
 def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """A file's bytes as blocks of whole lines, each ending in a newline; a leading BOM is left out.
 
     Raises:
-        DataError: the file cannot be read or holds nothing.
+        DataError: the file cannot be read, holds nothing, or is of another encoding.
     """
     try:
         with path.open("rb") as file:
-            rest = file.read(block_bytes).removeprefix(codecs.BOM_UTF8)
+            rest = file.read(block_bytes)
+            check_encoding(path, rest)
+            rest = rest.removeprefix(codecs.BOM_UTF8)
             if not rest:
                 raise DataError(f"{path}:1: found an empty file, expected tab-separated rows.")
             while chunk := file.read(block_bytes):
@@ -123,4 +156,10 @@ def unified(encoded: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Arra
 def check_unique(ids: pa.Array) -> None:
     """Raise `MalformedError` if an id is empty or occurs twice."""
     if pc.count_distinct(ids).as_py() != len(ids) or pc.any(pc.equal(ids, "")).as_py():
+        raise MalformedError
+
+
+def check_ids(ids: pa.Array) -> None:
+    """Raise `MalformedError` if an id holds a blank, stands in quotes or begins with a byte order mark."""
+    if pc.any(pc.match_substring_regex(ids, rf"(?s) |^\x{{FEFF}}|{QUOTED}")).as_py():
         raise MalformedError

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats import headers, mind_bytes, mind_lines
 from grambench.data.formats.mind_bytes import MalformedError, check_unique
 from grambench.errors import DataError
 
@@ -57,6 +57,12 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
                 f"{folders[0]} holds no {name}.", f"Put the extracted {split} files of MIND there."
             )
     return folders[0]
+
+
+def is_one_split(data_dir: Path) -> bool:
+    """Whether a folder itself holds news.tsv and behaviors.tsv, and no train, dev or test beside them."""
+    there = all((data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
+    return there and all(find_split(data_dir, split) is None for split in SPLITS)
 
 
 def split_folder(data_dir: Path, split: Split) -> Path:
@@ -110,8 +116,12 @@ def _read_tsv(path: Path) -> tuple[pa.Array, pa.Array]:
         ]
         ids, bodies = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
         check_unique(ids)
+        mind_bytes.check_ids(ids)
+        if headers.header_row((ids, bodies)) is not None:
+            raise MalformedError
     except MalformedError:
-        mind_lines.raise_first_fault(path, mind_lines.BODIES_COLUMNS, mind_lines.check_ids("news"))
+        check = mind_lines.check_ids("news")
+        mind_lines.raise_first_fault(path, mind_lines.BODIES_COLUMNS, check, mind_lines.BODIES)
     return ids, bodies
 
 

@@ -5,24 +5,40 @@ agree on what is malformed.
 """
 
 import codecs
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from grambench.data.formats import clock, headers
+from grambench.data.formats.mind_bytes import QUOTED
 from grambench.data.formats.mind_times import EXPECTED, parse_time
 from grambench.errors import DataError
+from grambench.text import safe_text
 
 NEWS_COLUMNS = 8
 BEHAVIORS_COLUMNS = 5
 BODIES_COLUMNS = 2
+NEWS = "id, category, subcategory, title, abstract, URL, title entities and abstract entities"
+BEHAVIORS = "impression id, user id, time, history and impressions"
+BODIES = "news id and body"
 _SHOWN_CHARACTERS = 60
 
 Check = Callable[[list[str]], str | None]
 """Fields of one line -> "found X, expected Y", or None where the line is of the format."""
 
 
-def raise_first_fault(path: Path, columns: int, check: Check) -> NoReturn:
+def raise_first_fault(
+    path: Path, columns: int, check: Check, named: str = "", title: Sequence[str] = ()
+) -> NoReturn:
     """Re-read a refused file line by line.
+
+    Args:
+        path: the file.
+        columns: fields of a row.
+        check: what else is wrong with a row of so many fields.
+        named: the columns in words, where a line that names columns is a fault.
+        title: the names that line 1 may hold nevertheless.
 
     Raises:
         DataError: with the file, the 1-based number of the first bad line, what it holds, and what
@@ -30,7 +46,7 @@ def raise_first_fault(path: Path, columns: int, check: Check) -> NoReturn:
         RuntimeError: every line is well formed, so the vectorised reader is at fault.
     """
     for number, line in _numbered_lines(path):
-        fault = _fault(line, columns, check)
+        fault = _header_fault(number, line, named, title) or _fault(line, columns, check)
         if fault is not None:
             raise DataError(f"{path}:{number}: {fault}.")
     raise RuntimeError(f"{path} was refused, but every line of it is well formed")
@@ -46,6 +62,8 @@ def check_ids(what: str) -> Check:
         count += 1
         if not fields[0]:
             return f"found an empty {what} id, expected one such as N12345"
+        if fault := id_fault(fields[0]):
+            return f"found {what} id {shown(fields[0])}, expected {fault}"
         if fields[0] in first_line:
             return (
                 f"found {what} id {shown(fields[0])} again (first on line {first_line[fields[0]]}),"
@@ -67,7 +85,8 @@ def check_behaviors(labelled: bool | None) -> Check:
     def check(fields: list[str]) -> str | None:
         nonlocal labelled
         if fields[2] and parse_time(fields[2]) is None:
-            return f"found time {shown(fields[2])}, expected {EXPECTED}"
+            hint = clock.guess(fields[2])
+            return f"found time {shown(fields[2])}, expected {EXPECTED}{': ' if hint else ''}{hint}"
         candidates = [candidate for candidate in fields[4].split(" ") if candidate]
         if not candidates:
             return "found no candidates in the fifth field, expected at least one"
@@ -82,6 +101,15 @@ def check_behaviors(labelled: bool | None) -> Check:
     return check
 
 
+def id_fault(id_: str) -> str:
+    """What an id should be instead, where it can be none: histories and candidates separate ids by blanks."""
+    if " " in id_:
+        return "one without blanks; the columns may stand in another order"
+    if re.fullmatch(QUOTED, id_):
+        return "one without quotes: nothing is quoted here"
+    return "one without a byte order mark, as where files were joined" if id_.startswith("\ufeff") else ""
+
+
 def has_label(candidate: str) -> bool:
     """Whether a candidate is an id with `-0` or `-1` behind it."""
     return len(candidate) > 2 and candidate[-2:] in ("-0", "-1")
@@ -90,6 +118,13 @@ def has_label(candidate: str) -> bool:
 def shown(text: str) -> str:
     """A piece of data in a message: quoted, escaped, cut."""
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+
+
+def _header_fault(number: int, line: bytes, named: str, title: Sequence[str]) -> str | None:
+    fields = line.decode(errors="replace").split("\t")
+    if not named or not headers.is_header(fields) or (number == 1 and fields == list(title)):
+        return None
+    return headers.header_fault(number, [safe_text(field, _SHOWN_CHARACTERS) for field in fields], named)
 
 
 def _fault(line: bytes, columns: int, check: Check) -> str | None:

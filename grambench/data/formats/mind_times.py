@@ -8,10 +8,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grambench.data.formats import clock
+
 MISSING_TIME = int(np.iinfo(np.int64).min)
 """Stands in `time_s` where the file has an empty time."""
 
-EXPECTED = "a time such as 11/11/2019 9:05:58 AM or nothing"
+EXPECTED = f"a time such as 11/11/2019 9:05:58 AM, of {clock.SPAN}, or nothing"
 _PATTERN = (
     r"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4})"
     r" (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) (?P<half>[AP])M"
@@ -27,7 +29,7 @@ def parse_times(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 
     Returns:
         seconds since 1970 [R], `MISSING_TIME` where the text is empty or malformed; and a mask [R] of
-        the malformed ones.
+        the malformed ones, a year outside 1990 to 2099 being one.
     """
     parts = pc.extract_regex(texts, pattern=f"^{_PATTERN}$")
     fits = pc.is_valid(parts).to_numpy(zero_copy_only=False)
@@ -37,7 +39,7 @@ def parse_times(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     days = months.astype("datetime64[M]").astype("datetime64[D]") + (fields["day"] - 1)
     valid = (
         fits
-        & _between(fields["year"], 1, 9999)
+        & _between(fields["year"], clock.FIRST_YEAR, clock.LAST_YEAR - 1)
         & _between(fields["month"], 1, 12)
         & (fields["day"] >= 1)
         & (days.astype("datetime64[M]").astype(np.int64) == months)
@@ -57,7 +59,7 @@ def parse_time(text: str) -> int | None:
     if match is None:
         return None
     hour = int(match["hour"])
-    if not 1 <= hour <= 12:
+    if not (1 <= hour <= 12 and clock.FIRST_YEAR <= int(match["year"]) < clock.LAST_YEAR):
         return None
     try:
         moment = datetime.datetime(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grambench.data.formats import contents, csv_file, mind_lines
+from grambench.data.formats import clock, contents, csv_file, mind_lines
 from grambench.data.formats.answers import Answers
 from grambench.errors import DataError
 
@@ -82,18 +82,24 @@ def _seconds(path: Path, times: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts [R] -> POSIX seconds, int64 [R].
 
     Raises:
-        DataError: the first one that is no time.
+        DataError: the first one that is malformed or outside 1990 to 2100.
     """
     is_time_R = pc.match_substring_regex(times, _TIME_PATTERN)
     if pc.all(is_time_R).as_py():
         try:
-            return times.cast(pa.timestamp("s")).cast(pa.int64())
+            seconds_R = times.cast(pa.timestamp("s")).cast(pa.int64())
         except pa.ArrowInvalid:
             is_time_R = pa.array([_is_time(time) for time in times.to_pylist()])
+        else:
+            late_R = pc.less(seconds_R, clock.LATEST_S)
+            is_time_R = pc.and_(pc.greater_equal(seconds_R, clock.EARLIEST_S), late_R)
+            if pc.all(is_time_R).as_py():
+                return seconds_R
     row = pc.index(is_time_R, False).as_py()
+    hint = clock.guess(times[row].as_py())
     raise DataError(
         f"{path}:{row + csv_file.FIRST_ROW}: found {_TIME} {mind_lines.shown(times[row].as_py())},"
-        " expected a time such as 2019-11-30 09:05:58."
+        f" expected a time such as 2019-11-30 09:05:58, of {clock.SPAN}{': ' if hint else ''}{hint}."
     )
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grambench.data.formats import mind_bytes, mind_lines
+from grambench.data.formats import clock, headers, mind_bytes, mind_lines
 from grambench.data.formats.csv_file import open_csv
 from grambench.data.formats.mind_bytes import MalformedError
 from grambench.data.formats.mind_lines import shown
@@ -39,8 +39,6 @@ _KINDS = {
     "a date-time with an offset": (rf"{_MOMENT}(Z|[+-][0-9]{{2}}:[0-9]{{2}})", pa.timestamp("us", "UTC")),
 }
 _EXPECTED_TIME = "seconds such as 12.5 or a date-time such as 2024-05-01T12:30:05Z"
-_MAX_SECONDS = 2.0**53
-"""Beyond it float64 skips whole numbers; a larger time is not in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +123,8 @@ def chunks(path: Path, columns: Columns, block_bytes: int = mind_bytes.BLOCK_BYT
 
     Raises:
         DataError: the file cannot be read or holds no row, a required column is missing, a wanted one is
-            there twice, a row of text has another number of fields or is not UTF-8, a parquet value is
-            null.
+            there twice, a row of text has another number of fields or is not UTF-8, a row repeats the
+            header, a parquet value is null.
     """
     match path.suffix:
         case ".parquet":
@@ -138,6 +136,7 @@ def chunks(path: Path, columns: Columns, block_bytes: int = mind_bytes.BLOCK_BYT
     row = 0
     for part in parts:
         chunk = Chunk(path, row, part)
+        _check_no_header(chunk)
         yield chunk
         row += len(chunk)
     if not row:
@@ -156,6 +155,9 @@ def ids(chunk: Chunk, name: str) -> pa.Array:
     if not pa.types.is_large_string(array.type):
         chunk.refuse_type(name, "strings or whole numbers")
     chunk.check(name, pc.not_equal(array, "").to_numpy(zero_copy_only=False), "an id")
+    if chunk.path.suffix == ".tsv":
+        is_quoted = pc.match_substring_regex(array, mind_bytes.QUOTED).to_numpy(zero_copy_only=False)
+        chunk.check(name, ~is_quoted, "an id without quotes (a .tsv has none; a .csv may)")
     return array
 
 
@@ -176,17 +178,24 @@ class TimeReader:
     """Reads the column `time` of one table, chunk by chunk: all rows must be of the first row's kind.
 
     A time is a number of seconds, an ISO 8601 date-time with an offset, one without (taken as UTC), or, in
-    every row, missing.
+    every row, missing. It has to lie in 1990 to 2100.
+
+    Args:
+        may_count: numbers may also count from a beginning of their own, such as positions 0, 1, 2, where
+            they are nothing but an order; all of a table have to, or none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, may_count: bool = False) -> None:
         self._kind: str | None = None
+        self._may_count = may_count
+        self._counts: bool | None = None
 
     def seconds(self, chunk: Chunk) -> Floats:
         """Times in seconds [R], for a date-time since 1970 in UTC; NaN where the table gives none.
 
         Raises:
-            DataError: a time is malformed, beyond 2**53 s, or of another kind than the first row's.
+            DataError: a time is malformed, outside 1990 to 2100 (the message guesses its unit), or of another
+                kind than the first row's.
         """
         if "time" not in chunk.columns:
             return np.full(len(chunk), np.nan)
@@ -196,8 +205,32 @@ class TimeReader:
         if not (is_number(array.type) or pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
             chunk.refuse_type("time", "numbers, timestamps or strings")
         numbers = _seconds(array)
-        chunk.check("time", np.abs(numbers) <= _MAX_SECONDS, _EXPECTED_TIME)
+        chunk.check("time", np.isfinite(numbers), _EXPECTED_TIME)
+        self._check_span(chunk, numbers, may_count=self._may_count and is_number(array.type))
         return numbers
+
+    def _check_span(self, chunk: Chunk, numbers: Floats, may_count: bool) -> None:
+        """Refuse the first time [R] outside 1990 to 2100, unless all of the table count from elsewhere."""
+        believed = (numbers >= clock.EARLIEST_S) & (numbers < clock.LATEST_S)
+        if self._counts is None:
+            self._counts = may_count and bool(numbers[0] < clock.EARLIEST_S)
+        valid = numbers < clock.EARLIEST_S if self._counts else believed
+        if valid.all():
+            return
+        row = int(np.argmin(valid))
+        text = str(chunk.columns["time"][row].as_py())
+        if self._counts and believed[row]:
+            expected = (
+                f"a count from a beginning of its own, as in the rows before, and not a time of {clock.SPAN}"
+            )
+        else:
+            is_odd = may_count and abs(numbers[row]) < clock.EARLIEST_S
+            expected = f"seconds since 1970, of {clock.SPAN}" + (", as in the rows before" if is_odd else "")
+        hint = clock.guess(text)
+        place = place_of(chunk.path, chunk.first_row + row)
+        raise DataError(
+            f"{place}: found time {shown(text)}, expected {expected}{': ' if hint else ''}{hint}."
+        )
 
     def _parsed(self, chunk: Chunk) -> Floats:
         strings = chunk.columns["time"]
@@ -212,13 +245,32 @@ class TimeReader:
             chunk.check("time", fits, expected)
             return np.full(len(chunk), np.nan)
         numbers = _seconds(_cast(strings, type_))
-        chunk.check("time", fits & (np.abs(numbers) <= _MAX_SECONDS), expected)
+        chunk.check("time", fits & np.isfinite(numbers), expected)
+        self._check_span(chunk, numbers, may_count=self._may_count and self._kind == "seconds")
         return numbers
 
 
 def is_number(type_: pa.DataType) -> bool:
     """Whether a parquet column holds whole, floating-point or decimal numbers."""
     return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))
+
+
+def _check_no_header(chunk: Chunk) -> None:
+    """Refuse a row that holds the names of its columns, as where files with a header were joined."""
+    repeats = np.ones(len(chunk), np.bool_)
+    for name, array in chunk.columns.items():
+        if not pa.types.is_large_string(array.type):
+            return
+        repeats &= pc.equal(array, name).to_numpy(zero_copy_only=False)
+        if not repeats.any():
+            return
+    row = int(np.argmax(repeats))
+    place = place_of(chunk.path, chunk.first_row + row)
+    named = ", ".join(chunk.columns)
+    raise DataError(
+        f"{place}: found the header again ({named}), expected a row of data.",
+        "Delete that line: files were probably joined with their headers.",
+    )
 
 
 def _kind_of(time: str) -> str | None:
@@ -303,5 +355,20 @@ def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
     for name in wanted:
         if found.count(name) != 1:
             names = ", ".join(shown(other) for other in found)
-            raise DataError(f"{place}: found the columns {names}, expected {columns}, each once.")
+            raise DataError(
+                f"{place}: found the columns {names}, expected {columns}, each once.", _hint(found, columns)
+            )
     return wanted
+
+
+def _hint(found: list[str], columns: Columns) -> str:
+    """How a header that lacks columns can be mended, where that is plain to see."""
+    known = {*columns.required, *columns.optional}
+    bare = [name.strip("\"' ").lower() for name in found]
+    if known & set(found):
+        return ""
+    if known & set(bare):
+        return "Write the names in small letters, without quotes."
+    if headers.is_header(found):
+        return "Rename the columns."
+    return "The first line looks like data: put a header line with these names above it."

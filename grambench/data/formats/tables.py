@@ -159,7 +159,7 @@ def _interactions(
     path: Path, block_bytes: int
 ) -> Iterator[tuple[pa.Array, pa.Array, Int8s, Floats, Int8s | None]]:
     """Users and items, dictionary-encoded, correctness, seconds and split of each chunk."""
-    reader = TimeReader()
+    reader = TimeReader(may_count=True)
     for chunk in table_files.chunks(path, INTERACTIONS, block_bytes):
         users, items = (table_files.ids(chunk, name).dictionary_encode() for name in ("user", "item"))
         yield users, items, _correct(chunk), reader.seconds(chunk), _split(chunk)

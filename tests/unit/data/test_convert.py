@@ -8,6 +8,7 @@ import pytest
 
 from grambench.data.convert import Assist2009Items, ConvertCounts, convert_assist2009
 from grambench.data.formats.tables import read_tables
+from grambench.data.repeats import find_repeats
 from grambench.errors import DataError
 
 HEADER = "student\tpos\tproblem\tskill\tskill_name\tcorrect"
@@ -47,7 +48,8 @@ def test_every_row_is_an_answer_to_its_skill(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "items.tsv").read_text() == "id\ttext\n9\tMean\n7\tTable\n"
     rows = (tmp_path / "out" / "interactions.tsv").read_text().splitlines()[1:]
     fields = [row.split("\t") for row in ROWS]
-    assert rows == ["\t".join((f[0], f[3], f[5], f[1])) for f in fields]
+    times = "0022450"  # rows of one answer share the first one's, so that a run can tell
+    assert rows == ["\t".join((f[0], f[3], f[5], time)) for f, time in zip(fields, times, strict=True)]
 
 
 def test_problems_carry_the_names_of_their_skills(tmp_path: Path) -> None:
@@ -123,3 +125,6 @@ def test_the_real_logs_give_their_known_numbers(
     read = read_tables(tmp_path / "out")
     assert (len(read), len(read.user_ids), len(read.item_ids)) == (answers, 4_151, count)
     assert read.left_out == {}
+    repeats = find_repeats(read).counts  # a row a skill is seen as what the other forms merge
+    assert repeats.repeated == (51_047 if items == "skills" else 0)
+    assert repeats.agreeing_moments == repeats.moments

@@ -21,9 +21,12 @@ QUESTIONS = (
 TEXTS = "q9\tNever asked\nq2\tSecond\nq1\tFirst\n"
 FILES = {
     "u2": "1565096190868,1,q1,b,38000\n1565096221062,2,q2,b,24000\n1565096190868,3,q2,a,\n",
-    "u10": "999,1,q1,z,0\n",
+    "u10": "1565096000999,1,q1,z,0\n",
 }
-GOOD = {"u2": [("q1", 1, 1565096190), ("q2", 1, 1565096190), ("q2", 0, 1565096221)], "u10": [("q1", 0, 0)]}
+GOOD = {
+    "u2": [("q1", 1, 1565096190), ("q2", 1, 1565096190), ("q2", 0, 1565096221)],
+    "u10": [("q1", 0, 1565096000)],
+}
 
 
 def ednet(
@@ -86,7 +89,7 @@ def test_300_users_agree_with_a_literal_reader(tmp_path: Path, files_per_batch: 
     for user in range(300):
         end = draw.choice(["\n", "\r\n"])
         lines = [
-            f"{draw.randrange(4000)},{row},q{draw.randrange(5)},{draw.choice(['a', 'b', 'c', 'd', ''])},9"
+            f"156509619{draw.randrange(4000):04},{row},q{draw.randrange(5)},{draw.choice('abcd ').strip()},9"
             for row in range(draw.randrange(9))
         ]
         content = end.join([HEADER, *lines]) + draw.choice(["", end])
@@ -116,8 +119,8 @@ def test_every_field_is_read_and_answers_of_one_millisecond_keep_the_files_order
 
 
 def test_answers_within_one_second_are_ordered_by_millisecond(tmp_path: Path) -> None:
-    answers = read_ednet(ednet(tmp_path, {"u1": "1900,1,q1,b,0\n1100,2,q2,a,0\n"}))
-    assert as_rows(answers) == {"u1": [("q2", 1, 1), ("q1", 1, 1)]}
+    answers = read_ednet(ednet(tmp_path, {"u1": "1565096001900,1,q1,b,0\n1565096001100,2,q2,a,0\n"}))
+    assert as_rows(answers) == {"u1": [("q2", 1, 1565096001), ("q1", 1, 1565096001)]}
 
 
 def test_the_files_may_lie_in_the_folder_itself_and_questions_in_contents(tmp_path: Path) -> None:
@@ -140,14 +143,15 @@ def test_a_user_with_a_header_only_is_left_out_and_counted(tmp_path: Path) -> No
 
 
 def test_a_quote_is_data(tmp_path: Path) -> None:
-    answers = read_ednet(ednet(tmp_path, {"u1": '1000,1,"q1",b,0\n1000,2,",b,0\n1000,3,q1,b,0\n'}))
-    assert as_rows(answers) == {"u1": [("q1", 1, 1)]}
+    rows = '1565096001000,1,"q1",b,0\n1565096001000,2,",b,0\n1565096001000,3,q1,b,0\n'
+    answers = read_ednet(ednet(tmp_path, {"u1": rows}))
+    assert as_rows(answers) == {"u1": [("q1", 1, 1565096001)]}
     assert answers.left_out == {"answers to a question that questions.csv lacks": 2}
 
 
 def test_progress_counts_files(tmp_path: Path) -> None:
     calls = []
-    files = {f"u{user}": "1,1,q1,b,0\n" for user in range(5)}
+    files = {f"u{user}": "1565096001000,1,q1,b,0\n" for user in range(5)}
     read_ednet(ednet(tmp_path, files), lambda *call: calls.append(call), files_per_batch=2)
     assert calls == [("read", 2, 5), ("read", 4, 5), ("read", 5, 5)]
 
@@ -160,6 +164,11 @@ def test_progress_counts_files(tmp_path: Path) -> None:
         (b"", "found 1 comma-separated field, expected 5"),
         (b",1,q1,b,0", "found timestamp '', expected milliseconds since 1970"),
         (b"1.5,1,q1,b,0", "found timestamp '1.5', expected milliseconds"),
+        (
+            b"1565096190,1,q1,b,0",
+            "found timestamp '1565096190', expected milliseconds since 1970, of 1990 to",
+        ),
+        (HEADER.encode(), f"found the header again ({HEADER}), expected a row of data; delete the line"),
         (b"5,1,q\xff,b,0", "found byte 0xff at byte 6, expected valid UTF-8"),
         (b"5,1,q1,b\r,0", "found a carriage return inside '5,1,q1,b\\r,0'"),
         (b"5,1,q1,b,0\r5,1,q1,b,0", "found 9 comma-separated fields, expected 5"),
@@ -170,7 +179,7 @@ def test_progress_counts_files(tmp_path: Path) -> None:
 def test_a_malformed_row_is_named(
     tmp_path: Path, row: bytes, message: str, end: bytes, files_per_batch: int
 ) -> None:
-    bad = end.join([HEADER.encode(), b"4,1,q1,b,0", row, b"6,1,q1,b,0", b""])
+    bad = end.join([HEADER.encode(), b"1565096000004,1,q1,b,0", row, b"1565096000006,1,q1,b,0", b""])
     folder = ednet(tmp_path, {**FILES, "u7": bad})
     with pytest.raises(DataError, match=re.escape(f"{folder / 'KT1' / 'u7.csv'}:3: {message}")):
         read_ednet(folder, files_per_batch=files_per_batch)
@@ -223,7 +232,7 @@ def test_a_folder_without_user_files_is_named(tmp_path: Path) -> None:
 
 
 def test_no_usable_answer_at_all_is_an_error_that_says_why(tmp_path: Path) -> None:
-    folder = ednet(tmp_path, {"u1": "1,1,Q1,b,0\n2,1,q3,d,0\n", "u2": ""})
+    folder = ednet(tmp_path, {"u1": "1565096000001,1,Q1,b,0\n1565096000002,1,q3,d,0\n", "u2": ""})
     reasons = "1 answers to a question that questions.csv lacks, 1 answers to a question without a text"
     with pytest.raises(DataError, match=re.escape(f"found no usable answer ({reasons}, 2 users")):
         read_ednet(folder)

@@ -80,7 +80,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r"), max_s
 )
 line_ends = st.sampled_from(["\n", "\r\n"])
 marks = st.sampled_from(["", "\ufeff"])
-times = st.datetimes(datetime.datetime(1971, 1, 1), datetime.datetime(2100, 1, 1)).map(
+times = st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2099, 12, 31)).map(
     lambda moment: f"{moment.month}/{moment.day}/{moment.year} {moment:%I:%M:%S %p}"
 ) | st.just("")
 
@@ -261,9 +261,11 @@ def test_repeated_blanks_make_no_ids(tmp_path: Path) -> None:
 
 
 def test_noon_and_midnight() -> None:
-    texts = ["1/1/1970 12:00:00 AM", "1/1/1970 12:00:00 PM", "01/02/1970 01:00:01 PM", "", "x"]
+    texts = ["1/1/2000 12:00:00 AM", "1/1/2000 12:00:00 PM", "01/02/2000 01:00:01 PM", "", "x"]
     seconds, malformed = parse_times(pa.array(texts))
-    assert seconds.tolist() == [0, 43_200, 86_400 + 46_801, MISSING_TIME, MISSING_TIME]
+    start = 946_684_800
+    wanted = [start, start + 43_200, start + 86_400 + 46_801, MISSING_TIME, MISSING_TIME]
+    assert seconds.tolist() == wanted
     assert malformed.tolist() == [False] * 4 + [True]
 
 

@@ -151,7 +151,7 @@ def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest
     users.mkdir(parents=True)
     head = "timestamp,solving_id,question_id,user_answer,elapsed_time\n"
     for user in range(40):
-        rows = "".join(f"{1000 * n},{n},q{n % 3},{'ab'[n % 2]},9\n" for n in range(6))
+        rows = "".join(f"156509619{n}000,{n},q{n % 3},{'ab'[n % 2]},9\n" for n in range(6))
         (users / f"u{user}.csv").write_text(head + rows)
     questions = "question_id,bundle_id,explanation_id,correct_answer,part,tags,deployed_at\n"
     questions += "".join(f"q{n},b{n},e{n},a,1,1,1\n" for n in range(3))
@@ -164,5 +164,5 @@ def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest
     assert sum(len(part) for part in data.parts.values()) == 40
     assert data.manifest.sources["KT1"].bytes == sum(path.stat().st_size for path in users.iterdir())
     assert prepare(wanted, cache, silent) == folder
-    (users / "u7.csv").write_text(head + "1,1,q0,a,9\n")
+    (users / "u7.csv").write_text(head + "1565096190001,1,q0,a,9\n")
     assert prepare(wanted, cache, silent) != folder

@@ -12,6 +12,7 @@ from grambench.data.tokenizer import build_words
 from grambench.errors import ConfigError, DataError
 
 DAY = 86_400
+START = 18_000 * DAY
 ITEMS = "id\ttitle\nN1\tone fish\nN2\ttwo fish\nN3\tred fish\n"
 
 
@@ -45,11 +46,11 @@ def opened(made: PrepareRequest, tmp_path: Path, **changes: object) -> Prepared:
 
 
 def times(data: Prepared) -> dict[str, list[int]]:
-    return {name: part.time_s.tolist() for name, part in data.parts.items()}
+    return {name: (part.time_s - START).tolist() for name, part in data.parts.items()}
 
 
 def timed(*seconds: int) -> list[str]:
-    return [f"U{number % 3}\tN1\tN2-1 N3-0\t{second}" for number, second in enumerate(seconds)]
+    return [f"U{number % 3}\tN1\tN2-1 N3-0\t{START + second}" for number, second in enumerate(seconds)]
 
 
 def test_the_newest_are_the_test_and_the_last_day_before_them_validates(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_column_names_the_parts(tmp_path: Path) -> None:
 def test_a_column_without_validation_leaves_it_to_the_rule(tmp_path: Path) -> None:
     columns = "user\thistory\tcandidates\tsplit\ttime"
     moments = {0: "train", DAY: "train", 5: "test"}
-    rows = [f"U1\t\tN1-1 N2-0\t{part}\t{second}" for second, part in moments.items()]
+    rows = [f"U1\t\tN1-1 N2-0\t{part}\t{START + second}" for second, part in moments.items()]
     assert times(opened(request(tmp_path / "data", rows, columns), tmp_path)) == {
         "train": [0],
         "validation": [DAY],
@@ -161,12 +162,12 @@ def test_bodies_and_the_papers_protocol_are_for_mind(tmp_path: Path) -> None:
     made = request(tmp_path / "data", timed(1, DAY, 2 * DAY))
     with pytest.raises(ConfigError, match="tables of news have a title and an abstract"):
         opened(made, tmp_path, fields=FieldLimits(title=8, body=8))
-    with pytest.raises(ConfigError, match="a table has none"):
+    with pytest.raises(ConfigError, match="this data has none"):
         opened(made, tmp_path, protocol="paper")
 
 
 def test_unknown_ids_can_be_dropped_or_kept_blank(tmp_path: Path) -> None:
-    made = request(tmp_path / "data", [*timed(1, DAY), f"U1\tN9 N1\tN2-1 N8-0\t{2 * DAY}"])
+    made = request(tmp_path / "data", [*timed(1, DAY), f"U1\tN9 N1\tN2-1 N8-0\t{START + 2 * DAY}"])
     dropped = opened(made, tmp_path, unknown_items="drop").parts["test"]
     assert (dropped.history_items.tolist(), dropped.candidate_items.tolist()) == ([0], [1])
     blank = opened(made, tmp_path, unknown_items="blank")

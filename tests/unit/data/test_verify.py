@@ -69,6 +69,19 @@ def test_the_result_survives_json(folder: Path) -> None:
     assert Verification.model_validate_json(found.model_dump_json()) == found
 
 
+def test_a_folder_without_splits_is_one_and_says_what_a_run_does(folder: Path) -> None:
+    found = verify(folder / "train")
+    assert list(found.splits) == ["train"]
+    assert "the folder has no train/ and dev/" in found.cautions[0]
+
+
+def test_a_split_without_clicks_is_told(folder: Path, write_split: SplitWriter) -> None:
+    assert any("below 50" in caution for caution in verify(folder).cautions)
+    path = folder / "dev" / "behaviors.tsv"
+    path.write_text(path.read_text().replace("-1", "-0"))
+    assert any("dev part cannot be scored" in caution for caution in verify(folder).cautions)
+
+
 def test_an_unlabelled_test_split_has_no_clicks(folder: Path, write_split: SplitWriter) -> None:
     write_split(folder / "test", [("N9", "nine", "")], [("U9", "", "N1", "N9 N1")])
     test = verify(folder).splits["test"]
@@ -82,8 +95,9 @@ def test_items_without_a_body_are_counted(folder: Path) -> None:
 
 
 def test_no_split_and_malformed_rows_are_data_errors(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no train split"):
-        verify(tmp_path / "train")
+        verify(tmp_path / "empty")
     with pytest.raises(DataError, match="no data folder"):
         verify(tmp_path / "absent")
     with (folder / "dev" / "behaviors.tsv").open("a") as file:

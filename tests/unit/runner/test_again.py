@@ -10,7 +10,8 @@ from grambench.errors import ConfigError
 from grambench.events.journal import Journal
 from grambench.events.types import RunStarted
 from grambench.runner.again import check_resumable
-from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, create_run
+from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, create_run, read_spec, spec_digest
+from grambench.worker.main import read_spec as worker_spec
 
 
 @pytest.fixture
@@ -35,3 +36,19 @@ def test_an_edit_is_listed_without_any_checkpoint(edited: Path) -> None:
 def test_an_edit_of_a_run_without_a_log_is_refused_without_a_list(edited: Path) -> None:
     with pytest.raises(ConfigError, match=r"was edited since the run began\. Undo"):
         check_resumable(edited)
+
+
+def test_a_run_of_version_01_keeps_repeated_answers(tmp_path: Path) -> None:
+    """Its specification does not have the field; asking for its preset again is asking for the same."""
+    spec = Spec(training=Training(strategies=("e2e",)))
+    folder = create_run(spec, "demo", tmp_path, ["grambench"])
+    document = json.loads((folder / RUN_FILE).read_text())
+    del document["spec"]["data"]["repeated_answers"]
+    document["spec_sha256"] = spec_digest(document["spec"])
+    (folder / RUN_FILE).write_text(json.dumps(document))
+    assert spec.data.repeated_answers == "error"
+    assert read_spec(folder)[1].data.repeated_answers == worker_spec(folder).data.repeated_answers == "keep"
+    check_resumable(folder, spec)
+    first = spec.data.model_copy(update={"repeated_answers": "first"})
+    with pytest.raises(ConfigError, match=r'data\.repeated_answers: "keep", now "first"'):
+        check_resumable(folder, spec.model_copy(update={"data": first}))

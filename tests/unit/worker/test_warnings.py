@@ -36,7 +36,17 @@ def test_every_choice_is_named() -> None:
 
 def manifest(policy: str, unknown: int = 0, other_text: int = 0) -> SimpleNamespace:
     items = SimpleNamespace(unknown_ids=unknown, repeated_ids_other_text=other_text)
-    return SimpleNamespace(items=items, unknown_items=policy, left_out={})
+    sources = {"train/behaviors.tsv", "dev/behaviors.tsv"}
+    return SimpleNamespace(
+        domain="news",
+        items=items,
+        unknown_items=policy,
+        left_out={},
+        repeats=None,
+        repeated_answers="keep",
+        sources=sources,
+        parts={},
+    )
 
 
 @pytest.mark.parametrize("policy", ["error", "drop", "blank"])

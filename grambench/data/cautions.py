@@ -1,0 +1,172 @@
+"""What a careful reader should know of a data set before a run, in sentences.
+
+From the counts of a prepared folder, or of a verification: neither needs the data again.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from grambench.data.prepared_manifest import AnswerCounts, PartCounts, PartInfo, PartName, RepeatCounts
+from grambench.errors import DataError
+
+FEW = 50
+"""Scored impressions or answers below which a part's AUC is mostly noise."""
+ONE_SPLIT = (
+    "the folder has no train/ and dev/: a run tests on its newest impressions (data.test_share, a fifth), or"
+    " on so many of the users where times are missing"
+)
+_BUNDLES, _RUNS = 0.01, 0.05
+"""Shares of the answers from which bundles and runs are worth a word."""
+
+Cautions = Iterator[tuple[str, str]]
+"""Code and sentence."""
+
+
+def scorable(counts: PartCounts | AnswerCounts) -> int:
+    """Impressions with both a clicked and an unclicked candidate; answers, where they are not all alike."""
+    if isinstance(counts, AnswerCounts):
+        return counts.answers if 0 < counts.correct < counts.answers else 0
+    return counts.impressions - counts.no_click_impressions - counts.all_click_impressions
+
+
+def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
+    """Refuse a validation part on which no checkpoint can be selected.
+
+    Raises:
+        DataError: no impression of it has both a clicked and an unclicked candidate; its answers are all
+            right or all wrong.
+    """
+    counts = parts["validation"].counts
+    if not scorable(counts):
+        rule = "" if isinstance(counts, AnswerCounts) else "`--set data.validation=…` or "
+        raise DataError(
+            f"The validation part cannot select a checkpoint: {_why(counts)}.",
+            f"Check its labels, or cut another part with {rule}`--set data.validation_share=…`.",
+        )
+
+
+def part_cautions(parts: Mapping[PartName, PartInfo]) -> Cautions:
+    """Parts that cannot be scored, or hold too little to be believed."""
+    for name, part in parts.items():
+        what = "answer" if isinstance(part.counts, AnswerCounts) else "impression"
+        found = part_caution(name, scorable(part.counts), what, _why(part.counts))
+        if found is not None and part.stored_as == name:
+            yield found
+
+
+def part_caution(name: str, scored: int, what: str, why: str) -> tuple[str, str] | None:
+    """Code and sentence about a part that cannot be scored or is small; None: nothing is to be said.
+
+    Args:
+        name: of the part; train is scored by none, and only its classes matter.
+        scored: what has both classes, a count.
+        what: is scored, in words.
+        why: nothing can be, where nothing can be.
+    """
+    if name == "train":
+        return None if scored else ("no-train-classes", f"the train part teaches one class alone: {why}")
+    if not scored:
+        return f"no-{name}-score", f"the {name} part cannot be scored, its AUC will be missing: {why}"
+    if scored >= FEW:
+        return None
+    amount = f"{scored:,} {what}{'' if scored == 1 else 's'}"
+    return f"small-{name}", f"the {name} part scores {amount} only: below {FEW}, its AUC is mostly noise"
+
+
+def answer_cautions(correct: npt.NDArray[np.int8], repeats: RepeatCounts) -> Iterator[str]:
+    """Sentences about answers that no run has prepared yet.
+
+    Args:
+        correct: 1 right, 0 wrong, of the answers that a run would test, or of all where it divides users.
+        repeats: of the source.
+    """
+    for _, words in repeat_cautions(repeats, is_kept=True):
+        yield words
+    right = int(correct.sum())
+    why = _why_alike(len(correct), right)
+    found = part_caution("test", len(correct) if 0 < right < len(correct) else 0, "answer", why)
+    if found is not None:
+        yield found[1]
+
+
+def repeat_cautions(counts: RepeatCounts, is_kept: bool) -> Cautions:
+    """Answers in several rows, as the source has them.
+
+    Args:
+        counts: of the source.
+        is_kept: the rows are in the data; else `first` has left them out, which its count tells.
+    """
+    if counts.repeated and is_kept:
+        yield "repeated-answers", f"{described(counts)}; scores on them are inflated, AUC too"
+    if counts.other_items >= _BUNDLES * counts.answers and not counts.is_row_a_skill and counts.other_items:
+        yield (
+            "bundles",
+            f"{_share(counts.other_items, counts.answers)} share user and time with an answer to another item"
+            f" (results agree in {counts.agreeing_moments:,} of {counts.moments:,} such moments): bundles of"
+            " questions, or times too coarse; each is asked after the results of those before it",
+        )
+    if counts.in_a_run >= _RUNS * counts.answers and counts.in_a_run and (is_kept or counts.has_times):
+        ending = (
+            "at a later time: further attempts"
+            if counts.has_times
+            else "in a row; without exact times further attempts and repeated rows look alike"
+            " (data.repeated_answers = first takes those without a time for one)"
+        )
+        yield (
+            "repeats-in-a-run",
+            f"{_share(counts.in_a_run, counts.answers)} repeat user, item and result of the answer before"
+            f" {ending}",
+        )
+
+
+def check_repeats(counts: RepeatCounts) -> None:
+    """`data.repeated_answers = "error"`.
+
+    Raises:
+        DataError: answers stand in several rows.
+    """
+    if counts.repeated:
+        raise DataError(
+            f"{described(counts)}.",
+            "Choose with `--set data.repeated_answers=…`: `first` keeps one row of each answer (counted),"
+            " `keep` keeps all of them, and their inflated scores; `error` stops here.",
+        )
+
+
+def described(counts: RepeatCounts) -> str:
+    """How many answers repeat an earlier row, and of which kind."""
+    kinds = []
+    if counts.same_item:
+        kinds.append(f"{counts.same_item:,} the same user, item and time")
+    if counts.is_row_a_skill:
+        kinds.append(
+            f"{counts.other_items:,} the same user and time with another item, the results agreeing in"
+            f" {counts.agreeing_moments:,} of {counts.moments:,} such moments, as with one row a skill"
+        )
+    return (
+        f"{_share(counts.repeated, counts.answers)} repeat an earlier row ({'; '.join(kinds)}): a model reads"
+        " the result in the first row and predicts it in the others"
+    )
+
+
+def _share(count: int, total: int) -> str:
+    percent = 100 * count / total
+    return f"{count:,} of {total:,} answers ({'<0.1' if 0 < percent < 0.05 else f'{percent:.1f}'} %)"
+
+
+def why_unscored(impressions: int, clicks: int) -> str:
+    """Why impressions have no AUC, if none of them has."""
+    missing = "both a clicked and an unclicked candidate" if clicks else "a click"
+    return f"none of its {impressions:,} impressions has {missing}"
+
+
+def _why(counts: PartCounts | AnswerCounts) -> str:
+    if isinstance(counts, AnswerCounts):
+        return _why_alike(counts.answers, counts.correct)
+    return why_unscored(counts.impressions, counts.clicks)
+
+
+def _why_alike(answers: int, right: int) -> str:
+    return f"its {answers:,} answers are all {'right' if right else 'wrong'}"

@@ -1,0 +1,69 @@
+"""Lines that name columns where rows are expected: a header, or a second one where files were joined."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_IDS = re.compile(
+    r"ids?|index|item|problem|question|exercise"
+    r"|(n|news|item|article|doc|document|problem|question|exercise|content|impression|imp)_?id"
+)
+_OTHERS = re.compile(
+    r"title|headline|abstract|summary|description|body|texts?|contents?|name|url|link"
+    r"|(sub_?)?(cat|category|categories|vert|vertical)"
+    r"|((title|abstract)_?)?(entity|entities)"
+    r"|(user(_?id)?|uid|time(_?stamp)?|date|(click_?)?history|clicked_news|clicks|impressions|candidates|labels?)"
+)
+_READ = 5
+"""Fields of a line that are looked at: those that every reader keeps."""
+_SHOWN = 8
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    """Whether the fields of a line are names of columns.
+
+    At least two fields and half of those that are not empty have to be such names, letter for letter but for
+    case, quotes and blanks: a title that is a name, or contains one, makes no header. Two names have to begin
+    with one of an id.
+    """
+    names = [_plain(field) for field in fields[:_READ]]
+    hits = sum(_is_name(name) for name in names)
+    begins = _IDS.fullmatch(names[0]) is not None
+    return hits >= (2 if begins else 3) and 2 * hits >= sum(map(bool, names))
+
+
+def header_fault(number: int, fields: Iterable[str], columns: str) -> str:
+    """What is wrong with a header on a line, and how to mend it.
+
+    Args:
+        number: of the line, from 1.
+        fields: the line's.
+        columns: those that are expected, in their order.
+    """
+    named = ", ".join(list(fields)[:_SHOWN])
+    which = "a header" if number == 1 else "a header, as where files were joined"
+    return f"line {number} looks like {which} ({named}), expected rows alone, of {columns}; delete the line"
+
+
+def header_row(columns: Sequence[pa.Array]) -> int | None:
+    """The first row that is a header, of string columns of one length that begin with the ids.
+
+    Behind the first row, only those are looked at whose id is the name of a column.
+    """
+    pattern = rf"(?i)^[\s\"'\x{{FEFF}}]*({_IDS.pattern}|{_OTHERS.pattern})[\s\"']*$"
+    bare = pc.replace_substring_regex(columns[0], r"[\s.-]+", "_")
+    suspects = pc.indices_nonzero(pc.match_substring_regex(bare, pattern)).to_pylist()
+    for row in [0, *suspects] if len(bare) else []:
+        if is_header([column[row].as_py() for column in columns]):
+            return int(row)
+    return None
+
+
+def _is_name(plain: str) -> bool:
+    return any(pattern.fullmatch(plain) is not None for pattern in (_IDS, _OTHERS))
+
+
+def _plain(field: str) -> str:
+    return re.sub(r"[\s.-]+", "_", field.strip("\"' \t\ufeff").lower())
