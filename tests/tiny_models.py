@@ -26,8 +26,6 @@ WINDOWS = {"layer_types": ["sliding_attention", "full_attention"]}
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", SMALL),
     "roberta": ("roberta", ROBERTA),
-    "xlm-roberta": ("xlm-roberta", ROBERTA),
-    "camembert": ("camembert", ROBERTA),
     "data2vec-text": ("data2vec-text", ROBERTA),
     "xmod": ("xmod", ROBERTA | {"languages": ["en_XX"], "default_language": "en_XX"}),
     "distilbert": (
@@ -54,7 +52,6 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", GPT),
     "gpt_neox": ("gpt_neox", SMALL | {"rotary_pct": 0.5}),
     "opt": ("opt", ROBERTA | {"ffn_dim": 24, "word_embed_proj_dim": 8}),
-    "biogpt": ("biogpt", ROBERTA),
     "llama": ("llama", GROUPED),
     "qwen3": ("qwen3", GROUPED),
     "mistral": ("mistral", GROUPED | {"sliding_window": 4}),
@@ -69,7 +66,6 @@ NOT_YET: dict[str, tuple[str, dict[str, Any]]] = {
     "mpnet": ("mpnet", ROBERTA),
     "deberta": ("deberta", SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
     "deberta-v2": ("deberta-v2", SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
-    "convbert": ("convbert", SMALL | {"embedding_size": 8}),
     "gemma2": ("gemma2", GROUPED | WINDOWS | {"sliding_window": 4, "attn_logit_softcapping": 1.0}),
 }
 """Families without fused attention in transformers: refused as long as nothing else loads them."""

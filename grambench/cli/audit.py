@@ -45,7 +45,7 @@ def audit(
         folder = create_run(spec, preset, Path(scratch), ["grambench", "audit"])
         worker = Worker(folder, SETUP)
         try:
-            while worker.wait(timeout_s=1.0) is None:
+            while (code := worker.wait(timeout_s=1.0)) is None:
                 pass
         finally:
             worker.terminate()
@@ -54,7 +54,7 @@ def audit(
     result = setup.audit
     if result is None:
         typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
-        raise typer.Exit(setup.exit_code or int(ExitCode.BUG))
+        raise typer.Exit(code if code > 0 else int(ExitCode.BUG))
     if json_:
         vectors = None if setup.encoder is None else asdict(setup.encoder)
         typer.echo(json.dumps({**asdict(result), "vectors": vectors}))

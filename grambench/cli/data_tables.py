@@ -33,7 +33,7 @@ _NAMES = {
     "repeated_news_other_text": "repeated, other text",
     "repeated_ids_same_text": "repeated, same text",
     "repeated_ids_other_text": "repeated, other text",
-    "same_tokens": "tokens of another item",
+    "same_tokens": "tokens of an earlier item",
     "no_text_tokens": "without a token of text",
     "cut_items": "cut to data.fields",
     "same_item": "same user, item and time",

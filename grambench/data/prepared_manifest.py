@@ -151,7 +151,7 @@ class ItemCounts(_Model):
     unknown_tokens: int | None = None
     """Of these, tokens for what the tokenizer does not know; None also where it has no such token."""
     same_tokens: int | None = None
-    """Items with the very tokens of an earlier item; items without any are left out."""
+    """Items with the tokens of an earlier item; items without tokens of text are left out."""
     no_text_tokens: int | None = None
     """Items that have special tokens only."""
     cut_items: int | None = None

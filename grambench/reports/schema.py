@@ -145,7 +145,7 @@ class TextFacts(GrownSection):
     unknown_tokens: int | None
     """Of these, tokens for what the tokenizer does not know, a count."""
     same_tokens: int
-    """Items with the very tokens of an earlier item, a count."""
+    """Items with the tokens of an earlier item, a count."""
     no_text_tokens: int
     """Items without a token of text, a count."""
     cut_items: int

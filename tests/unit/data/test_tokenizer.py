@@ -140,6 +140,30 @@ def test_tokenizer_without_opening_token_is_a_config_error(tmp_path: Path) -> No
         tokenizer_for(spec)
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
+def test_a_folder_without_tokenizer_files_is_refused(kind: str, tmp_path: Path) -> None:
+    """transformers makes a tokenizer of special tokens only of it, which reads every item as unknown."""
+    from transformers import AutoConfig
+
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"knows no word: its vocabulary has \d special tokens") as refused:
+        tokenizer_for(Encoder(model=str(tmp_path)))
+    assert "tokenizer.json" in refused.value.fix
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(tmp_path: Path) -> None:
+    from transformers import BertConfig
+
+    spec = saved_bert_tokenizer(tmp_path, cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]")
+    size = tokenizer_for(spec)[0].vocabulary_size
+    BertConfig(vocab_size=size - 1).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=f"ids up to {size - 1}, but .* embeddings for {size - 1} tokens"):
+        tokenizer_for(spec)
+    BertConfig(vocab_size=size).save_pretrained(tmp_path)
+    found = tokenizer_for(spec)[0]
+    assert (found.embeddings, found.unknown_id) == (size, 1)
+
+
 def test_a_gpt2_tokenizer_opens_and_closes_with_its_end_of_text(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GPT2Config, PreTrainedTokenizerFast

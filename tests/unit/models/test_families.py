@@ -24,8 +24,6 @@ LENGTHS = (2, 3, 9, 16, 17, 40, 5, 23)
 PACKED = {
     "bert",
     "roberta",
-    "xlm-roberta",
-    "camembert",
     "data2vec-text",
     "xmod",
     "distilbert",

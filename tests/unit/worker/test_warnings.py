@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from grambench.config.presets import load_preset
-from grambench.worker.warnings import data_warnings, spec_warnings
+from grambench.worker.warnings import data_warnings, spec_warnings, text_warnings
 
 
 def codes(*assignments: str) -> Sequence[str]:
@@ -75,3 +75,46 @@ def test_answers_that_were_left_out_are_named() -> None:
     (warning,) = data_warnings(whole)
     assert warning.code == "left-out"
     assert warning.message == "1,200 answers to a problem without a text were left out"
+
+
+def texts(**counts: int | None) -> SimpleNamespace:
+    """1,000 items of 10 tokens, nothing of them lost."""
+    none = dict.fromkeys(("unknown_tokens", "same_tokens", "no_text_tokens", "cut_items"), 0)
+    return SimpleNamespace(items=SimpleNamespace(**{"items": 1000, "text_tokens": 10_000, **none, **counts}))
+
+
+@pytest.mark.parametrize(
+    ("name", "few", "many", "code", "words"),
+    [
+        (
+            "unknown_tokens",
+            300,
+            301,
+            "unknown-tokens",
+            "301 of 10,000 (3 %) tokens of the items' texts stand",
+        ),
+        (
+            "same_tokens",
+            30,
+            250,
+            "same-tokens",
+            "250 of 1,000 (25 %) items have the tokens of an earlier item",
+        ),
+        ("no_text_tokens", 30, 31, "no-text", "31 of 1,000 (3 %) items have no text that the tokenizer"),
+        ("cut_items", 250, 400, "cut-texts", "400 of 1,000 (40 %) items are longer than data.fields"),
+    ],
+)
+def test_what_a_tokenizer_loses_is_told_above_a_few_per_cent(
+    name: str, few: int, many: int, code: str, words: str
+) -> None:
+    assert list(text_warnings(texts(**{name: few}))) == []
+    (warning,) = text_warnings(texts(**{name: many}))
+    assert (warning.code, warning.message[: len(words)]) == (code, words)
+    (other,) = text_warnings(texts(**{name: many}), "language-model")
+    assert other.code == f"{code}-language-model"
+    assert "(language-model vocabulary)" in other.message
+
+
+def test_data_that_an_earlier_version_prepared_warn_of_nothing() -> None:
+    counted = ("text_tokens", "unknown_tokens", "same_tokens", "no_text_tokens", "cut_items")
+    assert list(text_warnings(texts(**dict.fromkeys(counted)))) == []
