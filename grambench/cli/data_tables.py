@@ -115,7 +115,7 @@ def print_prepared(prepared: DataPrepared, cautions: Iterable[str], console: Con
 
 def _print_cautions(cautions: Iterable[str], console: Console) -> None:
     for caution in cautions:
-        console.print(Text.assemble(("warning: ", "bold"), safe_text(caution, _PATH_LIMIT)), soft_wrap=True)
+        console.print(Text.assemble(("warning: ", "bold"), safe_text(caution, _PATH_LIMIT)))
 
 
 def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None:

@@ -56,7 +56,7 @@ def part_cautions(parts: Mapping[PartName, PartInfo]) -> Cautions:
             yield found
 
 
-def part_caution(name: str, scored: int, what: str, why: str) -> tuple[str, str] | None:
+def part_caution(name: str, scored: int, what: str, why: str, label: str = "") -> tuple[str, str] | None:
     """Code and sentence about a part that cannot be scored or is small; None: nothing is to be said.
 
     Args:
@@ -64,15 +64,17 @@ def part_caution(name: str, scored: int, what: str, why: str) -> tuple[str, str]
         scored: what has both classes, a count.
         what: is scored, in words.
         why: nothing can be, where nothing can be.
+        label: what the sentence calls it; empty: the part of this name.
     """
+    label = label or f"{name} part"
     if name == "train":
-        return None if scored else ("no-train-classes", f"the train part teaches one class alone: {why}")
+        return None if scored else ("no-train-classes", f"the {label} teaches one class alone: {why}")
     if not scored:
-        return f"no-{name}-score", f"the {name} part cannot be scored, its AUC will be missing: {why}"
+        return f"no-{name}-score", f"the {label} cannot be scored, its AUC will be missing: {why}"
     if scored >= FEW:
         return None
     amount = f"{scored:,} {what}{'' if scored == 1 else 's'}"
-    return f"small-{name}", f"the {name} part scores {amount} only: below {FEW}, its AUC is mostly noise"
+    return f"small-{name}", f"the {label} scores {amount} only: below {FEW}, its AUC is mostly noise"
 
 
 def answer_cautions(correct: npt.NDArray[np.int8], repeats: RepeatCounts) -> Iterator[str]:

@@ -14,7 +14,7 @@ from grambench.data.formats.answers import MISSING_TIME, Answers
 from grambench.data.prepared_manifest import RepeatCounts
 
 Bools = npt.NDArray[np.bool_]
-Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
 
 LEAST_MOMENTS = 20
 """Fewer moments with several items say nothing about the kind of their rows."""
@@ -42,7 +42,7 @@ def find_repeats(answers: Answers) -> Repeats:
     second: rows of one user, item and result that follow each other; these may as well be further attempts,
     so that only `first` takes them for one, and only where there are no times at all.
     """
-    user_A = np.repeat(np.arange(len(answers.offsets) - 1), np.diff(answers.offsets))
+    user_A = _users(answers)
     in_run_A = _in_run(answers, user_A)
     has_times = bool(len(answers)) and answers.time_s[0] != MISSING_TIME
     if not has_times or answers.coarse_times:
@@ -66,7 +66,7 @@ def without_repeats(answers: Answers, repeats: Repeats) -> Answers:
     if not count:
         return answers
     kept_A = ~repeats.repeats_A
-    user_A = np.repeat(np.arange(len(answers.offsets) - 1), np.diff(answers.offsets))
+    user_A = _users(answers)
     counts_U = np.bincount(user_A[kept_A], minlength=len(answers.offsets) - 1)
     return dataclasses.replace(
         answers,
@@ -79,7 +79,12 @@ def without_repeats(answers: Answers, repeats: Repeats) -> Answers:
     )
 
 
-def _in_run(answers: Answers, user_A: Int64s) -> Bools:
+def _users(answers: Answers) -> Int32s:
+    """[A] number of the user."""
+    return np.repeat(np.arange(len(answers.offsets) - 1, dtype=np.int32), np.diff(answers.offsets))
+
+
+def _in_run(answers: Answers, user_A: Int32s) -> Bools:
     """[A] same user, item and result as the row before."""
     in_run_A = np.zeros(len(answers), np.bool_)
     in_run_A[1:] = (
@@ -90,11 +95,12 @@ def _in_run(answers: Answers, user_A: Int64s) -> Bools:
     return in_run_A
 
 
-def _of_moments(answers: Answers, user_A: Int64s, in_run_A: Bools) -> Repeats:
+def _of_moments(answers: Answers, user_A: Int32s, in_run_A: Bools) -> Repeats:
     begins_A = np.ones(len(answers), np.bool_)
     begins_A[1:] = (user_A[1:] != user_A[:-1]) | (answers.time_s[1:] != answers.time_s[:-1])
-    moment_A = np.cumsum(begins_A) - 1
-    several_A = np.bincount(moment_A)[moment_A] > 1
+    moment_A = np.cumsum(begins_A, dtype=np.int32)
+    several_A = ~begins_A
+    several_A[:-1] |= ~begins_A[1:]
     rows_R = np.flatnonzero(several_A)
     same_item_R = ~_first_of_item(moment_A[rows_R], answers.items[rows_R])
     rest_R = rows_R[~same_item_R]
@@ -122,7 +128,7 @@ def _of_moments(answers: Answers, user_A: Int64s, in_run_A: Bools) -> Repeats:
     return Repeats(counts, repeats_A)
 
 
-def _first_of_item(moment_R: Int64s, items_R: npt.NDArray[np.int32]) -> Bools:
+def _first_of_item(moment_R: Int32s, items_R: Int32s) -> Bools:
     """[R] whether a row is the first of its moment and item."""
     order = np.lexsort((items_R, moment_R))  # stable: earlier rows first
     first_R = np.ones(len(order), np.bool_)

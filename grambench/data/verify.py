@@ -152,17 +152,23 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
         cautions=(
             *([ONE_SPLIT] if is_one else []),
-            *(words for split, check in checks.items() for words in split_cautions(split, check)),
+            *(
+                words
+                for split, check in checks.items()
+                for words in split_cautions(split, check, f"{split} split")
+            ),
         ),
     )
 
 
-def split_cautions(name: str, check: Counts) -> list[str]:
-    """What to beware of in a labelled split."""
+def split_cautions(name: str, check: Counts, label: str) -> list[str]:
+    """What to beware of in labelled impressions."""
     if check.one_class_impressions is None:
         return []
     scored = check.impressions - check.one_class_impressions
-    found = part_caution(name, scored, "impression", why_unscored(check.impressions, check.clicks or 0))
+    found = part_caution(
+        name, scored, "impression", why_unscored(check.impressions, check.clicks or 0), label
+    )
     return [found[1]] if found is not None else []
 
 

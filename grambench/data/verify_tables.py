@@ -44,7 +44,9 @@ def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
         validation_impressions=_impressions(split, VALIDATION),
         test_impressions=_impressions(split, TEST),
     )
-    return found.model_copy(update={"cautions": tuple(split_cautions("whole", found))})
+    return found.model_copy(
+        update={"cautions": tuple(split_cautions("whole", found, "table of impressions"))}
+    )
 
 
 def _impressions(split: npt.NDArray[np.int8] | None, part: int) -> int | None:

@@ -572,10 +572,16 @@ def test_convert_writes_plain_tables(grambench: Command, tmp_path: Path) -> None
     assert "is not empty" in again.err
 
 
-def test_knowledge_tracing_is_verified_when_it_is_prepared(grambench: Command, tmp_path: Path) -> None:
+def test_knowledge_tracing_is_verified_by_its_files_or_its_preset(grambench: Command, tmp_path: Path) -> None:
     ended = grambench("data", "verify", "duolingo-es", "--data-dir", tmp_path)
-    assert ended.code == 2
-    assert "grambench data prepare duolingo-es --data-dir DIR" in ended.err
-    ended = grambench("data", "prepare", "duolingo-es", "--data-dir", tmp_path)
     assert ended.code == 3
     assert "10.7910/DVN/8SWHNO" in ended.err
+    (tmp_path / "items.tsv").write_text("id\ttext\nq1\tone\nq2\ttwo\n")
+    rows = ("u1\tq1\t1\t5", "u1\tq1\t1\t5", "u1\tq2\t0\t6")
+    (tmp_path / "interactions.tsv").write_text("\n".join(("user\titem\tcorrect\ttime", *rows)))
+    found = json.loads(grambench("data", "verify", tmp_path, "--json").out)
+    assert (found["format"], found["answers"], found["repeats"]["same_item"]) == ("tables", 3, 1)
+    table = grambench("data", "verify", "assist2009", "--data-dir", tmp_path).out
+    assert "A run stops at rows that repeat an answer" in table
+    assert "warning: 1 of 3 answers (33.3 %) repeat an earlier row" in table
+    assert max(map(len, table.splitlines()[1:])) <= 80

@@ -167,7 +167,7 @@ def test_a_table_of_impressions_is_trained_on(bench: Bench) -> None:
     titles = "".join(f"N{n}\tstory {n} of the {('town', 'sea', 'moon')[n % 3]}\n" for n in range(30))
     (folder / "items.tsv").write_text(f"id\ttitle\n{titles}")
     rows = (
-        f"U{n % 20}\tN{n % 30} N{(n + 3) % 30}\tN{(n + 6) % 30}-1 N{(n + 1) % 30}-0\t{n * 1000}\n"
+        f"U{n % 20}\tN{n % 30} N{(n + 3) % 30}\tN{(n + 6) % 30}-1 N{(n + 1) % 30}-0\t150{n:03}0000\n"
         for n in range(300)
     )
     (folder / "impressions.tsv").write_text(f"user\thistory\tcandidates\ttime\n{''.join(rows)}")

@@ -79,7 +79,7 @@ def test_a_split_without_clicks_is_told(folder: Path, write_split: SplitWriter) 
     assert any("below 50" in caution for caution in verify(folder).cautions)
     path = folder / "dev" / "behaviors.tsv"
     path.write_text(path.read_text().replace("-1", "-0"))
-    assert any("dev part cannot be scored" in caution for caution in verify(folder).cautions)
+    assert any("dev split cannot be scored" in caution for caution in verify(folder).cautions)
 
 
 def test_an_unlabelled_test_split_has_no_clicks(folder: Path, write_split: SplitWriter) -> None:
