@@ -56,7 +56,7 @@ class BackgroundCheck:
         """
         self._spec, self._folders, self._before = spec, folders, before
         self._prepared: dict[Vocabulary, tuple[PreparedCheck, float]] = {}
-        self._others: dict[str, tuple[dict[str, FileRead], float]] = {}
+        self._others: dict[str, tuple[Path, dict[str, FileRead], float]] = {}
         self._thread = threading.Thread(target=self._read, name="integrity", daemon=True)
         self._thread.start()
 
@@ -78,8 +78,7 @@ class BackgroundCheck:
             _event(f"{DATA}{name}", check.folder, check.files, seconds, "" if check.is_known else UNKNOWN)
             for name, (check, seconds) in self._prepared.items()
         ]
-        for subject, (read, seconds) in self._others.items():
-            folder = self._folder(subject, read)
+        for subject, (folder, read, seconds) in self._others.items():
             known = _compared_with_hub(subject, folder, read)
             note = "" if known else "nothing says what these files were when they were made"
             events.append(_event(subject, folder, read, seconds, note))
@@ -97,20 +96,25 @@ class BackgroundCheck:
 
     def _read_others(self) -> None:
         for subject, paths in self._paths().items():
-            read, seconds = self._others.get(subject, ({}, 0.0))
+            folder = _folder_of(paths)
+            before, read, seconds = self._others.get(subject, (folder, {}, 0.0))
+            if before != folder:  # another revision was fetched
+                read = {}
             began = time.monotonic()
             more, _ = read_files({name: path for name, path in paths.items() if name not in read})
             if more:  # what cannot be read is told by the library that needs it
-                self._others[subject] = {**read, **more}, seconds + time.monotonic() - began
-
-    def _folder(self, subject: str, read: Mapping[str, FileRead]) -> Path:
-        name = next(iter(read))
-        return self._paths()[subject][name].parents[len(Path(name).parts) - 1]
+                self._others[subject] = folder, {**read, **more}, seconds + time.monotonic() - began
 
     def _paths(self) -> dict[str, dict[str, Path]]:
         """Subject -> the files that are there now."""
         found = {_OF_VOCABULARY[name]: inputs(self._spec, name) for name in self._folders}
         return {subject: paths for subject, paths in found.items() if paths}
+
+
+def _folder_of(paths: Mapping[str, Path]) -> Path:
+    """The folder that the names belong to."""
+    name, path = next(iter(paths.items()))
+    return path.parents[len(Path(name).parts) - 1]
 
 
 def inputs(spec: Spec, vocabulary: Vocabulary) -> dict[str, Path]:

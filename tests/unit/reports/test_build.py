@@ -512,6 +512,35 @@ def test_a_failed_audit_is_a_warning(tmp_path: Path) -> None:
 
 # --- numbers -----------------------------------------------------------------------------------
 
+
+def test_a_report_says_which_files_were_checked(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.log("setup", 1, ev.DataPrepared("/d", "f" * 64, {"items": 3}, 1.5, True))
+    data = built(tmp_path).data
+    assert data is not None
+    assert (data.checked_bytes, data.reasons["checked_bytes"][:11]) == (None, "not checked")
+    run.log("setup", 2, ev.FilesChecked("data.encoder", "/d", {"tokens.npy": "ab"}, {}, 700, 0.5))
+    run.log(
+        "setup", 2, ev.FilesChecked("encoder.model", "/m", {"config.json": "cd"}, {}, 9, 0.1, "no digests")
+    )
+    report = built(tmp_path)
+    assert report.data is not None
+    assert (report.data.checked_bytes, report.data.check_s) == (700, 0.5)
+    inputs = {"data.encoder": {"tokens.npy": "ab"}, "encoder.model": {"config.json": "cd"}}
+    assert report.environment.inputs == inputs
+    run.log("setup", 3, ev.FilesChecked("data.encoder", "/d", {}, {}, 700, 0.5, "an old folder"))
+    unchecked = built(tmp_path).data
+    assert unchecked is not None
+    assert unchecked.reasons["check_s"] == "not checked: an old folder"
+
+
+def test_a_report_says_that_the_specification_was_edited(tmp_path: Path) -> None:
+    Run(tmp_path)
+    assert built(tmp_path).warnings == []
+    Run(tmp_path, spec_sha256="0" * 64)
+    assert [warning.code for warning in built(tmp_path).warnings] == ["edited-specification"]
+
+
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 

@@ -171,6 +171,17 @@ def test_cores_that_are_busy_get_no_thread(
     assert used == [threads] * (threads < 4)
 
 
+def test_the_thread_that_reads_the_data_is_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of four cores is busy, with this process."""
+    cpu_s = iter((7.0, 7.0 + probe._LOOK_S))
+    monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: 25)
+    monkeypatch.setattr(probe.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(probe.time, "process_time", lambda: next(cpu_s))
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: pytest.fail("a thread was taken away"))
+    chosen = probe.choose(spec(), tiny_data(), Device(CPU, "a CPU", None, False, 4), [].append)
+    assert chosen.choice["cpu_threads"] == 4
+
+
 def test_a_given_number_of_threads_is_not_questioned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: pytest.fail("the load was measured"))
     given = spec().model_copy(update={"cpu_threads": 4})
