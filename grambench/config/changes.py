@@ -1,6 +1,8 @@
 """What differs between two specifications, or any two JSON values."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -11,3 +13,9 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
         parts = [differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
         return [line for part in parts for line in part]
     return [] if before == now else [f"{name}: {json.dumps(before)}, now {json.dumps(now)}"]
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

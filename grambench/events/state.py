@@ -1,7 +1,9 @@
 """What a run is known to be: the state that the fold builds and every view shows."""
 
+import re
 from dataclasses import dataclass, field
 
+from grambench.events.log_check import LogCheck
 from grambench.events.series import Series
 from grambench.events.types import (
     AuditFinished,
@@ -23,6 +25,13 @@ from grambench.events.types import (
 )
 
 SETUP = "setup"
+_TRIAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
+
+
+def parse_trial(name: str) -> tuple[str, int] | None:
+    """Strategy and seed of a trial's name, which is also a folder's; None: it cannot be one."""
+    found = _TRIAL.fullmatch(name)
+    return (found[1], int(found[2])) if found else None
 
 
 @dataclass(slots=True)
@@ -228,3 +237,14 @@ class RunState:
     """Seconds of the whole run, when it is finished."""
     warnings: dict[str, str] = field(default_factory=dict)
     """Of the run itself: code -> message."""
+    logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
+    """Log (empty: the supervisor's) -> what is wrong with it."""
+
+    @property
+    def log_complaints(self) -> list[str]:
+        """What is wrong with the logs, in sentences without a full stop; empty: nothing."""
+        return [
+            complaint
+            for name, check in self.logs.items()
+            for complaint in check.complaints(name or "the supervisor's log", self.finished)
+        ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pydantic
 
+from grambench.config.changes import spec_digest
 from grambench.events import compare
 from grambench.events import types as ev
 from grambench.events.reader import read_run
@@ -45,6 +46,9 @@ def build_report(folder: Path) -> Report:
     """
     run = read_run_file(folder)
     state = read_run(folder)
+    if spec_digest(finite(run.spec)) != run.spec_sha256:
+        words = "run.json was edited or damaged since the run began: its spec does not match its spec_sha256."
+        state.warnings["edited-run-file"] = words
     missing = _missing(state)
     why = Reasons()
     return Report(
@@ -90,6 +94,8 @@ def _missing(state: RunState) -> list[str]:
         found.append("The logs hold no event.")
     elif not state.finished:
         found.append("The run has not finished, or was cut off.")
+    if state.log_complaints:
+        found.append("Lines of the logs are damaged or lost (warning damaged-log).")
     if state.setup.outcome not in (None, "completed"):
         found.append(f"The setup {state.setup.outcome}: {state.setup.reason or 'no reason was recorded'}.")
     if state.setup.data is None:
@@ -175,10 +181,14 @@ def _candidate(tried: dict[str, Any]) -> Candidate:
     return Candidate(
         setting=str(tried.get("setting")),
         value=finite(tried.get("value")),
-        seconds=why.given("seconds", tried.get("seconds"), note or "not measured"),
+        seconds=why.given("seconds", _number(tried.get("seconds")), note or "not measured"),
         note=note,
         reasons=why,
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _sampling(cost: SamplerFinished | None) -> SamplingCost | None:

@@ -18,6 +18,9 @@ def run_cautions(state: RunState) -> list[Caution]:
     audit = state.setup.audit
     if audit is not None and not audit.equivalent:
         found.setdefault("audit-failed", "Single-step is not equivalent to E2E on this model and data.")
+    complaints = state.log_complaints
+    if complaints:
+        found["damaged-log"] = "; ".join(complaints) + "."
     return _listed(found)
 
 

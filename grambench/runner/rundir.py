@@ -1,16 +1,15 @@
 """Run folders: made once, found again by name or path."""
 
-import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from grambench.config.changes import spec_digest
 from grambench.config.spec import Spec
 from grambench.errors import DataError, MachineError
 from grambench.events.journal import boot_id
@@ -19,6 +18,7 @@ from grambench.runner.facts import host_facts
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
+_RUN_NAME = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 _START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
 
 
@@ -49,12 +49,6 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "Choose a folder that you can write to with --out.",
         ) from error
     return folder
-
-
-def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
-    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _fresh_folder(out: Path, name: str) -> Path:
@@ -90,9 +84,40 @@ def find_run(name: str, out: Path) -> Path:
 
 
 def list_runs(out: Path) -> list[Path]:
-    """Run folders, oldest first."""
-    found = [path.parent for path in out.glob(f"*/{RUN_FILE}")]
-    return sorted(found, key=lambda folder: ((folder / RUN_FILE).stat().st_mtime_ns, folder.name))
+    """Run folders, oldest first; also those whose `run.json` is not a file or cannot be looked at.
+
+    Raises:
+        MachineError: `out` itself cannot be listed.
+    """
+    try:
+        found = [(_born_ns(folder), folder) for folder in out.iterdir() if _is_run(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise MachineError(
+            f"{out} cannot be listed: {error.strerror or error}.", "Name another folder with --out."
+        ) from error
+    return [folder for _, folder in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        os.lstat(folder / RUN_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # not permitted to look into it
+        return _RUN_NAME.search(folder.name) is not None
+    return True
+
+
+def _born_ns(folder: Path) -> int:
+    """When a run was made: `run.json` is written once."""
+    for path in (folder / RUN_FILE, folder):
+        try:
+            return os.lstat(path).st_mtime_ns
+        except OSError:
+            continue
+    return 0
 
 
 def read_spec(folder: Path) -> tuple[str, Spec]:
@@ -101,11 +126,35 @@ def read_spec(folder: Path) -> tuple[str, Spec]:
     Raises:
         DataError: `run.json` is missing or damaged.
     """
+    preset, raw, _ = read_raw_spec(folder)
     try:
-        run = json.loads((folder / RUN_FILE).read_bytes())
-        return str(run["preset"]), Spec.model_validate_json(json.dumps(run["spec"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.") from error
+        return preset, Spec.model_validate_json(json.dumps(raw))
+    except ValueError as error:
+        raise _damaged(folder) from error
+
+
+def read_raw_spec(folder: Path) -> tuple[str, dict[str, Any], str]:
+    """Preset, specification and its digest, as `run.json` has them.
+
+    Raises:
+        DataError: `run.json` is missing or damaged.
+    """
+    try:
+        run = json.loads((folder / RUN_FILE).read_bytes(), parse_constant=_refuse)
+        preset, spec, digest = run["preset"], run["spec"], run["spec_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(folder) from error
+    if not (isinstance(preset, str) and isinstance(spec, dict) and isinstance(digest, str)):
+        raise _damaged(folder)
+    return preset, spec, digest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.")
 
 
 def write_pid(folder: Path) -> None:
@@ -121,7 +170,7 @@ def supervisor_of(folder: Path) -> psutil.Process | None:
         process = psutil.Process(int(identity["pid"]))
         same = _start_of(process.pid) == identity["started"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, psutil.Error):
         return None
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from grambench.config.changes import spec_digest
 from grambench.config.spec import Spec
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
@@ -33,12 +34,13 @@ class Run:
     def __init__(self, folder: Path, spec: dict[str, Any] | None = None, **changes: Any) -> None:
         self.folder = folder
         self._seq: dict[str, int] = {}
+        resolved = Spec.model_validate(spec or {}).model_dump(mode="json")
         content = {
             "schema_version": 1,
             "run": "demo-1",
             "preset": "demo",
-            "spec": Spec.model_validate(spec or {}).model_dump(mode="json"),
-            "spec_sha256": "00ff",
+            "spec": resolved,
+            "spec_sha256": spec_digest(resolved),
             "created": "2025-01-01T00:00:00Z",
             "command": ["grambench", "run", "--preset", "demo"],
             "host": HOST,
