@@ -1,7 +1,8 @@
 """The one-line JSON form of an event.
 
-A line is `{"v":1,"seq":n,"t_ns":monotonic,"boot":id,"wall":label,"type":name,…fields,"crc":"0123abcd"}`: `seq`
-is the number of lines before it, `crc` the CRC-32 of the bytes before `,"crc"`. Logs of grambench 0.1 have no `crc`.
+A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields, "crc": hex}`
+without blanks. `seq` is the number of lines before it, `crc` the CRC-32 of the bytes before `,"crc"`; logs of
+grambench 0.1 have no `crc`.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from grambench.events.types import Event
 SCHEMA_VERSION = 1
 REGISTRY: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
 Unreadable = Literal["damaged", "newer", "unknown"]
-"""Why a line is no record: damaged, of a newer schema version, or of an event that this version does not know."""
+"""Why a line is not a record: damaged, of a newer schema version, or of an event unknown to this version."""
 _CRC = b',"crc":"'
 _TAIL = len(_CRC) + 8 + len(b'"}')
 _STAMP_FIELDS = 6
@@ -71,7 +72,7 @@ def read_line(line: bytes) -> Record | Unreadable:
 
     A log is read while it is written and after crashes, so that a bad line is told and never raised.
     """
-    checked = line[-_TAIL : _CRC_ENDS] == _CRC
+    checked = line[-_TAIL:_CRC_ENDS] == _CRC
     if checked and b"%08x" % crc32(line[:-_TAIL]) != line[_CRC_ENDS:-2]:
         return "damaged"
     try:
@@ -100,7 +101,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_SCAN = json.JSONDecoder(parse_constant=_refuse_constant).scan_once
+_SCAN = json.JSONDecoder(parse_constant=_refuse_constant).scan_once  # type: ignore[attr-defined]
 _CRC_ENDS = len(_CRC) - _TAIL
 
 

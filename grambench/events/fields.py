@@ -19,21 +19,21 @@ class FieldError(ValueError):
     """A field is missing or does not have the type of its annotation."""
 
 
-def build(cls: type[_T], fields: Mapping[str, Any], others: int = 0) -> _T:
+def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -> _T:
     """An instance of a dataclass from the fields of a JSON object.
 
     Args:
         cls: a dataclass whose fields are annotated with JSON types, `Literal`, `list` or `dict`.
         fields: decoded; names that the class does not have are those of a newer writer, and are ignored.
-        others: names in `fields` that are known to belong to something else, a count.
+        others: names in `fields` that are known to belong to something else, a count; None: it is not known.
 
     Raises:
         FieldError: a field without a default is missing, or a value has another type than its annotation,
-            is not finite or beyond 64 bits. Also when fields are missing while there are unknown ones: a
-            newer writer adds fields, damage renames one.
+            is not finite or beyond 64 bits. With `others`, also when fields are missing while there are
+            unknown ones: a newer writer adds fields, damage renames one.
     """
     values, absent = [], 0
-    for name, kinds, default in _plan(cls):
+    for name, kinds, default in _plan(cls):  # type: ignore[arg-type]  # a class is hashable
         value = fields.get(name, _ABSENT)
         if value is _ABSENT:
             if default is None:
@@ -45,7 +45,7 @@ def build(cls: type[_T], fields: Mapping[str, Any], others: int = 0) -> _T:
         if check is not None and not check(value):
             raise FieldError(name)
         values.append(value)
-    if absent and len(fields) > len(values) - absent + others:
+    if absent and others is not None and len(fields) > len(values) - absent + others:
         raise FieldError("a name is damaged")
     return cls(*values)
 

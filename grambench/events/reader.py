@@ -10,8 +10,8 @@ from grambench.events import types as ev
 from grambench.events.codec import Record, decode
 from grambench.events.fold import Fold
 from grambench.events.journal import Follower
-from grambench.events.snapshot import Snapshot, code_digest, load, mark_of
 from grambench.events.log_check import LogCheck
+from grambench.events.snapshot import Snapshot, code_digest, load, mark_of
 from grambench.events.state import SETUP, RunState, parse_trial
 
 _RUN_STARTED = f'"type":"{ev.RunStarted.type}"'.encode()

@@ -32,7 +32,7 @@ from grambench.reports.schema import (
     SeedSummary,
     Spread,
 )
-from grambench.reports.section import Reasons, finite
+from grambench.reports.section import Reasons, finite, printable
 from grambench.reports.trials import build_trial, build_worker
 
 REPORT_FILE = "report.json"
@@ -45,7 +45,7 @@ def build_report(folder: Path) -> Report:
         DataError: `folder` is no run, or its `run.json` is damaged.
     """
     run = read_run_file(folder)
-    state = read_run(folder)
+    state = printable(read_run(folder))
     if spec_digest(finite(run.spec)) != run.spec_sha256:
         words = "run.json was edited or damaged since the run began: its spec does not match its spec_sha256."
         state.warnings["edited-run-file"] = words

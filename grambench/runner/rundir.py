@@ -141,8 +141,8 @@ def read_raw_spec(folder: Path) -> tuple[str, dict[str, Any], str]:
     """
     try:
         run = json.loads((folder / RUN_FILE).read_bytes(), parse_constant=_refuse)
-        preset, spec, digest = run["preset"], run["spec"], run["spec_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        preset, spec, digest = run["preset"], run["spec"], run.get("spec_sha256", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder) from error
     if not (isinstance(preset, str) and isinstance(spec, dict) and isinstance(digest, str)):
         raise _damaged(folder)

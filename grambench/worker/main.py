@@ -34,7 +34,13 @@ def main(arguments: list[str]) -> int:
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
-    with PatientJournal(folder / "events.jsonl") as journal:
+    try:
+        opened = PatientJournal(folder / "events.jsonl")
+    except OSError as error:
+        words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
+        sys.stderr.write(f"{words}. Remove what is in its place, or start a new run.\n")
+        return int(ExitCode.ENVIRONMENT)
+    with opened as journal:
         try:
             spec = read_spec(Path(run))
             if role == "setup":
@@ -53,8 +59,15 @@ def main(arguments: list[str]) -> int:
 
 
 def read_spec(run: Path) -> Spec:
-    """The specification in `run.json`."""
-    return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+    """The specification in `run.json`.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{run / 'run.json'} cannot be read.", "Run the benchmark again.") from error
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
@@ -67,6 +80,18 @@ def engine_of(setup: Path) -> ev.EngineChosen | None:
     """What an earlier setup of this run has chosen, from the setup's folder; None: nothing yet."""
     events = [record.event for record in Follower(setup / "events.jsonl").read()]
     return next((event for event in reversed(events) if isinstance(event, ev.EngineChosen)), None)
+
+
+def _lost_engine(folder: Path) -> ev.Warned | None:
+    """A warning where the setup's log has lost lines, and a trial has begun with the engine they told."""
+    log = Follower(folder / "events.jsonl")
+    for _ in log.read():
+        pass
+    lost = log.check.damaged or log.check.missing
+    if not lost or not any(path.stat().st_size for path in folder.parent.glob("*.s*/events.jsonl")):
+        return None
+    words = "the setup's log is damaged, and what it says about the engine is lost: the engine is chosen anew"
+    return ev.Warned("engine-lost", f"{words}, so that resumed trials may differ in the last bits")
 
 
 def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
@@ -92,7 +117,10 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     for warning in data_warnings(data.manifest):
         emit(warning)
     emit(ev.PhaseEntered("probe"))
-    chosen = choose(spec, data, device, emit, engine_of(folder))
+    before_engine = engine_of(folder)
+    if before_engine is None and (lost := _lost_engine(folder)) is not None:
+        emit(lost)
+    chosen = choose(spec, data, device, emit, before_engine)
     emit(ev.PhaseEntered("audit"))
     emit(audit(settled(spec, chosen), data, device.torch))
     emit(ev.PhaseEntered("done"))
