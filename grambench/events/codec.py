@@ -1,8 +1,8 @@
 """The one-line JSON form of an event.
 
-A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields, "crc": hex}`
-without blanks. `seq` is the number of lines before it, `crc` the CRC-32 of the bytes before `,"crc"`; logs of
-grambench 0.1 have no `crc`.
+A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields,
+"crc": hex}` without blanks. `seq` is the number of lines before it, `crc` the CRC-32 of the bytes before
+`,"crc"`; logs of grambench 0.1 have no `crc`.
 """
 
 import dataclasses

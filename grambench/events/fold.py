@@ -176,7 +176,8 @@ class Fold:
 
     def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
         gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
-        elapsed, holder = self.state.elapsed_s, self._holder_of(event.uuid)
+        gpu.parent_uuid, gpu.instance, gpu.slices = event.parent_uuid, event.instance, event.slices
+        elapsed, holder = self.state.elapsed_s, self._holder_of(gpu)
         credit_energy(event, gpu, holder, self.state.trials, elapsed)
         if holder is not None and event.memory_used_bytes is not None:
             used = event.memory_used_bytes
@@ -201,10 +202,10 @@ class Fold:
             if value is not None:
                 series.add(elapsed, value)
 
-    def _holder_of(self, uuid: str) -> TrialState | None:
-        """The trial that has the turn on a GPU."""
+    def _holder_of(self, gpu: GpuState) -> TrialState | None:
+        """The trial that has the turn on a GPU or a slice of one."""
         holders = (self.state.trials.get(name) for name in reversed(self.state.holders))
-        return next((t for t in holders if t and t.started and t.started.gpu_uuid == uuid), None)
+        return next((trial for trial in holders if trial and self.state.gpu_of(trial) is gpu), None)
 
     def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
         self.state.gpu_absent = event.reason
@@ -221,6 +222,7 @@ class Fold:
             elif trial.started is not None and trial.started.gpu_uuid is None:
                 trial.memory_series.add(trial.train_s, event.rss_bytes)
         trial.gpu_memory_bytes = event.gpu_memory_bytes
+        trial.seen_on = event.gpu_uuids or trial.seen_on
         if event.gpu_memory_bytes is not None:
             peak = max(event.gpu_memory_bytes, trial.peak_gpu_memory_bytes or 0)
             trial.peak_gpu_memory_bytes = peak

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from grambench.events.gpu_identity import used_gpu
 from grambench.events.log_check import LogCheck
 from grambench.events.series import Series
 from grambench.events.types import (
@@ -52,6 +53,12 @@ class GpuState:
     throttle: list[str] | None = None
     """Why the clocks are low; None: not known."""
     reasons: dict[str, str] = field(default_factory=dict)
+    parent_uuid: str = ""
+    """Of a MIG slice: its GPU; empty: a whole GPU."""
+    instance: str = ""
+    """Of a MIG slice: `<GPU instance>/<compute instance>`."""
+    slices: int | None = None
+    """MIG is on, and NVML lists so many slices; None: it is off, or a slice."""
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
     power_series: Series = field(default_factory=Series)
@@ -153,6 +160,8 @@ class TrialState:
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
+    seen_on: list[str] = field(default_factory=list)
+    """UUIDs of the GPUs and MIG slices whose process lists hold it."""
     turn: int | None = None
     """The newest turn that it was granted."""
     turns: int = 0
@@ -239,6 +248,11 @@ class RunState:
     """Of the run itself: code -> message."""
     logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
     """Log (empty: the supervisor's) -> what is wrong with it."""
+
+    def gpu_of(self, trial: TrialState) -> GpuState | None:
+        """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""
+        uuid = trial.started.gpu_uuid if trial.started else None
+        return None if uuid is None else used_gpu(uuid, self.gpus, trial.seen_on)
 
     @property
     def log_complaints(self) -> list[str]:

@@ -20,7 +20,7 @@ def change_bytes(rng: random.Random, data: bytes) -> bytes:
 def drop_lines(rng: random.Random, data: bytes) -> bytes:
     lines = data.splitlines(keepends=True)
     first = rng.randrange(len(lines) - 1)
-    del lines[first : min(first + rng.randrange(1, 6), len(lines) - 1)]  # without its end a log is just shorter
+    del lines[first : min(first + rng.randrange(1, 6), len(lines) - 1)]  # the last one stays
     return b"".join(lines)
 
 
