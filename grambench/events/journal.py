@@ -122,6 +122,8 @@ class Follower:
         behind_gap: list[Record] = []
         for found in self._found():
             if not isinstance(found, Record):
+                yield from self._taken(behind_gap)
+                behind_gap = []
                 self.check.count(found)
             elif behind_gap or self.check.is_ahead(found):
                 behind_gap.append(found)

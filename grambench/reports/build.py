@@ -180,7 +180,7 @@ def _candidate(tried: dict[str, Any]) -> Candidate:
     note = str(tried.get("why", ""))
     return Candidate(
         setting=str(tried.get("setting")),
-        value=finite(tried.get("value")),
+        value=why.given("value", finite(tried.get("value")), "not in the log"),
         seconds=why.given("seconds", _number(tried.get("seconds")), note or "not measured"),
         note=note,
         reasons=why,

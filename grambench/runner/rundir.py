@@ -1,5 +1,6 @@
 """Run folders: made once, found again by name or path."""
 
+import contextlib
 import json
 import os
 import re
@@ -75,8 +76,9 @@ def find_run(name: str, out: Path) -> Path:
             return runs[-1]
         raise DataError(f"There is no run in {out}.", "Start one with `grambench run --preset demo`.")
     for folder in (Path(name).expanduser(), out / name):
-        if (folder / RUN_FILE).is_file():
-            return folder.resolve()
+        with contextlib.suppress(OSError):  # a name that no file can have, or a folder that is closed to us
+            if (folder / RUN_FILE).is_file():
+                return folder.resolve()
     raise DataError(
         f"{name!r} is no run: there is no {RUN_FILE} in it.",
         f"`grambench runs` lists those in {out}; --out looks elsewhere.",
