@@ -63,7 +63,8 @@ def noise_floor(state: RunState, seed: int) -> float | None:
         own = seconds_per_sample(trial)
         other = seconds_per_sample(repeated) if repeated is not None else []
         if own and other:
-            ratio = fmean(other) / fmean(own)
+            below = fmean(own)
+            ratio = fmean(other) / below if below else math.inf
             return abs(math.log(ratio)) if 0 < ratio < math.inf else None
     return None
 
