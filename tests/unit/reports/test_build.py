@@ -194,6 +194,28 @@ def test_one_reading_of_the_counter_is_no_energy(tmp_path: Path) -> None:
     assert set(energy.reasons) == {"joules", "source"}
 
 
+def test_a_slice_of_a_gpu_says_whose_power_and_memory_are_not_its_own(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    shared = "measured for the whole of GPU 0, which 2 MIG slices share"
+    reasons = {"energy_j": shared, "memory_used_bytes": "Insufficient Permissions"}
+    run.log("", 0, logs.run_started("e2e.s0", "gram-1s.s0"))
+    run.log("e2e.s0", 1, logs.worker_started("e2e.s0", "MIG-1"))
+    run.log("gram-1s.s0", 1, logs.worker_started("gram-1s.s0", "GPU-a"))
+    run.log("", 2, ev.GpuSample("GPU-a", 0, "H200", power_w=300.0, slices=2))
+    for uuid in ("MIG-1", "MIG-2"):
+        run.log("", 2, ev.GpuSample(uuid, 0, "MIG", parent_uuid="GPU-a", reasons=reasons))
+    report = built(tmp_path)
+    known, ambiguous = trial_of(report, "e2e.s0"), trial_of(report, "gram-1s.s0")
+    assert known.energy.reasons["joules"] == shared
+    assert known.memory.reasons["nvml_device_peak_bytes"] == "Insufficient Permissions"
+    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a can be any of 2 MIG slices"
+
+
+def test_an_edited_specification_is_told(tmp_path: Path) -> None:
+    Run(tmp_path, spec_sha256="00ff")
+    assert [caution.code for caution in built(tmp_path).warnings] == ["edited-run-file"]
+
+
 def test_windows_are_summed_up(tmp_path: Path) -> None:
     write_gpu_trial(Run(tmp_path), [])
     trial = trial_of(built(tmp_path), "gram-1e.s0")
