@@ -52,12 +52,18 @@ class Day:
         self.folder, self.boot = folder, boot_id()
         self.start_ns = time.monotonic_ns() - round(hours * 3600e9)
         self.seconds = round(hours * 3600)
-        self.lines = 0
+        self._numbers: dict[str, int] = {}
 
-    def line(self, event: ev.Event, second: float) -> bytes:
-        """A line of a log at a moment of the run."""
-        self.lines += 1
-        return encode(event, Stamp(self.lines, self.start_ns + round(second * 1e9), self.boot, "12:00"))
+    @property
+    def lines(self) -> int:
+        """Of all logs."""
+        return sum(self._numbers.values())
+
+    def line(self, name: str, event: ev.Event, second: float) -> bytes:
+        """The next line of a log at a moment of the run."""
+        number = self._numbers.get(name, 0)
+        self._numbers[name] = number + 1
+        return encode(event, Stamp(number, self.start_ns + round(second * 1e9), self.boot, "12:00"))
 
     def write(self) -> None:
         """All of it."""
@@ -68,9 +74,9 @@ class Day:
                 for second in range(self.seconds):
                     log.write(b"".join(self.of_trial(name, second)))
         with log_of(self.folder, "").open("wb") as log:
-            log.write(self.line(ev.RunStarted("day", "demo", TRIALS, os.getpid(), "TinyBERT", "MIND"), 0))
+            log.write(self.line("", ev.RunStarted("day", "demo", TRIALS, os.getpid(), "TinyBERT", "MIND"), 0))
             for name in TRIALS:
-                log.write(self.line(ev.WorkerSpawned(name, 1), 0))
+                log.write(self.line("", ev.WorkerSpawned(name, 1), 0))
             for second in range(self.seconds):
                 log.write(b"".join(self.of_machine(second)))
 
@@ -82,7 +88,7 @@ class Day:
             ev.TrialPlanned(strategy, 0, 4000, 4_000_000, 64, window, 66_955_010, 2_400_000),
             ev.PhaseEntered("train"),
         ]
-        return b"".join(self.line(event, 0) for event in events)
+        return b"".join(self.line(name, event, 0) for event in events)
 
     def of_trial(self, name: str, second: int) -> Iterator[bytes]:
         """What one worker writes within a second."""
@@ -93,12 +99,12 @@ class Day:
             counts = (step * 64, step * 1700, step * 400 + place, step * 400, step * 5200)
             loss = 1.2 + 0.3 / (1 + at / 9000) + 0.01 * (step * 2654435761 % 97 / 97)
             memory = ((4 + place) * GIB + step % 1000, (5 + place) * GIB, (6 + place) * GIB)
-            yield self.line(
-                ev.Progress(step // 4000 + 1, step, at, 0.7 * at, *counts, loss, 1e-4, 1e-4, *memory), at
-            )
+            done = ev.Progress(step // 4000 + 1, step, at, 0.7 * at, *counts, loss, 1e-4, 1e-4, *memory)
+            yield self.line(name, done, at)
         end = second + 0.99
         if second % WINDOW_EVERY_S == 0:
-            yield self.line(ev.WindowClosed(second // 60, step, 100, 4000, 9000, 0.3, 0.1, 0.4), end)
+            closed = ev.WindowClosed(second // 60, step, 100, 4000, 9000, 0.3, 0.1, 0.4)
+            yield self.line(name, closed, end)
         if second % EVALUATED_EVERY_S == 0:
             last = second + EVALUATED_EVERY_S >= self.seconds
             auc = LAST_AUC if last else 0.66 - 0.1 / (1 + second / 3000) - 0.002 * place
@@ -106,19 +112,18 @@ class Day:
             scored = ev.Evaluated(
                 "validation", step // 4000 + 1, step, end, metrics, 8000, 0, False, 1.1, True
             )
-            yield self.line(scored, end)
+            yield self.line(name, scored, end)
 
     def of_machine(self, second: int) -> Iterator[bytes]:
         """What the supervisor samples within a second."""
         for tick in range(SAMPLES_HZ):
             at = second + tick / SAMPLES_HZ
             watts = 400.0 + second % 90
-            yield self.line(
-                ev.GpuSample("GPU-0", 0, "NVIDIA H200", 60 * GIB, 140 * GIB, 97.0, watts, 61.0, 500 * at), at
-            )
-            yield self.line(ev.HostSample(40.0, 60 * GIB, 128 * GIB, 900 * GIB, 2000 * GIB), at)
+            gpu = ev.GpuSample("GPU-0", 0, "NVIDIA H200", 60 * GIB, 140 * GIB, 97.0, watts, 61.0, 500 * at)
+            yield self.line("", gpu, at)
+            yield self.line("", ev.HostSample(40.0, 60 * GIB, 128 * GIB, 900 * GIB, 2000 * GIB), at)
             for name in TRIALS:
-                yield self.line(ev.ProcessSample(name, 1, 2 * GIB + second % 1000, 99.0, 8 * GIB), at)
+                yield self.line("", ev.ProcessSample(name, 1, 2 * GIB + second % 1000, 99.0, 8 * GIB), at)
 
     def go_on(self, until: Callable[[], bool]) -> int:
         """Write on at the rate of the day until told to end; returns the seconds written."""
@@ -156,6 +161,7 @@ def read_whole(folder: Path, day: Day) -> tuple[float, Sample]:
     assert snapshot is not None
     save(folder, snapshot)
     assert reader.state.elapsed_s >= day.seconds - 2
+    assert not reader.state.log_complaints
     return seconds, Sample(tuple(resident))
 
 

@@ -1,7 +1,7 @@
 """`grambench runs`, `watch` and `stop`: runs that are going on or have ended."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,25 +24,10 @@ def runs(
     from rich.table import Table
     from rich.text import Text
 
-    from grambench.events.reader import read_run
-    from grambench.runner.rundir import list_runs, supervisor_of
+    from grambench.runner.rundir import list_runs
     from grambench.text import safe_text
 
-    rows = []
-    for folder in list_runs(out):
-        state = read_run(folder)
-        going_on = supervisor_of(folder) is not None
-        word = "running" if going_on else _ended(state)
-        done = sum(trial.ended for trial in state.trials.values())
-        rows.append(
-            {
-                "run": folder.name,
-                "state": word,
-                "exit_code": state.exit_code,
-                "trials_done": done,
-                "trials": len(state.trials),
-            }
-        )
+    rows = [_row(folder) for folder in list_runs(out)]
     if json_:
         typer.echo(json.dumps(rows))
         return
@@ -57,12 +42,50 @@ def runs(
         count = f"{row['trials_done']}/{row['trials']}"
         table.add_row(Text(safe_text(row["run"])), str(row["state"]), code, count)
     Console().print(table)
+    for row in rows:
+        for complaint in row["complaints"]:
+            typer.echo(f"{safe_text(row['run'])}: {safe_text(complaint, 600)}.", err=True)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """What the list says about a run, in whatever condition its folder is."""
+    from grambench.events.reader import read_run
+    from grambench.runner.rundir import supervisor_of
+
+    state = read_run(folder)
+    running = supervisor_of(folder) is not None
+    return {
+        "run": folder.name,
+        "state": "running" if running else _ended(state),
+        "exit_code": state.exit_code,
+        "trials_done": sum(trial.ended for trial in state.trials.values()),
+        "trials": len(state.trials),
+        "complaints": [*_run_file_complaints(folder), *state.log_complaints],
+    }
+
+
+def _run_file_complaints(folder: Path) -> list[str]:
+    """What is wrong with `run.json`, as `log_complaints` has it."""
+    from grambench.config.changes import spec_digest
+    from grambench.errors import DataError
+    from grambench.reports.runfile import RUN_FILE, read_run_file
+
+    try:
+        run = read_run_file(folder)
+        intact = spec_digest(run.spec) == run.spec_sha256
+    except DataError as error:
+        return [error.message.rstrip(".")]
+    except ValueError:  # a number that JSON cannot hold
+        intact = False
+    return [] if intact else [f"the spec in {RUN_FILE} was edited or damaged since the run began"]
 
 
 def _ended(state: "RunState") -> str:
     """How a run without a supervisor has ended, in a word or two."""
     from grambench.errors import ExitCode
 
+    if not state.started_wall and any(check.trouble for check in state.logs.values()):
+        return "unreadable"
     if not state.finished:
         return "broken off"
     return "interrupted" if state.exit_code == ExitCode.INTERRUPTED else "finished"

@@ -6,7 +6,9 @@ A worker trains only while it holds a turn. The end of the runner's pipe means t
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from grambench.events.fields import build
 
 Ending = Literal["interrupted", "stopped", "skipped"]
 
@@ -66,22 +68,9 @@ def decode(line: bytes) -> Message | None:
     """The message of a line; None for one that another version may send."""
     try:
         fields = json.loads(line)
-        kind = _KINDS[fields["type"]]
-        known = {f.name: fields[f.name] for f in dataclasses.fields(kind) if f.name in fields}
-        return kind(**known) if all(map(_fits, known.items())) else None
-    except (ValueError, KeyError, TypeError):
+        return build(_KINDS[fields["type"]], fields)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _fits(named: tuple[str, object]) -> bool:
-    name, value = named
-    match name:
-        case "how":
-            return value in get_args(Ending)
-        case "turn":
-            return isinstance(value, int)
-        case _:  # seconds; None: a turn without an end
-            return isinstance(value, (int, float)) or (name == "seconds" and value is None)
 
 
 class Lines:

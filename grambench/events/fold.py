@@ -1,5 +1,6 @@
 """The one fold: `events -> RunState`. What it does not know, nobody shows."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy, nobody_watched
-from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState
+from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState, parse_trial
 from grambench.events.types import Event
+from grambench.text import safe_text
 
 LOG_KEPT = 500
 WINDOWS_KEPT = 200
@@ -77,10 +79,19 @@ class Fold:
         return max(0.0, (record.stamp.t_ns - self._start_ns[record.stamp.boot]) / 1e9)
 
     def _trial(self, name: str) -> TrialState:
-        if name not in self.state.trials:
-            strategy, _, seed = name.rpartition(".s")
-            self.state.trials[name] = TrialState(name, strategy, int(seed))
-        return self.state.trials[name]
+        """The trial of a name; for one that the run does not have, a state that nobody sees."""
+        if name not in self.state.trials and not self.state.run:  # the trials were not named yet
+            self._add_trial(name)
+        if name in self.state.trials:
+            return self.state.trials[name]
+        words = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
+        self.state.warnings["unknown-trial"] = f"{words} What they say about it is left out."
+        return TrialState(name, "", 0)
+
+    def _add_trial(self, name: str) -> None:
+        parsed = parse_trial(name)
+        if parsed is not None:
+            self.state.trials.setdefault(name, TrialState(name, *parsed))
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -95,7 +106,7 @@ class Fold:
         for gpu in state.gpus.values():
             nobody_watched(gpu, state.trials)
         for name in event.trials:
-            self._trial(name)
+            self._add_trial(name)
 
     def _preloading(self, _: str, __: ev.Preloading) -> None:
         self.state.setup.phase = self.state.setup.phase or "start"
@@ -111,12 +122,14 @@ class Fold:
         trial.outcome, trial.reason = "skipped", "skipped before it began"
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
+        if event.trial != SETUP:
+            self._trial(event.trial).turn = event.turn
+            if event.trial not in self.state.trials:
+                return
         self.state.active = event.trial
         if event.trial in self.state.holders:
             self.state.holders.remove(event.trial)
         self.state.holders.append(event.trial)
-        if event.trial != SETUP:
-            self._trial(event.trial).turn = event.turn
 
     def _release(self, trial: str) -> None:
         holders = self.state.holders
@@ -164,7 +177,8 @@ class Fold:
 
     def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
         gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
-        elapsed, holder = self.state.elapsed_s, self._holder_of(event.uuid)
+        gpu.parent_uuid, gpu.instance, gpu.slices = event.parent_uuid, event.instance, event.slices
+        elapsed, holder = self.state.elapsed_s, self._holder_of(gpu)
         credit_energy(event, gpu, holder, self.state.trials, elapsed)
         if holder is not None and event.memory_used_bytes is not None:
             used = event.memory_used_bytes
@@ -189,10 +203,10 @@ class Fold:
             if value is not None:
                 series.add(elapsed, value)
 
-    def _holder_of(self, uuid: str) -> TrialState | None:
-        """The trial that has the turn on a GPU."""
+    def _holder_of(self, gpu: GpuState) -> TrialState | None:
+        """The trial that has the turn on a GPU or a slice of one."""
         holders = (self.state.trials.get(name) for name in reversed(self.state.holders))
-        return next((t for t in holders if t and t.started and t.started.gpu_uuid == uuid), None)
+        return next((trial for trial in holders if trial and self.state.gpu_of(trial) is gpu), None)
 
     def _gpu_absent(self, _: str, event: ev.GpuAbsent) -> None:
         self.state.gpu_absent = event.reason
@@ -209,6 +223,7 @@ class Fold:
             elif trial.started is not None and trial.started.gpu_uuid is None:
                 trial.memory_series.add(trial.train_s, event.rss_bytes)
         trial.gpu_memory_bytes = event.gpu_memory_bytes
+        trial.seen_on = event.gpu_uuids or trial.seen_on
         if event.gpu_memory_bytes is not None:
             peak = max(event.gpu_memory_bytes, trial.peak_gpu_memory_bytes or 0)
             trial.peak_gpu_memory_bytes = peak
@@ -306,12 +321,13 @@ class Fold:
         recent = self._recent.setdefault(source, [])
         recent.append(event)
         del recent[:-_RATE_EVENTS]
-        seconds = event.train_s - recent[0].train_s
-        if seconds > 0:
-            trial.rate = (event.samples - recent[0].samples) / seconds
-            trial.rate_series.add(event.train_s, trial.rate)
-        if event.train_s > 0:
-            trial.encode_series.add(event.train_s, event.encode_s / event.train_s)
+        rate = _ratio(event.samples - recent[0].samples, event.train_s - recent[0].train_s)
+        if rate is not None:
+            trial.rate = rate
+            trial.rate_series.add(event.train_s, rate)
+        share = _ratio(event.encode_s, event.train_s)
+        if share is not None:
+            trial.encode_series.add(event.train_s, share)
         trial.rate_of_learning_series.add(event.train_s, event.encoder_lr)
         if event.loss is not None:
             trial.loss_series.add(event.train_s, event.loss)
@@ -407,6 +423,12 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.ProcessStopped: Fold._process_stopped,
     ev.TrialFinished: Fold._trial_finished,
 }
+
+
+def _ratio(part: float, seconds: float) -> float | None:
+    """A part over seconds; None where these are not positive or too few for a finite ratio."""
+    ratio = part / seconds if seconds > 0 else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinished:

@@ -11,11 +11,14 @@ from typing import Self
 
 import psutil
 
-from grambench.events.codec import Record, Stamp, decode, encode
+from grambench.events.codec import Record, Stamp, Unreadable, decode, encode, read_line
+from grambench.events.log_check import LogCheck, in_order
 from grambench.events.types import Event
 
 _BLOCK_BYTES = 1 << 16
 _READ_BYTES = 1 << 20
+_WINDOW = 32
+"""Records behind a gap in which the missing lines are looked for."""
 
 
 def boot_id() -> str:
@@ -38,9 +41,9 @@ class Journal:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._lock = threading.Lock()
         self._boot = boot_id()
-        self._seq = _heal(self._descriptor)
-        self.lines = self._seq
+        self.lines = _heal(self._descriptor)
         """Whole lines that were there already."""
+        self._seq = _next_number(self._descriptor, self.lines)
 
     def append(self, event: Event) -> None:
         """Write one event.
@@ -87,9 +90,17 @@ class Journal:
 class Follower:
     """Reads a log that may still grow, or not exist yet; keeps its place between calls."""
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
-        """`offset`: bytes of whole lines to pass over."""
+    def __init__(self, path: Path, offset: int = 0, check: LogCheck | None = None) -> None:
+        """
+        Args:
+            path: of the log.
+            offset: bytes of whole lines to pass over.
+            check: what is known of the lines before `offset`.
+        """
         self._path, self._offset = path, offset
+        self.check = check or LogCheck(None if offset else 0)
+        """What is wrong with the log."""
+        self._last: Record | None = None
 
     @property
     def path(self) -> Path:
@@ -104,25 +115,73 @@ class Follower:
     def read(self) -> Iterator[Record]:
         """Records completed since the last call, block by block; a torn tail waits for its newline.
 
-        Take all of them before the next call: what an abandoned iterator held is passed over.
+        Repeated lines are left out, and lines that changed places with their neighbours are put in order.
+        Nothing is raised: `check` says what cannot be read. Take all of the records before the next call:
+        what an abandoned iterator held is passed over.
         """
+        behind_gap: list[Record] = []
+        for found in self._found():
+            if not isinstance(found, Record):
+                yield from self._taken(behind_gap)
+                behind_gap = []
+                self.check.count(found)
+            elif behind_gap or self.check.is_ahead(found):
+                behind_gap.append(found)
+                if len(behind_gap) == _WINDOW:
+                    yield from self._taken(behind_gap)
+                    behind_gap = []
+            elif self.check.take(found, self._last):
+                self._last = found
+                yield found
+        yield from self._taken(behind_gap)
+
+    def _taken(self, records: list[Record]) -> Iterator[Record]:
+        ordered = in_order(records)
+        self.check.misplaced += sum(a is not b for a, b in zip(records, ordered, strict=True))
+        for record in ordered:
+            if self.check.take(record, self._last):
+                self._last = record
+                yield record
+
+    def _found(self) -> Iterator[Record | Unreadable]:
+        """What the whole lines since the last call hold."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
             return
+        except (OSError, ValueError) as error:
+            self.check.trouble = getattr(error, "strerror", None) or str(error)
+            return
+        self.check.trouble = ""
         with file:
             end = os.fstat(file.fileno()).st_size
-            file.seek(self._offset)
-            torn = b""
-            while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
-                data = torn + block
-                whole = data.rfind(b"\n") + 1
-                torn = data[whole:]
-                self._offset += whole
-                for line in data[:whole].split(b"\n"):
-                    record = decode(line) if line else None
-                    if record is not None:
-                        yield record
+            if end < self._offset:
+                self.check.trouble = "it became shorter while it was read"
+                return
+            try:
+                file.seek(self._offset)
+                torn = b""
+                while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
+                    data = torn + block
+                    whole = data.rfind(b"\n") + 1
+                    torn = data[whole:]
+                    self._offset += whole
+                    if whole:
+                        yield from map(read_line, data[: whole - 1].split(b"\n"))
+                self.check.torn = bool(torn)
+            except OSError as error:
+                self.check.trouble = error.strerror or str(error)
+
+
+def _next_number(descriptor: int, lines: int) -> int:
+    """The number of the next line: after the newest one that can be read, so that no number comes twice."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _BLOCK_BYTES, max(0, size - _BLOCK_BYTES)).split(b"\n")[:-1]
+    for behind, line in enumerate(reversed(tail)):
+        record = decode(line)
+        if record is not None:
+            return record.stamp.seq + 1 + behind
+    return lines
 
 
 def _heal(descriptor: int) -> int:

@@ -10,8 +10,9 @@ from grambench.events import types as ev
 from grambench.events.codec import Record, decode
 from grambench.events.fold import Fold
 from grambench.events.journal import Follower
+from grambench.events.log_check import LogCheck
 from grambench.events.snapshot import Snapshot, code_digest, load, mark_of
-from grambench.events.state import SETUP, RunState
+from grambench.events.state import SETUP, RunState, parse_trial
 
 _RUN_STARTED = f'"type":"{ev.RunStarted.type}"'.encode()
 _LOOK_EVERY = 64  # records between two looks at the clock
@@ -32,9 +33,9 @@ class RunReader:
         offsets = {name: mark.offset for name, mark in snapshot.marks.items()} if snapshot else {}
         self._boots = {boot: place for place, boot in enumerate(snapshot.boots)} if snapshot else {}
         """Boot -> its place in time; every one begins with a line of the supervisor."""
-        self._logs = {name: Follower(log_of(folder, name), offset) for name, offset in offsets.items()}
-        for name in ("", SETUP):
-            self._logs.setdefault(name, Follower(log_of(folder, name)))
+        self._logs: dict[str, Follower] = {}
+        for name, offset in ({"": 0, SETUP: 0} | offsets).items():
+            self._follow(name, offset)
         self._searched = self._logs[""].offset
         self._rest: Iterator[tuple[str, Record]] | None = None
 
@@ -86,6 +87,12 @@ class RunReader:
         marks = {name: mark_of(log.path, log.offset) for name, log in self._logs.items()}
         return Snapshot(marks, list(self._boots), self._fold.known, code_digest())
 
+    def _follow(self, name: str, offset: int = 0) -> None:
+        """Read a log from now on; the state has what is wrong with it."""
+        if name not in self._logs:
+            check = self.state.logs.setdefault(name, LogCheck())
+            self._logs[name] = Follower(log_of(self._folder, name), offset, check)
+
     def _named(self, name: str, log: Follower) -> Iterator[tuple[str, Record]]:
         return ((name, record) for record in log.read())
 
@@ -96,14 +103,24 @@ class RunReader:
             if record is None or not isinstance(record.event, ev.RunStarted):
                 continue
             self._boots.setdefault(record.stamp.boot, len(self._boots))
-            for name in record.event.trials:
-                self._logs.setdefault(name, Follower(log_of(self._folder, name)))
+            for name in filter(parse_trial, record.event.trials):
+                self._follow(name)
+        if not self._boots:  # the line that names the trials is damaged or lost, or comes later
+            for path in sorted(self._folder.glob("*.s*/events.jsonl")):
+                if parse_trial(path.parent.name):
+                    self._follow(path.parent.name)
 
     def _starts(self) -> list[bytes]:
         """Lines of the supervisor's log that begin a run, found without reading the others."""
         path = self._logs[""].path
         if _size(path) <= self._searched:
             return []
+        try:
+            return self._searched_for_starts(path)
+        except (OSError, ValueError):  # reading the log itself will say why
+            return []
+
+    def _searched_for_starts(self, path: Path) -> list[bytes]:
         found: list[bytes] = []
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end = data.rfind(b"\n") + 1

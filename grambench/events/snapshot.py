@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grambench import __version__
-from grambench.events import disturbance, energy, fold, series, state, types
+from grambench.events import (
+    codec,
+    disturbance,
+    energy,
+    fields,
+    fold,
+    journal,
+    log_check,
+    series,
+    state,
+    types,
+)
 from grambench.events.fold import Folded
 from grambench.fs import write_atomic
 
@@ -50,6 +61,7 @@ def save(folder: Path, snapshot: Snapshot) -> None:
 
     Raises:
         OSError: the disk does not take it; an older snapshot stays.
+        ValueError: a text of the logs cannot be written as UTF-8, such as a path with undecodable bytes.
     """
     write_atomic(folder / FILE, _adapter().dump_json(snapshot, warnings=False))
 
@@ -90,7 +102,7 @@ def mark_of(log: Path, offset: int) -> Mark:
 def code_digest() -> str:
     """Digest of the code that decides what a snapshot holds."""
     digest = hashlib.sha256(__version__.encode())
-    for module in (types, state, series, energy, disturbance, fold):
+    for module in (types, fields, codec, log_check, journal, state, series, energy, disturbance, fold):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 

@@ -1,7 +1,10 @@
 """What a run is known to be: the state that the fold builds and every view shows."""
 
+import re
 from dataclasses import dataclass, field
 
+from grambench.events.gpu_identity import used_gpu
+from grambench.events.log_check import LogCheck
 from grambench.events.series import Series
 from grambench.events.types import (
     AuditFinished,
@@ -25,6 +28,13 @@ from grambench.events.types import (
 )
 
 SETUP = "setup"
+_TRIAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
+
+
+def parse_trial(name: str) -> tuple[str, int] | None:
+    """Strategy and seed of a trial's name, which is also a folder's; None: it cannot be one."""
+    found = _TRIAL.fullmatch(name)
+    return (found[1], int(found[2])) if found else None
 
 
 @dataclass(slots=True)
@@ -47,6 +57,12 @@ class GpuState:
     foreign_processes: int | None = None
     """Other processes that compute on it, as last listed; None: not to be told apart."""
     reasons: dict[str, str] = field(default_factory=dict)
+    parent_uuid: str = ""
+    """Of a MIG slice: its GPU; empty: a whole GPU."""
+    instance: str = ""
+    """Of a MIG slice: `<GPU instance>/<compute instance>`."""
+    slices: int | None = None
+    """MIG is on, and NVML lists so many slices; None: it is off, or a slice."""
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
     power_series: Series = field(default_factory=Series)
@@ -155,6 +171,8 @@ class TrialState:
     """Power integrated over the samples, where there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
+    seen_on: list[str] = field(default_factory=list)
+    """UUIDs of the GPUs and MIG slices whose process lists hold it."""
     turn: int | None = None
     """The newest turn that it was granted."""
     turns: int = 0
@@ -263,3 +281,19 @@ class RunState:
     """Seconds of the whole run, when it is finished."""
     warnings: dict[str, str] = field(default_factory=dict)
     """Of the run itself: code -> message."""
+    logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
+    """Log (empty: the supervisor's) -> what is wrong with it."""
+
+    def gpu_of(self, trial: TrialState) -> GpuState | None:
+        """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""
+        uuid = trial.started.gpu_uuid if trial.started else None
+        return None if uuid is None else used_gpu(uuid, self.gpus, trial.seen_on)
+
+    @property
+    def log_complaints(self) -> list[str]:
+        """What is wrong with the logs, in sentences without a full stop; empty: nothing."""
+        return [
+            complaint
+            for name, check in self.logs.items()
+            for complaint in check.complaints(name or "the supervisor's log", self.finished)
+        ]

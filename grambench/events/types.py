@@ -151,6 +151,12 @@ class GpuSample(Event):
     """Why the clocks are lower than they could be; empty: they are not."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Field name -> why it could not be read."""
+    parent_uuid: str = ""
+    """Of a MIG slice: its GPU, to which power, energy, temperature and clocks belong; empty: a whole GPU."""
+    instance: str = ""
+    """Of a MIG slice: `<GPU instance>/<compute instance>`."""
+    slices: int | None = None
+    """MIG is on, and NVML lists so many slices, each with samples of its own; None: off, or a slice."""
     edge: bool = False
     """Read because a turn or a worker began or ended: the time since the sample before still belongs to
     the trial that had the turn then."""
@@ -184,6 +190,8 @@ class ProcessSample(Event):
     longest; 100: all the time."""
     major_faults_per_s: float | None = None
     """Pages that had to be read from disk."""
+    gpu_uuids: list[str] = field(default_factory=list)
+    """GPUs and MIG slices whose process lists hold it or its children."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) 
     floor = 0.0 if is_null(trial) else noise_floor(state, trial.seed) or 0.0
     rates = samples_per_second(trial), samples_per_second(reference)
     centre = rates[0] / rates[1] if rates[0] and rates[1] else None
-    return ratio_interval(other, own, floor, centre)
+    try:
+        return ratio_interval(other, own, floor, centre)
+    except ArithmeticError:  # seconds that no clock has measured, from a damaged log
+        return None
 
 
 def seconds_per_sample(trial: TrialState) -> list[float]:
@@ -60,7 +63,9 @@ def noise_floor(state: RunState, seed: int) -> float | None:
         own = seconds_per_sample(trial)
         other = seconds_per_sample(repeated) if repeated is not None else []
         if own and other:
-            return abs(math.log(fmean(other) / fmean(own)))
+            below = fmean(own)
+            ratio = fmean(other) / below if below else math.inf
+            return abs(math.log(ratio)) if 0 < ratio < math.inf else None
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pydantic
 
+from grambench.config.changes import spec_digest
 from grambench.events import compare
 from grambench.events import types as ev
 from grambench.events.reader import read_run
@@ -33,7 +34,7 @@ from grambench.reports.schema import (
     TextFacts,
     VectorFacts,
 )
-from grambench.reports.section import Reasons, finite
+from grambench.reports.section import Reasons, finite, printable
 from grambench.reports.trials import build_trial, build_worker
 
 REPORT_FILE = "report.json"
@@ -46,7 +47,10 @@ def build_report(folder: Path) -> Report:
         DataError: `folder` is no run, or its `run.json` is damaged.
     """
     run = read_run_file(folder)
-    state = read_run(folder)
+    state = printable(read_run(folder))
+    if spec_digest(finite(run.spec)) != run.spec_sha256:
+        words = "run.json was edited or damaged since the run began: its spec does not match its spec_sha256."
+        state.warnings["edited-run-file"] = words
     missing = _missing(state)
     why = Reasons()
     return Report(
@@ -61,7 +65,7 @@ def build_report(folder: Path) -> Report:
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         null_tests=[_null_test(state, trial) for trial in state.trials.values() if is_null(trial)],
         seeds=_seed_summaries(state),
-        warnings=run_cautions(state, run),
+        warnings=run_cautions(state),
         reasons=why,
     )
 
@@ -92,6 +96,8 @@ def _missing(state: RunState) -> list[str]:
         found.append("The logs hold no event.")
     elif not state.finished:
         found.append("The run has not finished, or was cut off.")
+    if state.log_complaints:
+        found.append("Lines of the logs are damaged or lost (warning damaged-log).")
     if state.setup.outcome not in (None, "completed"):
         found.append(f"The setup {state.setup.outcome}: {state.setup.reason or 'no reason was recorded'}.")
     if state.setup.data is None:
@@ -181,11 +187,15 @@ def _candidate(tried: dict[str, Any]) -> Candidate:
     note = str(tried.get("why", ""))
     return Candidate(
         setting=str(tried.get("setting")),
-        value=finite(tried.get("value")),
-        seconds=why.given("seconds", tried.get("seconds"), note or "not measured"),
+        value=why.given("value", finite(tried.get("value")), "not in the log"),
+        seconds=why.given("seconds", _number(tried.get("seconds")), note or "not measured"),
         note=note,
         reasons=why,
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _sampling(cost: SamplerFinished | None) -> SamplingCost | None:

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict
 
 from grambench.errors import DataError
+from grambench.reports.section import printable
 
 RUN_FILE = "run.json"
 
@@ -45,7 +46,7 @@ def read_run_file(folder: Path) -> RunFile:
             "Name a folder made by `grambench run`; `grambench runs` lists them.",
         ) from error
     try:
-        return RunFile.model_validate(json.loads(content, parse_constant=_refuse))
+        return RunFile.model_validate(printable(json.loads(content, parse_constant=_refuse)))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"

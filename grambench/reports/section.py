@@ -1,11 +1,16 @@
 """What every part of a report obeys: strict, closed, finite, and no null without its reason."""
 
 import math
-from typing import Any, Self, TypeVar
+import re
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from grambench.events.series import Series
+
 _T = TypeVar("_T")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Model(BaseModel):
@@ -78,3 +83,25 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
+
+
+def printable(value: _T) -> _T:
+    """A copy in which each lone surrogate of a text, as in a path of undecodable bytes, is U+FFFD.
+
+    `value`: JSON, or dataclasses of it; what holds no such text is returned itself.
+    """
+    return cast(_T, _printable(value))
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, Series) or not is_dataclass(value) or isinstance(value, type):
+        return value
+    before = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
+    after = {name: _printable(item) for name, item in before.items()}
+    return value if after == before else replace(value, **after)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from grambench.events import compare
 from grambench.events import types as ev
 from grambench.events.disturbance import disturbed_share
+from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.events.uncertainty import speedup_interval
@@ -219,7 +220,7 @@ def _memory(state: RunState, trial: TrialState) -> Memory:
     on_gpu = started is not None and started.gpu_uuid is not None
     torch = _NOT_TRAINED if progress is None else "torch counts no device memory on this device"
     process = trial.memory_reason or state.gpu_absent or "NVML took no sample of the process"
-    device = state.gpu_absent or "NVML took no sample of the GPU while the trial ran"
+    device = state.gpu_absent or _no_reading(state, trial, "memory_used_bytes")
     if started is not None and not on_gpu:
         process = device = f"the trial ran on {started.device}"
     host = "no sample of the process was taken"
@@ -241,13 +242,29 @@ def _memory(state: RunState, trial: TrialState) -> Memory:
     )
 
 
+def _no_reading(state: RunState, trial: TrialState, name: str) -> str:
+    """Why a field of the samples of the trial's GPU is missing."""
+    gpu = state.gpu_of(trial)
+    uuid = trial.started.gpu_uuid if trial.started else None
+    if gpu is not None and (reason := gpu.reasons.get(name)):
+        return reason
+    if gpu is None and uuid is not None and state.gpus:
+        if meant := candidates(uuid, state.gpus):
+            return f"the worker's {uuid} can be any of {len(meant)} MIG slices"
+        hidden = [f" ({each.reasons['slices']})" for each in state.gpus.values() if "slices" in each.reasons]
+        return f"NVML lists no GPU and no MIG slice that the worker's {uuid} can be" + "".join(hidden[:1])
+    if name == "energy_j":
+        return "the GPU gave neither an energy counter nor two readings of its power"
+    return "NVML took no sample of the GPU while the trial ran"
+
+
 def _energy(state: RunState, trial: TrialState) -> Energy:
     start_j, end_j = trial.energy_start_j, trial.energy_end_j
     if start_j is not None and end_j is not None and 0 < end_j - start_j < math.inf:
         return Energy(joules=end_j - start_j, source="counter")
     if trial.integrated_energy_j is not None:
         return Energy(joules=trial.integrated_energy_j, source="integrated")
-    why = state.gpu_absent or "the GPU gave neither an energy counter nor two readings of its power"
+    why = state.gpu_absent or _no_reading(state, trial, "energy_j")
     if trial.started is not None and trial.started.gpu_uuid is None:
         why = f"the trial ran on {trial.started.device}, whose energy is not measured"
     return Energy(joules=None, source=None, reasons={"joules": why, "source": why})

@@ -1,6 +1,5 @@
 """Whether a run can be gone on with."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
 from grambench.events.types import RunStarted
-from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_spec, supervisor_of
+from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_raw_spec, read_spec, supervisor_of
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
@@ -27,15 +26,15 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
     if supervisor_of(folder) is not None:
         raise ConfigError(f"The run {folder.name} is going on.", f"`grambench watch {folder.name}` shows it.")
     _, spec = read_spec(folder)
-    run = json.loads((folder / RUN_FILE).read_bytes())
-    if run.get("spec_sha256") != spec_digest(run["spec"]):
+    _, raw, digest = read_raw_spec(folder)
+    if digest != spec_digest(raw):
         raise ConfigError(
-            f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, run['spec']))}.",
+            f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, raw))}.",
             "Undo the edit, or start a new run.",
         )
     if wanted is not None:
         kept = spec.model_dump(mode="json")
-        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, run["spec"]))
+        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, raw))
         if changed:
             raise ConfigError(
                 f"The run {folder.name} has other settings{_listed(changed)}.",

@@ -55,7 +55,7 @@ def take(folder: Path) -> list[Command]:
     """The commands sent since the last call; what is no command is dropped."""
     taken = []
     for path in sorted((folder / FOLDER).glob("[0-9]*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             fields = json.loads(path.read_bytes())
             if fields["action"] in get_args(Action):
                 taken.append(Command(fields["action"], str(fields["trial"]), str(fields["text"])))

@@ -17,6 +17,9 @@ from grambench.runner.nvml_meter import MeteredNvml, NvmlCost
 
 _T = TypeVar("_T")
 _LOST = ("UNINITIALIZED", "GPU_IS_LOST", "RESET_REQUIRED", "DRIVER_NOT_LOADED")
+_CLOCKS = ("sm_clock_mhz", "memory_clock_mhz", "throttle")
+_OF_THE_WHOLE = ("power_w", "temperature_c", "energy_j", *_CLOCKS)
+"""What NVML measures for a GPU and not for its MIG slices."""
 _UNAVAILABLE = frozenset({2**32 - 1, 2**64 - 1})
 
 
@@ -27,6 +30,8 @@ class ProcessMemory(NamedTuple):
     reason: str = ""
     listed: bool = True
     """False when NVML does not list the process at all."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs and MIG slices that list it."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,14 @@ class _Gpu:
     """NVML's handle; None while the GPU cannot be reached."""
     trouble: str = ""
     """Why `handle` is None."""
+    whole: "_Gpu | None" = None
+    """The divided GPU, of a MIG slice."""
+    instance: str = ""
+    """`<GPU instance>/<compute instance>` of a slice."""
+    slices: int = 0
+    """MIG slices that NVML lists, of a divided GPU."""
+    hidden: str = ""
+    """Why slices are missing from the list."""
 
 
 _THROTTLE = {
@@ -136,19 +149,26 @@ class GpuSampler:
 
         A process in both lists of a GPU is counted once. A GPU whose lists cannot be read counts
         only as the reason for a process found nowhere else. A list may be empty, or hold the host's
-        pids, inside a container.
+        pids, inside a container. The list of a divided GPU repeats those of its slices, and is read
+        only where none of these can be.
         """
         used: dict[int, int | None] = {}
+        where: dict[int, list[str]] = {}
         troubles: list[str] = []
-        for gpu in self._gpus:
+        read: list[_Gpu | None] = []
+        for gpu in sorted(self._gpus, key=lambda gpu: gpu.mig and gpu.whole is None):
+            if gpu in read:
+                continue
             try:
                 for pid, share in self._processes(gpu).items():
                     known = used.get(pid, 0)
                     used[pid] = None if share is None or known is None else known + share
+                    where.setdefault(pid, []).append(gpu.uuid)
+                read.append(gpu.whole)
             except Exception as error:
-                troubles.append(f"GPU {gpu.index}: {self._note(error)}")
+                troubles.append(f"{_called(gpu)}: {self._note(error)}")
         missing = "; ".join(troubles) or _unlisted(used, bool(self._gpus))
-        return {pid: _process_memory(pid, used, missing) for pid in pids}
+        return {pid: _process_memory(pid, used, missing, where.get(pid, ())) for pid in pids}
 
     # --- GPUs ----------------------------------------------------------------------------------
 
@@ -156,7 +176,11 @@ class GpuSampler:
         if not self._initialised:
             self._nvml.nvmlInit()
             self._initialised = True
-        return [self._meet(index) for index in range(self._nvml.nvmlDeviceGetCount())]
+        found = []
+        for index in range(self._nvml.nvmlDeviceGetCount()):
+            gpu = self._meet(index)
+            found += [gpu, *(self._slices(gpu) if gpu.mig else [])]
+        return found
 
     def _meet(self, index: int) -> _Gpu:
         nvml = self._nvml
@@ -171,6 +195,32 @@ class GpuSampler:
         with contextlib.suppress(Exception):
             mig = nvml.nvmlDeviceGetMigMode(handle)[0] == 1
         return _Gpu(index, uuid, name, mig, handle)
+
+    def _slices(self, gpu: _Gpu) -> list[_Gpu]:
+        """The MIG slices of a divided GPU; inside a container only those that it was given."""
+        nvml, found = self._nvml, []
+        try:
+            places = range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu.handle))
+        except Exception as error:
+            gpu.hidden = self._note(error)
+            return []
+        for place in places:
+            try:
+                handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu.handle, place)
+                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            except Exception as error:
+                if not _is(nvml, error, "NOT_FOUND", "INVALID_ARGUMENT"):  # these are places without a slice
+                    gpu.hidden = self._note(error)
+                continue
+            name, instance = f"{gpu.name} MIG", ""
+            with contextlib.suppress(Exception):
+                name = _text(nvml.nvmlDeviceGetName(handle))
+            with contextlib.suppress(Exception):
+                parts = nvml.nvmlDeviceGetGpuInstanceId(handle), nvml.nvmlDeviceGetComputeInstanceId(handle)
+                instance = f"{parts[0]}/{parts[1]}"
+            found.append(_Gpu(gpu.index, uuid, name, True, handle, whole=gpu, instance=instance))
+        gpu.slices = len(found)
+        return found
 
     def _reopen(self) -> None:
         """Start NVML anew and give the known GPUs their new handles; the list itself stays."""
@@ -193,19 +243,49 @@ class GpuSampler:
         """The error's words; remembers that NVML has to be started anew if a GPU was lost."""
         if _is_lost(self._nvml, error) and not self._lost:
             self._lost, self._tried_s = True, self._clock()
+        if _is(self._nvml, error, "UNINITIALIZED"):
+            return f"{_words(error)} (the driver was reset or unloaded)"
         return _words(error)
 
     # --- one reading ---------------------------------------------------------------------------
 
     def _sample(self, gpu: _Gpu, clocks: bool, energy: bool) -> GpuSample:
+        return self._sample_slice(gpu, clocks, energy) if gpu.whole else self._sample_gpu(gpu, clocks, energy)
+
+    def _sample_slice(self, gpu: _Gpu, clocks: bool, energy: bool) -> GpuSample:
+        """A MIG slice has its own memory; all else is measured for its GPU, or not at all."""
+        whole = gpu.whole
+        assert whole is not None
+        reasons: dict[str, str] = {}
+        memory = self._read(gpu, reasons, "memory_used_bytes", lambda: self._memory(gpu, reasons))
+        if memory is None:
+            reasons["memory_total_bytes"] = reasons["memory_used_bytes"]
+        reasons["utilization_percent"] = "MIG has no utilisation of a slice"
+        sharing = f"GPU {whole.index}, which {whole.slices} MIG slice{'s' * (whole.slices > 1)} share"
+        for name in _OF_THE_WHOLE:
+            reasons[name] = f"measured for the whole of {sharing}"
+        for name in (*(() if clocks else _CLOCKS), *(() if energy else ("energy_j",))):
+            del reasons[name]
+        return GpuSample(
+            uuid=gpu.uuid,
+            index=gpu.index,
+            name=gpu.name,
+            memory_used_bytes=memory[0] if memory else None,
+            memory_total_bytes=memory[1] if memory else None,
+            reasons=reasons,
+            parent_uuid=whole.uuid,
+            instance=gpu.instance,
+        )
+
+    def _sample_gpu(self, gpu: _Gpu, clocks: bool, energy: bool) -> GpuSample:
         reasons: dict[str, str] = {}
         read = functools.partial(self._read, gpu, reasons)
         memory = read("memory_used_bytes", lambda: self._memory(gpu, reasons))
         if memory is None:
             reasons["memory_total_bytes"] = reasons["memory_used_bytes"]
         utilization = read("utilization_percent", lambda: self._utilization(gpu))
-        if gpu.mig and utilization is None:
-            reasons["utilization_percent"] += " (MIG is on: a divided GPU has no utilisation)"
+        if gpu.hidden:
+            reasons["slices"] = gpu.hidden
         return GpuSample(
             uuid=gpu.uuid,
             index=gpu.index,
@@ -222,6 +302,7 @@ class GpuSampler:
             else None,
             throttle=read("throttle", lambda: self._throttle(gpu)) if clocks else None,
             reasons=reasons,
+            slices=gpu.slices if gpu.mig else None,
         )
 
     def _clock_mhz(self, domain: str, gpu: _Gpu) -> int:
@@ -244,6 +325,10 @@ class GpuSampler:
             return call()
         except Exception as error:  # also a binding older or newer than the driver
             reasons[name] = self._note(error)
+            if gpu.mig and _is(self._nvml, error, "NOT_SUPPORTED") and name == "utilization_percent":
+                reasons[name] += " (MIG is on: a divided GPU has no utilisation)"
+            elif gpu.mig and _is(self._nvml, error, "NO_PERMISSION"):
+                reasons[name] += " (MIG is on: only an administrator may read the whole GPU)"
             return None
 
     def _memory(self, gpu: _Gpu, reasons: dict[str, str]) -> tuple[int, int]:
@@ -302,13 +387,20 @@ class GpuSampler:
         return used
 
 
-def _process_memory(pid: int, used: dict[int, int | None], missing: str) -> ProcessMemory:
+def _process_memory(
+    pid: int, used: dict[int, int | None], missing: str, gpus: Iterable[str]
+) -> ProcessMemory:
     if pid not in used:
         return ProcessMemory(None, missing, listed=False)
     share = used[pid]
     if share is None:
-        return ProcessMemory(None, "NVML lists the process but not its memory (WSL, or no permission)")
-    return ProcessMemory(share)
+        words = "NVML lists the process but not its memory (WSL, or no permission)"
+        return ProcessMemory(None, words, gpus=tuple(gpus))
+    return ProcessMemory(share, gpus=tuple(gpus))
+
+
+def _called(gpu: _Gpu) -> str:
+    return f"GPU {gpu.index}" if gpu.whole is None else f"slice {gpu.uuid}"
 
 
 def _unlisted(used: dict[int, int | None], watching: bool) -> str:
@@ -320,8 +412,13 @@ def _unlisted(used: dict[int, int | None], watching: bool) -> str:
 
 
 def _is_lost(nvml: Any, error: Exception) -> bool:
+    return _is(nvml, error, *_LOST)
+
+
+def _is(nvml: Any, error: Exception, *names: str) -> bool:
+    """True for NVML's errors of these names."""
     code = getattr(error, "value", None)
-    return code is not None and code in {getattr(nvml, f"NVML_ERROR_{name}", None) for name in _LOST}
+    return code is not None and code in {getattr(nvml, f"NVML_ERROR_{name}", None) for name in names}
 
 
 def _available(value: _T) -> _T:

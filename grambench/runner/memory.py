@@ -10,9 +10,9 @@ _MARGIN = 1.2
 
 def race_needs(state: RunState, running: list[str], pending: list[str]) -> str | None:
     """Why pending trials of the running ones' seed do not fit beside them; None: they do, or nobody knows."""
-    seeds = {state.trials[name].seed for name in running}
-    coming = sum(state.trials[name].seed in seeds for name in pending)
-    there = [state.trials[name] for name in running]
+    there = [state.trials[name] for name in running if name in state.trials]  # the log may be damaged
+    seeds = {trial.seed for trial in there}
+    coming = sum(state.trials[name].seed in seeds for name in pending if name in state.trials)
     host = _shortage(
         "the host", coming, [trial.peak_rss_bytes for trial in there], psutil.virtual_memory().available
     )
@@ -33,7 +33,7 @@ def _shortage(where: str, coming: int, held: list[int | None], free: int | None)
 
 def _free_gpu_bytes(state: RunState, there: list[TrialState]) -> int | None:
     for trial in there:
-        gpu = state.gpus.get(trial.started.gpu_uuid or "") if trial.started else None
+        gpu = state.gpu_of(trial)
         if gpu and gpu.memory_total_bytes is not None and gpu.memory_used_bytes is not None:
             return gpu.memory_total_bytes - gpu.memory_used_bytes
     return None

@@ -39,6 +39,7 @@ class PlainPrinter:
         self._steps: dict[str, int] = {}
         self._phases: dict[str, str] = {}
         self._headed = False
+        self._complained: list[str] = []
 
     def update(self, state: RunState) -> None:
         """Print what the state holds beyond the last one."""
@@ -47,6 +48,7 @@ class PlainPrinter:
             self._head(state)
         self._phase_of_setup(state)
         self._log(state)
+        self._complaints(state)
         for trial in state.trials.values():
             self._plan(state, trial)
             self._progress(state, trial)
@@ -74,6 +76,14 @@ class PlainPrinter:
             self._say(line.elapsed_s, _who(state, line.trial), prefix + text)
         if state.log:
             self._last_line = state.log[-1]
+
+    def _complaints(self, state: RunState) -> None:
+        """What is wrong with the logs, when that has changed."""
+        complaints = state.log_complaints
+        for complaint in complaints:
+            if complaint not in self._complained:
+                self._say(state.elapsed_s, "", f"warning: {safe_text(complaint, _TEXT_LIMIT)}")
+        self._complained = complaints
 
     def _phase_of_setup(self, state: RunState) -> None:
         setup = state.setup

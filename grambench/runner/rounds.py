@@ -150,6 +150,7 @@ class Rounds:
         memory = self._memory.get(sample.pid, _NEVER_LISTED)
         if self._absent is not None:
             memory = ProcessMemory(None, self._absent.reason)
+        sample = dataclasses.replace(sample, gpu_uuids=list(memory.gpus))
         if memory.used_bytes is None:
             return dataclasses.replace(sample, reasons=sample.reasons | {"gpu_memory_bytes": memory.reason})
         return dataclasses.replace(sample, gpu_memory_bytes=memory.used_bytes)
@@ -174,7 +175,8 @@ class Rounds:
 def _together(family: list[ProcessMemory]) -> ProcessMemory:
     """NVML's memory of a worker and its descendants: the sum over those that it lists."""
     listed = [memory for memory in family if memory.listed]
+    gpus = tuple(dict.fromkeys(uuid for memory in listed for uuid in memory.gpus))
     for memory in listed or family:
         if memory.used_bytes is None:  # a part of the sum is unknown, and so is the sum
-            return memory
-    return ProcessMemory(sum(memory.used_bytes or 0 for memory in listed))
+            return memory._replace(gpus=gpus)
+    return ProcessMemory(sum(memory.used_bytes or 0 for memory in listed), gpus=gpus)

@@ -1,10 +1,12 @@
 """Run folders: made once, found again by name or path."""
 
+import contextlib
 import json
 import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -18,6 +20,7 @@ from grambench.runner.facts import host_facts
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
+_RUN_NAME = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 _START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
 
 
@@ -74,8 +77,9 @@ def find_run(name: str, out: Path) -> Path:
             return runs[-1]
         raise DataError(f"There is no run in {out}.", "Start one with `grambench run --preset demo`.")
     for folder in (Path(name).expanduser(), out / name):
-        if (folder / RUN_FILE).is_file():
-            return folder.resolve()
+        with contextlib.suppress(OSError):  # a name that no file can have, or a folder that is closed to us
+            if (folder / RUN_FILE).is_file():
+                return folder.resolve()
     raise DataError(
         f"{name!r} is no run: there is no {RUN_FILE} in it.",
         f"`grambench runs` lists those in {out}; --out looks elsewhere.",
@@ -83,9 +87,40 @@ def find_run(name: str, out: Path) -> Path:
 
 
 def list_runs(out: Path) -> list[Path]:
-    """Run folders, oldest first."""
-    found = [path.parent for path in out.glob(f"*/{RUN_FILE}")]
-    return sorted(found, key=lambda folder: ((folder / RUN_FILE).stat().st_mtime_ns, folder.name))
+    """Run folders, oldest first; also those whose `run.json` is not a file or cannot be looked at.
+
+    Raises:
+        MachineError: `out` itself cannot be listed.
+    """
+    try:
+        found = [(_born_ns(folder), folder) for folder in out.iterdir() if _is_run(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise MachineError(
+            f"{out} cannot be listed: {error.strerror or error}.", "Name another folder with --out."
+        ) from error
+    return [folder for _, folder in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        os.lstat(folder / RUN_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # not permitted to look into it
+        return _RUN_NAME.search(folder.name) is not None
+    return True
+
+
+def _born_ns(folder: Path) -> int:
+    """When a run was made: `run.json` is written once."""
+    for path in (folder / RUN_FILE, folder):
+        try:
+            return os.lstat(path).st_mtime_ns
+        except OSError:
+            continue
+    return 0
 
 
 def read_spec(folder: Path) -> tuple[str, Spec]:
@@ -94,11 +129,35 @@ def read_spec(folder: Path) -> tuple[str, Spec]:
     Raises:
         DataError: `run.json` is missing or damaged.
     """
+    preset, raw, _ = read_raw_spec(folder)
     try:
-        run = json.loads((folder / RUN_FILE).read_bytes())
-        return str(run["preset"]), read_kept(run["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.") from error
+        return preset, read_kept(raw)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _damaged(folder) from error
+
+
+def read_raw_spec(folder: Path) -> tuple[str, dict[str, Any], str]:
+    """Preset, specification and its digest, as `run.json` has them.
+
+    Raises:
+        DataError: `run.json` is missing or damaged.
+    """
+    try:
+        run = json.loads((folder / RUN_FILE).read_bytes(), parse_constant=_refuse)
+        preset, spec, digest = run["preset"], run["spec"], run.get("spec_sha256", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(folder) from error
+    if not (isinstance(preset, str) and isinstance(spec, dict) and isinstance(digest, str)):
+        raise _damaged(folder)
+    return preset, spec, digest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.")
 
 
 def write_pid(folder: Path) -> None:
@@ -114,7 +173,7 @@ def supervisor_of(folder: Path) -> psutil.Process | None:
         process = psutil.Process(int(identity["pid"]))
         same = _start_of(process.pid) == identity["started"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, psutil.Error):
         return None
 
 

@@ -27,7 +27,7 @@ class SnapshotKeeper(threading.Thread):
         saved = reader.bytes_read
         while True:
             last = self._ending.wait(self._period_s)
-            with contextlib.suppress(OSError):  # a cache: a full or read-only disk has other worries
+            with contextlib.suppress(OSError, ValueError):  # a cache: a full disk has other worries
                 reader.poll()
                 if reader.bytes_read - saved >= self._worth_bytes:
                     snapshot = reader.snapshot()

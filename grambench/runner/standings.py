@@ -70,8 +70,7 @@ def memory_of(state: RunState, trial: TrialState) -> Memory:
     if not on_gpu:
         ended = trial.ended
         return Memory(None if ended else trial.rss_bytes, trial.peak_rss_bytes, state.host.memory_total_bytes)
-    uuid = trial.started.gpu_uuid if trial.started else None
-    gpu = state.gpus.get(uuid or "")
+    gpu = state.gpu_of(trial)
     total = gpu.memory_total_bytes if gpu else None
     if progress is None:
         return Memory(None, None, total)

@@ -1,5 +1,6 @@
 """Tensors and numbers on disk: safetensors, JSON and a manifest with their digests, whole or absent."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from grambench.fs import sha256_file, sync_folder, write_atomic
 
 WEIGHTS, NUMBERS, MANIFEST = "model.safetensors", "numbers.json", "manifest.json"
 SCHEMA_VERSION = 1
+_OWN = "manifest_sha256"
+"""Of the manifest itself; grambench 0.1 did not write it."""
 _STEP = "step-{:010d}"
 
 
@@ -80,7 +83,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         files = dict(manifest["files"])
         damaged = [name for name, digest in files.items() if sha256_file(folder / name) != digest]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if manifest.get(_OWN, _digest(manifest)) != _digest(manifest):
+            damaged.append(MANIFEST)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"The checkpoint {folder} cannot be read: {error}.", "Run the trial again."
         ) from error
@@ -160,9 +165,16 @@ def _fill(
     names = [WEIGHTS] if numbers is None else [WEIGHTS, NUMBERS]
     digests = {name: sha256_file(folder / name) for name in names}
     size = (folder / WEIGHTS).stat().st_size
-    manifest = {"schema_version": SCHEMA_VERSION, "files": digests, "bytes": size, **facts}
+    manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "files": digests, "bytes": size, **facts}
+    manifest[_OWN] = _digest(manifest)
     write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1, allow_nan=False))
     return Written(size, digests[WEIGHTS])
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest without its own digest."""
+    facts = {name: value for name, value in manifest.items() if name != _OWN}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -69,7 +69,9 @@ class Replay:
 
     def _rewind(self) -> None:
         self._fold = Fold()
-        self._records = RunReader(self._folder, use_snapshot=False).read()
+        reader = RunReader(self._folder, use_snapshot=False)
+        self._fold.state.logs = reader.state.logs
+        self._records = reader.read()
         self._next = next(self._records, None)
 
     def _is_due(self) -> bool:

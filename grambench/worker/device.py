@@ -95,10 +95,23 @@ def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
         )
     half_weights = spec.encoder.precision == "bf16-weights"
     autocast = has_bf16 and spec.encoder.precision != "fp32"
-    uuid = str(torch.cuda.get_device_properties(device).uuid)
-    uuid = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+    uuid = gpu_uuid(index, str(torch.cuda.get_device_properties(device).uuid))
     name = torch.cuda.get_device_name(device)
     return Device(device, name, uuid, autocast, threads, half_weights, tf32)
+
+
+def gpu_uuid(index: int, reported: str) -> str:
+    """The UUID of a CUDA device; `events/gpu_identity.py` finds the GPU or MIG slice that it means.
+
+    Args:
+        index: of the device, among those that CUDA_VISIBLE_DEVICES shows.
+        reported: the UUID that CUDA gives, with or without a prefix; of a MIG slice, perhaps its GPU's.
+    """
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    named = shown[index].strip() if index < len(shown) else ""
+    if named.startswith("MIG-"):
+        return named
+    return reported if reported.startswith(("GPU-", "MIG-")) else f"GPU-{reported}"
 
 
 def versions() -> dict[str, str]:

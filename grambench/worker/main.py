@@ -37,7 +37,13 @@ def main(arguments: list[str]) -> int:
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
-    with PatientJournal(folder / "events.jsonl") as journal:
+    try:
+        opened = PatientJournal(folder / "events.jsonl")
+    except OSError as error:
+        words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
+        sys.stderr.write(f"{words}. Remove what is in its place, or start a new run.\n")
+        return int(ExitCode.ENVIRONMENT)
+    with opened as journal:
         stops = _watched_for_stops(name, journal.append)
         try:
             spec = read_spec(Path(run))
@@ -72,15 +78,19 @@ def read_spec(run: Path) -> Spec:
     """The specification in `run.json`.
 
     Raises:
-        DataError: it is not the one that the run began with.
+        DataError: it is missing, damaged, or not the one that the run began with.
     """
-    found = json.loads((run / "run.json").read_bytes())
+    try:
+        found = json.loads((run / "run.json").read_bytes())
+        spec = read_kept(found["spec"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{run / 'run.json'} cannot be read.", "Run the benchmark again.") from error
     if found.get("spec_sha256") != spec_digest(found["spec"]):
         raise DataError(
             f"The specification in {run / 'run.json'} was changed since the run began: its SHA-256 differs.",
             "Undo the change, or start a new run.",
         )
-    return read_kept(found["spec"])
+    return spec
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
@@ -93,6 +103,18 @@ def engine_of(setup: Path) -> ev.EngineChosen | None:
     """What an earlier setup of this run has chosen, from the setup's folder; None: nothing yet."""
     events = [record.event for record in Follower(setup / "events.jsonl").read()]
     return next((event for event in reversed(events) if isinstance(event, ev.EngineChosen)), None)
+
+
+def _lost_engine(folder: Path) -> ev.Warned | None:
+    """A warning where the setup's log has lost lines, and a trial has begun with the engine they told."""
+    log = Follower(folder / "events.jsonl")
+    for _ in log.read():
+        pass
+    lost = log.check.damaged or log.check.missing
+    if not lost or not any(path.stat().st_size for path in folder.parent.glob("*.s*/events.jsonl")):
+        return None
+    words = "the setup's log is damaged, and what it says about the engine is lost: the engine is chosen anew"
+    return ev.Warned("engine-lost", f"{words}, so that resumed trials may differ in the last bits")
 
 
 def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
@@ -122,6 +144,8 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     folders = prepared()
     for warning in data_warnings(open_prepared(folders["encoder"]).manifest):
         emit(warning)
+    if engine is None and (lost := _lost_engine(folder)) is not None:
+        emit(lost)
     for event in examine(spec, folders, prepared, device, emit, engine, checked_before):
         emit(event)
     emit(ev.PhaseEntered("done"))

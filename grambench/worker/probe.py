@@ -19,7 +19,7 @@ from torch import Tensor
 
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared
-from grambench.errors import ConfigError
+from grambench.errors import ConfigError, DataError
 from grambench.events import types as ev
 from grambench.models.attention import Attention, choose_attention
 from grambench.models.encoders.buckets import Buckets
@@ -77,15 +77,25 @@ def choose(
 
 
 def settled(spec: Spec, chosen: ev.EngineChosen) -> Spec:
-    """The specification with what was chosen in place of `auto`."""
+    """The specification with what was chosen in place of `auto`.
+
+    Raises:
+        DataError: the choice names no settings of this version, as in a damaged log.
+    """
     tables = spec.model_dump()
-    for setting, value in chosen.choice.items():
-        *path, last = setting.split(".")
-        table: Any = tables
-        for name in path:
-            table = table[name]
-        table[last] = value
-    return Spec.model_validate(tables)
+    try:
+        for setting, value in chosen.choice.items():
+            *path, last = setting.split(".")
+            table: Any = tables
+            for name in path:
+                table = table[name]
+            table[last] = value
+        return Spec.model_validate(tables)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"The engine that the setup's log names cannot be used: {setting} = {value!r}.",
+            "The log is damaged or of another version; start a new run.",
+        ) from error
 
 
 @dataclass(slots=True)

@@ -254,10 +254,13 @@ def _memory_share(spec: Spec) -> float:
 
 def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
     """What the newest setup worker prepared, from its log: an earlier one's cache may be gone."""
-    events = [record.event for record in Follower(run / SETUP / "events.jsonl").read()]
+    log = Follower(run / SETUP / "events.jsonl")
+    events = [record.event for record in log.read()]
     for event in reversed(events):
         if isinstance(event, ev.DataPrepared) and event.vocabulary == vocabulary:
             return Path(event.folder)
+    if complaints := log.check.complaints("the setup's log", ended=True):
+        raise DataError(f"The prepared data cannot be found: {complaints[0]}.", "Resume the run.")
     raise DataError("The setup of this run prepared no data.", "Start the run again.")
 
 

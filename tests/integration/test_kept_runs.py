@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> Path:
 def test_it_is_listed(bench: Bench, runs: Path) -> None:
     listed = bench.call("runs", "--json", "--out", runs)
     assert json.loads(listed.out) == [
-        {"run": RUN, "state": "interrupted", "exit_code": 75, "trials_done": 2, "trials": 3}
+        {"run": RUN, "state": "interrupted", "exit_code": 75, "trials_done": 2, "trials": 3, "complaints": []}
     ]
 
 

@@ -396,3 +396,21 @@ async def test_a_frame_on_the_way_out_finds_no_widgets_and_draws_nothing(
         await pilot.pause()
         await app.query_one(part).remove()
         app.redraw()
+
+
+async def test_what_is_wrong_with_the_logs_stands_at_the_end_of_the_log(tmp_path: Path) -> None:
+    folder = build("mid", tmp_path / "run")
+    path = folder / "e2e.s0" / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"junk\n", *lines[7:]]))
+    app = Dashboard(folder)
+    async with app.run_test(size=(160, 45)) as pilot:
+        for _ in range(4):
+            await pilot.pause()
+        view = app.query_one(LogView)
+        shown = "\n".join(
+            "".join(segment.text for segment in view.render_line(y)) for y in range(view.size.height)
+        )
+    words = " ".join(shown.split())
+    assert "1 line of e2e.s0 is damaged, skipped" in words
+    assert "2 lines of e2e.s0 are missing, of lines 5 to 7" in words

@@ -101,8 +101,9 @@ def machine_words(scene: Scene, narrow: bool) -> Content:
             (7, _reading(gpu.power_w, "W", scene)),
             (8, _memory(gpu.memory_used_bytes, gpu.memory_total_bytes, scene)),
         ]
-        if len(scene.state.gpus) > 1:
-            parts.insert(1, (4, styled(f"GPU {gpu.index} of {len(scene.state.gpus)}", tones.muted)))
+        whole = sum(not each.parent_uuid for each in scene.state.gpus.values())
+        if whole > 1:
+            parts.insert(1, (4, styled(f"GPU {gpu.index} of {whole}", tones.muted)))
         return fill(parts, 48 if narrow else 60)
     host = scene.state.host
     return fill(
@@ -123,8 +124,9 @@ def _watched(state: RunState) -> GpuState | None:
     """The GPU of the trial whose turn it is, else of any trial, else the first."""
     active = state.trials.get(state.active or "")
     for trial in (active, *reversed(list(state.trials.values()))):
-        if trial is not None and trial.started is not None and trial.started.gpu_uuid in state.gpus:
-            return state.gpus[trial.started.gpu_uuid]
+        gpu = state.gpu_of(trial) if trial is not None else None
+        if gpu is not None:
+            return gpu
     on_cpu = any(trial.started is not None for trial in state.trials.values())
     return None if on_cpu else next(iter(state.gpus.values()), None)
 

@@ -44,6 +44,7 @@ class LogView(ScrollView, can_focus=True):
         log, tones = self._scene.state.log, self._scene.tones
         if self._only:
             log = [line for line in log if line.trial == self._only]
+        log = [*log, *_complaints(self._scene, self._only)]
         key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
         if key == self._shown:
             return
@@ -85,3 +86,15 @@ class LogView(ScrollView, can_focus=True):
             return Strip.blank(width, style.rich_style)
         segments = self._rows[top + y].render_segments(style)
         return Strip(segments).adjust_cell_length(width, style.rich_style)
+
+
+def _complaints(scene: Scene, only: str) -> list[LogLine]:
+    """What is wrong with the logs, below their last line."""
+    state = scene.state
+    last = state.log[-1] if state.log else LogLine("", 0.0, "", "info", "")
+    return [
+        LogLine(last.wall, last.elapsed_s, name, "warning", complaint)
+        for name, check in state.logs.items()
+        if not only or name == only
+        for complaint in check.complaints(name or "the supervisor's log", state.finished)
+    ]

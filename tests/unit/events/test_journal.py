@@ -88,6 +88,7 @@ def test_a_line_is_one_json_object_with_its_stamp(tmp_path: Path) -> None:
     line = json.loads(data)
     assert line.pop("t_ns") > 0
     assert line.pop("wall").endswith("+00:00")
+    assert len(line.pop("crc")) == 8
     assert line == {
         "v": SCHEMA_VERSION,
         "seq": 0,
@@ -122,7 +123,10 @@ def test_a_number_that_is_not_finite_becomes_null(number: float) -> None:
 texts = st.text(st.characters())
 
 
-@given(code=texts, message=texts, seq=st.integers(0), t_ns=st.integers(0))
+numbers = st.integers(0, 2**63 - 1)
+
+
+@given(code=texts, message=texts, seq=numbers, t_ns=numbers)
 def test_any_text_survives_the_line(code: str, message: str, seq: int, t_ns: int) -> None:
     stamp = Stamp(seq, t_ns, "boot", "wall")
     line = encode(Warned(code, message), stamp)
@@ -154,7 +158,7 @@ def test_damaged_lines_are_skipped(line: bytes) -> None:
 
 def test_fields_of_a_newer_writer_are_ignored_and_missing_ones_damage_the_line() -> None:
     line = json.loads(encode(HostSample(1.0, 2, 3), STAMP))
-    newer = decode(json.dumps(line | {"swap_bytes": 4, "v": 99}).encode())
+    newer = decode(json.dumps(line | {"swap_bytes": 4}).encode())
     assert newer is not None
     assert newer.event == HostSample(1.0, 2, 3)
     del line["memory_used_bytes"]
@@ -299,7 +303,8 @@ def test_line_separators_of_unicode_do_not_end_a_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     message = "one\u2028two\u2029three\x85four\x0bfive\r\n"
     raw = json.dumps(
-        {"seq": 0, "t_ns": 0, "boot": "", "wall": "", "type": "warned", "code": "a", "message": message},
+        {"v": 1, "seq": 0, "t_ns": 0, "boot": "", "wall": ""}
+        | {"type": "warned", "code": "a", "message": message},
         ensure_ascii=False,
     )
     path.write_bytes(raw.encode() + b"\n")
@@ -309,8 +314,10 @@ def test_line_separators_of_unicode_do_not_end_a_line(tmp_path: Path) -> None:
 def test_a_damaged_line_does_not_hide_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log"
     line = encode(PhaseEntered("train"), STAMP)
-    path.write_bytes(line + b"\x00junk\n\n{}\n" + line)
-    assert [record.event for record in Follower(path).read()] == [PhaseEntered("train")] * 2
+    path.write_bytes(line + b"\x00junk\n\n{}\n" + encode(PhaseEntered("test"), STAMP))
+    follower = Follower(path)
+    assert [record.event for record in follower.read()] == [PhaseEntered("train"), PhaseEntered("test")]
+    assert follower.check.damaged == 3
 
 
 def test_a_follower_keeps_its_place_when_a_torn_tail_is_cut_back(tmp_path: Path) -> None:

@@ -119,3 +119,20 @@ def test_the_digest_is_that_of_the_code_that_folds(monkeypatch: pytest.MonkeyPat
     module.code_digest.cache_clear()
     assert module.code_digest() != digest
     module.code_digest.cache_clear()
+
+
+def test_what_is_wrong_with_the_lines_before_a_snapshot_stays_known(tmp_path: Path) -> None:
+    folder = build("mid", tmp_path / "run")
+    log = folder / "e2e.s0" / "events.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:3], b"junk\n", *lines[6:]]))
+    reader = RunReader(folder)
+    reader.poll()
+    told = reader.state.log_complaints
+    assert len(told) == 2
+    snapshot = reader.snapshot()
+    assert snapshot is not None
+    save(folder, snapshot)
+    again = RunReader(folder)
+    assert again.poll() == 0
+    assert again.state.log_complaints == told

@@ -196,6 +196,28 @@ def test_one_reading_of_the_counter_is_no_energy(tmp_path: Path) -> None:
     assert set(energy.reasons) == {"joules", "source"}
 
 
+def test_a_slice_of_a_gpu_says_whose_power_and_memory_are_not_its_own(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    shared = "measured for the whole of GPU 0, which 2 MIG slices share"
+    reasons = {"energy_j": shared, "memory_used_bytes": "Insufficient Permissions"}
+    run.log("", 0, logs.run_started("e2e.s0", "gram-1s.s0"))
+    run.log("e2e.s0", 1, logs.worker_started("e2e.s0", "MIG-1"))
+    run.log("gram-1s.s0", 1, logs.worker_started("gram-1s.s0", "GPU-a"))
+    run.log("", 2, ev.GpuSample("GPU-a", 0, "H200", power_w=300.0, slices=2))
+    for uuid in ("MIG-1", "MIG-2"):
+        run.log("", 2, ev.GpuSample(uuid, 0, "MIG", parent_uuid="GPU-a", reasons=reasons))
+    report = built(tmp_path)
+    known, ambiguous = trial_of(report, "e2e.s0"), trial_of(report, "gram-1s.s0")
+    assert known.energy.reasons["joules"] == shared
+    assert known.memory.reasons["nvml_device_peak_bytes"] == "Insufficient Permissions"
+    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a can be any of 2 MIG slices"
+
+
+def test_an_edited_specification_is_told(tmp_path: Path) -> None:
+    Run(tmp_path, spec_sha256="00ff")
+    assert [caution.code for caution in built(tmp_path).warnings] == ["edited-run-file"]
+
+
 def test_windows_are_summed_up(tmp_path: Path) -> None:
     write_gpu_trial(Run(tmp_path), [])
     trial = trial_of(built(tmp_path), "gram-1e.s0")
@@ -534,13 +556,6 @@ def test_a_report_says_which_files_were_checked(tmp_path: Path) -> None:
     assert unchecked.reasons["check_s"] == "not checked: an old folder"
 
 
-def test_a_report_says_that_the_specification_was_edited(tmp_path: Path) -> None:
-    Run(tmp_path)
-    assert built(tmp_path).warnings == []
-    Run(tmp_path, spec_sha256="0" * 64)
-    assert [warning.code for warning in built(tmp_path).warnings] == ["edited-specification"]
-
-
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -584,19 +599,20 @@ def test_whatever_is_measured_the_report_holds_no_nan(
 def test_foreign_log_lines_with_nan_or_junk_are_survived(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("run")
+    folder, clean = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("clean")
     run = logs.write_whole(folder)
+    logs.write_whole(clean)
     with run.path("e2e.s0").open("ab") as file:
         file.write(text.encode() + b"\n" + b'{"type": "progress"}\n[]\nnull\n')
         line = encode(logs.progress(30, 30.0, loss=0.125), Stamp(99, 10**11, "b", "w"))
         file.write(line.replace(b"0.125", b"NaN"))
         scores = encode(logs.evaluated("test", 2, 20.0, 0.125), Stamp(99, 10**11, "b", "w"))
         file.write(scores.replace(b"0.125", b"Infinity"))
-    trial = trial_of(built(folder), "e2e.s0")
-    assert trial.steps == 30
-    assert trial.test is not None
-    assert trial.test.reasons["auc"] == "the measured value is not a finite number"
-    assert set(trial.test.reasons) == {"auc", "csauc", "csauc_low", "csauc_high"}
+    trial, whole = trial_of(built(folder), "e2e.s0"), trial_of(built(clean), "e2e.s0")
+    assert (trial.steps, trial.test) == (whole.steps, whole.test)
+    (caution,) = [caution for caution in built(folder).warnings if caution.code == "damaged-log"]
+    damaged = 5 + 1 + text.count("\n")
+    assert caution.message.startswith(f"{damaged} lines of e2e.s0 are damaged, skipped")
 
 
 def test_curves_are_thinned_and_keep_the_newest_point(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 MIB = 1 << 20
 WORDS = {
     1: "Uninitialized",
+    2: "Invalid Argument",
     3: "Not Supported",
     4: "Insufficient Permissions",
+    6: "Not Found",
     9: "Driver Not Loaded",
     12: "NVML Shared Library Not Found",
     13: "Function Not Found",
@@ -17,8 +19,10 @@ WORDS = {
 }
 CODES = {
     "NVML_ERROR_UNINITIALIZED": 1,
+    "NVML_ERROR_INVALID_ARGUMENT": 2,
     "NVML_ERROR_NOT_SUPPORTED": 3,
     "NVML_ERROR_NO_PERMISSION": 4,
+    "NVML_ERROR_NOT_FOUND": 6,
     "NVML_ERROR_DRIVER_NOT_LOADED": 9,
     "NVML_ERROR_LIBRARY_NOT_FOUND": 12,
     "NVML_ERROR_FUNCTION_NOT_FOUND": 13,
@@ -67,11 +71,32 @@ class FakeGpu:
         self.compute: Any = []
         self.graphics: Any = []
         self.mig: Any = error("NOT_SUPPORTED")
+        self.slices: Any = []
+        """One a place of a MIG slice; None where there is none."""
+        self.instance: Any = error("INVALID_ARGUMENT")
 
     def fail(self, name: str) -> None:
         """Make every reading of this GPU raise one NVML error."""
         for reading in vars(self):
             setattr(self, reading, error(name))
+
+
+def divided(uuid: str, *slices: FakeGpu | Exception | None) -> FakeGpu:
+    """A GPU with MIG on, as NVML shows it to a user: only its slices tell their memory and processes."""
+    gpu = FakeGpu(uuid)
+    gpu.mig, gpu.slices = (1, 1), list(slices)
+    gpu.memory = gpu.memory_v1 = gpu.compute = error("NO_PERMISSION")
+    gpu.utilization = error("NOT_SUPPORTED")
+    return gpu
+
+
+def mig_slice(uuid: str, instance: int, used: int = MIB) -> FakeGpu:
+    """A slice: what is measured for a whole GPU is refused."""
+    part = FakeGpu(uuid)
+    part.name, part.instance, part.memory = "NVIDIA H200 MIG 1g.18gb", (instance, 0), (used, 18 * MIB)
+    for reading in ("power", "energy", "clock", "memory_clock", "throttle", "temperature", "utilization"):
+        setattr(part, reading, error("INVALID_ARGUMENT"))
+    return part
 
 
 class FakeNvml:
@@ -115,6 +140,19 @@ class FakeNvml:
 
     def nvmlDeviceGetMigMode(self, gpu: FakeGpu) -> Any:
         return _value(gpu.mig)
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, gpu: FakeGpu) -> int:
+        return len(_value(gpu.slices))
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, gpu: FakeGpu, index: int) -> FakeGpu:
+        found: FakeGpu = _value(gpu.slices[index] or error("NOT_FOUND"))
+        return found
+
+    def nvmlDeviceGetGpuInstanceId(self, gpu: FakeGpu) -> Any:
+        return _value(gpu.instance)[0]
+
+    def nvmlDeviceGetComputeInstanceId(self, gpu: FakeGpu) -> Any:
+        return _value(gpu.instance)[1]
 
     def nvmlDeviceGetMemoryInfo(self, gpu: FakeGpu, version: int | None = None) -> SimpleNamespace:
         used, total = _value(gpu.memory if version == self.nvmlMemory_v2 else gpu.memory_v1)

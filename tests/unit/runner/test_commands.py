@@ -34,7 +34,8 @@ def test_a_run_that_is_over_takes_no_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"action": "dance", "trial": "", "text": ""}', '{"action": "stop"}']
+    "text",
+    ["", "{", "[]", '{"action": "dance", "trial": "", "text": ""}', '{"action": "stop"}', "[" * 100_000],
 )
 def test_what_is_no_command_is_dropped(run: Path, text: str) -> None:
     (run / FOLDER).mkdir()

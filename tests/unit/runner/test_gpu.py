@@ -2,7 +2,7 @@ import ctypes.util
 import sys
 
 import pytest
-from fake_nvml import MIB, FakeGpu, FakeNvml, error, process
+from fake_nvml import MIB, FakeGpu, FakeNvml, divided, error, mig_slice, process
 
 from grambench.events.types import GpuAbsent, GpuSample
 from grambench.runner.gpu import GpuSampler
@@ -155,6 +155,54 @@ def test_a_divided_gpu_has_no_utilisation_and_says_why() -> None:
     gpu.mig, gpu.utilization = (1, 1), error("NOT_SUPPORTED")
     sampler, _ = opened(gpu)
     assert only(sampler).reasons["utilization_percent"].startswith("Not Supported (MIG")
+
+
+def test_a_divided_gpu_that_is_lost_is_not_excused_by_mig() -> None:
+    gpu = FakeGpu("GPU-a")
+    gpu.mig, gpu.utilization = (1, 1), error("GPU_IS_LOST")
+    sampler, _ = opened(gpu)
+    assert only(sampler).reasons["utilization_percent"] == "GPU is lost"
+
+
+def test_slices_tell_their_memory_and_what_belongs_to_the_whole_gpu() -> None:
+    one, two = mig_slice("MIG-1", 7, used=3 * MIB), mig_slice("MIG-2", 8)
+    sampler, _ = opened(divided("GPU-a", None, one, two), FakeGpu("GPU-b"))
+    whole, first, second, other = sampler.sample()
+    assert [s.uuid for s in (whole, first, second, other)] == ["GPU-a", "MIG-1", "MIG-2", "GPU-b"]
+    assert (whole.slices, first.slices, other.slices) == (2, None, None)
+    assert (first.parent_uuid, first.instance) == ("GPU-a", "7/0")
+    assert (first.memory_used_bytes, first.memory_total_bytes) == (3 * MIB, 18 * MIB)
+    assert first.reasons["power_w"] == "measured for the whole of GPU 0, which 2 MIG slices share"
+    assert first.reasons["utilization_percent"] == "MIG has no utilisation of a slice"
+    assert {name for name in MEASURED if getattr(first, name) is None} == set(first.reasons)
+    assert whole.power_w == 123.456
+    assert "only an administrator" in whole.reasons["memory_used_bytes"]
+    brief = sampler.sample(clocks=False, energy=False)[1]
+    assert set(brief.reasons) == {"utilization_percent", "power_w", "temperature_c"}
+
+
+def test_slices_that_cannot_be_listed_are_told() -> None:
+    gpu = divided("GPU-a", error("NO_PERMISSION"))
+    sampler, _ = opened(gpu)
+    assert only(sampler).reasons["slices"] == "Insufficient Permissions"
+    gpu.slices = error("FUNCTION_NOT_FOUND")
+    sampler, _ = opened(gpu)
+    assert only(sampler).reasons["slices"] == "Function Not Found"
+
+
+def test_processes_of_slices_are_counted_once_and_named_by_slice() -> None:
+    one, two = mig_slice("MIG-1", 7), mig_slice("MIG-2", 8)
+    gpu = divided("GPU-a", one, two)
+    one.compute, two.compute = [process(7, 100, 7)], [process(7, 20, 8), process(8, 1, 8)]
+    gpu.compute = [*one.compute, *two.compute]
+    sampler, _ = opened(gpu)
+    memory = sampler.process_memory([7, 8])
+    assert (memory[7].used_bytes, memory[7].gpus) == (120, ("MIG-1", "MIG-2"))
+    assert (memory[8].used_bytes, memory[8].gpus) == (1, ("MIG-2",))
+    one.compute = two.compute = error("NO_PERMISSION")
+    assert sampler.process_memory([7])[7].used_bytes == 120
+    gpu.compute = error("NO_PERMISSION")
+    assert "slice MIG-1: Insufficient Permissions" in sampler.process_memory([7])[7].reason
 
 
 def test_a_lost_gpu_goes_on_as_null_and_is_taken_up_again() -> None:

@@ -7,7 +7,9 @@ import pytest
 from rich.console import Console
 
 from grambench.events import compare
+from grambench.events.log_check import LogCheck
 from grambench.events.reader import RunReader, read_run
+from grambench.events.state import RunState
 from grambench.runner import words
 from grambench.runner.plain import PlainPrinter, summary_table
 from grambench.runner.standings import columns, ordered, place, standings
@@ -179,3 +181,15 @@ def test_sparkline_is_bounded_and_empty_without_data() -> None:
     assert words.sparkline([1.0, 2.0], 0) == ""
     assert len(words.sparkline([float(i) for i in range(100)], 12)) == 12
     assert words.sparkline([0.0, float("nan"), 4.0], 5)[-1] > words.sparkline([0.0, 4.0], 5)[0]
+
+
+def test_what_is_wrong_with_a_log_is_printed_once_and_when_it_changes() -> None:
+    stream, state = io.StringIO(), RunState()
+    state.logs["e2e.s0"] = LogCheck(damaged=1)
+    printer = PlainPrinter(stream)
+    printer.update(state)
+    printer.update(state)
+    assert stream.getvalue().count("warning: 1 line of e2e.s0 is damaged, skipped") == 1
+    state.logs["e2e.s0"].damaged = 2
+    printer.update(state)
+    assert stream.getvalue().count("2 lines of e2e.s0 are damaged") == 1

@@ -71,10 +71,12 @@ def test_what_is_no_run_is_a_data_error(tmp_path: Path) -> None:
             find_run(name, tmp_path)
     assert list_runs(tmp_path) == []
     assert list_runs(tmp_path / "absent") == []
+    (tmp_path / "file").touch()
+    assert list_runs(tmp_path / "file") == []
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "{", "[]", '{"preset": "p"}', '{"preset": "p", "spec": {"x": 1}}']
+    "text", [None, "", "{", "[]", "[" * 100_000, '{"preset": "p"}', '{"preset": "p", "spec": {"x": 1}}']
 )
 def test_a_damaged_run_file_is_a_data_error(run: Path, text: str | None) -> None:
     (run / "run.json").unlink()
@@ -102,7 +104,18 @@ def test_a_clock_that_is_set_back_hides_no_supervisor(run: Path, monkeypatch: py
     assert supervisor_of(run) is not None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "started": ""}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"pid": 1}',
+        '{"pid": "x", "started": ""}',
+        '{"pid": 1e999, "started": ""}',
+    ],
+)
 def test_a_damaged_pid_file_is_no_supervisor(run: Path, text: str) -> None:
     (run / rundir.PID_FILE).write_text(text)
     assert supervisor_of(run) is None

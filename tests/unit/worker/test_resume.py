@@ -1,5 +1,6 @@
 """A trial that goes on from a checkpoint, in mid-window too, is bit-equal to one that never stopped."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,32 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> Non
     place, complaints = checkpoints.newest()
     assert place is None
     assert len(complaints) == 2
+
+
+def test_a_damaged_manifest_is_not_taken_for_a_change_of_settings(tmp_path: Path) -> None:
+    world = World("gram-1s", "news")
+    for step in (1, 2):
+        checkpoints = world.save(tmp_path, step)
+    manifest = tmp_path / "step-0000000002" / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"batch_size": 256', '"batch_size": 257'))
+    assert manifest.read_text() != text
+    resumed, complaints = resume.newest(checkpoints, IDENTITY)
+    assert resumed is not None
+    assert resumed.numbers == json.loads((tmp_path / "step-0000000001" / NUMBERS).read_text())
+    assert complaints == [
+        f"The checkpoint {manifest.parent} is damaged: the SHA-256 of manifest.json differs."
+    ]
+
+
+def test_a_manifest_of_an_earlier_version_has_no_digest_of_its_own(tmp_path: Path) -> None:
+    checkpoints = World("gram-1s", "news").save(tmp_path, 1)
+    manifest = tmp_path / "step-0000000001" / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    del facts["manifest_sha256"]
+    manifest.write_text(json.dumps(facts))
+    resumed, complaints = resume.newest(checkpoints, IDENTITY)
+    assert (resumed is not None, complaints) == (True, [])
 
 
 def test_what_has_changed_is_listed(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Builds dataclasses from decoded JSON, every value checked against the annotation of its field."""
+
+import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+_T = TypeVar("_T")
+_Check = Callable[[Any], bool] | None
+_Kinds = Mapping[type, _Check]
+"""Exact type of a JSON value -> what else must hold for it; None: nothing."""
+_LARGEST_FLOAT, _LARGEST_INT = 1e100, 2**63 - 1
+"""Beyond these no counter, size or measurement goes; sums and squares of such numbers stay finite."""
+_ABSENT = object()
+
+
+class FieldError(ValueError):
+    """A field is missing or does not have the type of its annotation."""
+
+
+def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -> _T:
+    """An instance of a dataclass from the fields of a JSON object.
+
+    Args:
+        cls: a dataclass whose fields are annotated with JSON types, `Literal`, `list` or `dict`.
+        fields: decoded; names that the class does not have are those of a newer writer, and are ignored.
+        others: names in `fields` that are known to belong to something else, a count; None: it is not known.
+
+    Raises:
+        FieldError: a field without a default is missing, or a value has another type than its annotation,
+            is not finite or beyond 64 bits. With `others`, also when fields are missing while there are
+            unknown ones: a newer writer adds fields, damage renames one.
+    """
+    values, absent = [], 0
+    for name, kinds, default in _plan(cls):  # type: ignore[arg-type]  # a class is hashable
+        value = fields.get(name, _ABSENT)
+        if value is _ABSENT:
+            if default is None:
+                raise FieldError(name)
+            absent += 1
+            values.append(default())
+            continue
+        check = kinds.get(type(value), _refuse)
+        if check is not None and not check(value):
+            raise FieldError(name)
+        values.append(value)
+    if absent and others is not None and len(fields) > len(values) - absent + others:
+        raise FieldError("a name is damaged")
+    return cls(*values)
+
+
+@cache
+def _plan(cls: type[Any]) -> tuple[tuple[str, _Kinds, Callable[[], Any] | None], ...]:
+    """Name, accepted types and default (None: there is none) of every field."""
+    return tuple((f.name, _kinds(f.type), _default(f)) for f in dataclasses.fields(cls))
+
+
+def _default(field: "dataclasses.Field[Any]") -> Callable[[], Any] | None:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory
+    if field.default is not dataclasses.MISSING:
+        return lambda: field.default
+    return None
+
+
+def _kinds(annotation: Any) -> _Kinds:
+    """The JSON types that an annotation accepts."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return {kind: check for part in parts for kind, check in _kinds(part).items()}
+    if origin is Literal:
+        return {str: frozenset(parts).__contains__}
+    if origin is list:
+        return {list: _every(_kinds(parts[0]))}
+    if origin is dict:
+        inner = _every(_kinds(parts[1]))
+        return {dict: lambda value: inner(value.values())}
+    if annotation is float:
+        return {float: _is_finite, int: _is_short}
+    if annotation is int:
+        return {int: _is_short}
+    if annotation is Any:
+        return _ANY
+    return {type(None) if annotation is None else annotation: None}
+
+
+def _every(kinds: _Kinds) -> Callable[[Any], bool]:
+    def fits(values: Any) -> bool:
+        for value in values:
+            check = kinds.get(type(value), _refuse)
+            if check is not None and not check(value):
+                return False
+        return True
+
+    return fits
+
+
+def _refuse(_: Any) -> bool:
+    return False
+
+
+def _is_finite(value: float) -> bool:
+    return -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT  # false for NaN, too
+
+
+def _is_short(value: int) -> bool:
+    return -_LARGEST_INT <= value <= _LARGEST_INT
+
+
+_ANY: dict[type, _Check] = {type(None): None, bool: None, str: None, int: _is_short, float: _is_finite}
+_ANY[list] = _every(_ANY)
+_ANY[dict] = lambda value: _every(_ANY)(value.values())
