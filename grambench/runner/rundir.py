@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from grambench.config.spec import Spec
+from grambench.config.stored import stored_spec
 from grambench.errors import DataError, MachineError
 from grambench.events.journal import boot_id
 from grambench.fs import write_atomic
@@ -103,7 +104,7 @@ def read_spec(folder: Path) -> tuple[str, Spec]:
     """
     try:
         run = json.loads((folder / RUN_FILE).read_bytes())
-        return str(run["preset"]), Spec.model_validate_json(json.dumps(run["spec"]))
+        return str(run["preset"]), stored_spec(run["spec"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / RUN_FILE} cannot be read.", "Run the benchmark again.") from error
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grambench.config.spec import Spec, vocabulary_of
+from grambench.config.stored import stored_spec
 from grambench.errors import DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 def read_spec(run: Path) -> Spec:
     """The specification in `run.json`."""
-    return Spec.model_validate_json(json.dumps(json.loads((run / "run.json").read_bytes())["spec"]))
+    return stored_spec(json.loads((run / "run.json").read_bytes())["spec"])
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:

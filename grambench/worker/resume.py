@@ -1,7 +1,6 @@
 """What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from grambench.config.changes import differences
 from grambench.config.spec import Spec
+from grambench.config.stored import stored_spec
 from grambench.errors import ConfigError
 from grambench.training.checkpoint import (
     SCHEMA_VERSION,
@@ -86,10 +86,10 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
 
 
 def _as_now(spec: Any) -> Any:
-    """A specification of an earlier version with the defaults of the fields that it did not have."""
+    """A specification of an earlier version with what that version did for the fields it did not have."""
     try:
-        return Spec.model_validate_json(json.dumps(spec)).model_dump(mode="json")
-    except ValueError:  # it has fields that this version does not know: the comparison will name them
+        return stored_spec(spec).model_dump(mode="json")
+    except (ValueError, TypeError):  # it has fields that this version does not know: the comparison will name them
         return spec
 
 

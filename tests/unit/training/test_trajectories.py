@@ -13,7 +13,8 @@ import tiny_systems
 import torch
 from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, tiny_data, tiny_system
 
-from grambench.config.spec import Filter, MultiStep, Spec
+from grambench.config.spec import Filter, Spec
+from grambench.config.stored import stored_spec
 from grambench.training.domain import make_sampler
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system
@@ -25,11 +26,13 @@ NEWS = (
 )
 ANSWERS = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto")
 STEPS = 12
+MULTI_STEP = {"table_optimizer": "adagrad", "auto_drift": 0.4, "encoder_batch": 7, "auto_floor": 2}
+"""As far as it matters, the table of a run folder of version 0.1."""
 
 
 def trajectory(domain: str, name: str) -> dict[str, list[float]]:
     """Losses of the first steps, and the norm of every weight behind them."""
-    multi_step = MultiStep(encoder_batch=7, auto_floor=2)
+    multi_step = stored_spec({"multi_step": MULTI_STEP}).multi_step
     driven = getattr(tiny_systems, "DRIVEN_AS_A_GPU", False)
     encoder = encoder_spec(layout="packed") if driven else encoder_spec()
     spec = Spec(encoder=encoder, filter=Filter(heads=4, query=8, history=5), multi_step=multi_step)
