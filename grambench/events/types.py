@@ -452,7 +452,7 @@ class WindowClosed(Event):
     spread_drift: float | None = None
     """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; what `gram-auto` goes by."""
     untouched_items: int | None = None
-    """Items that were encoded for the window and that no step of it has read; they are not in `unique_items`."""
+    """Items that were encoded for the window and that no step of it has read, beside `unique_items`."""
 
 
 @dataclass(frozen=True, slots=True)

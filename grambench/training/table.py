@@ -48,7 +48,7 @@ class TableOptimizer:
     def measure(self, window: "Window") -> None:
         """Take the spread of a window's items, whenever some have joined."""
         if self.rule == "relative":
-            self.spread.copy_(window.spread())
+            self.spread.copy_(spread(window.start_UD))
 
     def displacement(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
         """What is added to the rows of `items_N` (distinct ids) for the gradient of the SUM loss.
@@ -227,36 +227,43 @@ class Window:
         if "touched" in state:  # version 0.1 had no such field: every item that joined was touched
             self.touch(self.host_items_U[np.asarray(state["touched"], bool)])
 
+    def touched_rows(self) -> Tensor | slice:
+        """Rows of the items that were touched: all of them as a slice, otherwise their numbers."""
+        touched_U = self.touched_U
+        if touched_U.all() or not touched_U.any():
+            return slice(None)
+        return sent(torch.from_numpy(touched_U.nonzero()[0]), self.slots_I.device)
+
     def drift(self) -> Tensor:
         """Mean ‖h̃ − h‖ / ‖h‖ of the items that were touched."""
-        moved_U: Tensor = (self.table_UD - self.start_UD).norm(dim=1)
-        relative_U: Tensor = moved_U / self.start_UD.norm(dim=1).clamp_min(_EPS)
-        return relative_U.mean() * self._per_touched()
+        rows = self.touched_rows()
+        start_UD = self.start_UD[rows]
+        moved_U: Tensor = (self.table_UD[rows] - start_UD).norm(dim=1)
+        relative_U: Tensor = moved_U / start_UD.norm(dim=1).clamp_min(_EPS)
+        return relative_U.mean()
 
     def spread_drift(self) -> Tensor:
-        """Mean ‖h̃ − h‖ of the items that were touched, over the spread of the window's items.
+        """Mean ‖h̃ − h‖ of the items that were touched, over their spread.
 
         A ratio of two means, not the mean of ratios: an item that happens to lie near the others' mean
         would have a ratio without bound. Invariant to a constant that is added to all vectors, and to their
         scale.
         """
-        moved_U: Tensor = (self.table_UD - self.start_UD).norm(dim=1)
-        return moved_U.mean() * self._per_touched() / self.spread().clamp_min(_TINY)
+        rows = self.touched_rows()
+        start_UD = self.start_UD[rows]
+        moved_U: Tensor = (self.table_UD[rows] - start_UD).norm(dim=1)
+        return moved_U.double().mean() / spread(start_UD).clamp_min(_TINY)
 
-    def spread(self) -> Tensor:
-        """Mean ‖h − h̄‖ of the window's items, h̄ their mean; fp64.
 
-        A mean of distances, which one outlier moves less than it does a root mean square. Where the vectors
-        coincide (a window of one item, an encoder that has collapsed) it is the mean length of the vectors.
-        """
-        start_UD = self.start_UD
-        distance = (start_UD - start_UD.mean(dim=0)).norm(dim=1).double().mean()
-        length = start_UD.norm(dim=1).double().mean()
-        return torch.where(distance > _COINCIDE * length, distance, length)
+def spread(vectors_UD: Tensor) -> Tensor:
+    """Mean ‖h − h̄‖ of vectors h, h̄ their mean; fp64.
 
-    def _per_touched(self) -> float:
-        """Turns a mean over all items into one over those that were touched: the others have not moved."""
-        return len(self) / (int(self.touched_U.sum()) or len(self))
+    A mean of distances, which one outlier moves less than it does a root mean square. Where the vectors
+    coincide (a single item, an encoder that has collapsed) it is the mean length of the vectors.
+    """
+    distance = (vectors_UD - vectors_UD.mean(dim=0)).norm(dim=1).double().mean()
+    length = vectors_UD.norm(dim=1).double().mean()
+    return torch.where(distance > _COINCIDE * length, distance, length)
 
 
 def _grown(rows: Tensor, used: int, room: int) -> Tensor:

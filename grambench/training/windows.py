@@ -104,11 +104,12 @@ class SpreadWindow:
     """Ends when the touched items have drifted by `limit` of the items' spread (`gram-auto`).
 
     The drift is read every `check_steps` CF steps, which is also the shortest window; in between nothing
-    waits for the device. The table holds the items until the expected end of the window, which follows from
-    the newest reading, as if the drift grew evenly; it grows faster at first, so that a window rather turns out
-    longer than expected, and items join in a few large blocks. The longest window is an epoch, or
-    `ceiling` steps. A window that has drifted stays open to the end of its epoch where at most half as many
-    steps are left as it has: a window of the rest would encode nearly as many items again.
+    waits for the device. The table holds the items up to the expected end of the window, which is
+    extrapolated from the newest reading as if the drift grew evenly. As it grows faster at first, windows
+    tend to last longer than expected, and items join in a few large blocks; those that a window has encoded
+    but not read when it closes are left out of the encoder's steps. The longest window is an epoch, or
+    `ceiling` steps. A window that has drifted stays open to the end of its epoch when at most half as many
+    steps are left as it has had: a window of the rest would encode nearly as many items again.
     """
 
     limit: float

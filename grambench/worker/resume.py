@@ -89,7 +89,7 @@ def _as_now(spec: Any) -> Any:
     """A specification of an earlier version with what that version did for the fields it did not have."""
     try:
         return stored_spec(spec).model_dump(mode="json")
-    except (ValueError, TypeError):  # it has fields that this version does not know: the comparison will name them
+    except (ValueError, TypeError):  # fields that this version does not know: the comparison names them
         return spec
 
 

@@ -23,7 +23,6 @@ from grambench.training.phases import (
 from grambench.training.strategies.follow import follow
 from grambench.training.table import Rows, TableOptimizer, Window
 from grambench.training.windows import WindowRule
-from grambench.transfer import sent
 
 FOLLOW = 3
 _ROOM = 1.05
@@ -178,15 +177,11 @@ class MultiStep:
 
     def _close(self, window: Window) -> ClosedWindow:
         """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
-        touched_U, device = window.touched_U, self.sampler.device
-        items_U, targets_UD = window.host_items_U, window.table_UD
-        if not touched_U.all():
-            items_U, rows = items_U[touched_U], torch.from_numpy(touched_U.nonzero()[0])
-            targets_UD = targets_UD[sent(rows, device)]
+        items_U, device = window.host_items_U[window.touched_U], self.sampler.device
         pseudo_loss = follow(
             self.system,
             items_U,
-            targets_UD,
+            window.table_UD[window.touched_rows()],
             batch=self.spec.encoder_batch,
             passes=self.spec.encoder_passes,
             chunk=self.chunk,
