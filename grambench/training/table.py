@@ -224,8 +224,10 @@ class Window:
         self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
         self.table_UD.copy_(torch.as_tensor(state["table"]))
         self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])
-        if "touched" in state:  # version 0.1 had no such field: every item that joined was touched
-            self.touch(self.host_items_U[np.asarray(state["touched"], bool)])
+        read_U = (
+            np.asarray(state["touched"], bool) if "touched" in state else slice(None)
+        )  # 0.1 read them all
+        self.touch(self.host_items_U[read_U])
 
     def touched_rows(self) -> Tensor | slice:
         """Rows of the items that were touched: all of them as a slice, otherwise their numbers."""

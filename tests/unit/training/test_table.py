@@ -97,6 +97,18 @@ def test_items_that_no_step_has_read_do_not_thin_the_drift() -> None:
     assert float(table.spread_drift()) == pytest.approx(0.5 / float(spread(start[[1, 3]])))
 
 
+def test_a_window_is_restored_with_what_was_read_of_it() -> None:
+    table = window(torch.ones(3, 2), [7, 9, 11])
+    table.touch(np.array([9]))
+    kept = table.state()
+    again = Window(100, 2, torch.float32, CPU, False)
+    again.restore(kept)
+    assert again.touched_U.tolist() == [False, True, False]
+    before = Window(100, 2, torch.float32, CPU, False)  # version 0.1 read all that it encoded
+    before.restore({name: value for name, value in kept.items() if name != "touched"})
+    assert before.touched_U.all()
+
+
 def test_drift_of_the_spread_has_neither_origin_nor_unit() -> None:
     torch.manual_seed(0)
     start, moved = torch.randn(20, 16).double(), 0.3 * torch.randn(20, 16).double()

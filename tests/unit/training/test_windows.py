@@ -221,6 +221,33 @@ def test_drift_that_is_no_number_closes_the_window(kind: type) -> None:
     assert rule.is_over(SimpleNamespace(steps=1, drift=reading, spread_drift=reading), batch)
 
 
+def test_a_window_that_closes_earlier_than_expected_counts_what_it_did_not_read() -> None:
+    sampler, losses, made = ten_steps(), [], []
+    for stops in (False, True):
+        tiny = tiny_system()
+        spec = MultiStepSpec(encoder_batch=7, auto_drift=1e-12, auto_floor=2)
+        options = {"multi_step": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
+        strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
+        strategy.rule.restore({"expected": 6, "held": 0})
+        first = strategy.step(sampler.batch(0))
+        assert first.unique_items == len(sampler.items_ahead(0, 6))
+        if stops:
+            kept = strategy.state()
+            strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
+            strategy.restore(kept)
+        closed = strategy.step(sampler.batch(1)).window
+        items = sampler.items_ahead(0, 2)
+        assert closed.steps == 2
+        assert closed.unique_items == len(items) < first.unique_items
+        assert closed.untouched_items == first.unique_items - len(items)
+        assert tiny.spy.times(with_graph=True) == dict.fromkeys(items.tolist(), 1)
+        losses.append([float(strategy.step(sampler.batch(step)).loss) for step in range(2, 6)])
+        made.append(tiny.parameters())
+    assert losses[0] == losses[1]
+    for name, value in made[0].items():
+        assert torch.equal(value, made[1][name]), name
+
+
 class Deformed:
     """The tiny system whose encoder's vectors are c h + o, read by a filter as they were."""
 
