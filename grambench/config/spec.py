@@ -252,7 +252,7 @@ class MultiStep(Table):
     auto_measure: Literal["spread", "norm"] = "spread"
     """`gram-auto`: the drift is the mean ‖h̃ − h‖ of the window's items over the mean of their ‖h − h̄‖
     (`spread`), or the mean ‖h̃ − h‖ / ‖h‖ (`norm`: the rule of version 0.1, at .4)."""
-    auto_drift: Rate = 0.4
+    auto_drift: Rate = 1.0
     """`gram-auto`: a window closes when its drift reaches this."""
     auto_floor: Positive = 8
     """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
