@@ -22,7 +22,7 @@ SHORT = (
     "adaptive",
     "dashboard_overhead",
 )
-LONG = ("buckets", "ablation", "day_of_log", "toeic", "goodreads")
+LONG = ("buckets", "ablation", "day_of_log", "toeic", "goodreads", "auto_window")
 
 
 def main() -> int:

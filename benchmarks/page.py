@@ -20,6 +20,7 @@ ORDER = (
     "epoch",
     "adaptive",
     "goodreads",
+    "auto_window",
     "chunked",
     "buckets",
     "ablation",

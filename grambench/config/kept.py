@@ -8,6 +8,7 @@ from grambench.config.spec import Spec
 
 _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"repeated_answers": "keep"},
+    "multi_step": {"auto_measure": "norm"},
     "speedyfeed": {"draw": "item", "expiry": 20},
 }
 """Table -> settings that version 0.1 did not have or whose default was another, with what it did."""

@@ -246,16 +246,22 @@ class MultiStep(Table):
 
     update: Literal["walk", "frozen"] = "walk"
     """`walk`: the filter sees the moved rows at once; `frozen`: gradients are summed at fixed vectors."""
-    table_optimizer: Literal["adagrad", "sgd"] = "adagrad"
-    """Row-wise Adagrad, or SGD on the sum loss (the paper's letter)."""
+    table_optimizer: Literal["auto", "adagrad", "sgd", "relative"] = "auto"
+    """Row-wise Adagrad, SGD on the sum loss (the paper's letter), or `relative`: Adagrad whose steps are
+    shares of the spread of the items' vectors. `auto`: `relative` for `gram-auto`, else `adagrad`."""
     table_lr: Rate = 0.1
-    """Step size of the table's optimiser; the paper's SGD has 1."""
+    """Step size of `adagrad` and `sgd`; the paper's SGD has 1."""
+    relative_lr: Rate = 1.0
+    """Step size of `relative`: a row's first step is at most this share of the items' spread."""
     encoder_batch: Positive = 64
     """Items in one encoder step when a window closes."""
     encoder_passes: Positive = 1
     """Passes over the window's items when it closes."""
-    auto_drift: Rate = 0.4
-    """`gram-auto`: a window closes when the mean ‖h̃ − h‖ / ‖h‖ of its items reaches this."""
+    auto_measure: Literal["spread", "norm"] = "spread"
+    """`gram-auto`: the drift is the mean ‖h̃ − h‖ of the window's items over the mean of their ‖h − h̄‖
+    (`spread`), or the mean ‖h̃ − h‖ / ‖h‖ (`norm`: the rule of version 0.1, at .4)."""
+    auto_drift: Rate = 1.0
+    """`gram-auto`: a window closes when its drift reaches this."""
     auto_floor: Positive = 8
     """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
     auto_ceiling: Positive | None = None

@@ -512,6 +512,10 @@ class WindowClosed(Event):
     """Seconds in the encoder since the last window closed."""
     reuse_ratio: float | None = None
     """R of the window: occurrences / unique items."""
+    spread_drift: float | None = None
+    """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; what `gram-auto` goes by."""
+    untouched_items: int | None = None
+    """Items that were encoded for the window and that no step of it has read, beside `unique_items`."""
 
 
 @dataclass(frozen=True, slots=True)

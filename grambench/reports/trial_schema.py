@@ -219,7 +219,7 @@ class Divergence(Section):
     """The newest finite drift of a window, a ratio."""
 
 
-class Windows(Section):
+class Windows(GrownSection):
     """Windows of multi-step GRAM; means over the newest ones, which the log's fold keeps."""
 
     closed: int
@@ -244,6 +244,10 @@ class Windows(Section):
     """Mean of ½ ‖h̃ − CE(c)‖² over the items."""
     mean_encoder_s: float | None
     """Seconds of the encoder's steps in a window."""
+    mean_spread_drift: float | None = None
+    """Mean at the close of ‖h̃ − h‖ over the mean distance of the window's items to their mean, a ratio."""
+    mean_untouched_items: float | None = None
+    """Items encoded for a window that no step of it has read."""
 
 
 class Curves(Model):

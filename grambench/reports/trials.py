@@ -340,6 +340,8 @@ def _windows(trial: TrialState) -> Windows:
     losses = [window.pseudo_loss for window in kept if window.pseudo_loss is not None]
     steps = [window.steps for window in kept]
     ratios = [window.occurrences / window.unique_items for window in kept if window.unique_items]
+    spread_drifts = [window.spread_drift for window in kept if window.spread_drift is not None]
+    untouched = [window.untouched_items for window in kept if window.untouched_items is not None]
     none, no_drift = "no window was closed", "no window has it"
 
     def mean(field: str, values: Sequence[float]) -> float | None:
@@ -357,6 +359,8 @@ def _windows(trial: TrialState) -> Windows:
         largest_drift=why.given("largest_drift", max(drifts) if drifts else None, no_drift if kept else none),
         mean_pseudo_loss=mean("mean_pseudo_loss", losses),
         mean_encoder_s=mean("mean_encoder_s", [window.encoder_s for window in kept]),
+        mean_spread_drift=mean("mean_spread_drift", spread_drifts),
+        mean_untouched_items=mean("mean_untouched_items", untouched),
         reasons=why,
     )
 

@@ -151,6 +151,10 @@ class ClosedWindow:
     """Mean ‖h̃ − h‖ / ‖h‖ of its items."""
     pseudo_loss: Tensor
     """Mean over its items of ½ ‖h̃ − CE(c)‖² during the encoder's last pass."""
+    spread_drift: Tensor | None = None
+    """Mean ‖h̃ − h‖ of its items over the mean of their ‖h − h̄‖; None: the strategy does not measure it."""
+    untouched_items: int = 0
+    """Items that were encoded for it, and that no step of it has read."""
 
 
 State = dict[str, Tensor | NDArray[Any] | int | float]

@@ -14,39 +14,88 @@ from torch import Tensor
 from grambench.transfer import sent
 
 _EPS = 1e-12
+_TINY = 1e-30
+"""Below every length that matters; its reciprocal is still a number in fp32."""
+_COINCIDE = 1e-6
+"""Vectors coincide when they lie closer to their mean than this share of their length."""
 
 
 class TableOptimizer:
     """Moves touched rows only, in the precision of the table: fp32 (fp64 for an fp64 encoder).
 
-    The accumulators, one number an item, are fp64 in any case.
+    What it accumulates is fp64 in any case, and lies on the device: a step reads nothing on the host.
     """
 
     def __init__(
-        self, rule: Literal["adagrad", "sgd"], lr: float, catalogue: int, device: torch.device
+        self, rule: Literal["adagrad", "sgd", "relative"], lr: float, catalogue: int, device: torch.device
     ) -> None:
-        """`sgd` with lr 1 is the paper's eq. 6; `adagrad` keeps one accumulator an item."""
-        self.rule, self.lr = rule, lr
+        """`sgd` with lr 1 is the paper's eq. 6; the others keep one accumulator an item."""
+        self.rule, self.lr, self.catalogue = rule, lr, catalogue
         self.accumulator_I = torch.zeros(
-            catalogue + 1 if rule == "adagrad" else 0, dtype=torch.float64, device=device
+            0 if rule == "sgd" else catalogue + 1, dtype=torch.float64, device=device
         )
         """The last one is the padding's, whose gradient is 0."""
+        self.totals_2 = torch.zeros(2, dtype=torch.float64, device=device)
+        """`relative`: the sum of ‖g‖² over all rows that were touched, and how many these were."""
+        self.spread = torch.zeros((), dtype=torch.float64, device=device)
+        """`relative`: of the open window's items."""
 
     def begin_epoch(self) -> None:
         """Forget the accumulated squares."""
         self.accumulator_I.zero_()
+        self.totals_2.zero_()
+
+    def measure(self, window: "Window") -> None:
+        """Take the spread of a window's items, whenever some have joined."""
+        if self.rule == "relative":
+            self.spread.copy_(spread(window.start_UD))
 
     def displacement(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
         """What is added to the rows of `items_N` (distinct ids) for the gradient of the SUM loss.
 
-        Row-wise Adagrad: G ← G + mean(g²), displacement −lr · g / √G.
+        Row-wise Adagrad: G ← G + mean(g²), displacement −lr · g / √G. The first one of a row has length
+        lr · √D whatever g and the vectors are.
+
+        `relative`: G ← G + ‖g‖², Ḡ the mean of ‖g‖² over all rows touched in this epoch, s the spread of the
+        window's items, displacement −lr · s · g / √(G + Ḡ). A first displacement is at most lr · s, and is
+        shorter the weaker the row's gradient is beside those of the others. Adding a constant to all vectors
+        leaves it as it is; vectors c times as long, read by a filter that divides them by c, have gradients
+        1/c as long and displacements c times as long: the same path on another scale.
         """
         if self.rule == "sgd":
             return -self.lr * gradient_ND
+        if self.rule == "relative":
+            return self._relative(items_N, gradient_ND)
         squares_N = self.accumulator_I[items_N] + gradient_ND.square().mean(dim=1).double()
         self.accumulator_I[items_N] = squares_N
         scale_N = self.lr / (squares_N + _EPS).sqrt()
         return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
+
+    def _relative(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
+        lengths_N = gradient_ND.double().square().sum(dim=1)
+        squares_N = self.accumulator_I[items_N] + lengths_N
+        self.accumulator_I[items_N] = squares_N
+        touched = (items_N < self.catalogue).sum()
+        self.totals_2 += torch.stack((lengths_N.sum(), touched.double()))
+        mean_square = self.totals_2[0] / self.totals_2[1].clamp_min(1)
+        scale_N = self.lr * self.spread / (squares_N + mean_square).sqrt().clamp_min(_TINY)
+        return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
+
+    def touched(self) -> list[Tensor]:
+        """Tensors that a displacement changes."""
+        return [self.accumulator_I, self.totals_2]
+
+    def state(self) -> dict[str, Tensor]:
+        """The accumulators, and what `relative` keeps beside them."""
+        more = {"totals": self.totals_2, "spread": self.spread} if self.rule == "relative" else {}
+        return {"accumulator": self.accumulator_I[:-1], **more}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
+        if self.rule == "relative":
+            self.totals_2.copy_(torch.as_tensor(state["totals"]))
+            self.spread.copy_(torch.as_tensor(state["spread"]))
 
 
 class Rows:
@@ -103,7 +152,7 @@ class Window:
         self.host_items_U = np.empty(0, np.int64)
         self.rows = rows or Rows(catalogue, width, dtype, device)
         self.rows.clear()
-        self._known_I = np.zeros(catalogue, bool)
+        self._known_I, self._touched_I = np.zeros(catalogue, bool), np.zeros(catalogue, bool)
         self.frozen = frozen
         self.steps = 0
         self.occurrences = 0
@@ -142,6 +191,15 @@ class Window:
         device = self.slots_I.device
         self.slots_I[sent(torch.from_numpy(items_N), device)] = torch.arange(before, count, device=device)
 
+    def touch(self, items_N: NDArray[np.int64]) -> None:
+        """Note that a step has read these items."""
+        self._touched_I[items_N] = True
+
+    @property
+    def touched_U(self) -> NDArray[np.bool_]:
+        """Which of the window's items its steps have read so far."""
+        return self._touched_I[self.host_items_U]
+
     def read(self, slots_N: Tensor) -> Tensor:
         """The vectors [N, D] that the filter sees."""
         return (self.rows.start if self.frozen else self.rows.table)[slots_N]
@@ -158,6 +216,7 @@ class Window:
             "table": self.table_UD,
             "steps": self.steps,
             "occurrences": self.occurrences,
+            "touched": self.touched_U,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -165,12 +224,48 @@ class Window:
         self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
         self.table_UD.copy_(torch.as_tensor(state["table"]))
         self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])
+        read_U = (
+            np.asarray(state["touched"], bool) if "touched" in state else slice(None)
+        )  # 0.1 read them all
+        self.touch(self.host_items_U[read_U])
+
+    def touched_rows(self) -> Tensor | slice:
+        """Rows of the items that were touched: all of them as a slice, otherwise their numbers."""
+        touched_U = self.touched_U
+        if touched_U.all() or not touched_U.any():
+            return slice(None)
+        return sent(torch.from_numpy(touched_U.nonzero()[0]), self.slots_I.device)
 
     def drift(self) -> Tensor:
-        """Mean ‖h̃ − h‖ / ‖h‖ of the window's items."""
-        moved_U: Tensor = (self.table_UD - self.start_UD).norm(dim=1)
-        relative_U: Tensor = moved_U / self.start_UD.norm(dim=1).clamp_min(_EPS)
+        """Mean ‖h̃ − h‖ / ‖h‖ of the items that were touched."""
+        rows = self.touched_rows()
+        start_UD = self.start_UD[rows]
+        moved_U: Tensor = (self.table_UD[rows] - start_UD).norm(dim=1)
+        relative_U: Tensor = moved_U / start_UD.norm(dim=1).clamp_min(_EPS)
         return relative_U.mean()
+
+    def spread_drift(self) -> Tensor:
+        """Mean ‖h̃ − h‖ of the items that were touched, over their spread.
+
+        A ratio of two means, not the mean of ratios: an item that happens to lie near the others' mean
+        would have a ratio without bound. Invariant to a constant that is added to all vectors, and to their
+        scale.
+        """
+        rows = self.touched_rows()
+        start_UD = self.start_UD[rows]
+        moved_U: Tensor = (self.table_UD[rows] - start_UD).norm(dim=1)
+        return moved_U.double().mean() / spread(start_UD).clamp_min(_TINY)
+
+
+def spread(vectors_UD: Tensor) -> Tensor:
+    """Mean ‖h − h̄‖ of vectors h, h̄ their mean; fp64.
+
+    A mean of distances, which one outlier moves less than it does a root mean square. Where the vectors
+    coincide (a single item, an encoder that has collapsed) it is the mean length of the vectors.
+    """
+    distance = (vectors_UD - vectors_UD.mean(dim=0)).norm(dim=1).double().mean()
+    length = vectors_UD.norm(dim=1).double().mean()
+    return torch.where(distance > _COINCIDE * length, distance, length)
 
 
 def _grown(rows: Tensor, used: int, room: int) -> Tensor:

@@ -124,6 +124,8 @@ class Tally:
                 pseudo_loss=pseudo_loss,
                 encoder_s=encode_s - since_s,
                 reuse_ratio=window.occurrences / window.unique_items if window.unique_items else None,
+                spread_drift=None if window.spread_drift is None else _number(window.spread_drift),
+                untouched_items=window.untouched_items,
             )
         )
         return drift is not None and pseudo_loss is not None

@@ -1,7 +1,9 @@
 """When a window of multi-step GRAM ends: after so many CF steps, or when its vectors have drifted."""
 
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from grambench.training.phases import Batch
 from grambench.training.table import Window
@@ -21,9 +23,28 @@ class WindowRule(Protocol):
     def is_over(self, window: Window, batch: Batch) -> bool:
         """True when the window closes with this batch."""
 
+    def state(self) -> dict[str, int]:
+        """What it remembers between two steps."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember it again."""
+
+
+class Forgetful:
+    """A rule that remembers nothing between two steps."""
+
+    __slots__ = ()
+
+    def state(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to remember."""
+
 
 @dataclass(frozen=True, slots=True)
-class FixedWindow:
+class FixedWindow(Forgetful):
     """`most_steps` CF steps; a window of at most an epoch also ends with the epoch."""
 
     most_steps: int
@@ -44,8 +65,8 @@ class FixedWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class DriftWindow:
-    """Ends when the mean relative drift of the touched items reaches `limit` (`gram-auto`).
+class DriftWindow(Forgetful):
+    """Ends when the mean ‖h̃ − h‖ / ‖h‖ of the touched items reaches `limit`: `gram-auto` of version 0.1.
 
     The drift is read every `check_steps` CF steps, which is also the shortest window; in between
     nothing waits for the device. The table grows by the items of as many steps at a time, so that no
@@ -76,3 +97,74 @@ class DriftWindow:
         if window.steps % self.check_steps:
             return False
         return not float(read(window.drift())) < self.limit  # a drift that is no number ends it too
+
+
+@dataclass(slots=True)
+class SpreadWindow:
+    """Ends when the touched items have drifted by `limit` of the items' spread (`gram-auto`).
+
+    The drift is read every `check_steps` CF steps, which is also the shortest window; in between nothing
+    waits for the device. The table holds the items up to the expected end of the window, which is
+    extrapolated from the newest reading as if the drift grew evenly. As it grows faster at first, windows
+    tend to last longer than expected, and items join in a few large blocks; those that a window has encoded
+    but not read when it closes are left out of the encoder's steps. The longest window is an epoch, or
+    `ceiling` steps. A window that has drifted stays open to the end of its epoch when at most half as many
+    steps are left as it has had: a window of the rest would encode nearly as many items again.
+    """
+
+    limit: float
+    check_steps: int
+    ceiling: int
+    steps_per_epoch: int
+    _expected: int = field(default=0, init=False)
+    """CF steps of a window by the newest reading; 0: nothing was read yet."""
+    _held: int = field(default=0, init=False)
+    """CF steps of the open window whose items the table holds."""
+
+    @property
+    def most_steps(self) -> int:
+        """CF steps of the longest window."""
+        return min(self.ceiling, self.steps_per_epoch)
+
+    def steps_ahead(self, window_steps: int, batch: Batch) -> int:
+        """The steps until the expected end, at least until the next look."""
+        if window_steps and window_steps < self._held:
+            return 0
+        end = max(window_steps + self.check_steps, self._expected)
+        epoch_end = window_steps + self.steps_per_epoch - batch.step % self.steps_per_epoch
+        if not _is_worth_a_window(epoch_end - end, end):
+            end = epoch_end
+        self._held = min(end, self.most_steps)
+        return self._held - window_steps
+
+    def is_over(self, window: Window, batch: Batch) -> bool:
+        """Drifted, full, or at the end of the epoch or of training."""
+        if window.steps >= self.most_steps or batch.ends_epoch or batch.ends_training:
+            return True
+        if window.steps % self.check_steps:
+            return False
+        drift = float(read(window.spread_drift()))
+        if not math.isfinite(drift):
+            return True
+        self._expected = self._end(window.steps, drift)
+        rest = self.steps_per_epoch - (batch.step + 1) % self.steps_per_epoch
+        return drift >= self.limit and _is_worth_a_window(rest, window.steps)
+
+    def _end(self, steps: int, drift: float) -> int:
+        """The first look at or behind the step at which the drift is the limit, were it to grow evenly."""
+        most = -(-self.most_steps // self.check_steps)
+        looks = steps * self.limit / self.check_steps / drift if drift > 0 else math.inf
+        return self.check_steps * max(1, math.ceil(min(looks, most)))
+
+    def state(self) -> dict[str, int]:
+        """Both counts of steps."""
+        return {"expected": self._expected, "held": self._held}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._expected, self._held = int(state["expected"]), int(state["held"])
+
+
+def _is_worth_a_window(rest: int, steps: int) -> bool:
+    """True when the rest of an epoch is long enough for a window behind one of so many steps."""
+    return 2 * rest > steps

@@ -68,6 +68,11 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
                 ("closed", words.count(trial.windows_closed)),
                 ("steps", words.count(window.steps if window else None)),
                 ("drift", words.score(window.drift if window else None)),
+                *(
+                    [("of the spread", words.score(window.spread_drift))]
+                    if window and window.spread_drift is not None
+                    else []
+                ),
                 ("pseudo-loss", words.score(window.pseudo_loss if window else None)),
             ),
         ),

@@ -18,7 +18,7 @@ from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
-from grambench.training.windows import DriftWindow, FixedWindow, WindowRule
+from grambench.training.windows import DriftWindow, FixedWindow, SpreadWindow, WindowRule
 
 __all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
 
@@ -80,7 +80,10 @@ def make_strategy(
     rule: WindowRule
     if name == "gram-auto":
         ceiling = multi_step.auto_ceiling or sampler.steps_per_epoch
-        rule = DriftWindow(multi_step.auto_drift, multi_step.auto_floor, ceiling, sampler.steps_per_epoch)
+        kind = SpreadWindow if multi_step.auto_measure == "spread" else DriftWindow
+        rule = kind(multi_step.auto_drift, multi_step.auto_floor, ceiling, sampler.steps_per_epoch)
+        if multi_step.table_optimizer == "auto":
+            multi_step = multi_step.model_copy(update={"table_optimizer": "relative"})
     else:
         rule = FixedWindow(window_steps(name, sampler.steps_per_epoch), sampler.steps_per_epoch)
     return MultiStep(system, sampler, multi_step, rule, seed, encoder_chunk)

@@ -49,9 +49,9 @@ class MultiStep:
         self.catalogue = len(system.encode.tokens)
         self.window: Window | None = None
         self.windows = 0
-        self.table_optimizer = TableOptimizer(
-            spec.table_optimizer, spec.table_lr, self.catalogue, sampler.device
-        )
+        table = "adagrad" if spec.table_optimizer == "auto" else spec.table_optimizer
+        lr = spec.relative_lr if table == "relative" else spec.table_lr
+        self.table_optimizer = TableOptimizer(table, lr, self.catalogue, sampler.device)
         self._epoch = -1
         self._rows: Rows | None = None
         """Of the window before, where steps run over fixed tensors."""
@@ -81,6 +81,7 @@ class MultiStep:
         loss = self._filter_step(window, view, batch.users)
         window.steps += 1
         window.occurrences += view.occurrences
+        window.touch(view.host_items_N)
         closed = self._close(window) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
@@ -128,15 +129,16 @@ class MultiStep:
 
     def _touched(self, window: Window) -> list[Tensor]:
         """Tensors that a step against the table changes."""
-        table = [window.rows.table, self.table_optimizer.accumulator_I]
+        table = [window.rows.table, *self.table_optimizer.touched()]
         return [self.system.guard.found, *table, *self.system.filter_optimizer.touched()]
 
     def state(self) -> State:
-        """The open window, the table optimiser's accumulators, and the counts."""
+        """The open window, the table optimiser's accumulators, the rule's memory, and the counts."""
         window = {} if self.window is None else self.window.state()
         return {
             **{f"window.{name}": value for name, value in window.items()},
-            "accumulator": self.table_optimizer.accumulator_I[:-1],
+            **{f"rule.{name}": value for name, value in self.rule.state().items()},
+            **self.table_optimizer.state(),
             "windows": self.windows,
             "epoch": self._epoch,
         }
@@ -144,8 +146,9 @@ class MultiStep:
     def restore(self, state: State) -> None:
         """Its inverse."""
         self.windows, self._epoch = int(state["windows"]), int(state["epoch"])
-        self.table_optimizer.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
-        window = {k.removeprefix("window."): v for k, v in state.items() if k.startswith("window.")}
+        self.table_optimizer.restore(state)
+        self.rule.restore(_part(state, "rule."))
+        window = _part(state, "window.")
         self.window = None
         if window:
             self.window = self._open()
@@ -169,22 +172,35 @@ class MultiStep:
         if len(items_N):
             with torch.no_grad():
                 window.join(items_N, encode(self.system, items_N))
+            self.table_optimizer.measure(window)
         return len(items_N)
 
     def _close(self, window: Window) -> ClosedWindow:
-        """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of items."""
-        count, device = len(window), self.sampler.device
+        """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
+        items_U, device = window.host_items_U[window.touched_U], self.sampler.device
         pseudo_loss = follow(
             self.system,
-            window.host_items_U,
-            window.table_UD,
+            items_U,
+            window.table_UD[window.touched_rows()],
             batch=self.spec.encoder_batch,
             passes=self.spec.encoder_passes,
             chunk=self.chunk,
             order=lambda turn: counter.permutation(
-                counter.key(self.seed, FOLLOW, self.windows, turn), count, device
+                counter.key(self.seed, FOLLOW, self.windows, turn), len(items_U), device
             ),
         )
         self.window = None
         self.windows += 1
-        return ClosedWindow(window.steps, count, window.occurrences, window.drift(), pseudo_loss)
+        return ClosedWindow(
+            window.steps,
+            len(items_U),
+            window.occurrences,
+            window.drift(),
+            pseudo_loss,
+            window.spread_drift(),
+            len(window) - len(items_U),
+        )
+
+
+def _part(state: State, prefix: str) -> State:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -156,7 +156,8 @@ def write_gpu_trial(run: Run, samples: list[tuple[float, ev.GpuSample]]) -> None
     peaks = {"memory_allocated_bytes": 40, "peak_allocated_bytes": 50, "peak_reserved_bytes": 60}
     run.log(name, 1.5, logs.progress(5, 1.0, **peaks))
     for drift in (0.25, 0.75):
-        run.log(name, 2, ev.WindowClosed(1, 5, 10, 30, 90, drift, 0.5, 2.0))
+        now = {"spread_drift": 2 * drift, "untouched_items": 4} if drift == 0.75 else {}
+        run.log(name, 2, ev.WindowClosed(1, 5, 10, 30, 90, drift, 0.5, 2.0, **now))
     run.log("", 2, ev.ProcessSample(name, 12, rss_bytes=500, gpu_memory_bytes=70))
     run.log("", 3, ev.ProcessSample(name, 12, rss_bytes=400, gpu_memory_bytes=65))
     for t_s, sample in samples:
@@ -225,7 +226,22 @@ def test_windows_are_summed_up(tmp_path: Path) -> None:
     assert (windows.closed, windows.averaged) == (2, 2)
     assert (windows.mean_steps, windows.mean_unique_items, windows.mean_encoder_s) == (10, 30, 2.0)
     assert (windows.mean_drift, windows.largest_drift) == (0.5, 0.75)
+    assert (windows.mean_spread_drift, windows.mean_untouched_items) == (1.5, 4)  # of those that have it
     assert trial.curves.drift == [(1.0, 0.25), (1.0, 0.75)]
+
+
+def test_a_report_from_before_the_drift_of_the_spread_is_still_valid(tmp_path: Path) -> None:
+    write_gpu_trial(Run(tmp_path), [])
+    old = json.loads(report_json(build_report(tmp_path)))
+    for trial in old["trials"]:
+        for name in ("mean_spread_drift", "mean_untouched_items"):
+            del trial["windows"][name]
+            trial["windows"]["reasons"].pop(name, None)
+    VALIDATOR.validate(old)
+    windows = trial_of(Report.model_validate_json(json.dumps(old)), "gram-1e.s0").windows
+    assert windows.mean_drift == 0.5
+    assert windows.mean_spread_drift is None
+    assert "written before" in windows.reasons["mean_spread_drift"]
 
 
 # --- unfinished and broken runs ----------------------------------------------------------------

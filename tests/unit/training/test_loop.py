@@ -384,9 +384,12 @@ def test_progress_comes_at_every_step_that_is_due(monkeypatch: pytest.MonkeyPatc
 
 
 def test_windows_are_reported_with_their_own_encoder_seconds() -> None:
-    world = World(windows={2: window(), 5: window(0.2)})
+    measured = dataclasses.replace(window(), spread_drift=torch.tensor(0.6), untouched_items=7)
+    world = World(windows={2: measured, 5: window(0.2)})
     world.run(6)
     first, second = world.all(ev.WindowClosed)
+    assert (first.spread_drift, first.untouched_items) == (pytest.approx(0.6), 7)
+    assert (second.spread_drift, second.untouched_items) == (None, 0)  # a strategy that does not measure it
     assert (first.window, first.step, first.steps, first.unique_items, first.occurrences) == (1, 3, 3, 20, 60)
     assert (first.encoder_s, second.encoder_s) == (1.5, 1.5)
     assert second.drift == pytest.approx(0.2)

@@ -29,6 +29,7 @@ SPECS = {
     "sgd": MultiStepSpec(table_optimizer="sgd", table_lr=0.3, encoder_batch=7),
     "adagrad": MultiStepSpec(table_optimizer="adagrad", table_lr=0.1, encoder_batch=7),
     "two passes": MultiStepSpec(table_optimizer="adagrad", table_lr=0.1, encoder_batch=7, encoder_passes=2),
+    "relative": MultiStepSpec(table_optimizer="relative", relative_lr=0.4, encoder_batch=7),
     "frozen": MultiStepSpec(update="frozen", table_optimizer="sgd", table_lr=0.3, encoder_batch=7),
 }
 
@@ -58,8 +59,12 @@ class SlowDense:
         self.tiny, self.spec = tiny, spec
         self.encoder_adam = torch.optim.Adam(tiny.encoder.parameters(), lr=LR)
         self.filter_adam = torch.optim.Adam(tiny.filter.parameters(), lr=LR)
-        self.squares = [0.0] * ITEMS
         self.windows = 0
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        self.squares = [0.0] * ITEMS
+        self.lengths: list[float] = []
 
     def encode(self, items: list[int]) -> Tensor:
         return encode_one_by_one(self.tiny.encoder, self.tiny.spy.tokens, items)
@@ -70,6 +75,8 @@ class SlowDense:
         with torch.no_grad():
             start = self.encode(list(range(ITEMS)))
         table = start.clone()
+        center = sum(start[i] for i in items) / len(items)
+        self.spread = sum(float((start[i] - center).norm()) for i in items) / len(items)
         for batch in batches:
             seen = (start if self.spec.update == "frozen" else table).clone().requires_grad_()
             loss = self.tiny.filter.loss(seen, batch)  # a sum over the users; ids index the table itself
@@ -77,8 +84,14 @@ class SlowDense:
             self.filter_adam.zero_grad()
             (loss / batch.users).backward()
             self.filter_adam.step()
-            for item in set(batch.occurrences().items_N.tolist()):
+            touched = set(batch.occurrences().items_N.tolist())
+            self.lengths += [float((gradient[item] ** 2).sum()) for item in touched]
+            for item in touched:
                 rate = self.spec.table_lr
+                if self.spec.table_optimizer == "relative":
+                    self.squares[item] += float((gradient[item] ** 2).sum())
+                    mean = sum(self.lengths) / len(self.lengths)
+                    rate = self.spec.relative_lr * self.spread / (self.squares[item] + mean) ** 0.5
                 if self.spec.table_optimizer == "adagrad":
                     self.squares[item] += float((gradient[item] ** 2).mean())
                     rate /= self.squares[item] ** 0.5
@@ -114,7 +127,7 @@ def test_windows_are_those_of_a_slow_dense_loop(kind: str, name: str, domain: st
     for step in range(sampler.total_steps):
         batch = sampler.batch(step)
         if step % sampler.steps_per_epoch == 0:
-            reference.squares = [0.0] * ITEMS
+            reference.begin_epoch()
         pending.append(batch)
         closed = strategy.step(batch).window
         if closed is None:
@@ -161,7 +174,7 @@ class LossOf(torch.nn.Module):
         return self.model.loss(vectors, batch)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adagrad", "frozen"])
+@pytest.mark.parametrize("kind", ["sgd", "adagrad", "relative", "frozen"])
 def test_a_step_moves_touched_rows_and_leaves_every_other_bit_equal(kind: str) -> None:
     sampler, tiny = news_sampler(random_part(), batch_size=3), tiny_system()
     strategy = build(tiny, sampler, "gram-1e", SPECS[kind])

@@ -7,7 +7,7 @@ from tiny_systems import CPU, Tiny, news_sampler, random_part, tiny_system
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.training.strategies.multi_step import MultiStep
-from grambench.training.table import TableOptimizer, Window
+from grambench.training.table import TableOptimizer, Window, spread
 from grambench.training.windows import FixedWindow
 
 
@@ -78,6 +78,109 @@ def test_drift_is_the_mean_over_the_window_s_items() -> None:
     table = window(torch.tensor([[3.0, 4.0], [0.0, 2.0]]), [0, 1])
     table.move(torch.tensor([0]), torch.tensor([[0.0, 1.0]]))
     assert float(table.drift()) == pytest.approx((1 / 5 + 0) / 2)
+
+
+def test_drift_of_the_spread_is_the_mean_move_over_the_mean_distance_to_the_mean() -> None:
+    table = window(torch.tensor([[3.0, 4.0], [3.0, 2.0]]), [0, 1])  # each 1 from (3, 3)
+    table.move(torch.tensor([0]), torch.tensor([[0.0, 0.5]]))
+    assert float(spread(table.start_UD)) == pytest.approx(1.0)
+    assert float(table.spread_drift()) == pytest.approx((0.5 + 0) / 2)
+
+
+def test_items_that_no_step_has_read_do_not_thin_the_drift() -> None:
+    start = torch.tensor([[3.0, 4.0], [3.0, 2.0], [0.0, 1.0], [6.0, 5.0]])
+    table = window(start, [7, 9, 11, 13])
+    table.touch(np.array([9, 13]))
+    table.move(torch.tensor([1]), torch.tensor([[0.0, 1.0]]))
+    assert table.touched_U.tolist() == [False, True, False, True]
+    assert float(table.drift()) == pytest.approx((1 / 13**0.5 + 0) / 2)
+    assert float(table.spread_drift()) == pytest.approx(0.5 / float(spread(start[[1, 3]])))
+
+
+def test_a_window_is_restored_with_what_was_read_of_it() -> None:
+    table = window(torch.ones(3, 2), [7, 9, 11])
+    table.touch(np.array([9]))
+    kept = table.state()
+    again = Window(100, 2, torch.float32, CPU, False)
+    again.restore(kept)
+    assert again.touched_U.tolist() == [False, True, False]
+    before = Window(100, 2, torch.float32, CPU, False)  # version 0.1 read all that it encoded
+    before.restore({name: value for name, value in kept.items() if name != "touched"})
+    assert before.touched_U.all()
+
+
+def test_drift_of_the_spread_has_neither_origin_nor_unit() -> None:
+    torch.manual_seed(0)
+    start, moved = torch.randn(20, 16).double(), 0.3 * torch.randn(20, 16).double()
+    drifts, norms = [], []
+    for factor, offset in ((1.0, 0.0), (0.1, 0.0), (1.0, 50.0), (1e3, -7.0)):
+        table = window(factor * start + offset, list(range(20)))
+        table.move(torch.arange(20), factor * moved)
+        drifts.append(float(table.spread_drift()))
+        norms.append(float(table.drift()))
+    assert drifts == pytest.approx([drifts[0]] * 4, rel=1e-12)
+    assert norms[2] < 0.1 * norms[0]  # the measure of version 0.1
+
+
+def test_an_item_near_the_mean_does_not_decide_the_drift() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(50, 16)
+    start[0] = start[1:].mean(dim=0)
+    table = window(start, list(range(50)))
+    table.move(torch.arange(50), 0.1 * torch.randn(50, 16))
+    assert 0.05 < float(table.spread_drift()) < 0.2
+
+
+@pytest.mark.parametrize("items", [1, 3])
+def test_spread_of_items_that_coincide_is_their_length(items: int) -> None:
+    table = window(torch.tensor([[3.0, 4.0]]).repeat(items, 1), list(range(items)))
+    assert float(spread(table.start_UD)) == pytest.approx(5.0)
+    assert float(table.spread_drift()) == 0.0
+
+
+def relative(scale: float, lr: float = 0.5) -> TableOptimizer:
+    rule = TableOptimizer("relative", lr, 100, CPU)
+    rule.spread.fill_(scale)
+    return rule
+
+
+def test_relative_is_what_its_formula_says() -> None:
+    torch.manual_seed(0)
+    rule, items = relative(3.0), [[5, 6, 7], [6, 9]]
+    squares, total, count = dict.fromkeys(range(100), 0.0), 0.0, 0
+    for ids in items:
+        gradient = torch.randn(len(ids), 4, dtype=torch.float64) * torch.rand(len(ids), 1).double()
+        found = rule.displacement(torch.tensor(ids), gradient)
+        lengths = [sum(g * g for g in row) for row in gradient.tolist()]
+        total, count = total + sum(lengths), count + len(ids)
+        for item, length, row, moved in zip(ids, lengths, gradient.tolist(), found.tolist(), strict=True):
+            squares[item] += length
+            wanted = [-0.5 * 3.0 * g / (squares[item] + total / count) ** 0.5 for g in row]
+            assert moved == pytest.approx(wanted, abs=1e-12)
+
+
+def test_relative_s_first_step_follows_the_gradient_and_is_at_most_lr_of_the_spread() -> None:
+    gradient = torch.zeros(4, 8, dtype=torch.float64)
+    gradient[:, 0] = torch.tensor([1e-6, 0.1, 1.0, 30.0])
+    moved = relative(2.0).displacement(torch.tensor([1, 2, 3, 4]), gradient).norm(dim=1).tolist()
+    assert moved == sorted(moved)
+    assert moved[0] < 1e-6
+    assert 0.8 < moved[3] < 0.5 * 2.0
+
+
+def test_relative_does_not_count_padding() -> None:
+    gradient = torch.randn(2, 4, dtype=torch.float64)
+    alone = relative(1.0).displacement(torch.tensor([1, 2]), gradient)
+    padded = relative(1.0).displacement(
+        torch.tensor([1, 2, 100, 100]), torch.cat((gradient, torch.zeros(2, 4).double()))
+    )
+    assert torch.equal(padded[:2], alone)
+    assert padded[2:].abs().max() == 0
+
+
+def test_relative_without_gradients_stays() -> None:
+    rule = relative(1.0)
+    assert rule.displacement(torch.tensor([5]), torch.zeros(1, 4)).tolist() == [[0.0] * 4]
 
 
 def test_sgd_moves_against_the_gradient_of_the_sum() -> None:

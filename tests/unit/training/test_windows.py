@@ -1,7 +1,8 @@
-"""gram-auto: the window closes by drift, between a floor and a ceiling, and encodes only what it touches."""
+"""gram-auto: the window closes by drift, between floor and ceiling; the encoder follows what it touched."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,9 +14,11 @@ from grambench.data.sampler import NewsSampler
 from grambench.training.phases import StepResult
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.multi_step import MultiStep
-from grambench.training.windows import DriftWindow
+from grambench.training.windows import DriftWindow, SpreadWindow
 
 NEVER = 1e9
+MEASURES = ("spread", "norm")
+ADAGRAD = {"table_optimizer": "adagrad"}
 
 
 def trained(
@@ -41,8 +44,9 @@ def ten_steps(**options: object) -> NewsSampler:
     return sampler
 
 
-def test_drift_that_is_never_reached_gives_windows_of_an_epoch() -> None:
-    _, auto, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=3)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_drift_that_is_never_reached_gives_windows_of_an_epoch(measure: str) -> None:
+    _, auto, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=3, auto_measure=measure, **ADAGRAD)
     _, fixed, _ = trained(ten_steps(), "gram-1e")
     assert windows(auto) == windows(fixed) == [10, 10]
     for found, wanted in zip(auto, fixed, strict=True):
@@ -50,7 +54,11 @@ def test_drift_that_is_never_reached_gives_windows_of_an_epoch() -> None:
         assert found.occurrences == wanted.occurrences
     for found, wanted in zip(auto[9::10], fixed[9::10], strict=True):
         assert found.window.unique_items == wanted.window.unique_items
-        assert float(found.window.drift) == pytest.approx(float(wanted.window.drift), abs=1e-10)
+        assert found.window.untouched_items == wanted.window.untouched_items == 0
+        for name in ("drift", "spread_drift"):
+            assert float(getattr(found.window, name)) == pytest.approx(
+                float(getattr(wanted.window, name)), abs=1e-10
+            )
 
 
 def test_one_window_an_epoch_is_gram_1e_but_for_the_order_of_its_rows() -> None:
@@ -58,7 +66,7 @@ def test_one_window_an_epoch_is_gram_1e_but_for_the_order_of_its_rows() -> None:
     tinies = []
     for name in ("gram-auto", "gram-1e"):
         tiny, sampler = tiny_system(), ten_steps()
-        spec = MultiStepSpec(encoder_batch=1000, auto_drift=NEVER, auto_floor=3)
+        spec = MultiStepSpec(encoder_batch=1000, auto_drift=NEVER, auto_floor=3, **ADAGRAD)
         strategy = make_strategy(
             name, tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=11
         )
@@ -69,13 +77,60 @@ def test_one_window_an_epoch_is_gram_1e_but_for_the_order_of_its_rows() -> None:
 
 
 def test_drift_that_any_step_reaches_gives_windows_of_the_floor() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=4)
+    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=4, auto_measure="norm")
     assert windows(results) == [4, 4, 2, 4, 4, 2]  # the epoch's end closes a window too
 
 
+def test_rest_of_an_epoch_that_is_shorter_than_half_a_window_joins_the_window() -> None:
+    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=4)
+    assert windows(results) == [4, 6, 4, 6]
+    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=3)
+    assert windows(results) == [3, 3, 4, 3, 3, 4]
+
+
+def test_items_join_in_few_blocks() -> None:
+    _, results, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=1)
+    blocks = [step for step, result in enumerate(results) if result.unique_items]
+    assert blocks == [0, 1, 10]  # a first look tells that the window will last to the end of its epoch
+    assert windows(results) == [10, 10]
+    _, results, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=1, auto_measure="norm")
+    assert len([result for result in results if result.unique_items]) > len(blocks) + 1
+
+
+def test_a_window_holds_items_for_as_long_as_the_newest_reading_promises() -> None:
+    rule = SpreadWindow(limit=1.0, check_steps=8, ceiling=1000, steps_per_epoch=1000)
+
+    def ahead(window_steps: int, step: int) -> int:
+        return rule.steps_ahead(window_steps, SimpleNamespace(step=step))
+
+    def over(window_steps: int, step: int, drift: float) -> bool:
+        window = SimpleNamespace(steps=window_steps, spread_drift=lambda: torch.tensor(drift))
+        return rule.is_over(window, SimpleNamespace(step=step, ends_epoch=False, ends_training=False))
+
+    assert ahead(0, 0) == 8
+    assert not over(8, 7, 0.25)  # an even growth would reach the limit at step 32
+    assert ahead(8, 8) == 24
+    assert [ahead(steps, steps) for steps in range(9, 32)] == [0] * 23
+    assert not over(32, 31, 0.8)
+    assert ahead(32, 32) == 8
+    assert over(40, 39, 1.05)
+    assert ahead(0, 40) == 40
+    assert not over(8, 47, 0.1)
+    assert over(16, 55, 1.0)
+    assert ahead(0, 56) == 16
+    kept = rule.state()
+    again = SpreadWindow(limit=1.0, check_steps=8, ceiling=1000, steps_per_epoch=1000)
+    again.restore(kept)
+    assert again.state() == kept == {"expected": 16, "held": 16}
+    assert ahead(0, 977) == 23  # the epoch's last 7 steps are no window of their own
+
+
 def test_ceiling_closes_a_window() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=2, auto_ceiling=5)
-    assert windows(results) == [5, 5, 5, 5]
+    for measure in MEASURES:
+        _, results, _ = trained(
+            ten_steps(), auto_drift=NEVER, auto_floor=2, auto_ceiling=5, auto_measure=measure
+        )
+        assert windows(results) == [5, 5, 5, 5]
 
 
 def test_last_step_of_a_short_training_closes_the_window() -> None:
@@ -87,17 +142,22 @@ def test_last_step_of_a_short_training_closes_the_window() -> None:
 @pytest.mark.parametrize("floor", [1, 2, 3])
 @pytest.mark.parametrize("after", [2, 4, 8])
 def test_window_closes_at_the_first_look_at_or_above_the_limit(after: int, floor: int) -> None:
-    drifts = literal_drifts()
-    limit = drifts[after - 1] - 1e-9
-    looks = [steps for steps in range(floor, 10, floor) if drifts[steps - 1] >= limit]
-    _, results, _ = trained(ten_steps(), auto_drift=limit, auto_floor=floor)
-    assert windows(results)[0] == (looks[0] if looks else 10)
+    for measure in MEASURES:
+        drifts = literal_drifts(measure)
+        limit = drifts[after - 1] - 1e-9
+        looks = [steps for steps in range(floor, 10, floor) if drifts[steps - 1] >= limit]
+        if measure == "spread":
+            looks = [steps for steps in looks if 2 * (10 - steps) > steps]
+        _, results, _ = trained(
+            ten_steps(), auto_drift=limit, auto_floor=floor, auto_measure=measure, **ADAGRAD
+        )
+        assert windows(results)[0] == (looks[0] if looks else 10)
 
 
-def literal_drifts() -> list[float]:
-    """Mean drift of the touched items after each step of the first epoch, item by item."""
+def literal_drifts(measure: str) -> list[float]:
+    """Drift of the touched items after each step of the first epoch, item by item."""
     tiny, sampler = tiny_system(), ten_steps()
-    spec = MultiStepSpec(auto_drift=NEVER, auto_floor=1)
+    spec = MultiStepSpec(auto_drift=NEVER, auto_floor=1, auto_measure=measure, **ADAGRAD)
     strategy = make_strategy(
         "gram-auto", tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=11
     )
@@ -110,39 +170,136 @@ def literal_drifts() -> list[float]:
         strategy.step(batch)
         window = strategy.window
         rows = {item: row for row, item in enumerate(window.host_items_U.tolist())}
-        assert rows.keys() == touched
-        moved = [
-            float((window.table_UD[rows[i]] - start[i]).norm() / start[i].norm()) for i in sorted(touched)
-        ]
-        drifts.append(sum(moved) / len(moved))
+        assert rows.keys() >= touched
+        assert {i for i, row in rows.items() if window.touched_U[row]} == touched
+        moved = {i: float((window.table_UD[rows[i]] - start[i]).norm()) for i in touched}
+        if measure == "norm":
+            assert rows.keys() == touched
+            drifts.append(sum(moved[i] / float(start[i].norm()) for i in touched) / len(touched))
+        else:
+            center = sum(start[i] for i in touched) / len(touched)
+            drifts.append(sum(moved.values()) / sum(float((start[i] - center).norm()) for i in touched))
     return drifts
 
 
 @settings(max_examples=10)
 @given(st.integers(1, 12), st.sampled_from([1e-12, 0.2, 0.5, NEVER]))
-def test_window_encodes_what_it_touches_and_nothing_else(floor: int, limit: float) -> None:
+def test_the_encoder_follows_what_a_window_touched_and_the_rest_is_counted(floor: int, limit: float) -> None:
     sampler = ten_steps()
     _, results, tiny = trained(sampler, auto_drift=limit, auto_floor=floor)
-    touched = 0
+    touched = untouched = 0
     step = 0
     for size in windows(results):
         items = {i for s in range(step, step + size) for i in sampler.batch(s).unique().host_items_N.tolist()}
         closed = results[step + size - 1].window
         assert closed.unique_items == len(items)
         assert closed.occurrences == sum(result.occurrences for result in results[step : step + size])
-        assert sum(result.unique_items for result in results[step : step + size]) == len(items)
+        encoded = sum(result.unique_items for result in results[step : step + size])
+        assert encoded == len(items) + closed.untouched_items
         touched += len(items)
+        untouched += closed.untouched_items
         step += size
     assert step == sampler.total_steps
-    assert sum(tiny.spy.times(with_graph=False).values()) == touched
+    assert sum(tiny.spy.times(with_graph=False).values()) == touched + untouched
     assert sum(tiny.spy.times(with_graph=True).values()) == touched
 
 
-def test_drift_that_is_no_number_closes_the_window() -> None:
-    rule = DriftWindow(0.5, 1, 100, 100)
-    batch = SimpleNamespace(ends_epoch=False, ends_training=False)
-    window = SimpleNamespace(steps=1, drift=lambda: torch.tensor(float("nan")))
-    assert rule.is_over(window, batch)
+@settings(max_examples=5)
+@given(st.integers(1, 12), st.sampled_from([1e-12, 0.2, 0.5, NEVER]))
+def test_version_0_1_s_window_encodes_what_it_touches_and_nothing_else(floor: int, limit: float) -> None:
+    _, results, tiny = trained(ten_steps(), auto_drift=limit, auto_floor=floor, auto_measure="norm")
+    closed = [result.window for result in results if result.window]
+    assert [window.untouched_items for window in closed] == [0] * len(closed)
+    assert sum(tiny.spy.times(with_graph=False).values()) == sum(window.unique_items for window in closed)
+
+
+@pytest.mark.parametrize("kind", [SpreadWindow, DriftWindow])
+def test_drift_that_is_no_number_closes_the_window(kind: type) -> None:
+    rule = kind(0.5, 1, 100, 100)
+    batch = SimpleNamespace(step=0, ends_epoch=False, ends_training=False)
+    reading = lambda: torch.tensor(float("nan"))  # noqa: E731
+    assert rule.is_over(SimpleNamespace(steps=1, drift=reading, spread_drift=reading), batch)
+
+
+def test_a_window_that_closes_earlier_than_expected_counts_what_it_did_not_read() -> None:
+    sampler, losses, made = ten_steps(), [], []
+    for stops in (False, True):
+        tiny = tiny_system()
+        spec = MultiStepSpec(encoder_batch=7, auto_drift=1e-12, auto_floor=2)
+        options = {"multi_step": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
+        strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
+        strategy.rule.restore({"expected": 6, "held": 0})
+        first = strategy.step(sampler.batch(0))
+        assert first.unique_items == len(sampler.items_ahead(0, 6))
+        if stops:
+            kept = strategy.state()
+            strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
+            strategy.restore(kept)
+        closed = strategy.step(sampler.batch(1)).window
+        items = sampler.items_ahead(0, 2)
+        assert closed.steps == 2
+        assert closed.unique_items == len(items) < first.unique_items
+        assert closed.untouched_items == first.unique_items - len(items)
+        assert tiny.spy.times(with_graph=True) == dict.fromkeys(items.tolist(), 1)
+        losses.append([float(strategy.step(sampler.batch(step)).loss) for step in range(2, 6)])
+        made.append(tiny.parameters())
+    assert losses[0] == losses[1]
+    for name, value in made[0].items():
+        assert torch.equal(value, made[1][name]), name
+
+
+class Deformed:
+    """The tiny system whose encoder's vectors are c h + o, read by a filter as they were."""
+
+    def __init__(self, factor: float, offset: float) -> None:
+        self.tiny, self.factor, self.offset = tiny_system(), factor, offset
+        spec = MultiStepSpec(encoder_batch=7, auto_drift=0.8, auto_floor=2)
+        self.sampler = ten_steps()
+        self.strategy = make_strategy(
+            "gram-auto",
+            self.tiny.system,
+            self.sampler,
+            multi_step=spec,
+            micro_batch=1,
+            encoder_chunk=None,
+            seed=1,
+        )
+        loss, encode = self.tiny.filter.loss, self.tiny.system.encode
+
+        class Read(torch.nn.Module):
+            def loss(self, vectors, view):
+                return loss((vectors - offset) / factor, view)
+
+        class Encode(type(encode)):
+            def __call__(self, items):
+                return factor * super().__call__(items) + offset
+
+        encode.__class__ = Encode
+        self.tiny.system.filter = Read()
+
+    def first_window(self) -> tuple[list[np.ndarray], list[float], StepResult]:
+        """Vectors behind each step as the filter reads them, drifts, and the step that closed the window."""
+        tables, drifts = [], []
+        for step in range(10):
+            result = self.strategy.step(self.sampler.batch(step))
+            if result.window:
+                return tables, drifts, result
+            window = self.strategy.window
+            tables.append(((window.table_UD - self.offset) / self.factor).numpy().copy())
+            drifts.append(float(window.spread_drift()))
+        raise AssertionError("no window closed")
+
+
+def test_a_window_goes_the_same_way_whatever_the_vectors_unit_and_origin() -> None:
+    tables, drifts, closed = Deformed(1.0, 0.0).first_window()
+    assert 2 <= len(tables) < 9
+    assert drifts[-1] > 0.3
+    for factor, offset in ((0.1, 0.0), (1.0, 20.0), (30.0, -4.0)):
+        others, other_drifts, other = Deformed(factor, offset).first_window()
+        assert other_drifts == pytest.approx(drifts, rel=1e-9)
+        assert other.window.steps == closed.window.steps
+        for table, found in zip(tables, others, strict=True):
+            assert np.abs(found - table).max() < 1e-9
 
 
 def test_chunked_encoder_step_is_that_of_the_whole_mini_batch() -> None:

@@ -20,7 +20,8 @@ CPU = torch.device("cpu")
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8))
 PLAN = {"micro_batch": 4, "encoder_chunk": None, "why": ""}
 IDENTITY = {"spec": SPEC.model_dump(mode="json"), "data_fingerprint": "f", "device": "cpu", "torch": "t"}
-GRAM = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e", "gram-auto", "nofinetune")
+BEFORE = "gram-auto of 0.1"
+GRAM = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e", "gram-auto", BEFORE, "nofinetune")
 
 
 class World:
@@ -36,6 +37,9 @@ class World:
             tiny: Tiny = tiny_system(domain=domain, dropout=dropout, dtype=torch.float32)
             self.system, self.modules = tiny.system, Modules(tiny.encoder, tiny.filter)
         multi = MultiStep(encoder_batch=7, auto_floor=2, auto_drift=0.3)
+        if name == BEFORE:
+            changes = {"auto_measure": "norm", "table_optimizer": "adagrad"}
+            name, multi = "gram-auto", multi.model_copy(update=changes)
         options = {"multi_step": multi, "micro_batch": 4, "encoder_chunk": None, "seed": 5}
         self.strategy: Strategy = make_strategy(name, self.system, self.sampler, **options)
 
