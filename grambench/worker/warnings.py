@@ -6,6 +6,7 @@ from grambench.config.spec import Spec, Vocabulary
 from grambench.data.cautions import ONE_SPLIT, part_cautions, repeat_cautions
 from grambench.data.prepared_manifest import Manifest
 from grambench.events.types import Warned
+from grambench.models.encoders.sentence import ignored_modules
 
 
 def data_warnings(manifest: Manifest) -> Iterator[Warned]:
@@ -79,6 +80,12 @@ def spec_warnings(spec: Spec) -> Iterator[Warned]:
             "encoder-dropout",
             f"encoder.dropout is {spec.encoder.dropout}: not comparable to E2E, since every strategy"
             " draws other masks",
+        )
+    if ignored := ignored_modules(spec.encoder):
+        yield Warned(
+            "other-pooling",
+            f"the model's own files name {ignored}, which grambench leaves out: item vectors are made by"
+            f" {spec.encoder.pooling} pooling of the hidden states",
         )
     if spec.data.protocol == "paper":
         yield Warned(

@@ -28,7 +28,7 @@ def model_files(model: str, revision: str | None) -> dict[str, Path]:
         model: a folder, or a name on the hub.
         revision: of the latter; None: the newest.
     """
-    folder = _folder(model, revision)
+    folder = model_folder(model, revision)
     if folder is None:
         return {}
     weights = next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
@@ -36,7 +36,8 @@ def model_files(model: str, revision: str | None) -> dict[str, Path]:
     return {str(path.relative_to(folder)): path for path in (*words, *weights) if path.is_file()}
 
 
-def _folder(model: str, revision: str | None) -> Path | None:
+def model_folder(model: str, revision: str | None) -> Path | None:
+    """Where the files of a model lie; None: it is not on this machine (yet)."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
