@@ -32,6 +32,7 @@ from live_runs import (
     until,
 )
 
+from grambench.config.changes import spec_digest
 from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.journal import Follower
@@ -173,6 +174,7 @@ def test_a_stopped_worker_s_seconds_are_not_training(
     run, name = fresh_copy(whole, tmp_path / "run"), "gram-1s.s0"
     content = json.loads((run / "run.json").read_bytes())
     content["spec"]["training"] |= {"batch_size": 1, "epochs": 1000, "patience": 1000, "checkpoint_s": 300.0}
+    content["spec_sha256"] = spec_digest(content["spec"])
     (run / "run.json").write_text(json.dumps(content))
     log, records = Follower(run / name / "events.jsonl"), list[Record]()
     worker = start_worker(run, name, starts)
