@@ -224,9 +224,8 @@ class Window:
         self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
         self.table_UD.copy_(torch.as_tensor(state["table"]))
         self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])
-        read_U = (
-            np.asarray(state["touched"], bool) if "touched" in state else slice(None)
-        )  # 0.1 read them all
+        all_U = np.ones(len(self), bool)  # a window of version 0.1 has read every item that it encoded
+        read_U = np.asarray(state.get("touched", all_U), bool)
         self.touch(self.host_items_U[read_U])
 
     def touched_rows(self) -> Tensor | slice:
