@@ -388,7 +388,7 @@ class Spec(Table):
     null_test: bool = False
     """Train the first strategy twice: how much the two differ is what noise alone can do."""
     hang_s: Annotated[float, Field(ge=1)] = 600.0
-    """A worker that has a turn and shows no sign of life for so many seconds is killed; one that is stopped
+    """A worker that has a turn and sends no heartbeat for so many seconds is killed; one that is stopped
     from outside (SIGSTOP) is waited for."""
     device: Annotated[str, Field(pattern=r"^(auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*)$")] = "auto"
     """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` several, `cuda:0,cuda:1`."""

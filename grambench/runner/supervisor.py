@@ -226,7 +226,7 @@ class Supervisor:
             running.killed = True
             running.worker.terminate()
         elif running.seat.has_turn and silent_s > self.spec.hang_s and not running.why:
-            running.why = f"it showed no sign of life for {silent_s:.0f} s and was killed"
+            running.why = f"no heartbeat for {silent_s:.0f} s: it was killed"
             running.worker.terminate()
         code = running.worker.wait(0)
         if code is not None:

@@ -152,7 +152,7 @@ def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.M
     assert made._reap("gram-1s.s0") == -9
     assert working.code == -9
     (exited,) = exits(made)
-    assert exited.why == "it showed no sign of life for 6 s and was killed"
+    assert exited.why == "no heartbeat for 6 s: it was killed"
     assert not exited.stopped
 
 
