@@ -1,5 +1,6 @@
 """Whole trainings in this process, through the product's own loop: validation AUC over train seconds."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,21 +121,33 @@ def curve(
     *,
     seed: int = 0,
     until: Callable[[list[Point]], bool] = lambda _points: False,
+    cpu_seconds: bool = False,
 ) -> tuple[list[Point], list[ev.Event]]:
-    """Train to the end, early stopping or `until`; the validations and all events."""
+    """Train to the end, early stopping or `until`; the validations and all events.
+
+    `cpu_seconds`: count CPU seconds of this process in place of seconds.
+    """
     made = trial(name, spec, data, seed=seed)
     evaluator = make_evaluator(spec, data, "validation", CPU)
     events: list[ev.Event] = []
     points: list[Point] = []
+    untrained_s = 0.0
 
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
+        nonlocal untrained_s
+        train_s = made.system.clock.read()[0]
+        began_s = time.process_time()
+        if cpu_seconds:
+            train_s = began_s - untrained_s
         result = evaluator(made.system.encode, made.modules.filter)
+        untrained_s += time.process_time() - began_s
         metrics = result.metrics
-        points.append(Point(made.system.clock.read()[0], metrics["auc"] or 0.0))
+        points.append(Point(train_s, metrics["auc"] or 0.0))
         skipped, sampled = result.skipped, result.sampled
         return ev.Evaluated(part, 0, 0, 0.0, metrics, result.impressions, skipped, sampled, 0.0, False)
 
     made.strategy.warm_up(made.sampler.batch(0))
+    untrained_s = time.process_time()
     effects = Effects(
         emit=events.append,
         evaluate=evaluate,
