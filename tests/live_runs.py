@@ -37,7 +37,7 @@ ENDLESS = ("--set", "training.epochs=100000", "--set", "training.patience=100000
 FAMILIES = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-0.5e", "gram-1e", "gram-auto")
 MICRO_BATCH, CHUNK = 7, 20
 """Of the run with every family: small enough to divide its batches."""
-PATIENCE_S = 240.0
+PATIENCE_S = 900.0
 """Longest wait for anything: a slow machine is no failure."""
 
 _T = TypeVar("_T")

@@ -29,7 +29,7 @@ def loaded_by(folder: Path, *arguments: str) -> set[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     *said, modules = ended.stderr.splitlines()

@@ -25,7 +25,7 @@ class Tmux:
 
     def __call__(self, *words: str) -> str:
         done = subprocess.run(
-            ["tmux", "-S", str(self.socket), *words], capture_output=True, text=True, check=True, timeout=30
+            ["tmux", "-S", str(self.socket), *words], capture_output=True, text=True, check=True, timeout=300
         )
         return done.stdout
 

@@ -23,7 +23,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder)]
     isolated = ["--no-build-isolation"] if here else []
     built = subprocess.run(
-        [*command, *isolated, str(ROOT)], capture_output=True, text=True, timeout=200, check=False
+        [*command, *isolated, str(ROOT)], capture_output=True, text=True, timeout=1200, check=False
     )
     if built.returncode and not here and "hatchling" in built.stderr:
         pytest.skip("hatchling is neither installed nor to be had from the package index")
@@ -58,7 +58,7 @@ def test_an_installed_wheel_finds_its_presets_and_templates(unpacked: Path, tmp_
         env={**os.environ, "PYTHONPATH": str(unpacked)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     where, _, listed = ended.stdout.partition("\n")

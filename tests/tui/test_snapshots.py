@@ -11,6 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from grambench.tui.app import Dashboard
 from grambench.tui.replay import Replay, ReplayDashboard
@@ -112,6 +113,9 @@ async def _shoot(shot: Shot, folder: Path) -> str:
             app.screen.query_one(f"#{shot.panel}").focus()
         await pilot.press(*SCREENS[shot.screen])
         await _drawn(app, pilot)
+        for line in app.screen.query(Input):
+            line.cursor_blink = False  # else it is there or not, as time goes by
+        await pilot.pause()
         assert faults(app) == []
         return app.export_screenshot()
 

@@ -514,7 +514,7 @@ def test_two_processes_at_once_build_once(request_: PrepareRequest, cache: Path,
     gate.touch()
     rivals = [start(request_.data_dir, cache, log) for _ in range(2)]
     gate.unlink()
-    answers = [rival.communicate(timeout=60) for rival in rivals]
+    answers = [rival.communicate(timeout=600) for rival in rivals]
     assert [rival.returncode for rival in rivals] == [0, 0], answers
     assert answers[0][0] == answers[1][0]
     assert log.read_text() == "built\n"
@@ -527,7 +527,7 @@ def test_a_killed_prepare_leaves_nothing_that_is_used(
 ) -> None:
     log = tmp_path / "log"
     killed = start(request_.data_dir, cache, log, phase, done)
-    assert killed.wait(timeout=60) == -signal.SIGKILL, killed.communicate()
+    assert killed.wait(timeout=600) == -signal.SIGKILL, killed.communicate()
     killed.communicate()
     assert not list(cache.glob("tiny-*"))
     again = replace(request_, tokenizer=Growing, tokenizer_key="growing-1")
