@@ -67,7 +67,7 @@ def test_a_signal_while_the_libraries_load_starts_no_worker(bench: Bench) -> Non
     command = bench.run(*RUN)
     until(lambda: logged(command.run, "preloading"), "the preload process")
     command.interrupt()
-    ended = command.wait(60)
+    ended = command.wait()
     assert ended.code == 75, ended.err
     assert "Traceback" not in ended.err
     assert_nothing_is_left(command.run)

@@ -60,7 +60,7 @@ def test_a_signal_in_any_phase_leaves_a_run_that_goes_on(bench: Bench, whole: Pa
             supervisor_process(run).send_signal(number)
         else:
             command.interrupt()
-        ended = command.wait(60)
+        ended = command.wait()
         assert ended.code == 75, (phase, ended.err)
         assert "Traceback" not in ended.err + ended.out
         assert ended.err.endswith(f"`grambench run --resume {run}` goes on.\n")
@@ -104,7 +104,7 @@ def test_in_the_foreground_the_run_ends_with_its_terminal(bench: Bench) -> None:
 
 def test_a_detached_run_goes_on_alone(bench: Bench, whole: Path) -> None:
     command = bench.run("--detach", *STRATEGIES)
-    ended = command.wait(20)
+    ended = command.wait()
     assert ended.code == 0
     assert f"{command.run.name} goes on" in ended.err
     watchers = [bench.start("watch", command.run, "--plain") for _ in range(2)]
@@ -120,6 +120,6 @@ def test_an_interrupt_before_anything_happens_shows_no_traceback(bench: Bench, d
     command: Command = bench.run("--plain")
     time.sleep(delay_s)
     command.interrupt()
-    ended = command.wait(60)
+    ended = command.wait()
     assert ended.code in (75, 130, -signal.SIGINT)
     assert "Traceback" not in ended.err + ended.out

@@ -38,7 +38,7 @@ def test_three_families_train_on_goodreads(bench: Bench, model: Path) -> None:
     command = bench.start(
         "run", "--preset", "goodreads", "--data-dir", DATA, *strategies, *changes, "--plain"
     )
-    ended = command.wait(200)
+    ended = command.wait()
     assert ended.code == 0, complaint(ended.err)
     report = report_of(command.run)
     assert report["audit"]["equivalent"]

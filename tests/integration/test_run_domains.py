@@ -69,7 +69,7 @@ def commands(bench: Bench) -> dict[str, Command]:
 
 @pytest.fixture(scope="module", params=["knowledge-tracing", "news"])
 def report(request: pytest.FixtureRequest, commands: dict[str, Command]) -> dict[str, Any]:
-    ended = commands[request.param].wait(280)
+    ended = commands[request.param].wait()
     assert ended.code == 0, ended.err
     document: dict[str, Any] = strict_json(ended.out)
     return document
@@ -94,7 +94,7 @@ def test_every_system_of_the_domain_ends_with_a_scored_test_part(
 
 
 def test_single_step_follows_e2e_on_answers(commands: dict[str, Command]) -> None:
-    ended = commands["knowledge-tracing"].wait(280)
+    ended = commands["knowledge-tracing"].wait()
     trials = {trial["strategy"]: trial for trial in strict_json(ended.out)["trials"]}
     pairs = zip(trials["e2e"]["validations"], trials["gram-1s"]["validations"], strict=True)
     assert all(first["auc"] == pytest.approx(second["auc"], abs=1e-4) for first, second in pairs)
@@ -103,7 +103,7 @@ def test_single_step_follows_e2e_on_answers(commands: dict[str, Command]) -> Non
 
 def test_markdown_shows_the_scores_of_the_domain(commands: dict[str, Command], bench: Bench) -> None:
     for domain, column in (("knowledge-tracing", "CSAUC"), ("news", "nDCG@10")):
-        commands[domain].wait(280)
+        commands[domain].wait()
         shown = bench.call("report", commands[domain].run, "--format", "markdown")
         assert shown.code == 0
         assert f"| {column} |" in shown.out
@@ -127,7 +127,7 @@ def test_a_suite_prints_the_papers_figures_and_ours_and_why_a_cell_is_blank(
         "--out",
         "suite-runs",
     )
-    ended = bench.start("suite", "table4", *arguments, "--set", "training.epochs=1").wait(120)
+    ended = bench.start("suite", "table4", *arguments, "--set", "training.epochs=1").wait()
     assert ended.code == 0, ended.err
     ours, papers = ended.out.split("duolingo-es", 1)
     (row,) = [line.split() for line in ours.splitlines() if line.startswith(" nocontent")]
@@ -148,7 +148,7 @@ def test_a_plan_probes_a_few_steps_and_trains_nothing_to_its_end(
     preset = bench.folder / "tiny-kt.toml"
     ended = bench.start(
         "suite", "table4", "--plan", "--datasets", preset, "--strategies", "nocontent", "--out", "plan-runs"
-    ).wait(120)
+    ).wait()
     assert ended.code == 0, ended.err
     (row,) = [line for line in ended.out.splitlines() if " nocontent " in line]
     assert row.count(":") == 2

@@ -32,7 +32,7 @@ def test_an_interrupt_while_it_starts_ends_the_run(bench: Bench) -> None:
     command = bench.run("--plain")
     run = command.run
     command.interrupt()
-    ended = command.wait(30)
+    ended = command.wait()
     assert ended.code == 75
     assert "Traceback" not in ended.err
     assert_nothing_is_left(run)
@@ -41,7 +41,7 @@ def test_an_interrupt_while_it_starts_ends_the_run(bench: Bench) -> None:
 def test_an_interrupt_stops_after_the_step_with_a_report(endless: Command) -> None:
     endless.training(TRIAL)
     endless.interrupt()
-    ended = endless.wait(30)
+    ended = endless.wait()
     assert ended.code == 75
     assert SAID in ended.err
     assert ended.err.endswith(f"grambench: Interrupted; `grambench run --resume {endless.run}` goes on.\n")
@@ -67,7 +67,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(endless: Command) -> None
     until(lambda: SAID in endless.err, "the first interrupt")
     assert worker.is_running()
     endless.interrupt()
-    ended = endless.wait(10)
+    ended = endless.wait()
     assert ended.code == 130
     assert "Traceback" not in ended.err
     assert_nothing_is_left(endless.run)
@@ -92,7 +92,7 @@ def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
     until(lambda: re.search(r"gram-1s: epoch \d+/100000, step", watch.err), "a line of progress")
     stop = bench.call("stop", "last", "--out", run.parent)
     assert (stop.code, stop.out, stop.err) == (0, "", f"{run.name} ends after the step under way.\n")
-    assert watch.wait(30).code == 0
+    assert watch.wait().code == 0
     assert_nothing_is_left(run)
     assert report_of(run)["run"]["exit_code"] == 130
     assert report_of(run)["trials"][0]["outcome"] == "stopped"
@@ -102,7 +102,7 @@ def test_a_terminated_supervisor_interrupts_its_run(bench: Bench) -> None:
     command = bench.run("--plain")
     until(lambda: "setup: " in command.err, "the setup to begin")
     supervisor_process(command.run).send_signal(signal.SIGTERM)
-    assert command.wait(30).code == 75
+    assert command.wait().code == 75
     assert_nothing_is_left(command.run)
     assert report_of(command.run)["run"]["exit_code"] == 75
 
@@ -135,7 +135,7 @@ def test_workers_end_when_their_supervisor_is_killed(bench: Bench, endless: Comm
     endless.training(TRIAL)
     run = endless.run
     supervisor_process(run).kill()
-    ended = endless.wait(30)
+    ended = endless.wait()
     assert ended.code == 1
     assert "The supervisor ended before the run did" in complaint(ended.err)
     assert_nothing_is_left(run)
@@ -155,5 +155,5 @@ def test_preparation_ends_when_its_supervisor_is_killed(bench: Bench) -> None:
     until(lambda: "setup: worker" in command.err, "the setup to begin")
     run = command.run
     supervisor_process(run).kill()
-    command.wait(30)
+    command.wait()
     assert_nothing_is_left(run)

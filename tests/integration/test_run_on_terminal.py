@@ -15,7 +15,7 @@ def test_q_asks_and_stop_ends_the_run(bench: Bench) -> None:
         terminal.type(b"q")
         terminal.until_says("The run goes on. What now?")
         terminal.type(b"s")
-        assert terminal.wait(30) == 130
+        assert terminal.wait() == 130
         assert_nothing_is_left(terminal.run)
         assert report_of(terminal.run)["run"]["exit_code"] == 130
     assert BACK_TO_NORMAL in terminal.written
@@ -31,7 +31,7 @@ def test_leaving_it_running_says_how_to_come_back(bench: Bench) -> None:
         terminal.type(b"q")
         terminal.until_says("What now?")
         terminal.type(b"d")
-        assert terminal.wait(30) == 0
+        assert terminal.wait() == 0
         run = terminal.run
     assert f"`grambench watch {run.name}` shows it" in terminal.text.replace("\r\n", "")
     assert bench.call("stop", run).code == 0
@@ -45,7 +45,7 @@ def test_ctrl_c_asks_as_well_and_prints_no_traceback(bench: Bench) -> None:
         terminal.type(b"\x03")
         terminal.until_says("What now?")
         terminal.type(b"\x03s")
-        assert terminal.wait(30) == 130
+        assert terminal.wait() == 130
         assert_nothing_is_left(terminal.run)
     assert "Traceback" not in terminal.text
 
@@ -54,7 +54,7 @@ def test_ctrl_c_before_the_first_picture_ends_the_run(bench: Bench) -> None:
     with bench.terminal("run", "--preset", bench.preset) as terminal:
         run = terminal.run
         terminal.process.send_signal(signal.SIGINT)
-        assert terminal.wait(30) == 75
+        assert terminal.wait() == 75
         assert_nothing_is_left(run)
     assert "Traceback" not in terminal.text
 
@@ -63,7 +63,7 @@ def test_plain_lines_on_a_terminal_draw_nothing(bench: Bench) -> None:
     with bench.terminal("run", "--preset", bench.preset, "--plain") as terminal:
         terminal.until_says("setup: ")
         terminal.type(b"\x03")
-        assert terminal.wait(30) == 75
+        assert terminal.wait() == 75
         assert_nothing_is_left(terminal.run)
     assert ALTERNATE_SCREEN not in terminal.written
     assert "Traceback" not in terminal.text

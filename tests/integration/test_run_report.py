@@ -23,7 +23,7 @@ from live_runs import (
 @pytest.fixture(scope="module")
 def whole(begun: Command) -> Ended:
     """The run of every family, ended."""
-    return begun.wait(240)
+    return begun.wait()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def test_every_family_is_trained_and_scored(report: dict[str, Any]) -> None:
         assert trial["test"]["impressions"] + trial["test"]["skipped"] == 60
         assert 0 < trial["times"]["encoder_s"] <= trial["times"]["train_s"]
         assert all(trial["speedups"][name]["epoch_s"] > 0 for name in ("e2e", "e2e-unique"))
-        assert trial["memory"]["rss_peak_bytes"] > 0
+        memory = trial["memory"]  # on a loaded machine a trial may end between two samples
+        assert memory["rss_peak_bytes"] or "rss_peak_bytes" in memory["reasons"]
+    assert any(trial["memory"]["rss_peak_bytes"] for trial in report["trials"])
     assert of(report, "e2e")["speedups"]["e2e"]["epoch_s"] == 1
     assert of(report, "e2e")["reuse_ratio"] == 1 < of(report, "gram-1s")["reuse_ratio"]
     assert of(report, "gram-1s")["reuse_ratio"] < of(report, "gram-1e")["reuse_ratio"]

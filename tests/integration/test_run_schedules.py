@@ -41,7 +41,7 @@ def race(bench: Bench) -> Command:
 
 @pytest.fixture(scope="module")
 def raced(race: Command) -> dict[str, Any]:
-    ended = race.wait(200)
+    ended = race.wait()
     assert ended.code == 0, ended.err
     report: dict[str, Any] = strict_json(ended.out)
     return report
@@ -128,7 +128,7 @@ def test_watchers_pause_mark_skip_and_stop(bench: Bench) -> None:
     send(run, Ask("skip"))
     command.training("gram-1e.s0")
     send(run, Ask("stop"))
-    ended = command.wait(60)
+    ended = command.wait()
     assert ended.code == 130
     assert "mark: lunch" in ended.err
     assert_nothing_is_left(run)
