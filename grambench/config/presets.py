@@ -180,7 +180,8 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
     own_words = problem["type"] in ("missing", "value_error")
     shown = "" if own_words else f", not {problem['input']!r:.80}"
     info = _info(path)
-    meaning = f"It means: {info.description}" if info is not None and info.description else ""
+    described = " ".join((info.description or "").split()) if info is not None else ""
+    meaning = f"It means: {described}" if described else ""
     return ConfigError(f"{origin}: {key}: {words}{shown}.", meaning)
 
 

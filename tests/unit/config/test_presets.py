@@ -150,6 +150,9 @@ def test_an_error_says_whether_the_file_or_the_command_line_is_wrong(tmp_path: P
     assert refusal(path).startswith(f"{path}: training.batch_size: ")
     assert refusal("demo", "training.batch_size=0").startswith("command line: training.batch_size: ")
     assert "It means: Users (training samples) in a batch." in refusal("demo", "training.batch_size=0")
+    several_lines = refusal("demo", "encoder.layout=rows")
+    assert "pads items of like length to one length" in several_lines
+    assert "\n" not in several_lines
 
 
 @pytest.mark.parametrize(
