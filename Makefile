@@ -29,7 +29,7 @@ faults: $(STAMP)  ## kills, signals and full disks with workers that start by th
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
 
-bench-long: $(STAMP) $(ENCODER)  ## the claims that take ten minutes or half an hour
+bench-long: $(STAMP) $(ENCODER)  ## the claims that take ten minutes or an hour
 	$(BIN)/python -m benchmarks --long
 
 bench-gpu: $(STAMP)  ## everything that is claimed or predicted about an NVIDIA GPU, at most 9 minutes

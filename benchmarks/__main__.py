@@ -1,7 +1,7 @@
 """Run the benchmarks one after another, each in a process of its own, and write the page of their results.
 
 `python -m benchmarks` runs those that take minutes; `--long` runs the headline, which takes ten minutes, the
-one that takes half an hour, and those that explain the engine. Exit code 0 if every claim is met, 6 if one is
+one that takes an hour, and those that explain the engine. Exit code 0 if every claim is met, 6 if one is
 not, 1 if a script failed.
 """
 
