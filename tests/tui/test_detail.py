@@ -26,6 +26,9 @@ def run(tmp_path: Path) -> Callable[[str], Dashboard]:
 
 
 async def shown(pilot: Pilot[str | None], key: str) -> None:
+    assert isinstance(pilot.app, Dashboard)
+    while pilot.app._reader.share_read < 1:  # a slow machine reads the logs in several pieces
+        await pilot.pause(0.02)
     await pilot.press(key)
     for _ in range(4):
         await pilot.pause()

@@ -96,7 +96,9 @@ def _app(shot: Shot, folder: Path) -> Dashboard:
 
 
 async def _drawn(app: Dashboard, pilot: Pilot[str | None]) -> None:
-    """Until every panel has been drawn in its own size, however slow the machine is."""
+    """Until all is read and every panel has been drawn in its own size, however slow the machine is."""
+    while not isinstance(app, ReplayDashboard) and app._reader.share_read < 1:
+        await pilot.pause(0.02)
     for _ in range(3):
         await pilot.pause()
         app.redraw()
