@@ -51,7 +51,7 @@ class _Running:
     seat: Seat
     turn: int = 0
     heard_s: float = 0.0
-    """When it last gave a sign of life, or was seen to be stopped."""
+    """When its last heartbeat came, or it was last seen to be stopped."""
     stopped: bool = False
     """It was found stopped or frozen since its last message."""
     deadline_s: float | None = None

@@ -11,7 +11,7 @@ from grambench.worker.stops import SHORTEST_S, TICK_S, Reading, Stop, StopDetect
 LOCK_S = 0.005
 BEFORE = Reading(t_s=100.0, cpu_s=50.0, waited_s=3.0, switches=1000, faults=2)
 LATE = replace(BEFORE, t_s=102.1)
-"""2.1 s later, without a sign of life in between."""
+"""2.1 s later, without a tick in between."""
 
 
 def judged(now: Reading, before: Reading = BEFORE, cpus: int = 2) -> Stop | None:
