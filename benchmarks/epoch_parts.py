@@ -74,8 +74,14 @@ class WholeEpoch:
 class Parts:
     """Probes of what an epoch of gram-1e consists of; seconds for a whole epoch."""
 
-    def __init__(self, made: Trial, steps: int, items: int) -> None:
-        """`steps`: CF steps of a probe; `items`: encoded in a probe. Fewer where the epoch has fewer."""
+    def __init__(self, made: Trial, steps: int, items: int, at_once: int = 0) -> None:
+        """
+        Args:
+            made: a trial of gram-1e.
+            steps: CF steps of a probe; fewer where the epoch has fewer.
+            items: encoded in a probe; fewer where the epoch has fewer.
+            at_once: items, some of them again and again, in a call of e2e; 0: as many as in a mini-batch.
+        """
         self.made = made
         self.steps = made.sampler.steps_per_epoch
         self.items = made.sampler.items_ahead(0, self.steps)
@@ -87,6 +93,7 @@ class Parts:
         lengths = made.system.encode.tokens.lengths
         self.scale = float(lengths[self.items].sum() / lengths[self.probed].sum())
         """Tokens of the epoch's items over those of the probed ones."""
+        self.at_once = at_once or made.spec.multi_step.encoder_batch
 
     def cf_only(self, first: int) -> float:
         """Drawing, gathering, the filter and its optimiser, on a table of random vectors."""
@@ -104,6 +111,15 @@ class Parts:
         seconds = self.scale * seconds_of(self.made, self._training_steps)
         self.made.system.encoder_optimizer.discard()
         return seconds
+
+    def e2e_pass(self) -> float:
+        """The encoder forward and backward, as many items at once as e2e encodes."""
+        repeated = np.resize(self.probed, self.at_once)
+        scale = float(self.made.system.encode.tokens.lengths[self.items].sum())
+        scale /= float(self.made.system.encode.tokens.lengths[repeated].sum())
+        seconds = seconds_of(self.made, lambda: self.made.system.encode(repeated).square().sum().backward())
+        self.made.system.encoder_optimizer.discard()
+        return scale * seconds
 
     def _cf_steps(self, steps: range) -> None:
         system = self.made.system

@@ -74,7 +74,7 @@ class Steps:
             self.made.strategy.step(self.made.sampler.batch(step))
 
 
-def _engine(lab: Lab, layout: str, graphs: str, encoder_batch: int = BATCH) -> Spec:
+def engine(lab: Lab, layout: str, graphs: str, encoder_batch: int = BATCH) -> Spec:
     spec = altered(altered(lab.spec, "encoder", layout=layout), "engine", graphs=graphs)
     return altered(spec, "multi_step", encoder_batch=encoder_batch)
 
@@ -82,7 +82,7 @@ def _engine(lab: Lab, layout: str, graphs: str, encoder_batch: int = BATCH) -> S
 def _cf_steps(lab: Lab) -> NDArray[np.int64]:
     """Measure opening and CF steps; the items of the epoch."""
     sides = {
-        name: Steps(lab.trial("gram-1e", _engine(lab, "buckets", graphs)), lab.sizes.cf_steps, fast).warm_up()
+        name: Steps(lab.trial("gram-1e", engine(lab, "buckets", graphs)), lab.sizes.cf_steps, fast).warm_up()
         for name, (graphs, fast, _) in CF.items()
     }
     plain = sides["plain"].made
@@ -107,7 +107,7 @@ def _fixed(made: Trial) -> str:
 
 def _whole(lab: Lab) -> None:
     """Two epochs: shapes are new and graphs are captured in the first one, which is not timed."""
-    made = lab.trial("gram-1e", _engine(lab, "packed", "on"))
+    made = lab.trial("gram-1e", engine(lab, "packed", "on"))
     made.strategy.warm_up(made.sampler.batch(0))
     whole = WholeEpoch(made)
     first_s, epoch_s = whole(), whole()
@@ -116,8 +116,8 @@ def _whole(lab: Lab) -> None:
         for name, seconds in zip(("opening", "CF", "closing"), whole.parts[1], strict=True)
     )
     finite = all(bool(loss.isfinite()) for loss in (whole.losses[0], whole.losses[-1]))
-    engine = f"packed rows, graphs, encoder_batch {BATCH}; {_fixed(made)}"
-    note = f"{parts}; the first epoch {first_s:.3g} s; {engine}"
+    settings = f"packed rows, graphs, encoder_batch {BATCH}; {_fixed(made)}"
+    note = f"{parts}; the first epoch {first_s:.3g} s; {settings}"
     lab.found("a whole epoch", Sample((epoch_s,)), "s", note, "2.5 to 3.5 s")
     lab.claim(EPOCH, epoch_s if finite else float("nan"), note)
 
@@ -125,16 +125,17 @@ def _whole(lab: Lab) -> None:
 def _closing(lab: Lab, name: str, items_I: NDArray[np.int64]) -> None:
     """Encoder steps of a window's end, in mini-batches of each size."""
     layout, graphs, predicted = CLOSING[name]
-    made = lab.trial("gram-1e", _engine(lab, layout, graphs))
+    made = lab.trial("gram-1e", engine(lab, layout, graphs))
     for size in lab.sizes.encoder_batches:
         count = lab.sizes.mini_batches
         if size == max(lab.sizes.encoder_batches):
             count = max(1, count // 4)
         some_N = np.random.default_rng(0).permutation(items_I)[: size * count]
-        with torch.no_grad():
-            targets_ND = made.system.encode(some_N)
-            targets_ND += 0.1 * torch.randn_like(targets_ND)  # products of zeros would be faster
-        run = _follow(lab, made, some_N, targets_ND, size)
+        closing = closing_pass(made, some_N, size)
+
+        def run(closing: Callable[[], object] = closing) -> float:
+            return seconds_of(made, closing)
+
         first_s = run()
         seconds = turns({name: run}, 2, lab.ends_s)[name]
         steps = ceil(len(some_N) / size)
@@ -146,19 +147,19 @@ def _closing(lab: Lab, name: str, items_I: NDArray[np.int64]) -> None:
         lab.found(f"closing, {name}, {size} items", milliseconds, "ms a step", note, predicted.get(size, ""))
 
 
-def _follow(
-    lab: Lab, made: Trial, some_N: NDArray[np.int64], targets_ND: Tensor, size: int
-) -> Callable[[], float]:
-    """A pass over these items, in another order each time; its seconds."""
+def closing_pass(made: Trial, some_N: NDArray[np.int64], size: int) -> Callable[[], object]:
+    """A pass of the encoder's steps at a window's end, in mini-batches of `size`, in another order each time."""
+    with torch.no_grad():
+        targets_ND = made.system.encode(some_N)
+        targets_ND += 0.1 * torch.randn_like(targets_ND)  # products of zeros would be faster
     turn = 0
 
     def order(_pass: int) -> Tensor:
-        return counter.permutation(counter.key(0, size, turn), len(some_N), lab.device)
+        return counter.permutation(counter.key(0, size, turn), len(some_N), targets_ND.device)
 
-    def run() -> float:
+    def run() -> Tensor:
         nonlocal turn
         turn += 1
-        work = {"batch": size, "passes": 1, "chunk": size, "order": order}
-        return seconds_of(made, lambda: follow(made.system, some_N, targets_ND, **work))
+        return follow(made.system, some_N, targets_ND, batch=size, passes=1, chunk=size, order=order)
 
     return run

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from grambench.config.spec import Architecture, Data, Encoder, Spec, SyntheticData, Training
+from grambench.config.spec import Architecture, Data, Encoder, Engine, Spec, SyntheticData, Training
 from grambench.data.synthetic import LIKE
 
 EPOCHS = 10_000
@@ -65,10 +65,14 @@ SMOKE = Sizes(
 
 
 def mind_spec(sizes: Sizes) -> Spec:
-    """MIND-small's sizes and laws with an encoder from scratch; the paper's protocol cuts nothing off."""
+    """MIND-small's sizes and laws with an encoder from scratch; the paper's protocol cuts nothing off.
+
+    In buckets and without graphs, unless a section says otherwise.
+    """
     return Spec(
         name="gpu",
         data=Data(source="synthetic", dataset="mind-like", protocol="paper", synthetic=sizes.news),
-        encoder=Encoder(architecture=sizes.encoder),
+        encoder=Encoder(architecture=sizes.encoder, layout="buckets"),
+        engine=Engine(graphs="off"),
         training=Training(epochs=EPOCHS, batch_size=sizes.batch),
     )

@@ -53,6 +53,8 @@ class Sizes:
     probed_items: int
     target: float
     """Least ratio of samples per second."""
+    layout: Literal["buckets", "packed"] = "buckets"
+    """Of the encoder's calls; steps of packed rows are replayed as CUDA graphs where they can be."""
     micro_batch: int | Literal["auto"] = "auto"
     """E2E: sequences whose graph is held at once; `auto`: as many as fit."""
 
@@ -74,6 +76,7 @@ CUDA = replace(
     e2e_steps=10,
     probed_items=1024,
     target=50.0,
+    layout="packed",
     micro_batch="auto",
 )
 SMOKE = Sizes(
@@ -98,6 +101,7 @@ def spec_for(sizes: Sizes, shape: Shape, folder: Path) -> Spec:
         f"filter.sequence={sizes.tables.answers}",
         f"training.batch_size={BATCH}",
         f"training.micro_batch={sizes.micro_batch}",
+        f"encoder.layout={sizes.layout}",
         *shape.overrides,
     )
 
@@ -143,12 +147,14 @@ class Probes:
     cf_step_s: list[float] = field(default_factory=list)
     forward_s: list[float] = field(default_factory=list)
     training_s: list[float] = field(default_factory=list)
+    e2e_s: list[float] = field(default_factory=list)
 
     def warm_up(self) -> "Probes":
         """Run every part once."""
         self.parts.cf_only(0)
         self.parts.bare_pass()
         self.parts.training_pass()
+        self.parts.e2e_pass()
         return self
 
     def measure(self, times: int) -> None:
@@ -158,6 +164,7 @@ class Probes:
             self.cf_step_s.append(self.parts.cf_only(0) / steps)
             self.forward_s.append(self.parts.bare_pass() / items)
             self.training_s.append(self.parts.training_pass() / items)
+            self.e2e_s.append(self.parts.e2e_pass() / items)
 
     def report(self, lab: Lab, shape: Shape) -> Costs:
         """Rows, samples, and the medians, rounded as they stand among the facts."""
@@ -165,12 +172,13 @@ class Probes:
             "CF alone, a step": Sample(tuple(self.cf_step_s)),
             "encoder without a graph, an item": Sample(tuple(self.forward_s)),
             "encoder forward and backward, an item": Sample(tuple(self.training_s)),
+            f"the same, {self.parts.at_once:,} at once as in E2E": Sample(tuple(self.e2e_s)),
         }
         for what, sample in named.items():
             lab.row(shape, what, sample)
             lab.result.samples[f"{shape}: {what}, s"] = sample.values
-        cf_step_s, forward_s, training_s = (float(f"{sample.median:.4g}") for sample in named.values())
-        costs = Costs(forward_s=forward_s, training_s=training_s, cf_step_s=cf_step_s)
+        cf_step_s, *encoder_s = (float(f"{sample.median:.4g}") for sample in named.values())
+        costs = Costs(*encoder_s, cf_step_s=cf_step_s)
         lab.result.facts[f"inputs of the prediction, {shape}"] = asdict(costs)
         return costs
 
@@ -187,7 +195,11 @@ class Measured:
 
 
 def parts_of(lab: Lab, spec: Spec, data: Prepared) -> Parts:
-    return Parts(lab.trial("gram-1e", spec, data), lab.sizes.probed_steps, lab.sizes.probed_items)
+    """Probes of an epoch's parts; e2e encodes a micro-batch's answers at once."""
+    made = lab.trial("gram-1e", spec, data)
+    plan = plan_graphs(made.system, made.sampler.batch(0), spec.training, lab.device)
+    at_once = plan.micro_batch * lab.sizes.tables.answers
+    return Parts(made, lab.sizes.probed_steps, lab.sizes.probed_items, at_once)
 
 
 def train(lab: Lab, spec: Spec, data: Prepared, probes: Probes) -> Measured:

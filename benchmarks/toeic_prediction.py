@@ -1,10 +1,11 @@
 """What an epoch of gram-1e and one of e2e cost at a size that was not trained, from their parts' seconds.
 
     gram-1e = items x forward  +  CF steps  +  items x (forward and backward)
-    e2e     = answers x (forward and backward)  +  CF steps
+    e2e     = answers x (forward and backward, as many at once as e2e holds)  +  CF steps
 
-An item is encoded without a graph when the epoch's window opens and with one when it closes; e2e encodes the
-item of every answer with one. Left out: the table's moves, and the steps of the encoder's optimiser.
+An item is encoded without a graph when the epoch's window opens and with one, in small mini-batches, when it
+closes; e2e encodes the item of every answer, many at once, which on a GPU costs a third of that. Left out: the
+table's moves, and the steps of the encoder's optimiser.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ class Costs:
     forward_s: float
     """Encoding an item without a graph."""
     training_s: float
-    """Encoding an item, forward and backward."""
+    """Encoding an item, forward and backward, in the mini-batches of a closing window."""
+    e2e_s: float
+    """Encoding an item, forward and backward, with as many others as e2e holds a graph of."""
     cf_step_s: float
     """A step of the filter alone, on a whole batch."""
 
@@ -51,7 +54,7 @@ TOEIC_TOKENS = 147.47
 """Mean tokens of its items."""
 
 _H100_TRAINING_S = TOEIC_TOKENS / 692_640
-H100 = Costs(forward_s=_H100_TRAINING_S / 3, training_s=_H100_TRAINING_S, cf_step_s=5e-3)
+H100 = Costs(_H100_TRAINING_S / 3, _H100_TRAINING_S, _H100_TRAINING_S, cf_step_s=5e-3)
 """What an H100 may reach with the paper's encoder, 6 layers and 768 wide: 692,640 tokens a second forward and
 backward (`results/gpu.json`, the best bucket of its many items), a third of these seconds forward, and the
 5 ms that a CF step of NRMS took there; the LSTM's has not been measured."""
@@ -89,5 +92,5 @@ def predict(costs: Costs, size: Size) -> Prediction:
         opening_s=size.items * costs.forward_s,
         cf_s=cf_s,
         closing_s=size.items * costs.training_s,
-        e2e_s=size.answers * costs.training_s + cf_s,
+        e2e_s=size.answers * costs.e2e_s + cf_s,
     )

@@ -8,6 +8,8 @@ from grambench.config.spec import Spec
 
 _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"repeated_answers": "keep"},
+    "encoder": {"layout": "buckets"},
+    "engine": {"graphs": "off"},
     "multi_step": {"auto_measure": "norm"},
     "speedyfeed": {"draw": "item", "expiry": 20},
 }

@@ -191,11 +191,11 @@ class Encoder(Table):
     """Dropout inside the encoder; above 0 the run is marked not comparable to E2E."""
     precision: Literal["auto", "bf16", "bf16-weights", "fp32"] = "auto"
     """`auto`: bf16 autocast where the CUDA device has it, else fp32. `bf16-weights` computes on bf16 copies
-    of fp32 weights, with residuals in bf16; not yet measured on a GPU."""
-    layout: Literal["auto", "buckets", "packed"] = "buckets"
+    of fp32 weights, with residuals in bf16: faster, and further from fp32."""
+    layout: Literal["auto", "buckets", "packed"] = "auto"
     """How items share the encoder's calls: `buckets` pads items of like length to one length; `packed` puts
-    several into rows of 128 positions, where the model can read them so. `auto` lets the probe before the run
-    choose among those that have been measured on such a device (on a GPU: `buckets` alone so far)."""
+    several into rows of 128 positions, where the model can read them so. `auto`: on a GPU the probe before
+    the run takes the faster one; on a CPU it is `buckets`."""
     compile: Literal["off", "default", "reduce-overhead"] = "off"
     """torch.compile of the encoder: of one graph for all bucketed shapes, or of each packed one.
     `reduce-overhead` adds CUDA graphs. The time it takes is not training time; the report gives it apart."""
@@ -329,9 +329,9 @@ class Training(Table):
 class Engine(Table):
     """How the training core runs on the device: what changes here changes seconds, never the update."""
 
-    graphs: Literal["off", "on"] = "off"
+    graphs: Literal["auto", "off", "on"] = "auto"
     """`on`: the filter's step, and the encoder's steps at a window's end, have fixed shapes and are replayed
-    as CUDA graphs (on a CPU they run as they are). Off unless asked for: not yet measured on a GPU."""
+    as CUDA graphs (on a CPU they run as they are). `auto`: on with CUDA, off on a CPU."""
     attention: Literal["auto", "efficient", "math"] = "auto"
     """Attention on CUDA: torch's memory-efficient kernels or plain matrix products; `auto` lets the probe
     before the run choose. cuDNN's is never used: it plans anew for every shape."""

@@ -72,6 +72,7 @@ class FixedShapes:
         self._calls: dict[Hashable, tuple[PackedInput, Tensor]] = {}
         self._graphs: dict[str, dict[Hashable, Graph]] = {}
         self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
         self._inside = False
 
     def run(
@@ -148,12 +149,14 @@ class FixedShapes:
             if name != "encoder":
                 graphs.clear()  # an older version's tensors are gone
             self._pool = self._pool or torch.cuda.graph_pool_handle()
+            self._stream = self._stream or torch.cuda.Stream(self.device)
             try:
-                graphs[version] = Graph(lambda: self._plainly(body), touched(), parameters, self._pool)
+                captured = Graph(lambda: self._plainly(body), touched(), parameters, self._pool, self._stream)
             except RuntimeError as error:
                 self.filter_steps = self.encoder_steps = False
-                self.trouble = str(error).strip().splitlines()[0]
+                self.trouble = str(_cause(error)).strip().splitlines()[0]
                 return self._plainly(body)
+            graphs[version] = captured
         return graphs[version].replay()
 
     def _plainly(self, body: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
@@ -163,6 +166,13 @@ class FixedShapes:
             return body()
         finally:
             self._inside = False
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong first: the end of a capture that has failed raises an error of its own."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _fill(place: _Place, view: FixedView, inputs: Sequence[Tensor], padding: int) -> None:

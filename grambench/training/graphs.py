@@ -25,7 +25,8 @@ class Graph:
         body: Callable[[], tuple[Tensor, ...]],
         touched: Sequence[Tensor],
         parameters: Sequence[nn.Parameter],
-        pool: Any = None,
+        pool: Any,
+        stream: torch.cuda.Stream,
     ) -> None:
         """Warm the body up and capture it; afterwards every tensor holds what it held before.
 
@@ -34,23 +35,26 @@ class Graph:
             touched: tensors that the body changes.
             parameters: whose gradients the body leaves behind.
             pool: of `torch.cuda.graph_pool_handle()`; graphs that never run at once may share one.
+            stream: where it is warmed up and captured, the same for all graphs of a pool. A node of autograd
+                belongs to the stream that it was made on; one that outlives the warm-up must not draw
+                another stream into the capture.
 
         Raises:
             RuntimeError: something in the body cannot be captured.
         """
-        before = [tensor.clone() for tensor in touched]
+        # detached: a clone with a history keeps its parameter's node of autograd, made on another stream, alive
+        before = [tensor.detach().clone() for tensor in touched]
         try:
-            aside = torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
                 for _ in range(_WARM_UPS):
                     _drop_gradients(parameters)
                     body()
-            torch.cuda.current_stream().wait_stream(aside)
+            torch.cuda.current_stream().wait_stream(stream)
             _drop_gradients(parameters)
             self._graph = torch.cuda.CUDAGraph()
             # other threads (data on its way, the heartbeat) may go on talking to the device
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, pool, stream, capture_error_mode="thread_local"):
                 self._results = body()
             self._gradients = [(parameter, parameter.grad) for parameter in parameters]
         finally:

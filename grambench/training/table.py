@@ -124,7 +124,7 @@ class Rows:
     def grow(self, used: int, room: int) -> None:
         """Make room for so many items; the first `used` ones stay."""
         self.start, self.table = (_grown(rows, used, room) for rows in (self.start, self.table))
-        self.slots_I[-1] = room
+        self.slots_I[-1:].fill_(room)  # an assignment to one entry copies a number, and waits for the device
         self.moves += 1
 
 
@@ -270,5 +270,5 @@ def spread(vectors_UD: Tensor) -> Tensor:
 def _grown(rows: Tensor, used: int, room: int) -> Tensor:
     larger = rows.new_empty(room + 1, rows.shape[1])
     larger[:used] = rows[:used]
-    larger[room] = 0
+    larger[room:].fill_(0)
     return larger

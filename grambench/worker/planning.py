@@ -125,12 +125,13 @@ def word_warnings(modules: Modules, system: System) -> Iterator[ev.Warned]:
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
-    """Run steps over fixed shapes where the specification asks for it; which ones, and why not others.
+    """Run steps over fixed shapes where the specification wants it; which ones, and why not others.
 
     On CUDA a captured step cannot draw cuDNN's dropout of an LSTM anew, and dropout of the encoder would not
     draw what the plain step draws: such steps stay plain.
     """
-    if spec.engine.graphs == "off":
+    on_cuda = system.clock.device.type == "cuda"
+    if spec.engine.graphs == "off" or (spec.engine.graphs == "auto" and not on_cuda):
         return "off"
     filter_steps = not isinstance(modules.filter, LMKT) and not _draws(modules.filter)
     packed = isinstance(system.encode.layout, PackedRows)

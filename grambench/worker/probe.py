@@ -30,8 +30,8 @@ from grambench.training.phases import System, encode
 from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
 from grambench.worker.device import Device
 
-MEASURED_LAYOUTS = {"cpu": ("buckets", "packed"), "cuda": ("buckets",)}
-"""Layouts that have been measured on such a device."""
+LAYOUTS = {"cuda": ("buckets", "packed")}
+"""What `encoder.layout = "auto"` lets the probe choose among; on other devices it is `buckets`."""
 BUCKETS_ON_CUDA = (16_384, 32_768, 65_536, 131_072)
 _BYTES_A_FEATURE = 52
 """Of a call without a graph, for each position and feature: about 5 GB at 131,072 positions, 768 wide."""
@@ -175,7 +175,7 @@ def _threads(spec: Spec, device: Device, emit: Callable[[ev.Event], None]) -> in
 def _options(spec: Spec, device: Device) -> dict[str, tuple[Any, ...]]:
     """Setting -> its candidates; the first is the reference."""
     kind = device.torch.type
-    layouts = MEASURED_LAYOUTS.get(kind, ("buckets",))
+    layouts = LAYOUTS.get(kind, ("buckets",))
     options: dict[str, tuple[Any, ...]] = {}
     if kind == "cuda":
         wanted = spec.engine.attention

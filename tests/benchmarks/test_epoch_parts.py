@@ -75,7 +75,8 @@ def test_probes_of_the_encoder_change_no_weight(made: Trial) -> None:
     parts, before, counts = Parts(made, 2, PROBED), weights(made), made.system.encode.counts
     parts.bare_pass()
     parts.training_pass()
-    assert counts.items == 2 * PROBED
+    parts.e2e_pass()
+    assert counts.items == 2 * PROBED + made.spec.multi_step.encoder_batch
     assert changed(before, made) == set()
     assert all(p.grad is None or not p.grad.any() for p in made.modules.encoder.parameters())
 
@@ -96,6 +97,9 @@ def test_probes_are_scaled_to_the_epoch(made: Trial, monkeypatch: pytest.MonkeyP
     share = lengths[parts.items].sum() / lengths[parts.probed].sum()
     assert parts.bare_pass() == parts.training_pass() == pytest.approx(share)
     assert parts.cf_only(0) == made.sampler.steps_per_epoch / 2
+    at_once = Parts(made, 2, PROBED, 3 * PROBED + 1)
+    repeated = 3 * lengths[at_once.probed].sum() + lengths[at_once.probed[0]]
+    assert at_once.e2e_pass() == pytest.approx(lengths[at_once.items].sum() / repeated)
 
 
 def test_a_probe_takes_no_more_than_the_epoch_has(made: Trial) -> None:

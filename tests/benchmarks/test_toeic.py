@@ -93,6 +93,7 @@ def test_parts_are_probed_before_and_after_the_epoch(measured: Bench) -> None:
         "CF alone, a step",
         "encoder without a graph, an item",
         "encoder forward and backward, an item",
+        f"the same, {BATCH * SMOKE.tables.answers} at once as in E2E",
     ):
         assert len(measured.samples[f"{ENCODER}: {part}, s"]) == 2 * PROBES
         assert len(measured.samples[f"{LARGER}: {part}, s"]) == PROBES

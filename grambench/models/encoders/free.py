@@ -116,7 +116,7 @@ class PulledVectors(ItemVectors):
         if self.from_content:
             met_N1, rows_ID = self.met_I[items_N][:, None], self.free.rows_ID
             rows_ID.index_copy_(0, items_N, torch.where(met_N1, rows_at(rows_ID, items_N), content_ND))
-        self.met_I[items_N] = True
+        self.met_I.index_fill_(0, items_N, True)  # assigning a number copies it, and waits for the device
 
     @contextmanager
     def unmet_afterwards(self, items_N: Tensor) -> Iterator[None]:

@@ -65,6 +65,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
             return _honest(tensor, *args)
 
         monkeypatch.setattr(torch.Tensor, name, spied)
+    assign = torch.Tensor.__setitem__
+
+    def assigned(tensor, key, value):
+        """A number that is assigned to one entry, or at a tensor's indices, is copied from the host."""
+        indexed = any(isinstance(one, torch.Tensor) for one in (key if isinstance(key, tuple) else (key,)))
+        if isinstance(value, (bool, int, float)) and (indexed or tensor[key].dim() == 0):
+            mode.saw("__setitem__")
+        assign(tensor, key, value)
+
+    monkeypatch.setattr(torch.Tensor, "__setitem__", assigned)
     with mode:
         yield mode
 
@@ -122,6 +132,10 @@ def test_wait_outside_a_marked_point_is_seen(waits: Waits) -> None:
     values = torch.arange(4)
     values[values > 1].sum()
     float(values[0])
+    values[0] = 1
+    values[values.flip(0)] = 2
+    values[:2] = 3
+    assert waits.unmarked.count("__setitem__") == 2
     with transfer.host_reads():
         values.unique()
     assert {"index", "__float__"} <= set(waits.unmarked)

@@ -77,7 +77,7 @@ def test_plan_says_which_steps_run_over_fixed_shapes_and_why_others_do_not() -> 
         return use_graphs(spec, *build_system(spec, tiny_data(), CPU, seed=0))
 
     on = Engine(graphs="on")
-    assert words(packed_spec()) == "off"
+    assert words(packed_spec()) == "off"  # `auto` on a CPU
     assert words(packed_spec(engine=on)) == "filter steps on; encoder steps at a window's end on"
     buckets = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8), engine=on)
     assert words(buckets).endswith("encoder steps at a window's end plain, because items lie in buckets")

@@ -29,7 +29,13 @@ def choose(given: Spec, before: ev.EngineChosen | None = None) -> tuple[ev.Engin
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU has the choice that a GPU has."""
+    monkeypatch.setattr(probe, "LAYOUTS", {"cpu": probe.LAYOUTS["cuda"]})
+
+
+@pytest.fixture
+def seconds(as_on_a_gpu: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Seconds that each layout takes, in place of measured ones."""
     known = {"buckets": 2.0, "packed": 1.0}
     monkeypatch.setattr(probe._Probe, "seconds", lambda self: known[self.system.encode.layout.name])
@@ -38,7 +44,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 def test_nothing_is_measured_where_everything_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_probe", lambda *_: pytest.fail("a probe was made"))
-    chosen, events = choose(spec())
+    chosen, events = choose(spec("auto"))  # a CPU has no choice of layouts
     assert chosen.choice == {"encoder.layout": "buckets", "encoder.bucket_tokens": 3072, "cpu_threads": 1}
     assert chosen.candidates == []
     assert events == [chosen]
@@ -55,7 +61,7 @@ def test_the_faster_layout_is_taken_and_the_other_is_written_down(seconds: dict[
     assert choose(spec("auto"))[0].choice["encoder.layout"] == "buckets"
 
 
-def test_real_seconds_are_measured() -> None:
+def test_real_seconds_are_measured(as_on_a_gpu: None) -> None:
     chosen, _ = choose(spec("auto"))
     assert all(tried["seconds"] > 0 for tried in chosen.candidates)
     fastest = min(chosen.candidates, key=lambda tried: tried["seconds"])
@@ -123,14 +129,14 @@ def test_packed_rows_that_the_model_cannot_read_are_refused(monkeypatch: pytest.
     assert choose(spec("packed"))[0].choice["encoder.layout"] == "packed"
 
 
-def test_only_what_has_been_measured_on_a_gpu_is_tried_there() -> None:
+def test_a_gpu_has_a_choice_of_attention_layout_and_bucket_size() -> None:
     gpu = SimpleNamespace(torch=torch.device("cuda"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe, "free_bytes", lambda _: 80 * 2**30)
         options = probe._options(Spec(encoder=encoder_spec(layout="auto")), gpu)
     assert options == {
         "engine.attention": ("efficient", "math"),
-        "encoder.layout": ("buckets",),
+        "encoder.layout": ("buckets", "packed"),
         "encoder.bucket_tokens": (16_384, 32_768, 65_536, 131_072),
     }
 
