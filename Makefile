@@ -21,7 +21,7 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 	touch $(ENCODER)
 
 test: $(STAMP) $(ENCODER)  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
 
 faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)
 	GRAMBENCH_WORKER_START=spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile

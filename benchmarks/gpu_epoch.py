@@ -148,7 +148,7 @@ def _closing(lab: Lab, name: str, items_I: NDArray[np.int64]) -> None:
 
 
 def closing_pass(made: Trial, some_N: NDArray[np.int64], size: int) -> Callable[[], object]:
-    """A pass of the encoder's steps at a window's end, in mini-batches of `size`, in another order each time."""
+    """Encoder steps at a window's end over these items, in mini-batches; in another order each time."""
     with torch.no_grad():
         targets_ND = made.system.encode(some_N)
         targets_ND += 0.1 * torch.randn_like(targets_ND)  # products of zeros would be faster

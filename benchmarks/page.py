@@ -38,7 +38,7 @@ REMARKS = {
     " window opens, and graphs that could not be captured the first time. Claims that the run above measured"
     " again are left out of the summary.",
     "gpu": "The first run on a GPU, by a script that `benchmarks.measure` has replaced. `e2e` ran at a third"
-    " of its speed because attention was planned anew for nearly every step (the run above measured both): the"
+    " of its speed because attention was planned anew for nearly every step (the run above has both): the"
     " 24.5 times of `gram-1e` over it are inflated about three times.",
 }
 """Of a document, above its table."""

@@ -3,9 +3,9 @@
     gram-1e = items x forward  +  CF steps  +  items x (forward and backward)
     e2e     = answers x (forward and backward, as many at once as e2e holds)  +  CF steps
 
-An item is encoded without a graph when the epoch's window opens and with one, in small mini-batches, when it
-closes; e2e encodes the item of every answer, many at once, which on a GPU costs a third of that. Left out: the
-table's moves, and the steps of the encoder's optimiser.
+An item is encoded without a graph when the epoch's window opens, and with one, in small mini-batches, when it
+closes; e2e encodes the item of every answer, many at once, which on a GPU is cheaper. Left out: the table's
+moves, and the steps of the encoder's optimiser.
 """
 
 from dataclasses import dataclass

@@ -42,7 +42,7 @@ class Graph:
         Raises:
             RuntimeError: something in the body cannot be captured.
         """
-        # detached: a clone with a history keeps its parameter's node of autograd, made on another stream, alive
+        # detached: a clone's history would keep a node of autograd alive that belongs to another stream
         before = [tensor.detach().clone() for tensor in touched]
         try:
             stream.wait_stream(torch.cuda.current_stream())

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-SHARED = {"harness", "page", "__main__", "__init__"}
+SHARED = {"harness", "page", "__main__", "__init__", "measure"}
+"""`measure` runs in `test_measure.py`, on data that were carried along."""
 
 
 def has_main(path: Path) -> bool:

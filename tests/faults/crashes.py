@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 from live_runs import report_of, until
 
 from grambench.events.reader import read_run
@@ -16,10 +15,6 @@ from grambench.runner.workers import Worker
 OFTEN = ("--set", "training.checkpoint_s=0.05")
 """Checkpoints after nearly every step, so that a kill hits all that can be hit."""
 LONGER = ("--set", "training.epochs=6", "--set", "training.patience=6")
-
-
-BOTH_WAYS = pytest.mark.parametrize("way", ["fork", "spawn"], indirect=True)
-"""For tests of what depends on how workers start."""
 
 
 def numbers_of(run: Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 from crashes import (
-    BOTH_WAYS,
     LONGER,
     OFTEN,
     fresh_copy,
@@ -109,7 +108,6 @@ def resumed(bench: Bench, run: Path) -> None:
     assert_nothing_is_left(run)
 
 
-@BOTH_WAYS
 def test_a_killed_supervisor_takes_its_workers_along_and_the_run_goes_on(bench: Bench, whole: Path) -> None:
     command = begun(bench)
     command.training("gram-1s.s0")
@@ -125,7 +123,6 @@ def test_a_killed_supervisor_takes_its_workers_along_and_the_run_goes_on(bench: 
     assert numbers_of(command.run) == numbers_of(whole)
 
 
-@BOTH_WAYS
 def test_a_killed_worker_fails_alone_and_goes_on_later(bench: Bench, whole: Path) -> None:
     command = begun(bench)
     command.training("gram-1s.s0")

@@ -6,7 +6,8 @@ import pytest
 from live_runs import Bench, complaint, strict_json
 
 pytestmark = pytest.mark.slow
-SHORT = ("--json", "--strategies", "gram-1s", "--set", "training.max_steps=4")
+SETTINGS = ("training.max_steps=4", "encoder.architecture.layers=1")
+SHORT = ("--json", "--strategies", "gram-1s", *(word for one in SETTINGS for word in ("--set", one)))
 COMPILED = (*SHORT, "--set", "encoder.compile=default")
 
 

@@ -1,4 +1,4 @@
-"""What surrounds the capture of a CUDA graph, with stand-ins for CUDA: the capture itself runs in tests/gpu."""
+"""What surrounds the capture of a CUDA graph, with stand-ins for CUDA; tests/gpu has the capture itself."""
 
 import weakref
 from contextlib import nullcontext

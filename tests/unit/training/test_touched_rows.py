@@ -21,7 +21,7 @@ from grambench.training.touched_rows import coalesced
 
 NAMES = ("nocontent", "crcf-1s")
 NOAM = Optimizer(lr=0.02, schedule="noam", warmup_steps=4)
-IN_PLACE = {"index_copy_", "index_put_", "_index_put_impl_"}
+IN_PLACE = {"index_copy_", "index_fill_", "index_put_", "_index_put_impl_"}
 READS = {"embedding", "index", "detach"}
 """Operators that may be given a tensor of the catalogue's size: they gather rows, or view."""
 
