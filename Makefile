@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 
-.PHONY: demo test faults bench bench-long bench-gpu screenshots lint types contracts clean
+.PHONY: demo test heavy faults bench bench-long bench-gpu screenshots lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -21,7 +21,10 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 	touch $(ENCODER)
 
 test: $(STAMP) $(ENCODER)  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+heavy: $(STAMP) $(ENCODER)  ## tests that are too long for `make test`: a compiler, workers that import torch themselves
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -n 2 --dist loadfile
 
 faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)
 	GRAMBENCH_WORKER_START=spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile

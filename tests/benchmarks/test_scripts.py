@@ -20,6 +20,8 @@ def has_main(path: Path) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
 
 
+HEAVY = {"dashboard_overhead"}
+"""Its workers import torch themselves."""
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in SHARED and has_main(path))
 
 
@@ -62,7 +64,9 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.heavy if name in HEAVY else ()) for name in SCRIPTS]
+)
 def test_the_script_runs_small_and_writes_no_result(name: str, server: Server, tmp_path: Path) -> None:
     before, output = results(), tmp_path / "output"
     assert server.run(name, output) == 0, output.read_text()

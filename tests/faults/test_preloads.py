@@ -39,7 +39,7 @@ def _has_loaded_torch(process: psutil.Process) -> bool:
     return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
 
 
-def test_killed_while_a_trial_trains_it_is_not_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_a_trial_trains_it_is_not_missed(bench: Bench) -> None:
     command = bench.run(*RUN)
     command.training("gram-1s.s0")
     worker, preload = worker_of(command.run, "gram-1s.s0"), preload_process(command.run)
@@ -56,11 +56,19 @@ def test_killed_while_a_trial_trains_it_is_not_missed(bench: Bench, monkeypatch:
     assert warned["code"] == "preload-failed"
     assert "it ended with signal 9" in str(warned["message"])
     assert_nothing_is_left(command.run)
+
+
+@pytest.mark.heavy
+def test_forked_workers_train_as_those_that_start_by_themselves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forked = bench.run(*RUN)
+    assert forked.wait().code == 0
     monkeypatch.setenv(CHOICE, "spawn")
     plain = bench.run(*RUN)
     assert plain.wait().code == 0
     assert logged(plain.run, "preloading") == []
-    assert numbers_of(command.run) == numbers_of(plain.run)
+    assert numbers_of(forked.run) == numbers_of(plain.run)
 
 
 def test_a_signal_while_the_libraries_load_starts_no_worker(bench: Bench) -> None:

@@ -18,6 +18,7 @@ def fresh(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Benc
     return bench
 
 
+@pytest.mark.heavy
 def test_compiled_run_trains_the_same_and_reports_the_compiler_s_seconds(fresh: Bench) -> None:
     plain, compiled = (fresh.run(*words).wait() for words in (SHORT, COMPILED))
     assert (plain.code, compiled.code) == (0, 0), compiled.err
