@@ -9,12 +9,12 @@ from typing import Any
 import pydantic
 
 from grambench.config.changes import spec_digest
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import SamplerFinished
-from grambench.events.uncertainty import NULL, is_null, noise_floor, speedup_interval
+from grambench.analysis.intervals import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
 from grambench.reports.runfile import RunFile, read_run_file

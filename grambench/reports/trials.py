@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 from typing import Any, Literal
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events import types as ev
 from grambench.events.disturbance import disturbed_share
 from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
-from grambench.events.uncertainty import speedup_interval
+from grambench.analysis.intervals import speedup_interval
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.section import Reasons
-from grambench.reports.target import Target, target_of
+from grambench.analysis.target import Target, target_of
 from grambench.reports.trial_schema import (
     Curves,
     Disturbed,

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
 from grambench.runner import words

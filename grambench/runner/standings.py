@@ -6,9 +6,9 @@ The dashboard's leaderboard and the table printed after a run are this very tabl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.state import RunState, TrialState
-from grambench.events.uncertainty import speedup_interval
+from grambench.analysis.intervals import speedup_interval
 from grambench.runner import words
 from grambench.text import safe_text
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from textual.content import Content
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.disturbance import disturbances
 from grambench.events.state import GpuState, TrialState
 from grambench.runner import words

@@ -5,7 +5,7 @@ from math import ceil
 from textual.content import Content
 from textual.widget import Widget
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.runner import words

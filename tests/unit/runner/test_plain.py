@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.log_check import LogCheck
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState

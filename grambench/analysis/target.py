@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events.state import RunState, TrialState
 
 SHARE_OF_E2E = 0.99

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from grambench.events.compare import samples_per_second
+from grambench.analysis.comparison import samples_per_second
 from grambench.events.state import RunState, TrialState
 
 NULL = "null-"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from grambench.events import compare
+from grambench.analysis import comparison as compare
 from grambench.events import types as ev
 from grambench.events.state import RunState, TrialState
 
