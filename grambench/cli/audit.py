@@ -33,7 +33,7 @@ def audit(
     from grambench.data.locate import locate
     from grambench.events.reader import read_run
     from grambench.events.state import SETUP
-    from grambench.runner.plain import vectors_line
+    from grambench.views.console import vectors_line
     from grambench.runner.rundir import create_run
     from grambench.runner.workers import Worker
     from grambench.text import safe_text

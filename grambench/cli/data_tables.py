@@ -18,7 +18,7 @@ from grambench.data.verify_answers import AnswersCheck
 from grambench.data.verify_prepared import PreparedVerification
 from grambench.data.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 
 _PATH_LIMIT = 1000

@@ -88,7 +88,7 @@ class Follow:
 
     def _wait(self, mode: Mode) -> None:
         """Until the supervisor has ended; the first Ctrl+C stops the run, the second one at once."""
-        from grambench.runner.plain import PlainPrinter
+        from grambench.views.console import PlainPrinter
 
         printer = PlainPrinter(sys.stderr) if mode == "plain" else None
         reader = RunReader(self.folder)
@@ -141,7 +141,7 @@ def say_goes_on(folder: Path) -> None:
 def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
     """Supervise the run in this very process, with lines on stderr; it ends with the terminal."""
     from grambench.runner.__main__ import main
-    from grambench.runner.plain import PlainPrinter
+    from grambench.views.console import PlainPrinter
 
     printer, reader, done = PlainPrinter(sys.stderr), RunReader(folder), threading.Event()
 
@@ -210,8 +210,8 @@ def _print_results(state: RunState, report: str) -> None:
     from rich.console import Console
 
     from grambench.events.disturbance import disturbances
-    from grambench.runner.plain import EVERY_COLUMN, summary_table, vectors_line
-    from grambench.runner.words import tolerance
+    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line
+    from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
     if any(trial.progress for trial in state.trials.values()):

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 
 _TEXT_LIMIT = 400

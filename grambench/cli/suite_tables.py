@@ -7,7 +7,7 @@ from rich.text import Text
 
 from grambench.cli.suite_runs import Found, Planned
 from grambench.reports.suites import Suite
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 
 _REASON_LIMIT = 300

@@ -3,7 +3,7 @@
 from textual.content import Content
 
 from grambench.errors import ExitCode
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.tui.scene import Scene
 
 _ENDINGS: dict[int, str] = {

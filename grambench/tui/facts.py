@@ -7,8 +7,8 @@ from textual.content import Content
 from grambench.analysis import comparison as compare
 from grambench.events.disturbance import disturbances
 from grambench.events.state import GpuState, TrialState
-from grambench.runner import words
-from grambench.runner.standings import memory_of
+from grambench.views import numbers as words
+from grambench.views.comparison_table import memory_of
 from grambench.text import safe_text
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene

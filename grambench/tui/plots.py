@@ -9,7 +9,7 @@ from textual.content import Content
 from grambench.events.series import Series
 from grambench.events.state import TrialState
 from grambench.events.types import Evaluated
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 from grambench.tui.axes import thin, x_scale
 from grambench.tui.pieces import bar, styled

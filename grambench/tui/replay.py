@@ -11,7 +11,7 @@ from textual.content import Content
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.tui.app import Dashboard
 from grambench.tui.pieces import bar
 from grambench.tui.scene import Scene

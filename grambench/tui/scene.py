@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grambench.events.state import RunState, TrialState
-from grambench.runner import standings
+from grambench.views import comparison_table as standings
 from grambench.text import safe_text
 from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
 from grambench.tui.view import PLAIN, View

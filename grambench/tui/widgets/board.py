@@ -1,4 +1,4 @@
-"""The leaderboard: the comparison table of `grambench.runner.standings`, in colour."""
+"""The leaderboard: the comparison table of `grambench.views.comparison_table`, in colour."""
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from grambench.events.state import RunState
-from grambench.runner import words
-from grambench.runner.standings import Standings, standings
+from grambench.views import numbers as words
+from grambench.views.comparison_table import Standings, standings
 from grambench.tui.palette import state_colour
 from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene

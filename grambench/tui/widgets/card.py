@@ -8,8 +8,8 @@ from textual.widget import Widget
 from grambench.analysis import comparison as compare
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
-from grambench.runner import words
-from grambench.runner.standings import memory_of
+from grambench.views import numbers as words
+from grambench.views.comparison_table import memory_of
 from grambench.text import safe_text
 from grambench.tui.layout import Density
 from grambench.tui.palette import state_colour

@@ -4,8 +4,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from grambench.events.state import GpuState, RunState
-from grambench.runner import words
-from grambench.runner.words import gib
+from grambench.views import numbers as words
+from grambench.views.numbers import gib
 from grambench.text import safe_text
 from grambench.tui.pieces import fill, pair, styled
 from grambench.tui.scene import Scene

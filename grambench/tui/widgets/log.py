@@ -6,7 +6,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from grambench.events.state import SETUP, LogLine
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene

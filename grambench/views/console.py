@@ -12,8 +12,8 @@ from rich.text import Text
 from grambench.analysis import comparison as compare
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
-from grambench.runner import words
-from grambench.runner.standings import name_of, several_seeds, standings
+from grambench.views import numbers as words
+from grambench.views.comparison_table import name_of, several_seeds, standings
 from grambench.text import safe_text
 
 _TEXT_LIMIT = 400

@@ -10,9 +10,9 @@ from grambench.analysis import comparison as compare
 from grambench.events.log_check import LogCheck
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
-from grambench.runner import words
-from grambench.runner.plain import PlainPrinter, summary_table
-from grambench.runner.standings import columns, ordered, place, standings
+from grambench.views import numbers as words
+from grambench.views.console import PlainPrinter, summary_table
+from grambench.views.comparison_table import columns, ordered, place, standings
 from tests.tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from grambench.analysis import comparison as compare
 from grambench.events.state import RunState, TrialState
 from grambench.analysis.intervals import speedup_interval
-from grambench.runner import words
+from grambench.views import numbers as words
 from grambench.text import safe_text
 
 NAME_LIMIT = 24
