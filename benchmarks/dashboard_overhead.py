@@ -30,7 +30,7 @@ from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.runner.rundir import create_run
-from grambench.runner.sampler import PERIOD_S
+from grambench.runner.telemetry import PERIOD_S
 from grambench.runner.workers import Worker
 
 TRIAL, KEPT = "gram-1s.s0", 0.99

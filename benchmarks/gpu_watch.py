@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from grambench.events import types as ev
-from grambench.runner.sampler import SamplerThread
+from grambench.runner.telemetry import SamplerThread
 
 FIRST_S = 10.0
 """Longest wait for the first sample."""

@@ -57,7 +57,7 @@ def run(
     from grambench.config.presets import fields
     from grambench.data.locate import locate
     from grambench.errors import ConfigError
-    from grambench.runner.again import check_resumable
+    from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
     from grambench.runner.starts import start_method
 

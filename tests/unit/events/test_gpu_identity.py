@@ -7,7 +7,7 @@ from grambench.events.codec import Record, Stamp
 from grambench.events.fold import Fold
 from grambench.events.gpu_identity import used_gpu
 from grambench.events.state import GpuState, RunState
-from grambench.runner.memory import race_needs
+from grambench.runner.race_memory import race_needs
 
 PLAIN, DIVIDED = "GPU-0a1b2c3d-0000-0000-0000-000000000001", "GPU-99999999-0000-0000-0000-000000000002"
 ONE, TWO = "MIG-11111111-aaaa-bbbb-cccc-000000000001", "MIG-22222222-aaaa-bbbb-cccc-000000000002"

@@ -4,8 +4,8 @@ import pytest
 
 from grambench.events import types as ev
 from grambench.events.state import GpuState, RunState, TrialState
-from grambench.runner import memory
-from grambench.runner.memory import race_needs
+from grambench.runner import race_memory as memory
+from grambench.runner.race_memory import race_needs
 
 GIB = 2**30
 

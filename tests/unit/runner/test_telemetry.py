@@ -15,7 +15,7 @@ from grambench.events.types import (
 )
 from grambench.runner.gpu import GpuSampler
 from grambench.runner.host import HostSampler
-from grambench.runner.sampler import SamplerThread
+from grambench.runner.telemetry import SamplerThread
 
 WAIT_S = 20.0
 

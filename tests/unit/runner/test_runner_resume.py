@@ -9,7 +9,7 @@ from grambench.config.spec import Spec, Training
 from grambench.errors import ConfigError
 from grambench.events.journal import Journal
 from grambench.events.types import RunStarted
-from grambench.runner.again import check_resumable
+from grambench.runner.resume import check_resumable
 from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, create_run, read_spec, spec_digest
 from grambench.worker.main import read_spec as worker_spec
 
