@@ -21,7 +21,7 @@ from grambench.models.encoders import buckets
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.filters import nrms
 from grambench.training.phases import filter_backward
-from grambench.training.table import Window
+from grambench.training.strategies.item_table import Window
 
 STEPS, ITEMS = 12, 512
 AS_IT_IS = "as it is"

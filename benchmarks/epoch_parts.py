@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.trials import Trial
 from grambench.training.phases import ClosedWindow, filter_backward
-from grambench.training.table import Window
+from grambench.training.strategies.item_table import Window
 
 
 def seconds_of(made: Trial, work: Callable[[], object]) -> float:

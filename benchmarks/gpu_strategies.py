@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.gpu_lab import Lab, altered, cudnn_attention
 from benchmarks.gpu_probe import Probe, per_second, turns
 from benchmarks.targets import SINGLE_STEP
-from grambench.training.memory import plan_graphs
+from grambench.training.memory_plan import plan_graphs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from benchmarks.toeic_tables import Tables
 from benchmarks.trials import Trial, spec_of, trial
 from grambench.config.spec import Spec
 from grambench.data.prepared import Prepared
-from grambench.training.memory import plan_graphs
+from grambench.training.memory_plan import plan_graphs
 
 BATCH = 32
 PROBES = 2

@@ -17,7 +17,7 @@ from grambench.models.encoders.buckets import ItemEncoder
 from grambench.training.fixed_shapes import FixedShapes
 from grambench.training.guard import Guard
 from grambench.training.optim import ScheduledAdam
-from grambench.training.replay import RandomState
+from grambench.training.random_state import RandomState
 from grambench.training.timing import TrainClock
 
 

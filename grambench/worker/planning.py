@@ -17,7 +17,7 @@ from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.domain import TrainSampler
-from grambench.training.memory import GraphPlan, plan_graphs, plan_users
+from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
 from grambench.training.strategies import MultiStep, SingleStep, window_steps
 from grambench.training.strategies.no_finetune import TrainedPooling

@@ -25,7 +25,7 @@ from grambench.models.attention import Attention, choose_attention
 from grambench.models.encoders.buckets import Buckets
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.domain import make_sampler
-from grambench.training.memory import free_bytes
+from grambench.training.memory_plan import free_bytes
 from grambench.training.phases import System, encode
 from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
 from grambench.worker.device import Device

@@ -20,9 +20,9 @@ from grambench.training.checkpoint import (
     read_manifest,
     read_numbers,
 )
-from grambench.training.memory import GraphPlan
+from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import Strategy, System
-from grambench.training.replay import RandomState
+from grambench.training.random_state import RandomState
 from grambench.training.system import Modules
 
 MODEL, ENCODER, FILTER, STRATEGY, RANDOM = (

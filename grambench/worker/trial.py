@@ -19,7 +19,7 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
 from grambench.training.domain import make_evaluator, make_sampler
 from grambench.training.loop import Effects, LeftError, Trainer, Turn
-from grambench.training.memory import GraphPlan
+from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import Strategy, System
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency

@@ -36,7 +36,7 @@ from grambench.models.encoders.free import free_vectors
 from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.filters.nrms import NRMS
-from grambench.training.memory import plan_graphs
+from grambench.training.memory_plan import plan_graphs
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.strategies import EndToEnd, EndToEndUnique, SingleStep, make_strategy

@@ -18,7 +18,7 @@ from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
-from grambench.training.windows import DriftWindow, FixedWindow, SpreadWindow, WindowRule
+from grambench.training.strategies.windows import DriftWindow, FixedWindow, SpreadWindow, WindowRule
 
 __all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
 

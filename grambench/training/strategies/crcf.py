@@ -21,7 +21,7 @@ from grambench.training.phases import (
 )
 from grambench.training.strategies.follow import follow
 from grambench.training.strategies.one_step import OneStep
-from grambench.training.table import Window
+from grambench.training.strategies.item_table import Window
 from grambench.transfer import sent
 
 FOLLOW = 4

@@ -21,8 +21,8 @@ from grambench.training.phases import (
     rehearsal,
 )
 from grambench.training.strategies.follow import follow
-from grambench.training.table import Rows, TableOptimizer, Window
-from grambench.training.windows import WindowRule
+from grambench.training.strategies.item_table import Rows, TableOptimizer, Window
+from grambench.training.strategies.windows import WindowRule
 
 FOLLOW = 3
 _ROOM = 1.05

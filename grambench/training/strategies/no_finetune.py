@@ -16,7 +16,7 @@ from grambench.training.phases import (
     rehearsal,
 )
 from grambench.training.strategies.one_step import OneStep
-from grambench.training.table import Window
+from grambench.training.strategies.item_table import Window
 
 
 class NoFinetune:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
-from grambench.training.replay import RandomState
+from grambench.training.random_state import RandomState
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import sent
 

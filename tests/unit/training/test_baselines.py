@@ -37,9 +37,9 @@ from grambench.data.prepared_items import without
 from grambench.metrics.binary import auc
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledItemEncoder, PulledVectors
-from grambench.training import memory
+from grambench.training import memory_plan as memory
 from grambench.training.evaluate_answers import AnswerEvaluator
-from grambench.training.memory import plan_users
+from grambench.training.memory_plan import plan_users
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import Batch, System
 from grambench.training.strategies import make_strategy

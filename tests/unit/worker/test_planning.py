@@ -7,7 +7,7 @@ from tiny_systems import CPU, ITEMS, WIDTH, encoder_spec, news_sampler, random_p
 
 from grambench.config.spec import Data, Engine, Filter, MultiStep, Spec, Training
 from grambench.models.encoders.packed import PackedRows
-from grambench.training.memory import GraphPlan
+from grambench.training.memory_plan import GraphPlan
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system, residency
 from grambench.worker.planning import planned, to_compile, use_graphs

@@ -11,7 +11,7 @@ from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_syste
 
 from grambench.config.spec import Architecture, Training
 from grambench.data.batch import NewsBatch
-from grambench.training.memory import GraphPlan, _equal_parts, free_bytes, kept_bytes_per_token, plan_graphs
+from grambench.training.memory_plan import GraphPlan, _equal_parts, free_bytes, kept_bytes_per_token, plan_graphs
 
 
 def shape(layers: int, width: int) -> Architecture:
@@ -28,7 +28,7 @@ def batch() -> NewsBatch:
 
 
 def plan(monkeypatch: pytest.MonkeyPatch, free: int, **options: object) -> GraphPlan:
-    monkeypatch.setattr("grambench.training.memory.free_bytes", lambda _device: free)
+    monkeypatch.setattr("grambench.training.memory_plan.free_bytes", lambda _device: free)
     return plan_graphs(tiny_system(dtype=torch.float32).system, batch(), Training(**options), CPU)
 
 

@@ -16,7 +16,7 @@ from grambench.data.sampler import NewsSampler
 from grambench.training.phases import StepResult
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.multi_step import MultiStep
-from grambench.training.windows import DriftWindow, SpreadWindow
+from grambench.training.strategies.windows import DriftWindow, SpreadWindow
 
 NEVER = 1e9
 MEASURES = ("spread", "norm")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grambench.training.phases import Batch
-from grambench.training.table import Window
+from grambench.training.strategies.item_table import Window
 from grambench.transfer import read
 
 
