@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events.state import RunState, TrialState
 
 SHARE_OF_E2E = 0.99
@@ -22,7 +22,7 @@ def target_of(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Targe
     asked = evaluation.get("target_auc") if isinstance(evaluation, dict) else None
     if isinstance(asked, int | float):
         return Target(float(asked), "evaluation.target_auc")
-    reference = compare.reference_of(state, trial, "e2e")
+    reference = comparison.reference_of(state, trial, "e2e")
     if reference is None:
         return Target(None, f"no evaluation.target_auc, and e2e did not run with seed {trial.seed}")
     best = reference.best.metrics.get("auc") if reference.best else None

@@ -33,10 +33,10 @@ def audit(
     from grambench.data.locate import locate
     from grambench.events.reader import read_run
     from grambench.events.state import SETUP
-    from grambench.views.console import vectors_line
     from grambench.runner.rundir import create_run
     from grambench.runner.workers import Worker
     from grambench.text import safe_text
+    from grambench.views.console import vectors_line
 
     spec = resolve(preset, assignments or [], device=device, data_dir=data_dir)
     if not spec.data.is_generated:

@@ -18,8 +18,8 @@ from grambench.data.verify_answers import AnswersCheck
 from grambench.data.verify_prepared import PreparedVerification
 from grambench.data.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
-from grambench.views import numbers as words
 from grambench.text import safe_text
+from grambench.views import numbers
 
 _PATH_LIMIT = 1000
 _ID_LIMIT = 24
@@ -42,7 +42,7 @@ _NAMES = {
     "agreeing_moments": "those with one result",
     "in_a_run": "user, item and result as before",
 }
-_ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": words.DASH}
+_ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": numbers.DASH}
 
 
 def print_verification(found: CheckedFolder, console: Console) -> None:
@@ -61,7 +61,7 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
                 )
             )
         for reason, count in found.left_out.items():
-            console.print(Text(f"left out: {words.count(count)} {reason}"))
+            console.print(Text(f"left out: {numbers.count(count)} {reason}"))
     elif isinstance(found, TablesCheck):
         console.print(Group(_heading("tables of news"), _files(found), _problems(found)))
         read = [found]
@@ -90,7 +90,7 @@ def print_prepared_checks(checks: Iterable[PreparedVerification], console: Conso
         table.add_column(justify="right", no_wrap=True)
         table.add_column(overflow="fold")
         for file in check.files:
-            size = words.DASH if file.bytes is None else f"{file.bytes:,} bytes"
+            size = numbers.DASH if file.bytes is None else f"{file.bytes:,} bytes"
             note = f"{file.state}: {file.note}" if file.note else file.state
             table.add_row(Text(safe_text(file.path)), size, Text(safe_text(note, _PATH_LIMIT)))
         console.print(table)
@@ -105,10 +105,10 @@ def print_prepared(prepared: DataPrepared, cautions: Iterable[str], console: Con
     parts = {name: part for name, part in counts.items() if name not in ("items", "repeats")}
     table = _table("", *parts)
     for key in next(iter(parts.values())):
-        table.add_row(_name(key), *(Text(words.count(part[key])) for part in parts.values()))
+        table.add_row(_name(key), *(Text(numbers.count(part[key])) for part in parts.values()))
     items = _table("", "items and tokens")
     for key, value in counts["items"].items():
-        items.add_row(_name(key), f"{value:,.1f}" if isinstance(value, float) else words.count(value))
+        items.add_row(_name(key), f"{value:,.1f}" if isinstance(value, float) else numbers.count(value))
     console.print(Group(table, items))
     _print_cautions(cautions, console)
 
@@ -125,7 +125,7 @@ def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
         size = row["unpacked_bytes"]
-        amount = words.DASH if size is None else f"{megabytes(size)} unpacked"
+        amount = numbers.DASH if size is None else f"{megabytes(size)} unpacked"
         for name, value in (
             ("here", "yes" if row["there"] else "no"),
             ("folder", row["folder"]),
@@ -160,17 +160,17 @@ def _problems(counts: BaseModel) -> Table:
         value = getattr(counts, key)
         if isinstance(value, Problem):
             examples = " ".join(safe_text(example, _ID_LIMIT) for example in value.examples)
-            distinct = words.count(value.distinct)
-            table.add_row(_name(key), words.count(value.occurrences), distinct, Text(examples))
+            distinct = numbers.count(value.distinct)
+            table.add_row(_name(key), numbers.count(value.occurrences), distinct, Text(examples))
         elif isinstance(value, int) and not isinstance(value, bool):
-            table.add_row(_name(key), words.count(value))
+            table.add_row(_name(key), numbers.count(value))
     return table
 
 
-def _table(first: str, *numbers: str) -> Table:
+def _table(first: str, *headings: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(first, no_wrap=True)
-    for name in numbers:
+    for name in headings:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from grambench.views import numbers as words
 from grambench.text import safe_text
+from grambench.views import numbers
 
 _TEXT_LIMIT = 400
 Amount = Callable[[float], str]
@@ -30,7 +30,7 @@ class Steps(Protocol):
     def note(self, text: str) -> None:
         """One sentence that stays."""
 
-    def show(self, what: str, done: int, total: int | None, amount: Amount = words.count) -> None:
+    def show(self, what: str, done: int, total: int | None, amount: Amount = numbers.count) -> None:
         """How far one thing is; called as often as it pleases."""
 
 
@@ -63,7 +63,7 @@ class PlainSteps:
         """One line."""
         self._write(text)
 
-    def show(self, what: str, done: int, total: int | None, amount: Amount = words.count) -> None:
+    def show(self, what: str, done: int, total: int | None, amount: Amount = numbers.count) -> None:
         """A line, if one is due."""
         now = self._clock()
         printed_at, printed = self._printed.get(what, (-self._every_s, -1))
@@ -88,7 +88,7 @@ class LiveSteps:
         """One line above the bars."""
         self._progress.console.print(Text(safe_text(text, _TEXT_LIMIT)))
 
-    def show(self, what: str, done: int, total: int | None, amount: Amount = words.count) -> None:
+    def show(self, what: str, done: int, total: int | None, amount: Amount = numbers.count) -> None:
         """Move the bar of `what`, adding it the first time."""
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(safe_text(what, 60), total=total, amount="")

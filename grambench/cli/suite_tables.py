@@ -7,8 +7,8 @@ from rich.text import Text
 
 from grambench.cli.suite_runs import Found, Planned
 from grambench.reports.suites import Suite
-from grambench.views import numbers as words
 from grambench.text import safe_text
+from grambench.views import numbers
 
 _REASON_LIMIT = 300
 
@@ -28,8 +28,8 @@ def print_plan(suite: Suite, rows: list[Planned], console: Console) -> None:
         table.add_row(
             safe_text(row.preset),
             row.row.label,
-            words.DASH if an_epoch is None else words.clock(an_epoch),
-            words.DASH if whole is None else words.clock(whole),
+            numbers.DASH if an_epoch is None else numbers.clock(an_epoch),
+            numbers.DASH if whole is None else numbers.clock(whole),
             Text(safe_text(row.reason, _REASON_LIMIT), "dim"),
         )
     console.print(table)
@@ -65,4 +65,4 @@ def _by_reason(ours: Found) -> dict[str, list[str]]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return words.DASH if value is None else f"{value:,.{digits}f}"
+    return numbers.DASH if value is None else f"{value:,.{digits}f}"

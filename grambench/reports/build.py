@@ -8,13 +8,13 @@ from typing import Any
 
 import pydantic
 
+from grambench.analysis import comparison
+from grambench.analysis.intervals import NULL, is_null, noise_floor, speedup_interval
 from grambench.config.changes import spec_digest
-from grambench.analysis import comparison as compare
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import SamplerFinished
-from grambench.analysis.intervals import NULL, is_null, noise_floor, speedup_interval
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
 from grambench.reports.runfile import RunFile, read_run_file
@@ -296,7 +296,7 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
     why = Reasons()
     repeated = state.trials.get(f"{trial.strategy.removeprefix(NULL)}.s{trial.seed}")
     interval = speedup_interval(state, trial, repeated) if repeated is not None else None
-    ratio = compare.speedup(state, trial, trial.strategy.removeprefix(NULL))
+    ratio = comparison.speedup(state, trial, trial.strategy.removeprefix(NULL))
     floor = noise_floor(state, trial.seed)
     few = "needs two finished epochs of both trials"
     return NullTest(
@@ -323,7 +323,7 @@ def _seed_summaries(state: RunState) -> list[SeedSummary]:
 def _seed_summary(strategy: str, trials: list[TrialState]) -> SeedSummary:
     why = Reasons()
     aucs = [trial.test.metrics.get("auc") if trial.test else None for trial in trials]
-    rates = [compare.samples_per_second(trial) for trial in trials]
+    rates = [comparison.samples_per_second(trial) for trial in trials]
     few = "measured with fewer than two seeds"
     return SeedSummary(
         strategy=strategy,

@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 from typing import Any, Literal
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
+from grambench.analysis.intervals import speedup_interval
+from grambench.analysis.target import Target, target_of
 from grambench.events import types as ev
 from grambench.events.disturbance import disturbed_share
 from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
-from grambench.analysis.intervals import speedup_interval
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.section import Reasons
-from grambench.analysis.target import Target, target_of
 from grambench.reports.trial_schema import (
     Curves,
     Disturbed,
@@ -65,8 +65,8 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
-        reuse_ratio=why.given("reuse_ratio", compare.reuse_ratio(trial), _unsettled(trial)),
-        speedups={reference: _speedup(state, trial, reference, spec) for reference in compare.REFERENCES},
+        reuse_ratio=why.given("reuse_ratio", comparison.reuse_ratio(trial), _unsettled(trial)),
+        speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
         validations=[build_scores(evaluation) for evaluation in trial.evaluations],
         curves=Curves(
@@ -184,7 +184,7 @@ def _times(trial: TrialState, target: Target) -> Times:
     reached, censored = seconds_to_target(trial, target)
     return Times(
         train_s_to_best=why.given(
-            "train_s_to_best", compare.seconds_to_best(trial), "no validation was recorded"
+            "train_s_to_best", comparison.seconds_to_best(trial), "no validation was recorded"
         ),
         train_s=why.given("train_s", progress.train_s if progress else None, _NOT_TRAINED),
         encoder_s=why.given("encoder_s", progress.encode_s if progress else None, _NOT_TRAINED),
@@ -193,11 +193,11 @@ def _times(trial: TrialState, target: Target) -> Times:
         train_s_to_target=why.given("train_s_to_target", reached, censored),
         epoch_s=why.given("epoch_s", epoch_seconds(trial), "no epoch was finished"),
         epochs_s=[epoch.train_s for epoch in trial.epochs],
-        samples_per_s=why.given("samples_per_s", compare.samples_per_second(trial), _unsettled(trial)),
+        samples_per_s=why.given("samples_per_s", comparison.samples_per_second(trial), _unsettled(trial)),
         items_encoded_per_s=why.given(
-            "items_encoded_per_s", compare.items_encoded_per_second(trial), _unsettled(trial)
+            "items_encoded_per_s", comparison.items_encoded_per_second(trial), _unsettled(trial)
         ),
-        tokens_per_s=why.given("tokens_per_s", compare.tokens_per_second(trial), _unsettled(trial)),
+        tokens_per_s=why.given("tokens_per_s", comparison.tokens_per_second(trial), _unsettled(trial)),
         reasons=why,
     )
 
@@ -211,7 +211,7 @@ def seconds_to_target(trial: TrialState, target: Target) -> tuple[float | None, 
     """Training seconds to the target AUC, and why they are missing."""
     if target.auc is None:
         return None, target.source
-    return compare.seconds_to(trial, target.auc), f"never reached within {trial.train_s:.1f} s of training"
+    return comparison.seconds_to(trial, target.auc), f"never reached within {trial.train_s:.1f} s of training"
 
 
 def _memory(state: RunState, trial: TrialState) -> Memory:
@@ -289,7 +289,7 @@ def _speedup(
     state: RunState, trial: TrialState, strategy: Literal["e2e", "e2e-unique"], spec: dict[str, Any]
 ) -> SpeedUp:
     why = Reasons()
-    reference = compare.reference_of(state, trial, strategy)
+    reference = comparison.reference_of(state, trial, strategy)
     if reference is None:
         missing = f"{strategy} did not run with seed {trial.seed}"
         ends = ("samples_per_s_low", "samples_per_s_high")
@@ -308,11 +308,11 @@ def _speedup(
     interval = speedup_interval(state, trial, reference)
     few = "it is the reference itself" if trial is reference else "needs two finished epochs of both trials"
     return SpeedUp(
-        samples_per_s=faster("samples_per_s", compare.samples_per_second, True),
+        samples_per_s=faster("samples_per_s", comparison.samples_per_second, True),
         samples_per_s_low=why.given("samples_per_s_low", interval.low if interval else None, few),
         samples_per_s_high=why.given("samples_per_s_high", interval.high if interval else None, few),
         epoch_s=faster("epoch_s", epoch_seconds, False),
-        train_s_to_best=faster("train_s_to_best", compare.seconds_to_best, False),
+        train_s_to_best=faster("train_s_to_best", comparison.seconds_to_best, False),
         train_s_to_target=faster(
             "train_s_to_target", lambda trial: seconds_to_target(trial, target)[0], False
         ),

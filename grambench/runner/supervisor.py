@@ -21,13 +21,13 @@ from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
 from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
-from grambench.runner.race_memory import race_needs
 from grambench.runner.names import trial_names
+from grambench.runner.race_memory import race_needs
 from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
-from grambench.runner.telemetry import SamplerThread
 from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
 from grambench.runner.snapshots import SnapshotKeeper
 from grambench.runner.starts import WorkerStarts
+from grambench.runner.telemetry import SamplerThread
 from grambench.runner.workers import Worker
 
 STOP_GRACE_S = 60.0

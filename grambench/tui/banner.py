@@ -3,8 +3,8 @@
 from textual.content import Content
 
 from grambench.errors import ExitCode
-from grambench.views import numbers as words
 from grambench.tui.scene import Scene
+from grambench.views import numbers
 
 _ENDINGS: dict[int, str] = {
     ExitCode.OK: "finished in",
@@ -37,6 +37,6 @@ def banner_text(scene: Scene, share_read: float = 1.0) -> Content:
     report = "report.json written" if scene.reported else "report.json not written yet"
     return Content.assemble(
         (sign, f"bold {colour}"),
-        (f"{ending} {words.clock(state.seconds)}", f"bold {tones.text}"),
+        (f"{ending} {numbers.clock(state.seconds)}", f"bold {tones.text}"),
         (f" – q to leave, {report}", tones.muted),
     )

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from textual.content import Content
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events.disturbance import disturbances
 from grambench.events.state import GpuState, TrialState
-from grambench.views import numbers as words
-from grambench.views.comparison_table import memory_of
 from grambench.text import safe_text
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
+from grambench.views import numbers
+from grambench.views.comparison_table import memory_of
 
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
@@ -28,72 +28,72 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
     window = trial.windows[-1] if trial.windows else None
     memory = memory_of(scene.state, trial)
     why = f": {safe_text(trial.reason, 160)}" if trial.reason else ""
-    steps = words.count(progress.step if progress else None) + _of(plan.max_steps if plan else None)
-    turns = f"{trial.turns}, {words.seconds(trial.switch_s)} s of switching"
+    steps = numbers.count(progress.step if progress else None) + _of(plan.max_steps if plan else None)
+    turns = f"{trial.turns}, {numbers.seconds(trial.switch_s)} s of switching"
     parts: list[tuple[str, Rows]] = [
         (
             "state",
             (
                 ("", scene.words(trial) + why),
                 ("step", steps),
-                ("training", f"{words.seconds(progress.train_s if progress else None)} s"),
+                ("training", f"{numbers.seconds(progress.train_s if progress else None)} s"),
                 ("in the encoder", _percent(share)),
-                ("resumed at step", ", ".join(map(words.count, trial.resumed_steps)) or words.DASH),
-                ("turns", turns if trial.turns else words.DASH),
+                ("resumed at step", ", ".join(map(numbers.count, trial.resumed_steps)) or numbers.DASH),
+                ("turns", turns if trial.turns else numbers.DASH),
             ),
         ),
         (
             "speed",
             (
-                ("samples/s", words.rate(compare.samples_per_second(trial))),
-                ("items encoded/s", words.rate(compare.items_encoded_per_second(trial))),
-                ("tokens/s", words.rate(compare.tokens_per_second(trial))),
-                ("× e2e", words.ratio(compare.speedup(scene.state, trial))),
-                ("R", words.ratio(compare.reuse_ratio(trial))),
+                ("samples/s", numbers.rate(comparison.samples_per_second(trial))),
+                ("items encoded/s", numbers.rate(comparison.items_encoded_per_second(trial))),
+                ("tokens/s", numbers.rate(comparison.tokens_per_second(trial))),
+                ("× e2e", numbers.ratio(comparison.speedup(scene.state, trial))),
+                ("R", numbers.ratio(comparison.reuse_ratio(trial))),
             ),
         ),
         (
             "learning",
             (
-                ("loss", words.score(trial.loss_series.last)),
+                ("loss", numbers.score(trial.loss_series.last)),
                 ("encoder's rate", _small(progress.encoder_lr if progress else None)),
                 ("filter's rate", _small(progress.filter_lr if progress else None)),
-                ("val AUC, best", words.score(trial.best.metrics.get("auc") if trial.best else None)),
-                ("test AUC", words.score(trial.test.metrics.get("auc") if trial.test else None)),
+                ("val AUC, best", numbers.score(trial.best.metrics.get("auc") if trial.best else None)),
+                ("test AUC", numbers.score(trial.test.metrics.get("auc") if trial.test else None)),
             ),
         ),
         (
             "windows",
             (
-                ("closed", words.count(trial.windows_closed)),
-                ("steps", words.count(window.steps if window else None)),
-                ("drift", words.score(window.drift if window else None)),
+                ("closed", numbers.count(trial.windows_closed)),
+                ("steps", numbers.count(window.steps if window else None)),
+                ("drift", numbers.score(window.drift if window else None)),
                 *(
-                    [("of the spread", words.score(window.spread_drift))]
+                    [("of the spread", numbers.score(window.spread_drift))]
                     if window and window.spread_drift is not None
                     else []
                 ),
-                ("pseudo-loss", words.score(window.pseudo_loss if window else None)),
+                ("pseudo-loss", numbers.score(window.pseudo_loss if window else None)),
             ),
         ),
         (
             "memory",
             (
-                ("now / peak", f"{words.gib(memory.now)} / {words.gib(memory.peak)} GiB"),
-                ("torch, reserved", f"{words.gib(progress.peak_reserved_bytes if progress else None)} GiB"),
-                ("NVML, process", f"{words.gib(trial.peak_gpu_memory_bytes)} GiB"),
-                ("NVML, device", f"{words.gib(trial.peak_device_used_bytes)} GiB"),
-                ("resident", f"{words.gib(trial.rss_bytes)} / {words.gib(trial.peak_rss_bytes)} GiB"),
+                ("now / peak", f"{numbers.gib(memory.now)} / {numbers.gib(memory.peak)} GiB"),
+                ("torch, reserved", f"{numbers.gib(progress.peak_reserved_bytes if progress else None)} GiB"),
+                ("NVML, process", f"{numbers.gib(trial.peak_gpu_memory_bytes)} GiB"),
+                ("NVML, device", f"{numbers.gib(trial.peak_device_used_bytes)} GiB"),
+                ("resident", f"{numbers.gib(trial.rss_bytes)} / {numbers.gib(trial.peak_rss_bytes)} GiB"),
             ),
         ),
         (
             "plan",
             (
-                ("parameters", f"{words.count(plan.encoder_parameters if plan else None)} encoder"),
-                (" ", f"{words.count(plan.filter_parameters if plan else None)} filter"),
-                ("micro-batch", words.count(plan.micro_batch if plan else None)),
-                ("encoder chunk", words.count(plan.encoder_chunk if plan else None)),
-                ("", safe_text(plan.why, 200) if plan else words.DASH),
+                ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
+                (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
+                ("micro-batch", numbers.count(plan.micro_batch if plan else None)),
+                ("encoder chunk", numbers.count(plan.encoder_chunk if plan else None)),
+                ("", safe_text(plan.why, 200) if plan else numbers.DASH),
             ),
         ),
     ]
@@ -114,11 +114,11 @@ def machine_facts(scene: Scene, width: int) -> Content:
     rows = [
         Content.assemble(("host", f"bold {scene.tones.accent}")),
         _meter(scene, "CPU", None if host.cpu_percent is None else host.cpu_percent / 100, width),
-        _meter(scene, "RAM", used, width, f"{words.gib(host.memory_used_bytes)} GiB"),
+        _meter(scene, "RAM", used, width, f"{numbers.gib(host.memory_used_bytes)} GiB"),
     ]
     if host.disk_total_bytes is not None:
         taken = None if host.disk_free_bytes is None else 1 - host.disk_free_bytes / host.disk_total_bytes
-        rows.append(_meter(scene, "disk", taken, width, f"{words.gib(host.disk_free_bytes)} GiB free"))
+        rows.append(_meter(scene, "disk", taken, width, f"{numbers.gib(host.disk_free_bytes)} GiB free"))
     blocks.append(Content("\n").join(rows))
     blocks.append(_workers(scene, width))
     return Content("\n\n").join(blocks)
@@ -128,16 +128,16 @@ def _gpu(scene: Scene, gpu: GpuState, width: int) -> Content:
     total = _share(gpu.memory_used_bytes, gpu.memory_total_bytes)
     percent = gpu.utilization_percent
     told = [
-        f"{words.count(gpu.power_w)} W",
-        f"{words.count(gpu.temperature_c)} °C",
-        f"{words.count(gpu.sm_clock_mhz)} / {words.count(gpu.memory_clock_mhz)} MHz",
+        f"{numbers.count(gpu.power_w)} W",
+        f"{numbers.count(gpu.temperature_c)} °C",
+        f"{numbers.count(gpu.sm_clock_mhz)} / {numbers.count(gpu.memory_clock_mhz)} MHz",
         f"throttled: {', '.join(gpu.throttle) or 'no'}" if gpu.throttle is not None else "throttled: –",
     ]
     title = f"GPU {gpu.index}  {safe_text(gpu.name, 40)}"
     rows = [
         styled(title, f"bold {scene.tones.accent}"),
         _meter(scene, "busy", None if percent is None else percent / 100, width),
-        _meter(scene, "memory", total, width, f"{words.gib(gpu.memory_used_bytes)} GiB"),
+        _meter(scene, "memory", total, width, f"{numbers.gib(gpu.memory_used_bytes)} GiB"),
         styled("   ".join(told), scene.tones.text),
     ]
     rows += [styled(f"{name}: {safe_text(why, 120)}", scene.tones.muted) for name, why in gpu.reasons.items()]
@@ -151,10 +151,10 @@ def _workers(scene: Scene, width: int) -> Content:
     rows = [styled("memory by process", f"bold {tones.accent}"), styled(head, tones.muted)]
     for trial in scene.state.trials.values():
         look = scene.look(trial)
+        rss, on_gpu = (None, None) if trial.ended else (trial.rss_bytes, trial.gpu_memory_bytes)
         cells = (
-            f"{words.gib(None if trial.ended else trial.rss_bytes):>14}{words.gib(trial.peak_rss_bytes):>8}"
-            f"{words.gib(None if trial.ended else trial.gpu_memory_bytes):>10}"
-            f"{words.gib(trial.peak_gpu_memory_bytes):>8}"
+            f"{numbers.gib(rss):>14}{numbers.gib(trial.peak_rss_bytes):>8}"
+            f"{numbers.gib(on_gpu):>10}{numbers.gib(trial.peak_gpu_memory_bytes):>8}"
         )
         name = f"{look.marker} {scene.title(trial, room - 3)}"
         rows.append(Content.assemble((f"{name:<{room}}", look.colour), (cells, tones.text)))
@@ -177,7 +177,7 @@ def _table(scene: Scene, title: str, rows: Rows) -> Content:
     for label, value in rows:
         style = (
             tones.faint
-            if value.strip() in (words.DASH, f"{words.DASH} GiB", f"{words.DASH} s")
+            if value.strip() in (numbers.DASH, f"{numbers.DASH} GiB", f"{numbers.DASH} s")
             else tones.text
         )
         lines.append(Content.assemble((f"{label:<{_LABEL}}" if label else "", tones.muted), (value, style)))
@@ -189,7 +189,7 @@ def _of(total: int | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return words.DASH if share is None else f"{share:.0%}"
+    return numbers.DASH if share is None else f"{share:.0%}"
 
 
 def _share(part: int | None, whole: int | None) -> float | None:
@@ -197,4 +197,4 @@ def _share(part: int | None, whole: int | None) -> float | None:
 
 
 def _small(value: float | None) -> str:
-    return words.DASH if value is None else f"{value:.2e}"
+    return numbers.DASH if value is None else f"{value:.2e}"

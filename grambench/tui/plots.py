@@ -9,15 +9,15 @@ from textual.content import Content
 from grambench.events.series import Series
 from grambench.events.state import TrialState
 from grambench.events.types import Evaluated
-from grambench.views import numbers as words
 from grambench.text import safe_text
 from grambench.tui.axes import thin, x_scale
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
 from grambench.tui.view import XAxis, smoothed
 from grambench.tui.widgets.chart import Curve, Picture, Unit
+from grambench.views import numbers
 
-GIB = words.GIB
+GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
 _SETUP_WORDS = {
     "start": "loading the libraries",
@@ -69,7 +69,7 @@ def read_out(scene: Scene, picture: Picture, columns: int) -> str:
     ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
     values = [x for curve in picture.curves for x, _ in curve.points if x > 0]
     x = x_scale(ends, values, columns, picture.logarithmic).value(picture.cursor)
-    at = words.clock(x) if picture.unit == "s" else f"{x:,.0f} {picture.unit}"
+    at = numbers.clock(x) if picture.unit == "s" else f"{x:,.0f} {picture.unit}"
     said = [at]
     for curve, trial in zip(picture.curves, scene.state.trials.values(), strict=True):
         before = [y for place, y in curve.points if place <= x]
@@ -95,7 +95,7 @@ def rate_picture(scene: Scene, width: int) -> Picture:
 
 def memory_picture(scene: Scene, width: int) -> Picture:
     """GiB of every trial; a spike is never averaged away."""
-    return _series(scene, width, lambda trial: trial.memory_series, max, words.GIB)
+    return _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
 
 
 def one_curve(
@@ -188,18 +188,18 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
     if setup.data is not None:
         how = "mapped from an earlier run" if setup.data.reused else "prepared"
         items = setup.data.counts.get("items")
-        detail = f", {words.count(items)} items" if isinstance(items, int) else ""
+        detail = f", {numbers.count(items)} items" if isinstance(items, int) else ""
         lines.append(
             Content.assemble(
                 ("✓ ", tones.good),
-                (f"data {how} in {words.seconds(setup.data.seconds)} s{detail}", tones.text),
+                (f"data {how} in {numbers.seconds(setup.data.seconds)} s{detail}", tones.text),
             )
         )
     elif prepare is not None:
-        total = f" / {words.count(prepare.total)}" if prepare.total else ""
-        numbers = f"{words.count(prepare.done)}{total}"
+        total = f" / {numbers.count(prepare.total)}" if prepare.total else ""
+        amount = f"{numbers.count(prepare.done)}{total}"
         name = safe_text(prepare.phase, 40)
-        lines.append(Content.assemble(("▸ ", tones.accent), (f"{name}  ", tones.text), (numbers, tones.text)))
+        lines.append(Content.assemble(("▸ ", tones.accent), (f"{name}  ", tones.text), (amount, tones.text)))
         if prepare.total:
             lines.append(
                 Content.assemble("  ", bar(prepare.done / prepare.total, width, tones.accent, tones.faint))
@@ -207,7 +207,7 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
     audit = setup.audit
     if audit is not None:
         verdict = "1S = E2E" if audit.equivalent else "1S ≠ E2E"
-        worst = words.tolerance(audit.relative)
+        worst = numbers.tolerance(audit.relative)
         sign, colour = ("✓ ", tones.good) if audit.equivalent else ("✗ ", tones.bad)
         detail = f"audit: {verdict} to {worst} on {audit.users} users, {audit.unique_items} items"
         lines.append(Content.assemble((sign, colour), (detail, tones.text)))

@@ -11,10 +11,10 @@ from textual.content import Content
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
-from grambench.views import numbers as words
 from grambench.tui.app import Dashboard
 from grambench.tui.pieces import bar
 from grambench.tui.scene import Scene
+from grambench.views import numbers
 
 SCRUB_S = 5.0
 SEEKING_S = 0.5
@@ -111,7 +111,7 @@ class ReplayDashboard(Dashboard):
         replay, tones = self.replay, scene.tones
         sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
-        clock = f"{words.clock(replay.place_s)} / {words.clock(replay.length_s)}"
+        clock = f"{numbers.clock(replay.place_s)} / {numbers.clock(replay.length_s)}"
         hint = "  space pauses, ← → 5 s, home end, + − speed"
         room = max(8, self.size.width - len(speed) - len(clock) - 8)
         hint = hint if room > len(hint) + 12 else ""

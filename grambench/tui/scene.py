@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from grambench.events.state import RunState, TrialState
-from grambench.views import comparison_table as standings
 from grambench.text import safe_text
 from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
 from grambench.tui.view import PLAIN, View
+from grambench.views import comparison_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Scene:
         strategies = [trial.strategy for trial in state.trials.values()]
         tones = DARK if dark else LIGHT
         return cls(
-            state, looks(strategies, dark), tones, standings.several_seeds(state), reported, gone, view
+            state, looks(strategies, dark), tones, comparison_table.several_seeds(state), reported, gone, view
         )
 
     def look(self, trial: TrialState) -> Look:
@@ -47,7 +47,7 @@ class Scene:
 
     def words(self, trial: TrialState) -> str:
         """The trial's state in one word."""
-        return standings.state_word(self.state, trial)
+        return comparison_table.state_word(self.state, trial)
 
     @property
     def setting_up(self) -> bool:

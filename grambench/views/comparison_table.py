@@ -6,11 +6,11 @@ The dashboard's leaderboard and the table printed after a run are this very tabl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grambench.analysis import comparison as compare
-from grambench.events.state import RunState, TrialState
+from grambench.analysis import comparison
 from grambench.analysis.intervals import speedup_interval
-from grambench.views import numbers as words
+from grambench.events.state import RunState, TrialState
 from grambench.text import safe_text
+from grambench.views import numbers
 
 NAME_LIMIT = 24
 _PHASES = {
@@ -80,7 +80,7 @@ def memory_of(state: RunState, trial: TrialState) -> Memory:
 
 def _test(name: str) -> Callable[[RunState, TrialState], str]:
     def cell(_: RunState, trial: TrialState) -> str:
-        return words.score(trial.test.metrics.get(name) if trial.test else None)
+        return numbers.score(trial.test.metrics.get(name) if trial.test else None)
 
     return cell
 
@@ -94,9 +94,9 @@ def _test_auc(trial: TrialState) -> float | None:
 
 
 def _interval(state: RunState, trial: TrialState) -> str:
-    reference = compare.reference_of(state, trial, "e2e")
+    reference = comparison.reference_of(state, trial, "e2e")
     found = speedup_interval(state, trial, reference) if reference is not None else None
-    return f"{words.ratio(found.low)}–{words.ratio(found.high)}" if found else words.DASH
+    return f"{numbers.ratio(found.low)}–{numbers.ratio(found.high)}" if found else numbers.DASH
 
 
 def _training_seconds(trial: TrialState) -> float | None:
@@ -130,30 +130,30 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
-        Column("place", 58, lambda s, t: words.count(place(s, t))),
-        Column("× e2e", 100, lambda s, t: words.ratio(compare.speedup(s, t))),
+        Column("place", 58, lambda s, t: numbers.count(place(s, t))),
+        Column("× e2e", 100, lambda s, t: numbers.ratio(comparison.speedup(s, t))),
         Column("95 %", 62, _interval),
-        Column("× unique", 60, lambda s, t: words.ratio(compare.speedup(s, t, "e2e-unique"))),
-        Column("R", 75, lambda _, t: words.ratio(compare.reuse_ratio(t))),
-        Column("s/epoch", 65, lambda _, t: words.seconds(compare.seconds_per_epoch(t))),
-        Column("samples/s", 80, lambda _, t: words.rate(compare.samples_per_second(t))),
-        Column("val AUC", 95, lambda _, t: words.score(_best_auc(t))),
+        Column("× unique", 60, lambda s, t: numbers.ratio(comparison.speedup(s, t, "e2e-unique"))),
+        Column("R", 75, lambda _, t: numbers.ratio(comparison.reuse_ratio(t))),
+        Column("s/epoch", 65, lambda _, t: numbers.seconds(comparison.seconds_per_epoch(t))),
+        Column("samples/s", 80, lambda _, t: numbers.rate(comparison.samples_per_second(t))),
+        Column("val AUC", 95, lambda _, t: numbers.score(_best_auc(t))),
         Column("test AUC", 90, _test("auc")),
         Column("MRR", 40, _test("mrr")),
         Column("nDCG@5", 30, _test("ndcg@5")),
         Column("nDCG@10", 35, _test("ndcg@10")),
         Column("CSAUC", 88, _test("csauc")),
-        Column("s to best", 55, lambda _, t: words.seconds(compare.seconds_to_best(t))),
-        Column("peak GiB", 50, lambda s, t: words.gib(memory_of(s, t).peak)),
+        Column("s to best", 55, lambda _, t: numbers.seconds(comparison.seconds_to_best(t))),
+        Column("peak GiB", 50, lambda s, t: numbers.gib(memory_of(s, t).peak)),
     ]
     if target_auc is not None:
         head = f"s to {target_auc:g}"
-        found.insert(4, Column(head, 97, lambda _, t: words.seconds(compare.seconds_to(t, target_auc))))
+        found.insert(4, Column(head, 97, lambda _, t: numbers.seconds(comparison.seconds_to(t, target_auc))))
     if not several_seeds(state):
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         found = [column for column in found if column.head != "× unique"]
-    if all(_interval(state, trial) == words.DASH for trial in state.trials.values()):
+    if all(_interval(state, trial) == numbers.DASH for trial in state.trials.values()):
         found = [column for column in found if column.head != "95 %"]
     if not any(place(state, trial) for trial in state.trials.values()):
         found = [column for column in found if column.head != "place"]

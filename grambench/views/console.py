@@ -9,12 +9,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
-from grambench.views import numbers as words
-from grambench.views.comparison_table import name_of, several_seeds, standings
 from grambench.text import safe_text
+from grambench.views import numbers
+from grambench.views.comparison_table import name_of, several_seeds, standings
 
 _TEXT_LIMIT = 400
 EVERY_COLUMN = 200
@@ -56,7 +56,7 @@ class PlainPrinter:
 
     def _say(self, elapsed_s: float, who: str, text: str) -> None:
         who = f"{who}: " if who else ""
-        self._stream.write(f"[{words.clock(elapsed_s):>7}] {who}{text}\n")
+        self._stream.write(f"[{numbers.clock(elapsed_s):>7}] {who}{text}\n")
 
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)
@@ -96,8 +96,8 @@ class PlainPrinter:
         whole = prepare.total is not None and prepare.done >= prepare.total
         if prepare.done != self._steps.get(SETUP) and (whole or self._due(SETUP)):
             self._steps[SETUP] = prepare.done
-            total = f" / {words.count(prepare.total)}" if prepare.total is not None else ""
-            done = f"{words.count(prepare.done)}{total}"
+            total = f" / {numbers.count(prepare.total)}" if prepare.total is not None else ""
+            done = f"{numbers.count(prepare.done)}{total}"
             self._say(state.elapsed_s, SETUP, f"{safe_text(prepare.phase, 60)} {done}")
 
     def _plan(self, state: RunState, trial: TrialState) -> None:
@@ -106,7 +106,7 @@ class PlainPrinter:
             return
         self._phases[trial.name] = "planned"
         why = f" ({safe_text(plan.why, 160)})" if plan.why else ""
-        steps = f"{words.count(plan.max_steps)} steps, {words.count(plan.steps_per_epoch)} an epoch"
+        steps = f"{numbers.count(plan.max_steps)} steps, {numbers.count(plan.steps_per_epoch)} an epoch"
         self._say(state.elapsed_s, _who(state, trial.name), f"{steps}, batch {plan.batch_size}{why}")
 
     def _progress(self, state: RunState, trial: TrialState) -> None:
@@ -118,17 +118,17 @@ class PlainPrinter:
         self._steps[trial.name] = progress.step
         plan = trial.plan
         epochs = f"/{ceil(plan.max_steps / plan.steps_per_epoch)}" if plan and plan.steps_per_epoch else ""
-        steps = f"/{words.count(plan.max_steps)}" if plan else ""
+        steps = f"/{numbers.count(plan.max_steps)}" if plan else ""
         parts = [
             f"epoch {progress.epoch}{epochs}",
-            f"step {words.count(progress.step)}{steps}",
-            f"{words.rate(trial.rate)} samples/s",
-            f"loss {words.score(progress.loss)}",
-            f"ETA {words.clock(compare.remaining_s(trial))}",
+            f"step {numbers.count(progress.step)}{steps}",
+            f"{numbers.rate(trial.rate)} samples/s",
+            f"loss {numbers.score(progress.loss)}",
+            f"ETA {numbers.clock(comparison.remaining_s(trial))}",
         ]
-        faster = compare.speedup(state, trial)
+        faster = comparison.speedup(state, trial)
         if faster is not None and trial.strategy != "e2e":
-            parts.insert(3, f"{words.times(faster)} e2e")
+            parts.insert(3, f"{numbers.times(faster)} e2e")
         self._say(state.elapsed_s, _who(state, trial.name), ", ".join(parts))
 
     def _due(self, key: str) -> bool:
@@ -151,10 +151,10 @@ def _who(state: RunState, name: str) -> str:
 def vectors_line(checked: EncoderChecked) -> str:
     """Whether the encoder's vectors are those of its own model, after a run or an audit."""
     verdict = "are" if checked.equal else "are not"
-    size = words.tolerance(checked.relative)
+    size = numbers.tolerance(checked.relative)
     return (
         f"encoder: the vectors of {checked.items} items {verdict} those of AutoModel"
-        f" (largest relative difference {size}, tolerance {words.tolerance(checked.tolerance)}, fp32)"
+        f" (largest relative difference {size}, tolerance {numbers.tolerance(checked.tolerance)}, fp32)"
     )
 
 

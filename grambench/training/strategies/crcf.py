@@ -20,8 +20,8 @@ from grambench.training.phases import (
     rehearsal,
 )
 from grambench.training.strategies.follow import follow
-from grambench.training.strategies.one_step import OneStep
 from grambench.training.strategies.item_table import Window
+from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import sent
 
 FOLLOW = 4

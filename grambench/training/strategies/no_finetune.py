@@ -15,8 +15,8 @@ from grambench.training.phases import (
     filter_backward,
     rehearsal,
 )
-from grambench.training.strategies.one_step import OneStep
 from grambench.training.strategies.item_table import Window
+from grambench.training.strategies.one_step import OneStep
 
 
 class NoFinetune:

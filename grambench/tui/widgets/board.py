@@ -6,11 +6,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from grambench.events.state import RunState
-from grambench.views import numbers as words
-from grambench.views.comparison_table import Standings, standings
 from grambench.tui.palette import state_colour
 from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene
+from grambench.views import numbers
+from grambench.views.comparison_table import Standings, standings
 
 _FRAME = 5  # border, padding and the scrollbar that may come
 
@@ -82,10 +82,10 @@ def _row(scene: Scene, table: Standings, row: int, gap: str) -> Content:
     look, tones = scene.look(trial), scene.tones
     cells = [styled(f"{look.marker} {table.names[row]:<{table.name_width}}", f"bold {look.colour}")]
     for column, text, width in zip(table.columns, table.cells[row], table.widths, strict=True):
-        style = tones.faint if text == words.DASH else tones.text
+        style = tones.faint if text == numbers.DASH else tones.text
         if column.head == "state":
             style = state_colour(text, tones, look.colour)
-        elif column.head == "× e2e" and text != words.DASH:
+        elif column.head == "× e2e" and text != numbers.DASH:
             style = f"bold {tones.text}"
         cells.append(styled(f"{text:<{width}}" if column.left else f"{text:>{width}}", style))
     return Content(gap).join(cells)

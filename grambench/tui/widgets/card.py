@@ -5,16 +5,16 @@ from math import ceil
 from textual.content import Content
 from textual.widget import Widget
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
-from grambench.views import numbers as words
-from grambench.views.comparison_table import memory_of
 from grambench.text import safe_text
 from grambench.tui.layout import Density
 from grambench.tui.palette import state_colour
 from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.views import numbers
+from grambench.views.comparison_table import memory_of
 
 
 class Card(Widget):
@@ -94,7 +94,7 @@ class _Slots:
 
     def tall(self) -> list[Content]:
         """Big digits, R and pace beside them, then the slots of the normal card but the first."""
-        digits = big_digits(words.ratio(self._speedup()))
+        digits = big_digits(numbers.ratio(self._speedup()))
         beside = [self._reuse(), self._pace(), Content("")]
         rows = []
         for index, (digit, right) in enumerate(zip(digits, beside, strict=True)):
@@ -133,11 +133,11 @@ class _Slots:
         parts = [
             (9, styled(name.ljust(longest + 2), self.bright)),
             (8, styled(_short(word).ljust(longest_word), colour)),
-            (7, styled(f"{words.times(self._speedup()):>6}", self.bright)),
-            (4, Content.assemble(("R ", self.quiet), (f"{words.ratio(self._r()):<4}", self.tones.text))),
+            (7, styled(f"{numbers.times(self._speedup()):>6}", self.bright)),
+            (4, Content.assemble(("R ", self.quiet), (f"{numbers.ratio(self._r()):<4}", self.tones.text))),
             (5, styled(f"{self._epochs():>5}", self.tones.text)),
-            (6, Content.assemble(("AUC ", self.quiet), (words.score(self._best_auc()), self.tones.text))),
-            (3, styled(f"{words.clock(self._remaining()):>6} left", self.quiet)),
+            (6, Content.assemble(("AUC ", self.quiet), (numbers.score(self._best_auc()), self.tones.text))),
+            (3, styled(f"{numbers.clock(self._remaining()):>6} left", self.quiet)),
         ]
         if marks := self._marks():
             parts.append((6, styled(f"! {marks[0]}", self.tones.warn)))
@@ -146,13 +146,13 @@ class _Slots:
     # --- the slots -----------------------------------------------------------------------------
 
     def _headline(self) -> Content:
-        return Content.assemble((words.times(self._speedup()), self.bright), (" E2E", self.quiet))
+        return Content.assemble((numbers.times(self._speedup()), self.bright), (" E2E", self.quiet))
 
     def _reuse(self) -> Content:
-        return Content.assemble(("R ", self.quiet), (words.ratio(self._r()), self.tones.text))
+        return Content.assemble(("R ", self.quiet), (numbers.ratio(self._r()), self.tones.text))
 
     def _pace(self) -> Content:
-        seconds = words.seconds(compare.seconds_per_epoch(self.trial))
+        seconds = numbers.seconds(comparison.seconds_per_epoch(self.trial))
         return Content.assemble((seconds, self.tones.text), (" s/epoch", self.quiet))
 
     def _progress(self) -> Content:
@@ -160,8 +160,8 @@ class _Slots:
         left = Content.assemble(
             ("epoch " if self.width >= 34 else "", self.quiet), (self._epochs(), self.tones.text)
         )
-        spent = words.clock(self.trial.train_s if self.trial.progress else None)
-        label, value = ("took ", spent) if ended else ("ETA ", words.clock(self._remaining()))
+        spent = numbers.clock(self.trial.train_s if self.trial.progress else None)
+        label, value = ("took ", spent) if ended else ("ETA ", numbers.clock(self._remaining()))
         right = Content.assemble((label, self.quiet), (value, self.tones.text))
         # the words stand in slots of their own width, so that the bar's end does not dance
         room = self.width - (14 if self.width >= 34 else 8) - 12
@@ -169,31 +169,31 @@ class _Slots:
         return pair(Content.assemble(done, " ", left), right, self.width)
 
     def _rate(self) -> Content:
-        rate = self.trial.rate if not self.trial.ended else compare.samples_per_second(self.trial)
-        left = Content.assemble((words.rate(rate), self.tones.text), (" samples/s", self.quiet))
+        rate = self.trial.rate if not self.trial.ended else comparison.samples_per_second(self.trial)
+        left = Content.assemble((numbers.rate(rate), self.tones.text), (" samples/s", self.quiet))
         if marks := self._marks():
             return pair(left, styled(f"! {', '.join(marks)}", self.tones.warn), self.width)
-        blocks = words.sparkline(self.trial.rate_series.ys, min(24, self.width - 19))
+        blocks = numbers.sparkline(self.trial.rate_series.ys, min(24, self.width - 19))
         return pair(left, styled(blocks, self.look.colour), self.width)
 
     def _metric(self) -> Content:
         newest = self.trial.evaluations[-1].metrics.get("auc") if self.trial.evaluations else None
-        left = Content.assemble(("AUC ", self.quiet), (words.score(newest), self.tones.text))
+        left = Content.assemble(("AUC ", self.quiet), (numbers.score(newest), self.tones.text))
         if self.trial.test is not None and self.width >= 40:
-            test = words.score(self.trial.test.metrics.get("auc"))
+            test = numbers.score(self.trial.test.metrics.get("auc"))
             left = Content.assemble(left, ("  test ", self.quiet), (test, f"bold {self.tones.text}"))
         return pair(left, self._best(), self.width)
 
     def _best(self) -> Content:
-        return Content.assemble(("best ", self.quiet), (words.score(self._best_auc()), self.tones.text))
+        return Content.assemble(("best ", self.quiet), (numbers.score(self._best_auc()), self.tones.text))
 
     def _memory(self) -> Content:
         memory = memory_of(self.scene.state, self.trial)
-        now = f"{words.gib(memory.now)} / " if memory.now is not None else ""
+        now = f"{numbers.gib(memory.now)} / " if memory.now is not None else ""
         right = Content.assemble(
             (now, self.quiet),
             ("peak " if self.width >= 34 or not now else "", self.quiet),
-            (words.gib(memory.peak), self.tones.text),
+            (numbers.gib(memory.peak), self.tones.text),
             (" GiB", self.quiet),
         )
         share = None
@@ -218,16 +218,16 @@ class _Slots:
     # --- numbers -------------------------------------------------------------------------------
 
     def _speedup(self) -> float | None:
-        return compare.speedup(self.scene.state, self.trial)
+        return comparison.speedup(self.scene.state, self.trial)
 
     def _r(self) -> float | None:
-        return compare.reuse_ratio(self.trial)
+        return comparison.reuse_ratio(self.trial)
 
     def _best_auc(self) -> float | None:
         return self.trial.best.metrics.get("auc") if self.trial.best else None
 
     def _remaining(self) -> float | None:
-        return None if self.trial.ended else compare.remaining_s(self.trial)
+        return None if self.trial.ended else comparison.remaining_s(self.trial)
 
     def _share(self) -> float | None:
         progress, plan = self.trial.progress, self.trial.plan
@@ -236,7 +236,7 @@ class _Slots:
     def _epochs(self) -> str:
         progress, plan = self.trial.progress, self.trial.plan
         if progress is None:
-            return words.DASH
+            return numbers.DASH
         if plan is None or not plan.steps_per_epoch:
             return str(progress.epoch)
         return f"{progress.epoch}/{ceil(plan.max_steps / plan.steps_per_epoch)}"

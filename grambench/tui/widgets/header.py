@@ -4,11 +4,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from grambench.events.state import GpuState, RunState
-from grambench.views import numbers as words
-from grambench.views.numbers import gib
 from grambench.text import safe_text
 from grambench.tui.pieces import fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.views import numbers
+from grambench.views.numbers import gib
 
 
 class Header(Widget):
@@ -45,7 +45,7 @@ class Header(Widget):
         state, tones = scene.state, scene.tones
         left = [
             (9, styled("grambench", f"bold {tones.accent}")),
-            (8, styled(safe_text(state.preset, 28) or words.DASH, f"bold {tones.text}")),
+            (8, styled(safe_text(state.preset, 28) or numbers.DASH, f"bold {tones.text}")),
         ]
         about = [
             (5, styled(_tail(state.model_label, 40), tones.text)),
@@ -84,7 +84,7 @@ def audit_verdict(scene: Scene) -> Content | None:
     audit = scene.state.setup.audit
     if audit is None:
         return None
-    worst = words.tolerance(audit.relative)
+    worst = numbers.tolerance(audit.relative)
     if audit.equivalent:
         return Content.assemble(("✓ ", scene.tones.good), (f"1S = E2E to {worst}", scene.tones.text))
     return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))
@@ -137,7 +137,7 @@ def _short_gpu(name: str) -> str:
 
 def _reading(value: float | None, unit: str, scene: Scene) -> Content:
     """A number in a slot of three, so that the line does not dance."""
-    number = words.DASH if value is None else f"{value:.0f}"
+    number = numbers.DASH if value is None else f"{value:.0f}"
     return Content.assemble((f"{number:>3}", scene.tones.text), (f" {unit}", scene.tones.muted))
 
 
@@ -149,7 +149,7 @@ def _memory(used: float | None, total: float | None, scene: Scene) -> Content:
 def _clock(scene: Scene) -> Content:
     state = scene.state
     seconds = state.seconds if state.finished and state.seconds is not None else state.elapsed_s
-    return styled(words.clock(seconds), f"bold {scene.tones.text}")
+    return styled(numbers.clock(seconds), f"bold {scene.tones.text}")
 
 
 def _tail(label: str, limit: int) -> str:

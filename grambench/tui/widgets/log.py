@@ -6,10 +6,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from grambench.events.state import SETUP, LogLine
-from grambench.views import numbers as words
 from grambench.text import safe_text
 from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene
+from grambench.views import numbers
 
 _TEXT_LIMIT = 600
 
@@ -62,7 +62,7 @@ class LogView(ScrollView, can_focus=True):
         """One line of the log in rows of at most `width` cells."""
         tones = scene.tones
         trial = scene.state.trials.get(line.trial)
-        time = f"{words.clock(line.elapsed_s):>6} "
+        time = f"{numbers.clock(line.elapsed_s):>6} "
         if trial is not None:
             look = scene.look(trial)
             who = styled(f"{look.marker} {scene.title(trial)} ", look.colour)

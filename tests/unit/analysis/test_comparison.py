@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events import types as ev
 from grambench.events.state import RunState, TrialState
 
@@ -48,13 +48,13 @@ def state_of(*trials: TrialState) -> RunState:
 @pytest.mark.parametrize(
     "number",
     [
-        compare.reuse_ratio,
-        compare.seconds_per_epoch,
-        compare.samples_per_second,
-        compare.items_encoded_per_second,
-        compare.tokens_per_second,
-        compare.seconds_to_best,
-        compare.remaining_s,
+        comparison.reuse_ratio,
+        comparison.seconds_per_epoch,
+        comparison.samples_per_second,
+        comparison.items_encoded_per_second,
+        comparison.tokens_per_second,
+        comparison.seconds_to_best,
+        comparison.remaining_s,
     ],
 )
 def test_nothing_is_claimed_before_it_was_measured(number: Any) -> None:
@@ -65,27 +65,27 @@ def test_nothing_is_claimed_before_it_was_measured(number: Any) -> None:
 
 def test_rates_by_hand() -> None:
     running = trial("e2e", progress=progress(10, 4.0, samples=100))
-    assert compare.samples_per_second(running) == 25.0
-    assert compare.items_encoded_per_second(running) == 150.0
-    assert compare.tokens_per_second(running) == 750.0
-    assert compare.reuse_ratio(running) == 2.5
+    assert comparison.samples_per_second(running) == 25.0
+    assert comparison.items_encoded_per_second(running) == 150.0
+    assert comparison.tokens_per_second(running) == 750.0
+    assert comparison.reuse_ratio(running) == 2.5
 
 
 def test_seconds_per_epoch_are_the_median_and_before_that_an_estimate() -> None:
     finished = trial("e2e", epochs=[epoch(1, 9.0), epoch(2, 5.0), epoch(3, 6.0)])
-    assert compare.seconds_per_epoch(finished) == 6.0
+    assert comparison.seconds_per_epoch(finished) == 6.0
     running = trial("e2e", progress=progress(5, 2.0), plan=plan(20, 100))
-    assert compare.seconds_per_epoch(running) == 8.0
-    assert compare.seconds_per_epoch(trial("e2e", progress=progress(5, 2.0))) is None
+    assert comparison.seconds_per_epoch(running) == 8.0
+    assert comparison.seconds_per_epoch(trial("e2e", progress=progress(5, 2.0))) is None
 
 
 def test_seconds_to_a_target_are_those_of_the_first_evaluation_there() -> None:
     evaluations = [validation(1.0, None), validation(2.0, 0.6), validation(3.0, 0.7), validation(4.0, 0.65)]
     scored = trial("e2e", evaluations=evaluations, best=evaluations[2])
-    assert compare.seconds_to(scored, 0.6) == 2.0
-    assert compare.seconds_to(scored, 0.65) == 3.0
-    assert compare.seconds_to(scored, 0.71) is None
-    assert compare.seconds_to_best(scored) == 3.0
+    assert comparison.seconds_to(scored, 0.6) == 2.0
+    assert comparison.seconds_to(scored, 0.65) == 3.0
+    assert comparison.seconds_to(scored, 0.71) is None
+    assert comparison.seconds_to_best(scored) == 3.0
 
 
 def test_a_speed_up_is_over_the_reference_of_the_same_seed() -> None:
@@ -93,30 +93,30 @@ def test_a_speed_up_is_over_the_reference_of_the_same_seed() -> None:
     other = trial("e2e", 1, progress=progress(10, 5.0, samples=100))
     fast = trial("gram-1s", 1, progress=progress(10, 2.0, samples=100))
     state = state_of(slow, other, fast)
-    assert compare.reference_of(state, fast, "e2e") is other
-    assert compare.speedup(state, fast) == 2.5
-    assert compare.speedup(state, other) == 1.0
-    assert compare.speedup(state, fast, "e2e-unique") is None
-    assert set(compare.REFERENCES) == {"e2e", "e2e-unique"}
+    assert comparison.reference_of(state, fast, "e2e") is other
+    assert comparison.speedup(state, fast) == 2.5
+    assert comparison.speedup(state, other) == 1.0
+    assert comparison.speedup(state, fast, "e2e-unique") is None
+    assert set(comparison.REFERENCES) == {"e2e", "e2e-unique"}
 
 
 def test_a_speed_up_needs_both_to_be_measured() -> None:
     reference, fast = trial("e2e"), trial("gram-1s", progress=progress(10, 2.0, samples=100))
     state = state_of(reference, fast)
-    assert compare.speedup(state, fast) is None
-    assert compare.speedup(state, reference) is None
+    assert comparison.speedup(state, fast) is None
+    assert comparison.speedup(state, reference) is None
 
 
 def test_what_remains_is_paced_by_what_was_done() -> None:
     running = trial("e2e", progress=progress(10, 4.0), plan=plan(20, 100))
-    assert compare.remaining_s(running) == 36.0
+    assert comparison.remaining_s(running) == 36.0
     running.outcome = "early-stopped"
-    assert compare.remaining_s(running) == 0.0
+    assert comparison.remaining_s(running) == 0.0
 
 
 def test_the_time_that_is_left_waits_for_the_first_window_and_goes_by_its_pace() -> None:
     begun = trial("gram-1e", progress=progress(1, 20.0), plan=plan(20, 100))
     begun.settled = None
-    assert compare.remaining_s(begun) is None
+    assert comparison.remaining_s(begun) is None
     begun.settled, begun.progress = progress(20, 30.0), progress(21, 49.0)
-    assert compare.remaining_s(begun) == pytest.approx(79 * 1.5)
+    assert comparison.remaining_s(begun) == pytest.approx(79 * 1.5)

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
+from grambench.analysis.intervals import noise_floor, ratio_interval, seconds_per_sample, speedup_interval
 from grambench.events import types as ev
 from grambench.events.state import RunState, TrialState
-from grambench.analysis.intervals import noise_floor, ratio_interval, seconds_per_sample, speedup_interval
 
 
 def trial(name: str, *epochs_s: float, seed: int = 0) -> TrialState:

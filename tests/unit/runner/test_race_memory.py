@@ -4,7 +4,7 @@ import pytest
 
 from grambench.events import types as ev
 from grambench.events.state import GpuState, RunState, TrialState
-from grambench.runner import race_memory as memory
+from grambench.runner import race_memory
 from grambench.runner.race_memory import race_needs
 
 GIB = 2**30
@@ -12,7 +12,8 @@ GIB = 2**30
 
 @pytest.fixture(autouse=True)
 def _host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Host", (), {"available": 10 * GIB})())
+    host = type("Host", (), {"available": 10 * GIB})()
+    monkeypatch.setattr(race_memory.psutil, "virtual_memory", lambda: host)
 
 
 def state(rss: float | None, gpu: float | None = None, used: float = 10.0) -> RunState:

@@ -11,7 +11,13 @@ from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_syste
 
 from grambench.config.spec import Architecture, Training
 from grambench.data.batch import NewsBatch
-from grambench.training.memory_plan import GraphPlan, _equal_parts, free_bytes, kept_bytes_per_token, plan_graphs
+from grambench.training.memory_plan import (
+    GraphPlan,
+    _equal_parts,
+    free_bytes,
+    kept_bytes_per_token,
+    plan_graphs,
+)
 
 
 def shape(layers: int, width: int) -> Architecture:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from grambench.analysis import comparison as compare
+from grambench.analysis import comparison
 from grambench.events.log_check import LogCheck
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
-from grambench.views import numbers as words
-from grambench.views.console import PlainPrinter, summary_table
+from grambench.views import numbers
 from grambench.views.comparison_table import columns, ordered, place, standings
+from grambench.views.console import PlainPrinter, summary_table
 from tests.tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
 
@@ -91,7 +91,7 @@ def test_speedups_of_the_table_are_those_of_the_report(tmp_path: Path) -> None:
     Console(file=stream, width=250).print(summary_table(state))
     rows = {line.split()[0]: line for line in stream.getvalue().splitlines() if line.strip()}
     for one in state.trials.values():
-        assert words.ratio(compare.speedup(state, one)) in rows[one.strategy].split()
+        assert numbers.ratio(comparison.speedup(state, one)) in rows[one.strategy].split()
     assert "nDCG@10" in rows["strategy"]
 
 
@@ -156,19 +156,19 @@ def test_every_state_can_be_printed(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("write", "value", "text"),
     [
-        (words.clock, 42, "0:42"),
-        (words.clock, 3723, "1:02:03"),
-        (words.clock, 200_000, "2 d 07:33"),
-        (words.clock, None, "–"),
-        (words.ratio, 6.44, "6.4"),
-        (words.ratio, 146.2, "146"),
-        (words.ratio, 0.281, "0.28"),
-        (words.count, 51_282, "51,282"),
-        (words.tolerance, 3.1e-15, "3e-15"),
-        (words.tolerance, 9.7e-16, "1e-15"),
-        (words.tolerance, 0.0, "0"),
-        (words.gib, 3.2 * words.GIB, "3.20"),
-        (words.gib, None, "–"),
+        (numbers.clock, 42, "0:42"),
+        (numbers.clock, 3723, "1:02:03"),
+        (numbers.clock, 200_000, "2 d 07:33"),
+        (numbers.clock, None, "–"),
+        (numbers.ratio, 6.44, "6.4"),
+        (numbers.ratio, 146.2, "146"),
+        (numbers.ratio, 0.281, "0.28"),
+        (numbers.count, 51_282, "51,282"),
+        (numbers.tolerance, 3.1e-15, "3e-15"),
+        (numbers.tolerance, 9.7e-16, "1e-15"),
+        (numbers.tolerance, 0.0, "0"),
+        (numbers.gib, 3.2 * numbers.GIB, "3.20"),
+        (numbers.gib, None, "–"),
     ],
 )
 def test_numbers_are_written_for_people(write: object, value: float | None, text: str) -> None:
@@ -177,10 +177,10 @@ def test_numbers_are_written_for_people(write: object, value: float | None, text
 
 
 def test_sparkline_is_bounded_and_empty_without_data() -> None:
-    assert words.sparkline([], 10) == ""
-    assert words.sparkline([1.0, 2.0], 0) == ""
-    assert len(words.sparkline([float(i) for i in range(100)], 12)) == 12
-    assert words.sparkline([0.0, float("nan"), 4.0], 5)[-1] > words.sparkline([0.0, 4.0], 5)[0]
+    assert numbers.sparkline([], 10) == ""
+    assert numbers.sparkline([1.0, 2.0], 0) == ""
+    assert len(numbers.sparkline([float(i) for i in range(100)], 12)) == 12
+    assert numbers.sparkline([0.0, float("nan"), 4.0], 5)[-1] > numbers.sparkline([0.0, 4.0], 5)[0]
 
 
 def test_what_is_wrong_with_a_log_is_printed_once_and_when_it_changes() -> None:
