@@ -37,8 +37,8 @@ from benchmarks.shapes import SMOKE, small_encoder
 from benchmarks.trials import CPU, Trial, data_folder, prepared, spec_of, trial
 from grambench.config.paths import cache_dir
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
-from grambench.training.domain import make_evaluator
+from grambench.domains.prepared import Prepared
+from grambench.domains.training import make_evaluator
 
 FIXED = ("gram-1e", "gram-0.5e", "gram-0.25e")
 AUTO = "gram-auto"

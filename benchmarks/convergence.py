@@ -8,7 +8,7 @@ import math
 from benchmarks.harness import Bench
 from benchmarks.trials import Point, best, curve, seconds_to
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 from grambench.events import types as ev
 
 

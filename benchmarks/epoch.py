@@ -19,7 +19,7 @@ from benchmarks.harness import Bench, Claim, Sample, bench, quiet_machine
 from benchmarks.shapes import MIND, SMOKE, TENTH, small_encoder
 from benchmarks.trials import prepared, spec_of, trial
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 
 MICRO_BATCH = 64
 """Users of E2E whose graph is held at once: what 24 GiB hold with the larger encoder."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.gpu_lab import GIB, Lab, altered
 from benchmarks.targets import Target
 from benchmarks.trials import Trial, sampler_of
-from grambench.data.batch import NewsBatch
+from grambench.domains.news.batch import NewsBatch
 from grambench.training.phases import System
 from grambench.training.strategies import EndToEnd, SingleStep, make_strategy
 from grambench.training.system import Modules, build_system

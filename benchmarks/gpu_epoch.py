@@ -16,7 +16,7 @@ from benchmarks.harness import Sample
 from benchmarks.targets import EPOCH
 from benchmarks.trials import Trial
 from grambench.config.spec import Spec
-from grambench.data import counter
+from grambench.data.batches import counter
 from grambench.training.strategies.follow import follow
 
 BATCH = 256

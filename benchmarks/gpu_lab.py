@@ -20,7 +20,7 @@ from benchmarks.harness import Bench, Sample
 from benchmarks.targets import Target
 from benchmarks.trials import Trial
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 
 if TYPE_CHECKING:
     from benchmarks.gpu_prepared import Store

@@ -23,8 +23,8 @@ from benchmarks.shapes import SMOKE as SMOKE_DATA
 from benchmarks.toeic_tables import write_tables
 from grambench.config.paths import cache_dir
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared, open_prepared
-from grambench.data.prepared_check import check_prepared
+from grambench.data.prepared.check import check_prepared
+from grambench.domains.prepared import Prepared, open_prepared
 
 RUN = "run"
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grambench.config.spec import Architecture, Data, Encoder, Engine, Spec, SyntheticData, Training
-from grambench.data.synthetic import LIKE
+from grambench.domains.news.synthetic import LIKE
 
 EPOCHS = 10_000
 """So many that no probe comes to the end of training."""

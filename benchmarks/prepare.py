@@ -25,8 +25,8 @@ import numpy.typing as npt
 from benchmarks.harness import Claim, Sample, bench, quiet_machine
 from grambench.config.presets import load_preset
 from grambench.config.spec import SyntheticData
-from grambench.data.prepared import PrepareRequest, open_prepared, prepare
-from grambench.data.synthetic import LIKE, generate
+from grambench.domains.news.synthetic import LIKE, generate
+from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 
 COLD_S, AGAIN_S = 8.0, 0.3
 

@@ -4,7 +4,7 @@ Claims: AUC, MRR, nDCG@5 and nDCG@10 of 73,152 impressions (2.8 million scores) 
 core; that is at least 100 times faster than the usual loop (`roc_auc_score`, `ndcg_score` twice and a
 NumPy MRR per impression); and both give the same numbers.
 
-Sizes and clicks follow the laws measured on MIND (`grambench/data/synthetic.py`), scores are random
+Sizes and clicks follow the laws measured on MIND (`grambench/domains/news/synthetic.py`), scores are random
 float32. The process is bound to one core. The loop runs over a random sample of the impressions, and its
 time is scaled by the number of impressions; the two sides take turns. Scores tied within an impression
 have a rule of our own, so an impression that holds a tie is left out of the sample, and counted.
@@ -19,8 +19,8 @@ import numpy.typing as npt
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from benchmarks.harness import Claim, Sample, bench, interleave, quiet_machine
-from grambench.data import synthetic
 from grambench.data.draws import Stream, Wheel, starts
+from grambench.domains.news import synthetic
 from grambench.metrics.ranking import RankingScores, ranking_scores
 
 LAWS = synthetic.LIKE["mind-small"]

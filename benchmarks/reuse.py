@@ -20,7 +20,7 @@ import torch
 from benchmarks.harness import Bench, Claim, Sample, bench, interleave, quiet_machine
 from benchmarks.shapes import MIND, SMOKE, small_encoder
 from benchmarks.trials import Trial, prepared, spec_of, trial
-from grambench.data.batch import NewsBatch
+from grambench.domains.news.batch import NewsBatch
 
 
 class PaddedE2E:

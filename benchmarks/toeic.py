@@ -49,7 +49,7 @@ from benchmarks.toeic_lab import (
 from benchmarks.toeic_prediction import H100, TOEIC, Costs, Prediction, Size, predict
 from benchmarks.toeic_tables import write_tables
 from benchmarks.trials import prepared
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 
 TITLE = "gram-1e against E2E on data of TOEIC's shape"
 PAPER, WITHIN = 146.0, 0.25

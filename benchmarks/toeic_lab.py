@@ -15,7 +15,7 @@ from benchmarks.toeic_prediction import Costs
 from benchmarks.toeic_tables import Tables
 from benchmarks.trials import Trial, spec_of, trial
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 from grambench.training.memory_plan import plan_graphs
 
 BATCH = 32

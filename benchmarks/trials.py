@@ -10,11 +10,11 @@ import torch
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared, open_prepared
+from grambench.domains.prepared import Prepared, open_prepared
+from grambench.domains.training import TrainSampler, make_evaluator, make_sampler
 from grambench.events import types as ev
 from grambench.events.control import Ending
 from grambench.models.attention import choose_attention
-from grambench.training.domain import TrainSampler, make_evaluator, make_sampler
 from grambench.training.loop import Effects, Trainer
 from grambench.training.phases import Strategy, System
 from grambench.training.strategies import make_strategy

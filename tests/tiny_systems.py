@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from grambench.config.spec import Architecture, Encoder, Optimizer
-from grambench.data.answer_sampler import AnswerSampler
-from grambench.data.prepared import Part, Prepared
-from grambench.data.sampler import NewsSampler
-from grambench.data.sequences import Sequences
+from grambench.domains.knowledge_tracing.sampler import AnswerSampler
+from grambench.domains.knowledge_tracing.sequences import Sequences
+from grambench.domains.news.impressions import Part
+from grambench.domains.news.sampler import NewsSampler
+from grambench.domains.prepared import Prepared
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.packed import PackedRows

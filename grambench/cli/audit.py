@@ -30,7 +30,7 @@ def audit(
     from dataclasses import asdict
 
     from grambench.cli.settings import resolve
-    from grambench.data.locate import locate
+    from grambench.domains.locate import locate
     from grambench.events.reader import read_run
     from grambench.events.state import SETUP
     from grambench.runner.rundir import create_run

@@ -109,11 +109,11 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
     from grambench.cli.data_sets import folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
     from grambench.config.spec import NEWS_TABLES
-    from grambench.data.verify import CheckedFolder
-    from grambench.data.verify import verify as verify_folder
-    from grambench.data.verify_answers import verify_answers
+    from grambench.data.verification import CheckedFolder
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
-    from grambench.data.verify_tables import verify_tables
+    from grambench.domains.knowledge_tracing.verify import verify_answers
+    from grambench.domains.news.verify import verify as verify_folder
+    from grambench.domains.news.verify_tables import verify_tables
 
     dataset, folder, source, track = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
@@ -166,7 +166,7 @@ def synth(
     """
     from grambench.config.presets import validate
     from grambench.config.spec import SyntheticData
-    from grambench.data.synthetic import LIKE, generate
+    from grambench.domains.news.synthetic import LIKE, generate
     from grambench.text import safe_text
 
     given = {
@@ -207,7 +207,7 @@ def convert(
     A problem of several skills has a row for each: with `skills` every row is an answer, as in most papers,
     with `joint-skills` and `problems` they are one.
     """
-    from grambench.data.convert import convert_assist2009
+    from grambench.domains.knowledge_tracing.convert import convert_assist2009
     from grambench.text import safe_text
 
     folder = out.expanduser()

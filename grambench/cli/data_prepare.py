@@ -38,8 +38,8 @@ def fetch_if_missing(data: Data, steps: Steps) -> None:
     Raises:
         DataError: there is no data, with where to put it. MachineError: no source could be reached.
     """
-    from grambench.data.fetch import LICENCE, Dataset, fetch
-    from grambench.data.locate import locate
+    from grambench.domains.locate import locate
+    from grambench.domains.news.fetch import LICENCE, Dataset, fetch
 
     if data.is_generated:
         return

@@ -10,7 +10,7 @@ from grambench.cli.settings import resolve
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
 from grambench.config.spec import Source, Spec, Track
-from grambench.data.formats.table_files import tables_named
+from grambench.data.tables.files import tables_named
 from grambench.errors import ConfigError, DataError
 
 SYNTHETIC = "synthetic"
@@ -59,7 +59,7 @@ def is_there(data_set: DataSet) -> bool:
 
 def has_splits(folder: Path) -> bool:
     """Whether a folder holds train and dev, each with its news.tsv and behaviors.tsv."""
-    from grambench.data.formats.mind_folder import find_split
+    from grambench.domains.news.formats.mind_folder import find_split
 
     try:
         return all(find_split(folder, split) is not None for split in ("train", "dev"))
@@ -93,8 +93,8 @@ def is_preset(name: str) -> bool:
 
 def described(data_set: DataSet) -> dict[str, Any]:
     """What `data list` says of a data set."""
-    from grambench.data.checksums import KNOWN_FILES
-    from grambench.data.fetch import LICENCE
+    from grambench.domains.news.checksums import KNOWN_FILES
+    from grambench.domains.news.fetch import LICENCE
 
     licences = {
         "download": LICENCE,
@@ -168,7 +168,7 @@ def _is_folder(name: str) -> bool:
 
 def _holds_tables(folder: Path) -> bool:
     """Whether a folder holds impressions in a table, and no train and dev in MIND's format."""
-    from grambench.data.formats.tables import holds_news_tables
+    from grambench.domains.news.formats.tables import holds_news_tables
 
     return holds_news_tables(folder) and not has_splits(folder)
 

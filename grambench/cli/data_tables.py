@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from grambench.cli.steps import megabytes
-from grambench.data.verify import CheckedFolder, Counts, Problem, Verification
-from grambench.data.verify_answers import AnswersCheck
+from grambench.data.verification import CheckedFolder, Problem
 from grambench.data.verify_prepared import PreparedVerification
-from grambench.data.verify_tables import TablesCheck
+from grambench.domains.knowledge_tracing.verify import AnswersCheck
+from grambench.domains.news.verify import Counts, Verification
+from grambench.domains.news.verify_tables import TablesCheck
 from grambench.events.types import DataPrepared
 from grambench.text import safe_text
 from grambench.views import numbers

@@ -55,7 +55,7 @@ def run(
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, say_goes_on, view
     from grambench.cli.settings import Options
     from grambench.config.presets import fields
-    from grambench.data.locate import locate
+    from grambench.domains.locate import locate
     from grambench.errors import ConfigError
     from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec

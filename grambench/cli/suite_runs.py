@@ -11,7 +11,7 @@ from grambench.cli.follow import Follow
 from grambench.cli.run import start_supervisor
 from grambench.cli.settings import resolve
 from grambench.config.spec import DOMAIN_OF, Spec
-from grambench.data.locate import locate
+from grambench.domains.locate import locate
 from grambench.errors import ConfigError, DataError, ExitCode
 from grambench.reports.build import build_report, write_report
 from grambench.reports.suites import Row, Suite, grouped

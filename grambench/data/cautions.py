@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from grambench.data.prepared_manifest import AnswerCounts, PartCounts, PartInfo, PartName, RepeatCounts
+from grambench.data.prepared.manifest import AnswerCounts, PartCounts, PartInfo, PartName, RepeatCounts
 from grambench.errors import DataError
 
 FEW = 50

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from grambench.data.prepared_check import UNKNOWN, check_prepared
-from grambench.data.prepared_manifest import MANIFEST_FILE
+from grambench.data.prepared.check import UNKNOWN, check_prepared
+from grambench.data.prepared.manifest import MANIFEST_FILE
 from grambench.errors import DataError
 
 

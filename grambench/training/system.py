@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from grambench.config.spec import LM_KT, Spec, vocabulary_of
-from grambench.data.prepared import Prepared
-from grambench.data.prepared_items import without
+from grambench.data.prepared.tokens import without
 from grambench.data.word_vectors import read_word_vectors
+from grambench.domains.prepared import Prepared
+from grambench.domains.training import interaction_bytes, make_filter
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.free import (
@@ -29,7 +30,6 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
 from grambench.models.filters.load_lm import load_lm_kt
-from grambench.training.domain import FilterModule, interaction_bytes, make_filter
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
@@ -40,6 +40,10 @@ BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
 """Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
 DENSE_NUMBERS = 2**24
 """Most numbers in free item vectors that `training.free_rows = "auto"` updates densely."""
+
+
+FilterModule = Any
+"""A collaborative filter: an `nn.Module` with the methods of `training.phases.Filter`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from grambench.config.spec import Spec, Vocabulary
-from grambench.data.prepared import open_prepared
-from grambench.data.prepared_check import PreparedCheck, check_prepared, remove_folder
+from grambench.data.prepared.check import PreparedCheck, check_prepared, remove_folder
+from grambench.domains.prepared import open_prepared
 from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.training.audit import audit

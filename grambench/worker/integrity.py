@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Self
 
 from grambench.config.spec import Spec, Vocabulary
-from grambench.data.prepared import Prepared
-from grambench.data.prepared_check import UNKNOWN, FileRead, PreparedCheck, check_prepared, read_files
+from grambench.data.prepared.check import UNKNOWN, FileRead, PreparedCheck, check_prepared, read_files
 from grambench.data.word_vectors import vector_files
+from grambench.domains.prepared import Prepared
 from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.events.journal import Follower

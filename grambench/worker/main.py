@@ -126,7 +126,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     sharing = spec.devices.count("cpu")
     device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}), sharing)
     emit(started(SETUP, device))
-    from grambench.data.prepared import open_prepared
+    from grambench.domains.prepared import open_prepared
     from grambench.worker.examine import examine
     from grambench.worker.integrity import checks_of
     from grambench.worker.prepare import prepare_data
@@ -159,7 +159,7 @@ def _same(prepared: Path, before: str | None) -> Path:
     Raises:
         DataError: the data has changed.
     """
-    from grambench.data.prepared import open_prepared
+    from grambench.domains.prepared import open_prepared
 
     now = open_prepared(prepared).manifest.fingerprint
     if before is not None and now != before:
@@ -173,7 +173,7 @@ def _same(prepared: Path, before: str | None) -> Path:
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
-    from grambench.data.prepared import open_prepared
+    from grambench.domains.prepared import open_prepared
     from grambench.worker.examine import prepare_checked
     from grambench.worker.warnings import data_warnings
 

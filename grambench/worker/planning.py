@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from grambench.config.spec import LM_KT, Spec, Training
+from grambench.domains.training import TrainSampler
 from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
-from grambench.training.domain import TrainSampler
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
 from grambench.training.strategies import MultiStep, SingleStep, window_steps

@@ -12,14 +12,13 @@ from grambench.config.paths import cache_dir, prepared_dir
 from grambench.config.spec import Spec, Vocabulary
 from grambench.config.table import Table
 from grambench.data.cautions import check_validation
-from grambench.data.locate import locate
-from grambench.data.prepared import PrepareRequest, open_prepared, prepare
-from grambench.data.prepared_items import ItemTokenizer, TokenizerFactory
-from grambench.data.prepared_manifest import Manifest
-from grambench.data.prepared_sources import digests
-from grambench.data.synthetic import generate
-from grambench.data.synthetic_answers import generate_answers
+from grambench.data.prepared.manifest import Manifest
+from grambench.data.prepared.sources import digests
+from grambench.data.prepared.tokens import ItemTokenizer, TokenizerFactory
 from grambench.data.tokenizer import tokenizer_for, words_tokenizer
+from grambench.domains.locate import locate
+from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
+from grambench.domains.registry import source_of
 from grambench.errors import ConfigError
 from grambench.events import types as ev
 from grambench.fs import locked, write_atomic
@@ -43,19 +42,8 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
     folder = data_folder(spec, emit)
     tokenizer, key = _tokenizer(spec, vocabulary)
     request = PrepareRequest(
-        data_dir=folder,
-        dataset=spec.data.dataset,
-        fields=spec.data.fields,
-        unknown_items=spec.data.unknown_items,
-        validation=spec.data.validation,
-        validation_share=spec.data.validation_share,
-        protocol=spec.data.protocol,
-        source=spec.data.source,
-        track=spec.data.track,
-        test_share=spec.data.test_share,
-        cold_items=spec.data.cold_items,
-        seed=spec.data.seed,
-        repeated_answers=spec.data.repeated_answers,
+        data=spec.data,
+        folder=folder,
         tokenizer=tokenizer,
         tokenizer_key=key,
         renew=lambda: data_folder(spec, emit),
@@ -120,17 +108,11 @@ def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -
     Raises:
         DataError: there is no such folder, with where to put the files.
     """
-    match spec.data.source:
-        case "synthetic":
-            law = spec.data.synthetic
-            return _generated("synthetic", law, lambda folder: generate(law, folder), emit)
-        case "synthetic-answers":
-            answers = spec.data.synthetic_answers
-            return _generated(
-                "synthetic-answers", answers, lambda folder: generate_answers(answers, folder), emit
-            )
-        case _:
-            return locate(spec.data)
+    source = source_of(spec.data)
+    if source.laws is None or source.generate is None:
+        return locate(spec.data)
+    laws, generate = source.laws(spec.data), source.generate
+    return _generated(spec.data.source, laws, lambda folder: generate(laws, folder), emit)
 
 
 def _generated(

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
+from grambench.domains.training import make_sampler
 from grambench.errors import ConfigError, DataError
 from grambench.events import types as ev
 from grambench.models.attention import Attention, choose_attention
 from grambench.models.encoders.buckets import Buckets
 from grambench.models.encoders.packed import PackedRows
-from grambench.training.domain import make_sampler
 from grambench.training.memory_plan import free_bytes
 from grambench.training.phases import System, encode
 from grambench.training.system import BUCKET_TOKENS, build_system, can_pack

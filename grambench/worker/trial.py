@@ -10,14 +10,14 @@ from typing import Any, Literal
 import torch
 
 from grambench.config.spec import NULL, Spec, Vocabulary, vocabulary_of
-from grambench.data.prepared import Prepared, open_prepared
+from grambench.domains.prepared import Prepared, open_prepared
+from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.models.encoders.text import TextEncoder
 from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
-from grambench.training.domain import make_evaluator, make_sampler
 from grambench.training.loop import Effects, LeftError, Trainer, Turn
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import Strategy, System

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from grambench.config.spec import Spec, Vocabulary
 from grambench.data.cautions import ONE_SPLIT, part_cautions, repeat_cautions
-from grambench.data.prepared_manifest import Manifest
+from grambench.data.prepared.manifest import Manifest
 from grambench.events.types import Warned
 from grambench.models.encoders.sentence import ignored_modules
 

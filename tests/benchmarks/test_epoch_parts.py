@@ -7,7 +7,7 @@ import torch
 from benchmarks.epoch_parts import Parts, WholeEpoch, seconds_of, step_seconds
 from benchmarks.trials import Trial, prepared, spec_of, trial
 from grambench.config.spec import Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
 
 PROBED = 40
 

@@ -14,8 +14,8 @@ from benchmarks.toeic_lab import BATCH, FULL, PROBES, SMOKE, Lab, Measured
 from benchmarks.toeic_prediction import TOEIC, Costs, Size, predict
 from benchmarks.toeic_tables import Tables, write_tables
 from benchmarks.trials import prepared
-from grambench.data.formats.answers import TEST, TRAIN, VALIDATION
-from grambench.data.formats.tables import read_tables
+from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
+from grambench.domains.knowledge_tracing.formats.tables import read_tables
 
 CPU = torch.device("cpu")
 ENCODER, LARGER = str(SMOKE.encoder), str(SMOKE.larger[0])

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 import grambench
 from grambench.config.spec import Filter, Optimizer, Spec, Training
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.data.sampler import NewsSampler
+from grambench.domains.news.sampler import NewsSampler
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import free_vectors
 from grambench.models.encoders.load import load_encoder

@@ -28,8 +28,8 @@ from grambench.cli.app import main
 from grambench.cli.data_prepare import _failure
 from grambench.cli.steps import LiveSteps, PlainSteps, megabytes
 from grambench.config.spec import SyntheticData
-from grambench.data import checksums, fetch
-from grambench.data.synthetic import generate
+from grambench.domains.news import checksums, fetch
+from grambench.domains.news.synthetic import generate
 from grambench.errors import ExitCode
 from grambench.events.types import TrialFinished
 

@@ -7,7 +7,7 @@ from damage import flip
 from live_runs import Bench
 
 from grambench.config.presets import load_preset
-from grambench.data.prepared_check import check_prepared
+from grambench.data.prepared.check import check_prepared
 from grambench.worker.prepare import prepare_data
 
 

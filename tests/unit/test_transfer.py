@@ -8,7 +8,7 @@ import torch
 from cuda_waits import marked_waits_only, sync_mode
 
 from grambench import transfer
-from grambench.data import block
+from grambench.data.batches import block
 from grambench.transfer import around_host_reads, host_reads, is_marked, read
 
 MODES = {"default": 0, "warn": 1, "error": 2}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.data import counter
+from grambench.data.batches import counter
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.phases import (
     Batch,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
-from grambench.data import counter
+from grambench.data.batches import counter
 from grambench.training.phases import (
     Batch,
     Sampler,

@@ -6,9 +6,9 @@ import pytest
 
 from grambench.config.spec import FieldLimits
 from grambench.data.cautions import check_validation, part_cautions
-from grambench.data.prepared import PrepareRequest, open_prepared, prepare
-from grambench.data.prepared_manifest import AnswerCounts, PartCounts, PartInfo, PartName
+from grambench.data.prepared.manifest import AnswerCounts, PartCounts, PartInfo, PartName
 from grambench.data.tokenizer import build_words
+from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 from grambench.errors import DataError
 
 

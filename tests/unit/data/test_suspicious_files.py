@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from grambench.data.formats import clock, contents, headers, mind, tables
-from grambench.data.formats.ednet import read_ednet
-from grambench.data.formats.poj import read_poj
+from grambench.data.tables import clock, headers
+from grambench.domains.knowledge_tracing.formats import contents, tables
+from grambench.domains.knowledge_tracing.formats.ednet import read_ednet
+from grambench.domains.knowledge_tracing.formats.poj import read_poj
+from grambench.domains.news.formats import mind
 from grambench.errors import DataError
 
 NEWS = "N1\tnews\tworld\tTitle\tAbstract\thttps://x\t[]\t[]\n"

@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from grambench.data.formats import mind, tables
-from grambench.data.formats.answers import MISSING_TIME, TEST, TRAIN, VALIDATION, Answers
+from grambench.data.tables.clock import MISSING_TIME
+from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
+from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.formats import tables
+from grambench.domains.news.formats import mind
 from grambench.errors import DataError
 
 ITEMS = 'id\ttext\nq1\tone plus one\nq2\t\nq3\tsay "three"\n'
@@ -269,7 +272,7 @@ def moments(type_: pa.DataType) -> pa.Array:
 def test_parquet_and_tsv_give_the_same_answers(
     tmp_path: Path, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grambench.data.formats.table_files.CHUNK_ROWS", 3)
+    monkeypatch.setattr("grambench.data.tables.files.CHUNK_ROWS", 3)
     put_parquet(tmp_path, items=PARQUET_ITEMS, interactions=parquet_interactions(**changed))
     parquet = tables.read_tables(tmp_path)
     for path in tmp_path.iterdir():
@@ -303,7 +306,7 @@ def put_csv(folder: Path, **content: str) -> Path:
 
 
 def test_csv_and_tsv_give_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grambench.data.formats.table_files.CHUNK_ROWS", 3)
+    monkeypatch.setattr("grambench.data.tables.files.CHUNK_ROWS", 3)
     put_csv(tmp_path, items="\ufeff" + as_csv(ITEMS), interactions=as_csv(INTERACTIONS))
     answers = tables.read_tables(tmp_path)
     assert as_rows(answers) == SORTED
@@ -375,7 +378,7 @@ def test_whole_number_ids_of_a_parquet_file_match_digits(tmp_path: Path) -> None
 def test_a_malformed_parquet_value_is_named(
     tmp_path: Path, changed: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grambench.data.formats.table_files.CHUNK_ROWS", 3)
+    monkeypatch.setattr("grambench.data.tables.files.CHUNK_ROWS", 3)
     put_parquet(tmp_path, items=PARQUET_ITEMS, interactions=parquet_interactions(**changed))
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}/interactions.parquet{message}")):
         tables.read_tables(tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_systems import HEADS, QUERY, WIDTH, widen
 from torch import Tensor
 
-from grambench.data.batch import NewsBatch
+from grambench.domains.news.batch import NewsBatch
 from grambench.models.filters.nrms import CALL_POSITIONS, NRMS
 
 ITEMS = 20

@@ -8,8 +8,8 @@ import torch
 from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, make_part, tiny_data
 
 from grambench.config.spec import Audit, Filter, Optimizer, Spec, Training
-from grambench.data.batch import NewsBatch
-from grambench.data.prepared import Prepared
+from grambench.domains.news.batch import NewsBatch
+from grambench.domains.prepared import Prepared
 from grambench.errors import DataError
 from grambench.events.types import AuditFinished
 from grambench.training import audit as module

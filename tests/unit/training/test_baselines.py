@@ -33,11 +33,12 @@ from grambench.config.baselines import NoFinetune as NoFinetuneSpec
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.config.spec import Data, Filter, Optimizer, Spec, Training
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.data.prepared_items import without
+from grambench.data.prepared.tokens import without
+from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.metrics.binary import auc
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledItemEncoder, PulledVectors
-from grambench.training.evaluate_answers import AnswerEvaluator
+from grambench.training import memory_plan
 from grambench.training.memory_plan import plan_users
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import Batch, System

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_system
 
 from grambench.config.spec import Architecture, Training
-from grambench.data.batch import NewsBatch
+from grambench.domains.news.batch import NewsBatch
 from grambench.training.memory_plan import (
     GraphPlan,
     _equal_parts,

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.data import counter
-from grambench.data.sampler import NewsSampler
+from grambench.data.batches import counter
+from grambench.domains.news.sampler import NewsSampler
 from grambench.training.strategies import make_strategy, window_steps
 from grambench.training.strategies.multi_step import FOLLOW, MultiStep
 

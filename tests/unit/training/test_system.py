@@ -8,10 +8,10 @@ import torch
 from tiny_systems import CPU, HEADS, QUERY, encoder_spec, random_sequences, tiny_data
 
 from grambench.config.spec import Filter, Spec
-from grambench.data.prepared import Prepared
+from grambench.domains.prepared import Prepared
+from grambench.domains.training import interaction_bytes, make_evaluator, make_sampler
 from grambench.errors import ConfigError, DataError
 from grambench.training.checkpoint import WEIGHTS, load_weights, save_weights
-from grambench.training.domain import interaction_bytes, make_evaluator, make_sampler
 from grambench.training.system import Modules, build_system, residency
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))

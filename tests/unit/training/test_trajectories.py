@@ -15,7 +15,7 @@ from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, ti
 
 from grambench.config.kept import read_kept
 from grambench.config.spec import Filter, MultiStep, Spec
-from grambench.training.domain import make_sampler
+from grambench.domains.training import make_sampler
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system
 

@@ -10,10 +10,10 @@ import torch
 from tiny_systems import CPU, random_part, random_sequences, sampler_of
 
 from grambench.config.spec import Evaluation, MultiStep
+from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
+from grambench.domains.news.evaluate import RankingEvaluator
 from grambench.events import types as ev
 from grambench.events.control import Ending
-from grambench.training.evaluate import RankingEvaluator
-from grambench.training.evaluate_answers import AnswerEvaluator
 from grambench.training.loop import Effects, Trainer
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules

@@ -13,10 +13,10 @@ from damage import flip, flip_later
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
-from grambench.data import prepared_sources
-from grambench.data.prepared import open_prepared
-from grambench.data.prepared_check import check_prepared
-from grambench.data.prepared_manifest import MANIFEST_FILE, read_manifest
+from grambench.data.prepared import sources as prepared_sources
+from grambench.data.prepared.check import check_prepared
+from grambench.data.prepared.manifest import MANIFEST_FILE, read_manifest
+from grambench.domains.prepared import open_prepared
 from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.events.control import Grant, encode

@@ -7,8 +7,8 @@ import pytest
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
-from grambench.data.prepared import open_prepared
 from grambench.data.tokenizer import build_wordpiece
+from grambench.domains.prepared import open_prepared
 from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events import types as ev
 from grambench.worker.prepare import data_folder, prepare_data

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny_systems import assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
 
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.data.sampler import NewsSampler
+from grambench.domains.news.sampler import NewsSampler
 from grambench.training.phases import StepResult
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.multi_step import MultiStep

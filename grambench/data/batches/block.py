@@ -1,0 +1,121 @@
+"""Samples of several steps, indexed at once: what the host must know of them is read here, once.
+
+How many distinct items a step has decides the shapes of its tensors, so the host has to wait for that
+number. A block asks for many steps together. Legend: S samples of the block, X item positions of a
+sample (history, then candidates), N occurrences of all samples, P steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from grambench.transfer import host_reads, read, sent
+
+_STEP_BITS = 32
+"""A key holds the step above and the item id below these bits, so that one sort serves all steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """Items of some rows of a block, on both sides, and where each position of the rows finds its own."""
+
+    items_N: Tensor
+    host_items_N: NDArray[np.int64]
+    index_BX: Tensor
+    """Into `items_N`; 0 at padding."""
+
+
+class Block:
+    """Item ids of S samples [S, X] and which of them are real."""
+
+    def __init__(self, ids_SX: Tensor, mask_SX: Tensor, step_ends: Sequence[int]) -> None:
+        """`step_ends`: the first sample behind each step, ascending, the last one S."""
+        self.ids_SX, self.mask_SX = ids_SX, mask_SX
+        self.step_starts = [0, *step_ends[:-1]]
+        self.step_ends = list(step_ends)
+
+    @classmethod
+    def of(cls, history_SH: Tensor, mask_SH: Tensor, candidates_SC: Tensor, step_ends: Sequence[int]) -> Self:
+        """A block of news: clicks where `mask_SH` says so, every candidate."""
+        real_SC = torch.ones_like(candidates_SC, dtype=torch.bool)
+        ids_SX = torch.cat((history_SH, candidates_SC), dim=1)
+        return cls(ids_SX, torch.cat((mask_SH, real_SC), dim=1), step_ends)
+
+    def occurrences_of(self, rows: slice) -> Indexed:
+        """Each appearance in the samples of `rows` as an item of its own."""
+        items_N, host_N = self._occurrences
+        start, stop = self._ends_S[rows.start], self._ends_S[rows.stop]
+        index_BX = (self._number_SX[rows] - start).where(self.mask_SX[rows], 0)
+        return Indexed(items_N[start:stop], host_N[start:stop], index_BX)
+
+    def unique_of(self, step: int) -> Indexed:
+        """Each distinct item of a step of the block once, ascending."""
+        items_K, host_K, starts_P, index_SX = self._unique
+        start, stop = starts_P[step], starts_P[step + 1]
+        rows = slice(self.step_starts[step], self.step_ends[step])
+        return Indexed(items_K[start:stop], host_K[start:stop], index_SX[rows])
+
+    def counts(self, rows: slice) -> NDArray[np.int64]:
+        """Occurrences in each sample of `rows`, on the host."""
+        counts_B: NDArray[np.int64] = np.diff(self._ends_S[rows.start : rows.stop + 1])
+        return counts_B
+
+    @cached_property
+    def _real(self) -> Tensor:
+        """Positions of the occurrences in the flattened block [N]."""
+        with host_reads():
+            return self.mask_SX.flatten().nonzero().squeeze(1)
+
+    @cached_property
+    def _ends_S(self) -> NDArray[np.int64]:
+        """Occurrences before each sample, and all of them [S + 1]; on the host."""
+        return np.concatenate(([0], np.cumsum(read(self.mask_SX.sum(dim=1)))))
+
+    @cached_property
+    def _number_SX(self) -> Tensor:
+        """Number of each occurrence within the block; anything at padding."""
+        return self.mask_SX.flatten().cumsum(0).sub(1).view_as(self.ids_SX)
+
+    @cached_property
+    def _occurrences(self) -> tuple[Tensor, NDArray[np.int64]]:
+        items_N = self.ids_SX.flatten()[self._real]
+        return items_N, read(items_N)
+
+    @cached_property
+    def _unique(self) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64], Tensor]:
+        """Distinct items of all steps, step after step, on both sides; their starts; the index [S, X]."""
+        device = self.ids_SX.device
+        steps = len(self.step_ends)
+        ends_P = sent(torch.tensor(self.step_ends), device)
+        step_S = torch.searchsorted(ends_P, torch.arange(len(self.ids_SX), device=device), right=True)
+        keys_SX = self.ids_SX + (step_S << _STEP_BITS)[:, None]
+        with host_reads():
+            keys_K, inverse_N = keys_SX.flatten()[self._real].unique(return_inverse=True)
+        host_keys_K = read(keys_K)
+        starts_P = np.searchsorted(host_keys_K >> _STEP_BITS, np.arange(steps + 1))
+        starts_S = torch.searchsorted(keys_K, step_S << _STEP_BITS)
+        index_SX = torch.zeros_like(self.ids_SX)
+        index_SX.view(-1)[self._real] = inverse_N
+        index_SX = (index_SX - starts_S[:, None]).where(self.mask_SX, 0)
+        low = (1 << _STEP_BITS) - 1
+        return keys_K & low, host_keys_K & low, starts_P, index_SX
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a batch stands in its block: a step, and of this step some rows of the block."""
+
+    block: Block
+    step: int
+    rows: slice
+
+    def is_whole_step(self) -> bool:
+        """False for a micro-batch."""
+        block = self.block
+        return self.rows == slice(block.step_starts[self.step], block.step_ends[self.step])

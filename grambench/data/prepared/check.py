@@ -1,0 +1,111 @@
+"""Whether the bytes of a prepared folder are those that were written: every file against its digest."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grambench.data.prepared.manifest import MANIFEST_FILE, read_manifest
+from grambench.errors import DataError
+from grambench.fs import FileState, file_state, locked, sha256_file
+
+UNKNOWN = "an earlier version of grambench prepared the folder, without digests"
+PREPARE_AGAIN = "Delete the folder; the next run prepares the data again."
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A file that was read to its end."""
+
+    sha256: str
+    state: FileState
+    """Before it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCheck:
+    """What was found in a prepared folder."""
+
+    folder: Path
+    files: dict[str, FileRead]
+    """By path in the folder; without those that cannot be read."""
+    damaged: dict[str, str]
+    """File -> what is wrong with it."""
+    is_known: bool
+    """The manifest has digests; else only what cannot be read is damaged."""
+
+    @property
+    def bytes(self) -> int:
+        """Of all files that were read."""
+        return sum(file.state[0] for file in self.files.values())
+
+    def sentence(self) -> str:
+        """What is damaged."""
+        name, what = next(iter(self.damaged.items()))
+        return f"The prepared data is damaged: {self.folder / name} {what}{_more(self.damaged)}."
+
+    def error(self) -> DataError:
+        """The same as an error."""
+        return DataError(self.sentence(), PREPARE_AGAIN)
+
+
+def read_files(paths: Mapping[str, Path]) -> tuple[dict[str, FileRead], dict[str, str]]:
+    """Read files to their end.
+
+    Args:
+        paths: name -> file.
+
+    Returns:
+        The files by name, and what is wrong with those that cannot be read.
+    """
+    found: dict[str, FileRead] = {}
+    unreadable: dict[str, str] = {}
+    for name, path in paths.items():
+        try:
+            state = file_state(path)
+            found[name] = FileRead(sha256_file(path), state)
+        except OSError as error:
+            unreadable[name] = f"cannot be read ({error.strerror or error})"
+    return found, unreadable
+
+
+def check_prepared(folder: Path, expected: Mapping[str, str] | None = None) -> PreparedCheck:
+    """Read every file of a prepared folder and compare it with the digest in the manifest.
+
+    Args:
+        folder: a prepared folder.
+        expected: digests that count where the manifest has none.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except DataError as error:
+        what = error.message.removeprefix(f"{folder / MANIFEST_FILE} ").rstrip(".")
+        return PreparedCheck(folder, {}, {MANIFEST_FILE: what}, True)
+    digests = manifest.files or dict(expected or {})
+    names = digests or [f"{name}.npy" for name in manifest.arrays]
+    found, damaged = read_files({name: folder / name for name in names})
+    for name, file in found.items():
+        if digests and file.sha256 != digests[name]:
+            damaged[name] = "is not what was written"
+    return PreparedCheck(folder, found, damaged, bool(manifest.files))
+
+
+def _more(damaged: Mapping[str, str]) -> str:
+    return f" (damaged files: {len(damaged)})" if len(damaged) > 1 else ""
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a prepared folder, unless another process has prepared it again meanwhile.
+
+    Raises:
+        DataError: it cannot be removed.
+    """
+    try:
+        with locked(folder.parent / f".{folder.name}.lock"):
+            found = check_prepared(folder)
+            if found.damaged or not found.is_known:
+                shutil.rmtree(folder, ignore_errors=not folder.exists())
+    except OSError as error:
+        raise DataError(
+            f"The damaged folder {folder} cannot be removed: {error.strerror or error}.", "Delete it."
+        ) from error

@@ -1,0 +1,114 @@
+"""CSV files with a header and quoting (RFC 4180), every value a string.
+
+Rows are counted with the header as row 1, so that rows are lines unless a quoted field spans several.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from grambench.data.tables import faults, tsv
+from grambench.errors import DataError
+
+FIRST_ROW = 2
+"""Number of the row after the header."""
+
+_BLOCK_BYTES = 1 << 24
+_END = "\x00end"
+"""Every field of a row put behind the last one: a quote that is never closed swallows it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CsvFile:
+    """A file in memory, and the names of its columns."""
+
+    path: Path
+    header: list[str]
+    content: bytes
+    """UTF-8 without a byte order mark, ending in a newline."""
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the header, each of them there once, as large_string without nulls.
+
+        Raises:
+            DataError: a row has another number of fields (`FILE:ROW: found X, ...`), or a quote is never
+                closed.
+        """
+        end = ",".join([_END] * len(self.header))
+        table = self._parse(pa.py_buffer(self.content + end.encode() + b"\n"), names)
+        last = len(table) - 1
+        if table[names[0]][last].as_py() != _END:  # arrow takes what is left of the file for the field's text
+            raise DataError(
+                f"{self.path}:{last + FIRST_ROW}: found a quote that is never closed,"
+                " expected one behind every quoted field."
+            )
+        return table[:last]
+
+    def _parse(self, content: pa.Buffer, names: Sequence[str]) -> pa.Table:
+        malformed: list[pacsv.InvalidRow] = []
+
+        def stop(row: pacsv.InvalidRow) -> str:
+            malformed.append(row)
+            return "error"
+
+        try:
+            return pacsv.read_csv(
+                content,
+                read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                parse_options=pacsv.ParseOptions(
+                    newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=stop
+                ),
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=names,
+                    column_types=dict.fromkeys(names, pa.large_string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowException as error:
+            if not malformed:
+                raise DataError(f"{self.path} cannot be read as CSV: {error}.") from error
+            row = malformed[0]
+            plural = "" if row.actual_columns == 1 else "s"
+            raise DataError(
+                f"{self.path}:{row.number}: found {row.actual_columns} comma-separated field{plural} in"
+                f" {faults.shown(row.text)}, expected {row.expected_columns}."
+            ) from error
+
+
+def open_csv(path: Path) -> CsvFile:
+    """Read a file's bytes and its header.
+
+    Raises:
+        DataError: the file is missing or empty, or is not UTF-8.
+    """
+    content = _read_utf8(path)
+    try:
+        header = next(csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")))
+    except csv.Error as error:
+        raise DataError(f"{path}:1 cannot be read as CSV: {error}.") from error
+    return CsvFile(path, header, content)
+
+
+def _read_utf8(path: Path) -> bytes:
+    """A file's bytes without a BOM, ending in a newline."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    tsv.check_encoding(path, content)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if not content:
+        raise DataError(f"{path}:1: found an empty file, expected a header and rows.")
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x}"
+        raise DataError(f"{path}:{line}: found {found}, expected valid UTF-8.") from error
+    return content if content.endswith(b"\n") else content + b"\n"

@@ -1,0 +1,108 @@
+"""The first bad row of a tab-separated file, found line by line.
+
+It runs only after a vectorised reader has refused the file, so it may be slow; the two must agree on what is
+malformed.
+"""
+
+import codecs
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from grambench.data.tables import headers
+from grambench.data.tables.tsv import QUOTED
+from grambench.errors import DataError
+from grambench.text import safe_text
+
+_SHOWN_CHARACTERS = 60
+
+Check = Callable[[list[str]], str | None]
+"""Fields of one line -> "found X, expected Y", or None where the line is of the format."""
+
+
+def raise_first_fault(
+    path: Path, columns: int, check: Check, named: str = "", title: Sequence[str] = ()
+) -> NoReturn:
+    """Re-read a refused file line by line.
+
+    Args:
+        path: the file.
+        columns: fields of a row.
+        check: what else is wrong with a row of so many fields.
+        named: the columns in words, where a line that names columns is a fault.
+        title: the names that line 1 may hold nevertheless.
+
+    Raises:
+        DataError: with the file, the 1-based number of the first bad line, what it holds, and what
+            was expected.
+        RuntimeError: every line is well formed, so the vectorised reader is at fault.
+    """
+    for number, line in _numbered_lines(path):
+        fault = _header_fault(number, line, named, title) or _fault(line, columns, check)
+        if fault is not None:
+            raise DataError(f"{path}:{number}: {fault}.")
+    raise RuntimeError(f"{path} was refused, but every line of it is well formed")
+
+
+def check_ids(what: str) -> Check:
+    """A check of rows whose first field is an id that occurs once in the file."""
+    first_line: dict[str, int] = {}
+    count = 0
+
+    def check(fields: list[str]) -> str | None:
+        nonlocal count
+        count += 1
+        if not fields[0]:
+            return f"found an empty {what} id, expected one such as N12345"
+        if fault := id_fault(fields[0]):
+            return f"found {what} id {shown(fields[0])}, expected {fault}"
+        if fields[0] in first_line:
+            return (
+                f"found {what} id {shown(fields[0])} again (first on line {first_line[fields[0]]}),"
+                " expected every id once"
+            )
+        first_line[fields[0]] = count
+        return None
+
+    return check
+
+
+def id_fault(id_: str) -> str:
+    """What an id should be instead, where it can be none: histories and candidates separate ids by blanks."""
+    if " " in id_:
+        return "one without blanks; the columns may stand in another order"
+    if re.fullmatch(QUOTED, id_):
+        return "one without quotes: nothing is quoted here"
+    return "one without a byte order mark, as where files were joined" if id_.startswith("\ufeff") else ""
+
+
+def shown(text: str) -> str:
+    """A piece of data in a message: quoted, escaped, cut."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
+
+
+def _header_fault(number: int, line: bytes, named: str, title: Sequence[str]) -> str | None:
+    fields = line.decode(errors="replace").split("\t")
+    if not named or not headers.is_header(fields) or (number == 1 and fields == list(title)):
+        return None
+    return headers.header_fault(number, [safe_text(field, _SHOWN_CHARACTERS) for field in fields], named)
+
+
+def _fault(line: bytes, columns: int, check: Check) -> str | None:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        return f"found byte 0x{line[error.start]:02x} at byte {error.start + 1}, expected valid UTF-8"
+    fields = text.split("\t")
+    if len(fields) != columns:
+        plural = "" if len(fields) == 1 else "s"
+        return f"found {len(fields)} tab-separated field{plural}, expected {columns}"
+    return check(fields)
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            yield number, content.removesuffix(b"\n").removesuffix(b"\r")

@@ -1,0 +1,407 @@
+"""Tables that users bring, as TSV, CSV or parquet: found by name, read in chunks, columns found by name.
+
+A TSV has a header line; fields are separated by tabs, rows end in ``\\n``, nothing is quoted. A byte order
+mark and a carriage return before the newline are ignored. A CSV has a header and may quote its fields
+(`csv_file`). Legend of shapes: R rows of a chunk.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from grambench.data.tables import clock, faults, headers, tsv
+from grambench.data.tables.clock import MISSING_TIME
+from grambench.data.tables.csv_file import open_csv
+from grambench.data.tables.faults import shown
+from grambench.data.tables.tsv import MalformedError
+from grambench.errors import DataError
+
+SUFFIXES = (".tsv", ".csv", ".parquet")
+CHUNK_ROWS = 1 << 16
+"""Rows of a parquet or CSV file in a chunk."""
+
+Floats = npt.NDArray[np.float64]
+
+_NUMBER = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+_KINDS = {
+    "no time": ("", None),
+    "seconds": (_NUMBER, pa.float64()),
+    "a date-time without an offset": (_MOMENT, pa.timestamp("us")),
+    "a date-time with an offset": (rf"{_MOMENT}(Z|[+-][0-9]{{2}}:[0-9]{{2}})", pa.timestamp("us", "UTC")),
+}
+_EXPECTED_TIME = "seconds such as 12.5 or a date-time such as 2024-05-01T12:30:05Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns read from a table; others are ignored."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        required = f"{', '.join(self.required[:-1])} and {self.required[-1]}"
+        return f"{required} (optional: {' and '.join(self.optional)})" if self.optional else required
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Some rows of a table: every required column and the optional ones that the table has, non-null."""
+
+    path: Path
+    first_row: int
+    """Rows of the table before this chunk."""
+    columns: dict[str, pa.Array]
+    """Arrays [R]; texts are large_string."""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def check(self, name: str, valid: npt.NDArray[np.bool_], expected: str) -> None:
+        """Raise a DataError that names the first row [R] where a column's value is not valid."""
+        if not valid.all():
+            row = int(np.argmin(valid))
+            value = shown(str(self.columns[name][row].as_py()))
+            place = place_of(self.path, self.first_row + row)
+            raise DataError(f"{place}: found {name} {value}, expected {expected}.")
+
+    def refuse_type(self, name: str, expected: str) -> NoReturn:
+        """Raise a DataError about a parquet column's type."""
+        found = self.columns[name].type
+        raise DataError(f"{self.path}: found column {name} of type {found}, expected {expected}.")
+
+
+def find_table(folder: Path, name: str, columns: Columns) -> Path:
+    """`folder/name.tsv`, `folder/name.csv` or `folder/name.parquet`.
+
+    Raises:
+        DataError: none or several are there; the message says which columns are expected.
+    """
+    found = tables_named(folder, name)
+    if not found:
+        raise DataError(
+            f"{folder} holds no {name}{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.",
+            f"Put one of them there, with the columns {columns}.",
+        )
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} holds {' and '.join(path.name for path in found)}.",
+            f"Keep one of them, with the columns {columns}.",
+        )
+    return found[0]
+
+
+def tables_named(folder: Path, name: str) -> list[Path]:
+    """The files in a folder that could be the table `name`."""
+    return [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+
+
+def place_of(path: Path, row: int) -> str:
+    """How messages name a row, counted from 0: FILE:LINE, or FILE, row N of a parquet file.
+
+    Line 1 is the header; a CSV's field that spans several lines counts as one.
+    """
+    return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}:{row + 2}"
+
+
+def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> Iterator[Chunk]:
+    """A table's rows in file order.
+
+    Args:
+        path: a TSV, or a CSV or parquet file if its name says so. A CSV is held in memory.
+        columns: which ones to read.
+        block_bytes: bytes of a TSV parsed at once.
+
+    Raises:
+        DataError: the file cannot be read or holds no row, a required column is missing, a wanted one is
+            there twice, a row of text has another number of fields or is not UTF-8, a row repeats the
+            header, a parquet value is null.
+    """
+    match path.suffix:
+        case ".parquet":
+            parts = _parquet_chunks(path, columns)
+        case ".csv":
+            parts = _csv_chunks(path, columns)
+        case _:
+            parts = _tsv_chunks(path, columns, block_bytes)
+    row = 0
+    for part in parts:
+        chunk = Chunk(path, row, part)
+        _check_no_header(chunk)
+        yield chunk
+        row += len(chunk)
+    if not row:
+        raise DataError(f"{path}: found no rows, expected at least one.")
+
+
+def ids(chunk: Chunk, name: str) -> pa.Array:
+    """A column of ids as large_string [R], none empty; whole numbers of a parquet file become their digits.
+
+    Raises:
+        DataError: an id is empty, or the column holds neither strings nor whole numbers.
+    """
+    array = chunk.columns[name]
+    if pa.types.is_integer(array.type):
+        return array.cast(pa.large_string())
+    if not pa.types.is_large_string(array.type):
+        chunk.refuse_type(name, "strings or whole numbers")
+    chunk.check(name, pc.not_equal(array, "").to_numpy(zero_copy_only=False), "an id")
+    if chunk.path.suffix == ".tsv":
+        is_quoted = pc.match_substring_regex(array, tsv.QUOTED).to_numpy(zero_copy_only=False)
+        chunk.check(name, ~is_quoted, "an id without quotes (a .tsv has none; a .csv may)")
+    return array
+
+
+def texts(chunk: Chunk, name: str) -> pa.Array:
+    """A column of texts as large_string [R]; all empty where the table lacks the column.
+
+    Raises:
+        DataError: the column does not hold strings.
+    """
+    if name not in chunk.columns:
+        return pa.repeat(pa.scalar("", pa.large_string()), len(chunk))
+    if not pa.types.is_large_string(chunk.columns[name].type):
+        chunk.refuse_type(name, "strings")
+    return chunk.columns[name]
+
+
+class TimeReader:
+    """Reads the column `time` of one table, chunk by chunk: all rows must be of the first row's kind.
+
+    A time is a number of seconds, an ISO 8601 date-time with an offset, one without (taken as UTC), or, in
+    every row, missing. It has to lie in 1990 to 2100.
+
+    Args:
+        may_count: numbers may also count from a beginning of their own, such as positions 0, 1, 2, where
+            they are nothing but an order; all of a table have to, or none.
+    """
+
+    def __init__(self, may_count: bool = False) -> None:
+        self._kind: str | None = None
+        self._may_count = may_count
+        self._counts: bool | None = None
+
+    def seconds(self, chunk: Chunk) -> Floats:
+        """Times in seconds [R], for a date-time since 1970 in UTC; NaN where the table gives none.
+
+        Raises:
+            DataError: a time is malformed, outside 1990 to 2100 (the message guesses its unit), or of another
+                kind than the first row's.
+        """
+        if "time" not in chunk.columns:
+            return np.full(len(chunk), np.nan)
+        array = chunk.columns["time"]
+        if pa.types.is_large_string(array.type):
+            return self._parsed(chunk)
+        if not (is_number(array.type) or pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+            chunk.refuse_type("time", "numbers, timestamps or strings")
+        numbers = _seconds(array)
+        chunk.check("time", np.isfinite(numbers), _EXPECTED_TIME)
+        self._check_span(chunk, numbers, may_count=self._may_count and is_number(array.type))
+        return numbers
+
+    def _check_span(self, chunk: Chunk, numbers: Floats, may_count: bool) -> None:
+        """Refuse the first time [R] outside 1990 to 2100, unless all of the table count from elsewhere."""
+        believed = (numbers >= clock.EARLIEST_S) & (numbers < clock.LATEST_S)
+        if self._counts is None:
+            self._counts = may_count and bool(numbers[0] < clock.EARLIEST_S)
+        valid = numbers < clock.EARLIEST_S if self._counts else believed
+        if valid.all():
+            return
+        row = int(np.argmin(valid))
+        text = str(chunk.columns["time"][row].as_py())
+        if self._counts and believed[row]:
+            expected = (
+                f"a count from a beginning of its own, as in the rows before, and not a time of {clock.SPAN}"
+            )
+        else:
+            is_odd = may_count and abs(numbers[row]) < clock.EARLIEST_S
+            expected = f"seconds since 1970, of {clock.SPAN}" + (", as in the rows before" if is_odd else "")
+        hint = clock.guess(text)
+        place = place_of(chunk.path, chunk.first_row + row)
+        raise DataError(
+            f"{place}: found time {shown(text)}, expected {expected}{': ' if hint else ''}{hint}."
+        )
+
+    def _parsed(self, chunk: Chunk) -> Floats:
+        strings = chunk.columns["time"]
+        expected = _EXPECTED_TIME
+        if chunk.first_row == 0:
+            self._kind = _kind_of(strings[0].as_py())
+        if self._kind is not None:
+            expected += f"; the first row has {self._kind}"
+        pattern, type_ = _KINDS[self._kind or "seconds"]
+        fits = pc.match_substring_regex(strings, f"^(?:{pattern})$").to_numpy(zero_copy_only=False)
+        if type_ is None:
+            chunk.check("time", fits, expected)
+            return np.full(len(chunk), np.nan)
+        numbers = _seconds(_cast(strings, type_))
+        chunk.check("time", fits & np.isfinite(numbers), expected)
+        self._check_span(chunk, numbers, may_count=self._may_count and self._kind == "seconds")
+        return numbers
+
+
+def is_number(type_: pa.DataType) -> bool:
+    """Whether a parquet column holds whole, floating-point or decimal numbers."""
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))
+
+
+def _check_no_header(chunk: Chunk) -> None:
+    """Refuse a row that holds the names of its columns, as where files with a header were joined."""
+    repeats = np.ones(len(chunk), np.bool_)
+    for name, array in chunk.columns.items():
+        if not pa.types.is_large_string(array.type):
+            return
+        repeats &= pc.equal(array, name).to_numpy(zero_copy_only=False)
+        if not repeats.any():
+            return
+    row = int(np.argmax(repeats))
+    place = place_of(chunk.path, chunk.first_row + row)
+    named = ", ".join(chunk.columns)
+    raise DataError(
+        f"{place}: found the header again ({named}), expected a row of data.",
+        "Delete that line: files were probably joined with their headers.",
+    )
+
+
+def _kind_of(time: str) -> str | None:
+    return next((kind for kind, (pattern, _) in _KINDS.items() if re.fullmatch(pattern, time)), None)
+
+
+def _cast(strings: pa.Array, type_: pa.DataType) -> pa.Array:
+    """As `cast`, with a null for every string that cannot be one."""
+    try:
+        return strings.cast(type_)
+    except pa.ArrowInvalid:
+        if len(strings) == 1:
+            return pa.nulls(1, type_)
+        half = len(strings) // 2
+        return pa.concat_arrays([_cast(strings[:half], type_), _cast(strings[half:], type_)])
+
+
+def _seconds(times: pa.Array) -> Floats:
+    """Numbers, and timestamps and dates since 1970 in UTC to the microsecond, as seconds; NaN for a null."""
+    scale = 1.0
+    if not is_number(times.type):
+        zone = times.type.tz if pa.types.is_timestamp(times.type) else None
+        times, scale = times.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()), 1e6
+    seconds: Floats = times.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False) / scale
+    return seconds
+
+
+def _tsv_chunks(path: Path, columns: Columns, block_bytes: int) -> Iterator[dict[str, pa.Array]]:
+    blocks = tsv.blocks(path, block_bytes)
+    header, _, body = next(blocks).partition(b"\n")
+    fields = header.count(b"\t") + 1
+    try:
+        tsv.check_utf8(header)
+        names = header.decode().removesuffix("\r").split("\t")
+        wanted = _wanted(f"{path}:1", names, columns)
+        places = tuple(names.index(name) for name in wanted)
+        for block in itertools.chain([body] if body else [], blocks):
+            yield dict(zip(wanted, tsv.columns_of(block, fields, places), strict=True))
+    except MalformedError:
+        faults.raise_first_fault(path, fields, lambda _: None)
+
+
+def _csv_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
+    file = open_csv(path)
+    wanted = _wanted(f"{path}:1", file.header, columns)
+    for batch in file.columns(wanted).to_batches(CHUNK_ROWS):
+        if len(batch):
+            yield {name: batch.column(name) for name in wanted}
+
+
+def _parquet_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
+    try:
+        file = pq.ParquetFile(path)
+        wanted = _wanted(str(path), file.schema_arrow.names, columns)
+        row = 0
+        for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
+            if not len(batch):
+                continue
+            part = {name: _plain(batch.column(name)) for name in wanted}
+            for name, array in part.items():
+                if array.null_count:
+                    null_row = pc.index(array.is_null(), True).as_py()
+                    place = place_of(path, row + null_row)
+                    raise DataError(f"{place}: found null in column {name}, expected a value in every row.")
+            yield part
+            row += len(batch)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}.") from error
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Without dictionary encoding, and every string type as large_string."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    is_text = pa.types.is_string(array.type) or pa.types.is_string_view(array.type)
+    return array.cast(pa.large_string()) if is_text else array
+
+
+def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
+    """The required columns and those of the optional ones that the table has."""
+    wanted = [*columns.required, *(name for name in columns.optional if name in found)]
+    for name in wanted:
+        if found.count(name) != 1:
+            names = ", ".join(shown(other) for other in found)
+            raise DataError(
+                f"{place}: found the columns {names}, expected {columns}, each once.", _hint(found, columns)
+            )
+    return wanted
+
+
+def _hint(found: list[str], columns: Columns) -> str:
+    """How a header that lacks columns can be mended, where that is plain to see."""
+    known = {*columns.required, *columns.optional}
+    bare = [name.strip("\"' ").lower() for name in found]
+    if known & set(found):
+        return ""
+    if known & set(bare):
+        return "Write the names in small letters, without quotes."
+    if headers.is_header(found):
+        return "Rename the columns."
+    return "The first line looks like data: put a header line with these names above it."
+
+
+def read_items(
+    path: Path, columns: Columns, names: tuple[str, ...], block_bytes: int
+) -> tuple[pa.Array, list[pa.Array]]:
+    """Ids, distinct and non-empty, and the named columns of texts.
+
+    Raises:
+        DataError: an id is empty or stands in two rows.
+    """
+    parts = [
+        (ids(chunk, "id"), *(texts(chunk, name) for name in names))
+        for chunk in chunks(path, columns, block_bytes)
+    ]
+    ids, *texts = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
+    codes = ids.dictionary_encode().indices.to_numpy()
+    is_first = codes == np.arange(len(codes))
+    if not is_first.all():
+        row = int(np.argmin(is_first))
+        raise DataError(
+            f"{place_of(path, row)}: found item id {shown(ids[row].as_py())} again"
+            f" (first: {place_of(path, int(codes[row]))}), expected every id once."
+        )
+    return ids, texts
+
+
+def whole_seconds(seconds: Floats) -> npt.NDArray[np.int64]:
+    """Whole seconds, rounded down; `MISSING_TIME` for NaN."""
+    given = ~np.isnan(seconds)
+    time_s = np.full(len(seconds), MISSING_TIME)
+    time_s[given] = np.floor(seconds[given]).astype(np.int64)
+    return time_s

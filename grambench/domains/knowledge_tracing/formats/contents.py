@@ -1,0 +1,165 @@
+"""What POJ and EdNet have in common: item texts that the user supplies, and CSV columns found by name."""
+
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from grambench.data.tables import faults, headers, tsv
+from grambench.data.tables.csv_file import FIRST_ROW, open_csv
+from grambench.data.tables.tsv import MalformedError
+from grambench.errors import DataError
+
+CONTENTS_FILES = ("contents.tsv", "contents.parquet")
+NAMES = ["id", "text"]
+"""Columns of contents.parquet, and the header line that contents.tsv may have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """Items and their texts: two non-null large_string arrays of one length."""
+
+    ids: pa.Array
+    """Distinct and non-empty."""
+    texts: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def find_contents(folder: Path) -> Path:
+    """The contents.tsv or contents.parquet of a data folder.
+
+    Raises:
+        DataError: there is none, or both are there.
+    """
+    found = [folder / name for name in CONTENTS_FILES if (folder / name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"{found[0]} and {found[1]} could both hold the texts.", "Keep one of them.")
+    if not found:
+        raise DataError(
+            f"{folder} has no {' or '.join(CONTENTS_FILES)}. The texts of this data set are private,"
+            " so you have to supply them.",
+            f"Put a {CONTENTS_FILES[0]} there: one item a line (id, tab, text), UTF-8, no quoting;"
+            f" or a {CONTENTS_FILES[1]} with the columns id and text.",
+        )
+    return found[0]
+
+
+def read_contents(path: Path) -> Contents:
+    """Read contents.tsv (id, tab, text; no quoting; header optional) or contents.parquet (id, text).
+
+    An empty text is kept; a null one of a parquet file becomes empty.
+
+    Raises:
+        DataError: the file is missing, empty or malformed (`FILE:LINE: found X, expected Y`; a parquet
+            file's row instead of a line): another number of fields, not UTF-8, an empty or repeated id.
+    """
+    contents = _read_parquet(path) if path.suffix == ".parquet" else _read_tsv(path)
+    if not len(contents):
+        raise DataError(f"{path}: found no item, expected an id and a text in each row.")
+    return contents
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Columns of a CSV file with a header and quoting, found by name; others are ignored.
+
+    Returns:
+        large_string columns in the order of `names`, without nulls.
+
+    Raises:
+        DataError: the file is missing or empty, is not UTF-8, lacks a column or has it twice, or a row has
+            another number of fields or an empty one in a column of `names` (`FILE:ROW: found X, ...`).
+    """
+    file = open_csv(path)
+    if any(file.header.count(name) != 1 for name in names):
+        raise DataError(
+            f"{path}:1: found the columns {faults.shown(','.join(file.header))},"
+            f" expected {', '.join(names)}, each once.",
+            "" if set(names) & set(file.header) else "Put a header line with these names above the rows.",
+        )
+    table = file.columns(names)
+    if not len(table):
+        raise DataError(f"{path}: found a header only, expected rows after it.")
+    again = pc.index(functools.reduce(pc.and_, (pc.equal(table[name], name) for name in names)), True).as_py()
+    if again >= 0:
+        found = f"found the header again ({', '.join(names)})"
+        raise DataError(
+            f"{path}:{again + FIRST_ROW}: {found}, expected a row of data.",
+            "Delete that line: files were probably joined with their headers.",
+        )
+    for name in names:
+        empty = pc.index(table[name], "").as_py()
+        if empty >= 0:
+            raise DataError(f"{path}:{empty + FIRST_ROW}: found an empty {name}, expected one in every row.")
+    return table
+
+
+def check_unique(path: Path, ids: Iterable[str], first_row: int = FIRST_ROW) -> None:
+    """Refuse a column in which an id is empty or occurs twice.
+
+    Raises:
+        DataError: `FILE:ROW: found X, expected Y`.
+    """
+    check = _check_ids("row", first_row)
+    for row, id_ in enumerate(ids, first_row):
+        fault = check([id_])
+        if fault is not None:
+            raise DataError(f"{path}:{row}: {fault}.")
+
+
+def _read_tsv(path: Path) -> Contents:
+    try:
+        parts = [tsv.columns_of(block, len(NAMES), (0, 1)) for block in tsv.blocks(path)]
+        ids, texts = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
+        first = int([ids[0].as_py(), texts[0].as_py()] == NAMES)
+        ids, texts = ids[first:], texts[first:]
+        tsv.check_unique(ids)
+        if headers.header_row((ids, texts)) is not None:
+            raise MalformedError
+    except MalformedError:
+        faults.raise_first_fault(path, len(NAMES), _check_ids(), "id and text", NAMES)
+    return Contents(ids, texts)
+
+
+def _read_parquet(path: Path) -> Contents:
+    try:
+        file = pq.ParquetFile(path)
+        if not set(NAMES) <= set(file.schema_arrow.names):
+            found = ", ".join(file.schema_arrow.names)
+            raise DataError(f"{path}: found columns {faults.shown(found)}, expected id and text.")
+        table = file.read(columns=NAMES)
+        ids, texts = (
+            pc.fill_null(table[name].cast(pa.large_string()), "").combine_chunks() for name in NAMES
+        )
+        ids.validate(full=True)
+        texts.validate(full=True)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}.") from error
+    check_unique(path, ids.to_pylist(), first_row=1)
+    return Contents(ids, texts)
+
+
+def _check_ids(unit: str = "line", start: int = 1) -> faults.Check:
+    """A check of rows whose first field is an id that occurs once in the file."""
+    first: dict[str, int] = {}
+    numbers = itertools.count(start)
+
+    def check(fields: list[str]) -> str | None:
+        number = next(numbers)
+        if not fields[0]:
+            return "found an empty id, expected the id of a question or problem"
+        if fields[0] in first:
+            return (
+                f"found id {faults.shown(fields[0])} again (first on {unit} {first[fields[0]]}),"
+                " expected every id once"
+            )
+        first[fields[0]] = number
+        return None
+
+    return check

@@ -1,0 +1,130 @@
+"""The plain form for anyone's own data: two tables with named columns, each a TSV, CSV or parquet file.
+
+`items` (id, text) and `interactions` (user, item, correct; optional: time, split). `data.tables.files` says
+how the files are read, and what a time may be. Legend of shapes: U users, A answers.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.data.tables import files as table_files
+from grambench.data.tables import tsv
+from grambench.data.tables.files import (
+    Chunk,
+    Columns,
+    Floats,
+    TimeReader,
+    find_table,
+    read_items,
+    whole_seconds,
+)
+from grambench.data.tables.splits import read_split
+from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.errors import DataError
+
+Int64s = npt.NDArray[np.int64]
+Int8s = npt.NDArray[np.int8]
+
+ITEMS = Columns(("id", "text"))
+INTERACTIONS = Columns(("user", "item", "correct"), ("time", "split"))
+
+_CORRECT = ("0", "1", "false", "true")
+
+
+def tables_files(folder: Path) -> dict[str, Path]:
+    """The two tables of knowledge-tracing data: `items` and `interactions`.
+
+    Raises:
+        DataError: a table is missing or there in two formats; the message names its columns.
+    """
+    return {
+        "items": find_table(folder, "items", ITEMS),
+        "interactions": find_table(folder, "interactions", INTERACTIONS),
+    }
+
+
+def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
+    """Read a folder's items and interactions.
+
+    Users come in order of first appearance; each one's answers by time, in row order where times are
+    equal or missing. A fraction of a second orders answers and is then dropped. Answers to unknown items
+    are left out and counted.
+
+    Args:
+        folder: holds the two tables.
+        block_bytes: bytes of a TSV parsed at once; bounds the memory beside the result.
+
+    Raises:
+        DataError: a table is missing, cannot be read or holds no row; an id is empty or an item's id
+            repeated; `correct` is not 0, 1, true or false (in parquet also 0.0 or 1.0); `split` is not
+            train, validation or test; a time is malformed or missing in some rows only; a parquet value
+            is null; no answer is to a known item. Messages name FILE:LINE or FILE, row N.
+    """
+    files = tables_files(folder)
+    item_ids, item_texts = read_items(files["items"], ITEMS, ("text",), block_bytes)
+    parts = _interactions(files["interactions"], block_bytes)
+    users, items, correct, seconds, splits = zip(*parts, strict=True)
+    users_A, user_ids = tsv.unified(users)
+    codes_A, named = tsv.unified(items)
+    known = pc.fill_null(pc.index_in(named, value_set=item_ids), -1).to_numpy(zero_copy_only=False)
+    items_A = known[codes_A]
+    seconds_A = np.concatenate(seconds)
+    order = _by_user_and_time(users_A, seconds_A)
+    order = order[items_A[order] >= 0]
+    left_out = len(items_A) - len(order)
+    reason = f"answers to an item that {files['items'].name} does not list"
+    if not len(order):
+        raise DataError(f"{files['interactions']}: found only {reason}, expected at least one that it lists.")
+    counts_U = np.bincount(users_A[order], minlength=len(user_ids))
+    return Answers(
+        item_ids=item_ids,
+        texts=item_texts[0],
+        user_ids=user_ids.filter(pa.array(counts_U > 0)),
+        offsets=np.concatenate(([0], np.cumsum(counts_U[counts_U > 0]))),
+        items=items_A[order],
+        correct=np.concatenate(correct)[order],
+        time_s=whole_seconds(seconds_A[order]),
+        split=None if splits[0] is None else np.concatenate(splits)[order],
+        left_out={reason: left_out} if left_out else {},
+    )
+
+
+def _interactions(
+    path: Path, block_bytes: int
+) -> Iterator[tuple[pa.Array, pa.Array, Int8s, Floats, Int8s | None]]:
+    """Users and items, dictionary-encoded, correctness, seconds and split of each chunk."""
+    reader = TimeReader(may_count=True)
+    for chunk in table_files.chunks(path, INTERACTIONS, block_bytes):
+        users, items = (table_files.ids(chunk, name).dictionary_encode() for name in ("user", "item"))
+        yield users, items, _correct(chunk), reader.seconds(chunk), read_split(chunk)
+
+
+def _by_user_and_time(users_A: npt.NDArray[np.int32], seconds_A: Floats) -> Int64s:
+    """Rows sorted by user, then time, then row; times are all given or all NaN."""
+    if np.isnan(seconds_A[0]):
+        return np.argsort(users_A, kind="stable")
+    return np.lexsort((seconds_A, users_A))
+
+
+def _int8(numbers: npt.NDArray[np.generic]) -> Int8s:
+    return numbers.astype(np.int8)
+
+
+def _correct(chunk: Chunk) -> Int8s:
+    array = chunk.columns["correct"]
+    expected = "0 or 1 (or false or true)"
+    if pa.types.is_large_string(array.type):
+        places = pc.index_in(pc.ascii_lower(array), value_set=pa.array(_CORRECT, pa.large_string()))
+        codes = pc.fill_null(places, -1).to_numpy(zero_copy_only=False)
+        chunk.check("correct", codes >= 0, expected)
+        return _int8(codes & 1)
+    if not (table_files.is_number(array.type) or pa.types.is_boolean(array.type)):
+        chunk.refuse_type("correct", "numbers, booleans or strings")
+    numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    chunk.check("correct", (numbers == 0) | (numbers == 1), expected)
+    return _int8(numbers)

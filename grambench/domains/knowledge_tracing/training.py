@@ -1,0 +1,39 @@
+"""Knowledge tracing in training: an LSTM over answers, AUC of the next one."""
+
+from typing import Any
+
+from grambench.config.spec import Spec
+from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
+from grambench.domains.knowledge_tracing.sampler import AnswerSampler
+from grambench.domains.knowledge_tracing.sequences import Sequences
+from grambench.domains.prepared import Prepared
+from grambench.models.filters.tracer import LSTMTracer
+
+_POSITION = 8
+"""Bytes of an index."""
+
+
+def drawn_bytes(part: Sequences) -> int:
+    """Bytes of the train part; which answers are scored is not asked of it."""
+    return part.nbytes - part.scored.nbytes + _POSITION * len(part)
+
+
+def scored_bytes(part: Sequences, items: int) -> int:
+    """Bytes of a scored part, and of a position for each sequence and each of the `items`."""
+    return part.nbytes + _POSITION * (len(part) + items)
+
+
+def make_filter(spec: Spec, width: int) -> LSTMTracer:
+    """See `domains.training.make_filter`."""
+    return LSTMTracer(width, spec.filter.layers, spec.filter.dropout, spec.filter.sequence)
+
+
+def make_sampler(spec: Spec, part: Sequences, **options: Any) -> AnswerSampler:
+    """See `domains.training.make_sampler`."""
+    return AnswerSampler(part, length=spec.filter.sequence, **options)
+
+
+def make_evaluator(spec: Spec, data: Prepared, part: Sequences, **options: Any) -> AnswerEvaluator:
+    """See `domains.training.make_evaluator`."""
+    most = spec.evaluation.max_impressions
+    return AnswerEvaluator(part, data.cold_items, length=spec.filter.sequence, max_sequences=most, **options)

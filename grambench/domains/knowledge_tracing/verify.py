@@ -1,0 +1,83 @@
+"""`grambench data verify`: what knowledge-tracing data holds and what is wrong with it, without a model."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from grambench.config.spec import Source, Track
+from grambench.data.cautions import answer_cautions
+from grambench.data.prepared.manifest import RepeatCounts
+from grambench.data.prepared.sources import size_of
+from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
+from grambench.data.verification import CheckedFolder, FileCheck
+from grambench.domains.knowledge_tracing.prepare import AnswerSources
+from grambench.domains.knowledge_tracing.repeats import find_repeats
+
+
+class AnswersCheck(CheckedFolder):
+    """Counts of items, users and answers."""
+
+    format: Literal["duolingo", "poj", "ednet", "tables"]
+    files: tuple[FileCheck, ...]
+    items: int
+    users: int
+    """Those with a usable answer."""
+    answers: int
+    """Usable ones."""
+    correct: int
+    train_answers: int | None
+    """Answers that the data set puts into train; None, as for the others, where a run divides the users."""
+    validation_answers: int | None
+    test_answers: int | None
+    left_out: dict[str, int]
+    """Rows that cannot be used, by reason."""
+    repeats: RepeatCounts
+    """Answers in several rows."""
+
+
+def verify_answers(
+    data_dir: Path, source: Source, dataset: str | None = None, track: Track = "es_en"
+) -> AnswersCheck:
+    """Read a folder of one of the formats and count.
+
+    Args:
+        data_dir: the folder.
+        source: its format.
+        dataset: label; no published file is known.
+        track: of Duolingo.
+
+    Raises:
+        DataError: a file is missing or malformed (file and line, or row).
+    """
+    sources = AnswerSources(data_dir, source, track)
+    files = sources.files()
+    answers = sources.read(lambda *_: None)
+    repeats = find_repeats(answers).counts
+    correct = int(answers.correct.sum())
+    tested = None if answers.split is None else answers.correct[answers.split == TEST]
+    return AnswersCheck.model_validate(
+        {
+            "data_dir": str(data_dir),
+            "dataset": dataset,
+            "format": source,
+            "files": tuple(
+                FileCheck(path=str(path), bytes=size_of(path), origin="unknown") for path in files.values()
+            ),
+            "items": len(answers.item_ids),
+            "users": len(answers.user_ids),
+            "answers": len(answers),
+            "correct": correct,
+            "train_answers": _answers(answers.split, TRAIN),
+            "validation_answers": _answers(answers.split, VALIDATION),
+            "test_answers": _answers(answers.split, TEST),
+            "left_out": answers.left_out,
+            "repeats": repeats,
+            "cautions": tuple(answer_cautions(answers.correct if tested is None else tested, repeats)),
+        }
+    )
+
+
+def _answers(split: npt.NDArray[np.int8] | None, part: int) -> int | None:
+    return None if split is None else int(np.count_nonzero(split == part))

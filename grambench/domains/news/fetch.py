@@ -1,0 +1,197 @@
+"""Downloads of MIND: zips from the Hugging Face hub or its mirror, verified, then moved into place.
+
+The licence (Microsoft Research, non-commercial) allows no redistribution, so the files are fetched
+by their user and stay on the user's machine. Zips differ between sources; the extracted files are
+compared with the published ones (`grambench.domains.news.checksums`).
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from grambench.data.download import Patience, download
+from grambench.domains.news.checksums import KNOWN_FILES, Published
+from grambench.domains.news.unzip import extract_tables
+from grambench.errors import ConfigError, DataError, GrambenchError, MachineError
+from grambench.fs import locked, sha256_file, sync_folder
+
+Dataset = Literal["mind-small", "mind-large", "mind-demo"]
+Report = Callable[[str, int, int | None], None]
+"""Called with the zip's name, the bytes on disk and the bytes it will have, where known."""
+
+LICENCE = (
+    "MIND is Microsoft's, under the Microsoft Research License Terms: for non-commercial research,"
+    " not to be redistributed. See https://msnews.github.io."
+)
+
+TABLES = ("news.tsv", "behaviors.tsv")
+SPLITS = ("train", "dev")
+_HUB = "https://huggingface.co/datasets/yjw1029/MIND/resolve/main"
+_MIRROR = "https://recodatasets.z20.web.core.windows.net/newsrec"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of zips on the web."""
+
+    url: str
+    """Without the closing slash."""
+    token: str | None = None
+    """Sent to this host only."""
+
+    @property
+    def host(self) -> str:
+        """For messages."""
+        return urlsplit(self.url).netloc
+
+
+def default_sources(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
+    """The hub (with `HF_TOKEN`, if it is set), then the mirror; mind-demo is on the mirror only.
+
+    Raises:
+        ConfigError: HF_TOKEN holds characters that no token has.
+    """
+    if dataset == "mind-demo":
+        return (Source(_MIRROR),)
+    token = environ.get("HF_TOKEN", "").strip()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError("HF_TOKEN holds blanks or control characters.", "Copy the token again.")
+    return (Source(_HUB, token or None), Source(_MIRROR))
+
+
+def fetch(
+    dataset: Dataset,
+    target: Path,
+    report: Report,
+    *,
+    sources: Sequence[Source] | None = None,
+    patience: Patience | None = None,
+    known: Mapping[str, Mapping[str, Published]] = KNOWN_FILES,
+) -> Path:
+    """Make `target/{train,dev}/{news,behaviors}.tsv` the published files of `dataset`.
+
+    Files that are there and right are left alone; an interrupted download continues where it
+    stopped. Show `LICENCE` to the user first. Two processes may fetch into one target: one waits.
+
+    Args:
+        dataset: which MIND; `mind-small` and `mind-demo` are compared by sha256, `mind-large` by size.
+        target: created if absent.
+        report: progress of the zips.
+        sources: tried in turn for each zip; unset: `default_sources(dataset)`.
+        patience: timeouts and retries.
+        known: the published sizes and digests.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ConfigError: an unknown data set, or an unusable HF_TOKEN.
+        MachineError: no source can be reached, or the disk cannot be written.
+        DataError: a file in `target` is not the published one, or no source delivers it.
+    """
+    if dataset not in get_args(Dataset):
+        raise ConfigError(f"{dataset!r} cannot be fetched.", f"Known are {', '.join(get_args(Dataset))}.")
+    sources = default_sources(dataset) if sources is None else sources
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with locked(target / ".fetch.lock"):
+            for split in SPLITS:
+                published = {name: known[dataset][f"{split}/{name}"] for name in TABLES}
+                if not _is_there(target / split, published):
+                    _fetch_split(dataset, split, target, published, sources, report, patience or Patience())
+            shutil.rmtree(target / ".download", ignore_errors=True)
+    except OSError as error:
+        fix = (
+            "Free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Check the folder's rights"
+        )
+        raise MachineError(
+            f"{target} could not be written: {error.strerror or error}.",
+            f"{fix}, or name another folder with --data-dir.",
+        ) from error
+    return target
+
+
+def _fetch_split(
+    dataset: Dataset,
+    split: str,
+    target: Path,
+    published: Mapping[str, Published],
+    sources: Sequence[Source],
+    report: Report,
+    patience: Patience,
+) -> None:
+    """Try the sources in turn until one delivers the published files of a split."""
+    name = f"MIND{dataset.removeprefix('mind-')}_{split}.zip"
+    failures: list[tuple[Source, GrambenchError]] = []
+    for place, source in enumerate(sources):
+        folder = target / ".download" / str(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            download(
+                f"{source.url}/{name}",
+                folder / name,
+                lambda done, total: report(name, done, total),
+                token=source.token,
+                patience=patience,
+            )
+            _unpack(folder / name, target / split, published)
+            return
+        except GrambenchError as error:
+            failures.append((source, error))
+    reasons = "; ".join(f"{source.host}: {error.message.rstrip('.')}" for source, error in failures)
+    all_delivered = bool(failures) and all(isinstance(error, DataError) for _, error in failures)
+    raise (DataError if all_delivered else MachineError)(
+        f"{name} could not be fetched: {reasons or 'there is no source'}.",
+        f"Unzip a copy of it so that {' and '.join(str(target / split / table) for table in TABLES)}"
+        " are there, or name a folder with train/ and dev/ by --data-dir.",
+    )
+
+
+def _is_there(folder: Path, published: Mapping[str, Published]) -> bool:
+    """Whether a split is complete; a file that is there must be the published one."""
+    present = {name: folder / name for name in published if (folder / name).exists()}
+    for name, path in present.items():
+        fault = _fault(path, published[name])
+        if fault:
+            raise DataError(
+                f"{path} is not the published file: {fault}.",
+                "Move it away to fetch it again, or name this folder with --data-dir to use it as it is.",
+            )
+    return len(present) == len(published)
+
+
+def _fault(path: Path, published: Published) -> str:
+    """What is wrong with a file; empty if nothing."""
+    size = path.stat().st_size
+    if size != published.bytes:
+        return f"{size:,} bytes, not {published.bytes:,}"
+    if published.sha256 is not None and sha256_file(path) != published.sha256:
+        return "its sha256 differs"
+    return ""
+
+
+def _unpack(archive: Path, folder: Path, published: Mapping[str, Published]) -> None:
+    """Extract beside the archive, verify, and move into place; the archive is used up either way."""
+    temporary = Path(tempfile.mkdtemp(dir=archive.parent))
+    try:
+        extract_tables(archive, temporary, tuple(published))
+        for name, expected in published.items():
+            fault = _fault(temporary / name, expected)
+            if fault:
+                raise DataError(f"its {name} is not the published one: {fault}.")
+        temporary.chmod(0o755)
+        if folder.exists():
+            for name in published:
+                (temporary / name).replace(folder / name)
+        else:
+            temporary.replace(folder)
+        sync_folder(folder.parent)
+    finally:
+        archive.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)

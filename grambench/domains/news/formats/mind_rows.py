@@ -1,0 +1,43 @@
+"""Rows of MIND's files: their columns, and what is wrong with a row of behaviors.tsv."""
+
+from grambench.data.tables import clock
+from grambench.data.tables.faults import Check, shown
+from grambench.domains.news.formats.mind_times import EXPECTED, parse_time
+
+NEWS_COLUMNS = 8
+BEHAVIORS_COLUMNS = 5
+BODIES_COLUMNS = 2
+NEWS = "id, category, subcategory, title, abstract, URL, title entities and abstract entities"
+BEHAVIORS = "impression id, user id, time, history and impressions"
+BODIES = "news id and body"
+
+
+def check_behaviors(labelled: bool | None) -> Check:
+    """A check of behaviors.tsv's rows.
+
+    Args:
+        labelled: whether candidates carry `-0` or `-1`; None: as the file's first candidate does.
+    """
+
+    def check(fields: list[str]) -> str | None:
+        nonlocal labelled
+        if fields[2] and parse_time(fields[2]) is None:
+            hint = clock.guess(fields[2])
+            return f"found time {shown(fields[2])}, expected {EXPECTED}{': ' if hint else ''}{hint}"
+        candidates = [candidate for candidate in fields[4].split(" ") if candidate]
+        if not candidates:
+            return "found no candidates in the fifth field, expected at least one"
+        if labelled is None:
+            labelled = has_label(candidates[0])
+        for candidate in candidates:
+            if has_label(candidate) != labelled:
+                wanted = "N123-0 or N123-1" if labelled else "N123, unlabelled as the file's first one"
+                return f"found candidate {shown(candidate)}, expected {wanted}"
+        return None
+
+    return check
+
+
+def has_label(candidate: str) -> bool:
+    """Whether a candidate is an id with `-0` or `-1` behind it."""
+    return len(candidate) > 2 and candidate[-2:] in ("-0", "-1")

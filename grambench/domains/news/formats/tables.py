@@ -1,0 +1,151 @@
+"""News from two plain tables with named columns, each a TSV, CSV or parquet file.
+
+`items` (id, title; optional: abstract, category) and `impressions` (user, history, candidates; optional:
+time, split). `data.tables.files` says how the files are read, and what a time may be.
+Legend of shapes: R rows of a chunk, W words of a chunk.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.data.tables import files as table_files
+from grambench.data.tables import tsv
+from grambench.data.tables.faults import shown
+from grambench.data.tables.files import (
+    Chunk,
+    Columns,
+    TimeReader,
+    find_table,
+    place_of,
+    read_items,
+    whole_seconds,
+)
+from grambench.data.tables.splits import read_split
+from grambench.domains.news.formats.mind import Behaviors, News
+from grambench.errors import DataError
+
+Int64s = npt.NDArray[np.int64]
+Int8s = npt.NDArray[np.int8]
+
+NEWS_ITEMS = Columns(("id", "title"), ("abstract", "category"))
+IMPRESSIONS = Columns(("user", "history", "candidates"), ("time", "split"))
+
+
+def news_tables_files(folder: Path) -> dict[str, Path]:
+    """The two tables of news data: `items` and `impressions`.
+
+    Raises:
+        DataError: a table is missing or there in two formats; the message names its columns.
+    """
+    return {
+        "items": find_table(folder, "items", NEWS_ITEMS),
+        "impressions": find_table(folder, "impressions", IMPRESSIONS),
+    }
+
+
+def holds_news_tables(folder: Path) -> bool:
+    """Whether a folder has a table of impressions, in any format."""
+    return bool(table_files.tables_named(folder, "impressions"))
+
+
+def read_news_tables(
+    folder: Path, block_bytes: int = tsv.BLOCK_BYTES
+) -> tuple[News, Behaviors, Int8s | None]:
+    """Read a folder's items and impressions as MIND's types, and the part of each impression if it is given.
+
+    Impressions are numbered from 1 by row.
+
+    Histories hold ids separated by blanks, oldest click first, or nothing; candidates are ids with `-1`
+    (clicked) or `-0` behind them, separated by blanks. Subcategories are empty.
+
+    Args:
+        folder: holds the two tables.
+        block_bytes: bytes of a TSV parsed at once; bounds the memory beside the result.
+
+    Raises:
+        DataError: a table is missing, cannot be read or holds no row; an id is empty, repeated or holds a
+            blank; a row has no candidates, or a candidate no label; `split` is not train, validation or test;
+            a time is malformed or missing in some rows only. Messages name FILE:LINE or FILE, row N.
+    """
+    files = news_tables_files(folder)
+    names = ("title", "abstract", "category")
+    ids, (titles, abstracts, categories) = read_items(files["items"], NEWS_ITEMS, names, block_bytes)
+    _check_no_blanks(files["items"], ids)
+    subcategories = pa.repeat(pa.scalar("", pa.large_string()), len(ids))
+    news = News(ids, categories, subcategories, titles, abstracts)
+    return news, *_read_impressions(files["impressions"], block_bytes)
+
+
+def _check_no_blanks(path: Path, ids: pa.Array) -> None:
+    row = pc.index(pc.match_substring(ids, " "), True).as_py()
+    if row >= 0:
+        found = shown(ids[row].as_py())
+        raise DataError(f"{place_of(path, row)}: found item id {found}, expected an id without blanks.")
+
+
+def _read_impressions(path: Path, block_bytes: int) -> tuple[Behaviors, Int8s | None]:
+    reader = TimeReader()
+    parts = [
+        (
+            table_files.ids(chunk, "user").dictionary_encode(),
+            reader.seconds(chunk),
+            read_split(chunk),
+            *_clicks(chunk),
+        )
+        for chunk in table_files.chunks(path, IMPRESSIONS, block_bytes)
+    ]
+    users, seconds, splits, words, is_candidate, counts, labels = zip(*parts, strict=True)
+    users_B, user_ids = tsv.unified(users)
+    words_W, news_ids = tsv.unified(words)
+    is_candidate_W = np.concatenate(is_candidate)
+    history_offsets, candidate_offsets = (
+        np.concatenate(([0], np.cumsum(counts_B))) for counts_B in np.concatenate(counts).T
+    )
+    behaviors = Behaviors(
+        impression_ids=pa.array(np.arange(1, len(users_B) + 1)).cast(pa.large_string()),
+        user_ids=user_ids,
+        users=users_B,
+        time_s=whole_seconds(np.concatenate(seconds)),
+        news_ids=news_ids,
+        history=words_W[~is_candidate_W],
+        history_offsets=history_offsets,
+        candidates=words_W[is_candidate_W],
+        candidate_offsets=candidate_offsets,
+        labels=np.concatenate(labels),
+    )
+    return behaviors, None if splits[0] is None else np.concatenate(splits)
+
+
+def _clicks(chunk: Chunk) -> tuple[pa.Array, npt.NDArray[np.bool_], Int64s, Int8s]:
+    """Ids of histories and candidates in file order, dictionary-encoded [W]; which are candidates [W];
+    numbers of both per row [R, 2]; labels of the candidates.
+    """
+    clicked, clicked_rows = _words(chunk, "history")
+    candidates, candidate_rows = _words(chunk, "candidates")
+    counts_R2 = np.column_stack(
+        [np.bincount(rows, minlength=len(chunk)) for rows in (clicked_rows, candidate_rows)]
+    )
+    chunk.check("candidates", counts_R2[:, 1] > 0, "at least one, such as N123-1")
+    valid = pc.match_substring_regex(candidates, "(?s)^.+-[01]$").to_numpy(zero_copy_only=False)
+    if not valid.all():
+        first = int(np.argmin(valid))
+        place = place_of(chunk.path, chunk.first_row + int(candidate_rows[first]))
+        found = shown(candidates[first].as_py())
+        raise DataError(f"{place}: found candidate {found}, expected N123-0 or N123-1.")
+    labels = pc.ends_with(candidates, "1").to_numpy(zero_copy_only=False).astype(np.int8)
+    words = pa.concat_arrays([clicked, pc.utf8_slice_codeunits(candidates, 0, -2)])
+    fields = np.concatenate((2 * clicked_rows, 2 * candidate_rows + 1))
+    order = np.argsort(fields, kind="stable")
+    return words.take(pa.array(order)).dictionary_encode(), fields[order] % 2 == 1, counts_R2, labels
+
+
+def _words(chunk: Chunk, name: str) -> tuple[pa.Array, Int64s]:
+    """The words of a column between its blanks, and the row within the chunk of each."""
+    lists = pc.split_pattern(table_files.texts(chunk, name), " ")
+    words, rows = lists.flatten(), pc.list_parent_indices(lists)
+    filled = pc.not_equal(words, "")
+    return words.filter(filled), rows.filter(filled).to_numpy().astype(np.int64)

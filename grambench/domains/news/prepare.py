@@ -1,0 +1,230 @@
+"""News recommendation: what the sources hold, and how impressions are cut into parts.
+
+Legend: B impressions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from grambench.config.spec import Data, FieldLimits
+from grambench.data.prepared.build import Interactions
+from grambench.data.prepared.manifest import PartName
+from grambench.data.prepared.sources import Report
+from grambench.data.prepared.tokens import Texts
+from grambench.data.tables.clock import MISSING_TIME
+from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
+from grambench.domains.news import impressions
+from grambench.domains.news.formats.catalogue import Catalogue, merge_news
+from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
+from grambench.domains.news.formats.mind_folder import BEHAVIORS_FILE, NEWS_FILE, Bodies, read_bodies
+from grambench.domains.news.formats.tables import read_news_tables
+from grambench.domains.news.impressions import Part
+from grambench.domains.news.sources import MindSources, TableSources
+from grambench.errors import ConfigError, DataError
+
+_EXAMPLES = 5
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadNews:
+    """Everything of the sources, in memory."""
+
+    catalogue: Catalogue
+    behaviors: list[Behaviors]
+    """Train and dev, or all impressions of a table or of a folder without splits."""
+    bodies: Bodies | None = None
+    split: npt.NDArray[np.int8] | None = None
+    """[B] TRAIN, VALIDATION or TEST, where a table names the part of each impression."""
+
+
+def read_news_data(sources: MindSources | TableSources, data: Data, report: Report) -> Interactions:
+    """Read, link, cut into parts, and apply the policy for unknown items.
+
+    Raises:
+        DataError: the data is malformed, holds unknown ids under "error", or leaves a part empty.
+        ConfigError: a field limit leaves no room for the special tokens.
+    """
+    found = read_sources(sources, report)
+    texts = item_texts(found.catalogue, found.bodies, data.fields)
+    linked, unknown_ids = impressions.link(found.behaviors, found.catalogue.ids)
+    if data.unknown_items == "error" and len(unknown_ids):
+        raise _unknown_error(linked, unknown_ids)
+    before = cut(data, found, linked)
+    after = {name: _apply_policy(data, part, len(found.catalogue)) for name, part in before.items()}
+    _check_filled(after)
+    rule = data.validation if data.protocol == "honest" else None
+    return Interactions(
+        texts=texts,
+        blank_items=len(unknown_ids) if data.unknown_items == "blank" else 0,
+        parts=dict(after),
+        counts={name: impressions.count(before[name], after[name]) for name in after},
+        items=_count_items(found.catalogue, texts, len(unknown_ids)),
+        manifest={
+            "validation": rule,
+            "validation_share": data.validation_share if rule == "users" else None,
+        },
+    )
+
+
+def read_sources(sources: MindSources | TableSources, report: Report) -> ReadNews:
+    """Read all files.
+
+    Raises:
+        DataError: a file is malformed.
+    """
+    if isinstance(sources, TableSources):
+        report("read", 0, 1)
+        table, behaviors, split = read_news_tables(sources.data_dir)
+        report("read", 1, 1)
+        return ReadNews(merge_news([table]), [behaviors], split=split)
+    total = len(sources.files())
+    news: list[News] = []
+    for folder in sources.splits.values():
+        report("read", len(news), total)
+        news.append(read_news(folder / NEWS_FILE))
+    found: list[Behaviors] = []
+    for split_name in sources.labelled:
+        report("read", len(news) + len(found), total)
+        found.append(read_behaviors(sources.splits[split_name] / BEHAVIORS_FILE, labelled=True))
+    bodies = read_bodies(sources.bodies) if sources.bodies else None
+    report("read", total, total)
+    return ReadNews(merge_news(news), found, bodies)
+
+
+def cut(data: Data, found: ReadNews, linked: list[Part]) -> dict[PartName, Part]:
+    """The stored parts; under the paper's protocol test is validation too.
+
+    Raises:
+        DataError: the rule of validation, or of test, leaves nothing.
+        ConfigError: the paper's protocol for a table or a folder without splits: no part is published.
+    """
+    if len(linked) == 1:
+        return _cut_table(data, found, linked[0])
+    train, test = linked
+    if data.protocol == "paper":
+        return {"train": train, "test": test}
+    held_out = _held_out(data, found.behaviors[0], train.time_s, np.ones(len(train), np.bool_))
+    return {
+        "train": impressions.select(train, ~held_out),
+        "validation": impressions.select(train, held_out),
+        "test": test,
+    }
+
+
+def _cut_table(data: Data, found: ReadNews, whole: Part) -> dict[PartName, Part]:
+    """By its column `split`; else the newest impressions are the test, without times a share of users."""
+    if data.protocol == "paper":
+        raise ConfigError(
+            "data.protocol = paper selects on a published part, and this data has none.",
+            "Leave `data.protocol` out.",
+        )
+    (behaviors,) = found.behaviors
+    if found.split is not None:
+        test, held_out = found.split == TEST, found.split == VALIDATION
+        rest = found.split == TRAIN
+    else:
+        test = _test_of_table(data.test_share, behaviors)
+        held_out, rest = np.zeros_like(test), ~test
+    for name, rows in (("test", test), ("train", rest)):
+        if not rows.any():
+            raise DataError(f"No impression is in the split `{name}`.", "Mark some, or leave the column out.")
+    if not held_out.any():
+        held_out = _held_out(data, behaviors, whole.time_s, rest)
+    return {
+        "train": impressions.select(whole, rest & ~held_out),
+        "validation": impressions.select(whole, held_out),
+        "test": impressions.select(whole, test),
+    }
+
+
+def _test_of_table(share: float, behaviors: Behaviors) -> Bools:
+    """[B] the newest `share` of the impressions, equal times together; without times, that share of users."""
+    time_s = behaviors.time_s
+    if (time_s == MISSING_TIME).any():
+        return impressions.user_share(behaviors, share, np.ones(len(time_s), np.bool_), "test")
+    newest: Bools = time_s >= np.sort(time_s)[-max(1, round(share * len(time_s)))]
+    if newest.all():
+        raise DataError(
+            "The impressions are too much of one time to cut off the newest as a test.",
+            "Say which are the test: a table may have a column `split`, MIND's format has train/ and dev/.",
+        )
+    return newest
+
+
+def _held_out(data: Data, behaviors: Behaviors, time_s: npt.NDArray[np.int64], train: Bools) -> Bools:
+    """[B] the impressions of `train` that validate."""
+    if data.validation == "users":
+        return impressions.user_share(behaviors, data.validation_share, train)
+    held_out = np.zeros_like(train)
+    held_out[train] = impressions.last_day(time_s[train])
+    return held_out
+
+
+def item_texts(catalogue: Catalogue, bodies: Bodies | None, fields: FieldLimits) -> Texts:
+    """The wanted fields of every item; a missing body is an empty one.
+
+    Raises:
+        ConfigError: a limit leaves no room for the special tokens.
+    """
+    columns = {"title": catalogue.titles, "abstract": catalogue.abstracts}
+    if bodies is not None:
+        found = pc.index_in(catalogue.ids, bodies.ids)
+        columns["body"] = pc.fill_null(bodies.bodies.take(found), "")
+    wanted = tuple(name for name in ("title", "abstract", "body") if getattr(fields, name) > 0)
+    limits = tuple(int(getattr(fields, name)) for name in wanted)
+    if limits[0] < 2:
+        raise ConfigError(
+            f"data.fields.{wanted[0]} = {limits[0]} leaves no room for the two special tokens.",
+            f"Use `--set data.fields.{wanted[0]}=2` or more, or 0 to leave it out.",
+        )
+    return Texts(wanted, limits, tuple(columns[name] for name in wanted))
+
+
+def _check_filled(parts: dict[PartName, Part]) -> None:
+    for name, part in parts.items():
+        if not len(part):
+            raise DataError(
+                f"The {name} part has no impression with a known candidate.",
+                "Check the items' files, or keep unknown ids with `--set data.unknown_items=blank`.",
+            )
+
+
+def _apply_policy(data: Data, part: Part, known: int) -> Part:
+    if data.unknown_items == "drop":
+        return impressions.drop_unknown(part)
+    return impressions.number_unknown(part, known)
+
+
+def _unknown_error(linked: list[Part], unknown_ids: pa.Array) -> DataError:
+    history = sum(int(np.count_nonzero(split.history_items < 0)) for split in linked)
+    candidates = sum(int(np.count_nonzero(split.candidate_items < 0)) for split in linked)
+    examples = ", ".join(map(repr, unknown_ids[:_EXAMPLES].to_pylist()))
+    return DataError(
+        f"{len(unknown_ids):,} ids have no row in the items' files (such as {examples}):"
+        f" {history:,} history clicks and {candidates:,} candidates.",
+        "Add their rows, or choose with `--set data.unknown_items=…`: `drop` leaves them out (counted),"
+        " `blank` keeps each as an item without text, `error` stops here.",
+    )
+
+
+def _count_items(catalogue: Catalogue, texts: Texts, unknown_ids: int) -> dict[str, int | None]:
+    is_empty = np.logical_and.reduce([_is_empty(column) for column in texts.columns])
+    body = dict(zip(texts.names, texts.columns, strict=True)).get("body")
+    return {
+        "repeated_ids_same_text": len(catalogue.repeated_same),
+        "repeated_ids_other_text": len(catalogue.repeated_other),
+        "unknown_ids": unknown_ids,
+        "empty_texts": int(np.count_nonzero(is_empty)),
+        "without_body": None if body is None else int(np.count_nonzero(_is_empty(body))),
+    }
+
+
+def _is_empty(column: pa.Array) -> npt.NDArray[np.bool_]:
+    empty: npt.NDArray[np.bool_] = pc.equal(column, "").to_numpy(zero_copy_only=False)
+    return empty

@@ -1,0 +1,98 @@
+"""The files that news is read from: splits in MIND's format, or two plain tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from grambench.config.spec import NEWS_TABLES, Data
+from grambench.domains.news.formats.mind_folder import (
+    BEHAVIORS_FILE,
+    NEWS_FILE,
+    SPLITS,
+    Split,
+    find_bodies,
+    find_split,
+    is_one_split,
+    split_folder,
+)
+from grambench.domains.news.formats.tables import news_tables_files
+from grambench.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class MindSources:
+    """Splits in order of precedence, and bodies where they are wanted."""
+
+    data_dir: Path
+    splits: dict[Split, Path]
+    """Folder of each split, test where the data has it; train alone where a folder has no splits, so that the
+    test part is cut out of it."""
+    bodies: tuple[Path, ...]
+
+    @property
+    def labelled(self) -> tuple[Split, ...]:
+        """Splits whose behaviors are read."""
+        return tuple(split for split in self.splits if split != "test")
+
+    def files(self) -> dict[str, Path]:
+        """Every file that determines the arrays, by a name that does not depend on the folder."""
+        files = {f"{split}/{NEWS_FILE}": folder / NEWS_FILE for split, folder in self.splits.items()}
+        for split in self.labelled:
+            files[f"{split}/{BEHAVIORS_FILE}"] = self.splits[split] / BEHAVIORS_FILE
+        for index, path in enumerate(self.bodies):
+            files[f"bodies/{index}{path.suffix}"] = path
+        return files
+
+
+def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
+    """Locate the files of a data folder.
+
+    Raises:
+        DataError: train or dev is missing, or bodies are wanted and there are none.
+    """
+    splits: dict[Split, Path] = {}
+    is_one = data_dir.is_dir() and is_one_split(data_dir)
+    if is_one:
+        splits["train"] = data_dir
+    for split in () if is_one else SPLITS:
+        folder = find_split(data_dir, split) if split == "test" else split_folder(data_dir, split)
+        if folder is not None:
+            splits[split] = folder
+    bodies = find_bodies(data_dir, list(splits.values())) if with_bodies else []
+    if with_bodies and not bodies:
+        raise DataError(
+            f"The body field is wanted, but {data_dir} has no bodies.tsv or bodies.parquet.",
+            "Put one there (news id, tab, body), or set `--set data.fields.body=0`.",
+        )
+    return MindSources(data_dir, splits, tuple(bodies))
+
+
+@dataclass(frozen=True, slots=True)
+class TableSources:
+    """Plain tables: items and impressions."""
+
+    data_dir: Path
+
+    def files(self) -> dict[str, Path]:
+        """Both, by names that do not depend on the folder.
+
+        Raises:
+            DataError: one is missing; the message names its columns.
+        """
+        return news_tables_files(self.data_dir)
+
+
+def news_sources(data: Data, folder: Path) -> MindSources | TableSources:
+    """The files of a data folder, by the format that `data.source` names.
+
+    Raises:
+        DataError: a file is missing.
+        ConfigError: bodies are wanted of tables, which have none.
+    """
+    if data.source != NEWS_TABLES:
+        return find_sources(folder, with_bodies=data.fields.body > 0)
+    if data.fields.body:
+        raise ConfigError(
+            "The body field is wanted, but tables of news have a title and an abstract.",
+            "Put the body into the column abstract, or set `--set data.fields.body=0`.",
+        )
+    return TableSources(folder)

@@ -1,0 +1,43 @@
+"""News in training: NRMS over clicks, ranking metrics."""
+
+from typing import Any
+
+from grambench.config.spec import Spec
+from grambench.domains.news.evaluate import RankingEvaluator
+from grambench.domains.news.impressions import Part
+from grambench.domains.news.sampler import NewsSampler, sampler_bytes
+from grambench.domains.prepared import Prepared
+from grambench.errors import ConfigError
+from grambench.models.filters.nrms import NRMS
+
+_POSITION = 8
+"""Bytes of an index."""
+
+drawn_bytes = sampler_bytes
+
+
+def scored_bytes(part: Part, items: int) -> int:
+    """Bytes of a scored part, and of a position for each impression and each of the `items`."""
+    return part.nbytes - part.candidate_labels.nbytes + _POSITION * (len(part) + items)  # ranked on the host
+
+
+def make_filter(spec: Spec, width: int) -> NRMS:
+    """Raises ConfigError: `filter.heads` does not divide the width."""
+    try:
+        return NRMS(width, spec.filter.heads, spec.filter.query)
+    except ValueError as error:
+        raise ConfigError(
+            f"filter.heads = {spec.filter.heads} does not divide the encoder's width {width}.",
+            "Give a divisor, for example --set filter.heads=12.",
+        ) from error
+
+
+def make_sampler(spec: Spec, part: Part, **options: Any) -> NewsSampler:
+    """See `domains.training.make_sampler`."""
+    return NewsSampler(part, negatives=spec.training.negatives, history=spec.filter.history, **options)
+
+
+def make_evaluator(spec: Spec, _data: Prepared, part: Part, **options: Any) -> RankingEvaluator:
+    """See `domains.training.make_evaluator`."""
+    most = spec.evaluation.max_impressions
+    return RankingEvaluator(part, history=spec.filter.history, max_impressions=most, **options)

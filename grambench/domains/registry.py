@@ -1,0 +1,28 @@
+"""The domains: a line for each."""
+
+from importlib import import_module
+from typing import Any
+
+from grambench.config.spec import Data
+from grambench.domains.base import Domain, Source
+
+FOLDERS = {
+    "news": "news",
+    "knowledge-tracing": "knowledge_tracing",
+}
+
+
+def domain_of(name: str) -> Domain:
+    """The domain of a name, without torch."""
+    found: Domain = domain_module(name, "domain").DOMAIN
+    return found
+
+
+def source_of(data: Data) -> Source:
+    """The source that `data.source` names."""
+    return domain_of(data.domain).sources[data.source]
+
+
+def domain_module(name: str, room: str) -> Any:
+    """A module of a domain's folder."""
+    return import_module(f"grambench.domains.{FOLDERS[name]}.{room}")

@@ -1,0 +1,101 @@
+"""What a domain brings to training: filter, batches, evaluation. No strategy knows which domain it is.
+
+Each function is that of the domain's own `training.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from grambench.config.spec import Spec
+from grambench.domains.evaluation import Evaluation
+from grambench.domains.prepared import Prepared
+from grambench.domains.registry import domain_module
+from grambench.models.encoders.buckets import ItemEncoder
+
+Evaluator = Callable[[ItemEncoder, Any], Evaluation]
+"""Called with the encoder and the filter of its domain."""
+
+
+class TrainSampler(Protocol):
+    """The batches of a train part."""
+
+    device: torch.device
+    samples: int
+    steps_per_epoch: int
+    total_steps: int
+
+    def batch(self, step: int) -> Any:
+        """The batch of a step over all epochs."""
+
+    def items_ahead(self, step: int, steps: int) -> Any:
+        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
+
+
+def interaction_bytes(data: Prepared) -> int:
+    """Bytes of the interactions, and of what is indexed of them, that sampler and evaluators keep."""
+    rooms = _rooms(data.manifest.domain)
+    scored = {id(part): part for part in (data.parts["validation"], data.parts["test"])}.values()
+    items = len(data.token_offsets) - 1
+    drawn: int = rooms.drawn_bytes(data.parts["train"])
+    for part in scored:
+        drawn += rooms.scored_bytes(part, items)
+    return drawn
+
+
+def make_filter(spec: Spec, width: int) -> nn.Module:
+    """The collaborative filter over item vectors of `width` features.
+
+    Raises:
+        ConfigError: it cannot have this width.
+    """
+    made: nn.Module = _rooms(spec.data.domain).make_filter(spec, width)
+    return made
+
+
+def make_sampler(
+    spec: Spec,
+    data: Prepared,
+    device: torch.device,
+    *,
+    seed: int,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    resident: bool = True,
+) -> TrainSampler:
+    """The train part's batches; sizes of the specification unless given."""
+    made: TrainSampler = _rooms(data.manifest.domain).make_sampler(
+        spec,
+        data.parts["train"],
+        seed=seed,
+        batch_size=batch_size or spec.training.batch_size,
+        epochs=epochs or spec.training.epochs,
+        max_steps=spec.training.max_steps if epochs is None else None,
+        device=device,
+        resident=resident,
+    )
+    return made
+
+
+def make_evaluator(
+    spec: Spec,
+    data: Prepared,
+    name: Literal["validation", "test"],
+    device: torch.device,
+    resident: bool = True,
+    between: Callable[[], None] = lambda: None,
+) -> Evaluator:
+    """Scores a part; with `evaluation.max_impressions` a fixed sample of it.
+
+    `between` is called before each block; what it raises ends the scoring.
+    """
+    made: Evaluator = _rooms(data.manifest.domain).make_evaluator(
+        spec, data, data.parts[name], device=device, resident=resident, between=between
+    )
+    return made
+
+
+def _rooms(domain: str) -> Any:
+    return domain_module(domain, "training")
