@@ -86,16 +86,7 @@ def timed(data: Path, cache: Path) -> float:
 def request_for(data: Path) -> PrepareRequest:
     """The worker's, with the options of the preset `mind-small`."""
     options = load_preset("mind-small").data
-    return PrepareRequest(
-        data_dir=data,
-        dataset=options.dataset,
-        fields=options.fields,
-        unknown_items=options.unknown_items,
-        validation=options.validation,
-        validation_share=options.validation_share,
-        protocol=options.protocol,
-        tokenizer=OneToken(),
-    )
+    return PrepareRequest(data=options, folder=data, tokenizer=OneToken())
 
 
 def unheard(phase: str, done: int, total: int) -> None:

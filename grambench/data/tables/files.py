@@ -387,16 +387,16 @@ def read_items(
         (ids(chunk, "id"), *(texts(chunk, name) for name in names))
         for chunk in chunks(path, columns, block_bytes)
     ]
-    ids, *texts = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
-    codes = ids.dictionary_encode().indices.to_numpy()
+    item_ids, *columns_of_text = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
+    codes = item_ids.dictionary_encode().indices.to_numpy()
     is_first = codes == np.arange(len(codes))
     if not is_first.all():
         row = int(np.argmin(is_first))
         raise DataError(
-            f"{place_of(path, row)}: found item id {shown(ids[row].as_py())} again"
+            f"{place_of(path, row)}: found item id {shown(item_ids[row].as_py())} again"
             f" (first: {place_of(path, int(codes[row]))}), expected every id once."
         )
-    return ids, texts
+    return item_ids, columns_of_text
 
 
 def whole_seconds(seconds: Floats) -> npt.NDArray[np.int64]:

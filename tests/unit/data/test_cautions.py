@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from prepare_requests import prepare_request
 
 from grambench.config.spec import FieldLimits
 from grambench.data.cautions import check_validation, part_cautions
 from grambench.data.prepared.manifest import AnswerCounts, PartCounts, PartInfo, PartName
 from grambench.data.tokenizer import build_words
-from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
+from grambench.domains.prepared import open_prepared, prepare
 from grambench.errors import DataError
 
 
@@ -71,14 +72,12 @@ def test_a_folder_without_splits_is_cut_by_time(tmp_path: Path) -> None:
     (tmp_path / "news.tsv").write_text("".join(f"N{n}\tnews\tworld\ttitle {n}\t\t\t\t\n" for n in range(3)))
     rows = (f"{n}\tU{n % 3}\t11/{n + 1}/2019 9:05:58 AM\tN0\tN1-1 N2-0\n" for n in range(10))
     (tmp_path / "behaviors.tsv").write_text("".join(rows))
-    request = PrepareRequest(
-        data_dir=tmp_path,
+    request = prepare_request(
+        folder=tmp_path,
         dataset="one",
         fields=FieldLimits(title=8),
-        unknown_items="error",
         validation="last-day",
         validation_share=0.5,
-        protocol="honest",
         tokenizer=lambda corpus: build_words(corpus, 64),
         tokenizer_key="words",
     )

@@ -10,6 +10,7 @@ from grambench.domains.knowledge_tracing.formats import contents, tables
 from grambench.domains.knowledge_tracing.formats.ednet import read_ednet
 from grambench.domains.knowledge_tracing.formats.poj import read_poj
 from grambench.domains.news.formats import mind
+from grambench.domains.news.formats import tables as news_tables
 from grambench.errors import DataError
 
 NEWS = "N1\tnews\tworld\tTitle\tAbstract\thttps://x\t[]\t[]\n"
@@ -146,7 +147,7 @@ def test_a_time_of_another_unit_is_refused_with_a_guess(tmp_path: Path, time: st
     (tmp_path / "impressions.tsv").write_text("user\thistory\tcandidates\ttime\n" + rows)
     message = f"impressions.tsv:2: found time '{time}', expected seconds since 1970, of 1990 to 2100"
     with pytest.raises(DataError, match=f"{re.escape(message)}{': ' if hint else ''}{re.escape(hint)}"):
-        tables.read_news_tables(tmp_path)
+        news_tables.read_news_tables(tmp_path)
 
 
 def test_times_of_answers_may_count_from_anywhere_but_not_both_ways(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.formats import tables
 from grambench.domains.news.formats import mind
+from grambench.domains.news.formats import tables as news_tables
 from grambench.errors import DataError
 
 ITEMS = 'id\ttext\nq1\tone plus one\nq2\t\nq3\tsay "three"\n'
@@ -343,7 +344,7 @@ def test_a_malformed_csv_is_named(tmp_path: Path, rows: str, message: str) -> No
     put_csv(tmp_path, impressions=as_csv(IMPRESSIONS))
     (tmp_path / "items.csv").write_bytes(rows.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}/items.csv{message}")):
-        tables.read_news_tables(tmp_path)
+        news_tables.read_news_tables(tmp_path)
 
 
 def test_whole_number_ids_of_a_parquet_file_match_digits(tmp_path: Path) -> None:
@@ -400,7 +401,7 @@ def test_a_parquet_file_that_is_none_or_lacks_rows_or_columns_is_refused(tmp_pat
 
 @pytest.mark.parametrize("block_bytes", [5, 1 << 20])
 def test_news_tables_agree_with_mind(tmp_path: Path, block_bytes: int) -> None:
-    news, behaviors, _ = tables.read_news_tables(
+    news, behaviors, _ = news_tables.read_news_tables(
         put(tmp_path, {"items": NEWS, "impressions": IMPRESSIONS}), block_bytes
     )
     assert news.ids.to_pylist() == ["N1", "N2"]
@@ -426,9 +427,9 @@ def test_news_tables_agree_with_mind(tmp_path: Path, block_bytes: int) -> None:
 
 def test_news_tables_may_be_of_two_formats(tmp_path: Path) -> None:
     put(tmp_path, {"items": NEWS, "impressions": IMPRESSIONS})
-    wanted_news, wanted, _ = tables.read_news_tables(tmp_path)
+    wanted_news, wanted, _ = news_tables.read_news_tables(tmp_path)
     (tmp_path / "impressions.tsv").unlink()
-    news, behaviors, _ = tables.read_news_tables(put_csv(tmp_path, impressions=as_csv(IMPRESSIONS)))
+    news, behaviors, _ = news_tables.read_news_tables(put_csv(tmp_path, impressions=as_csv(IMPRESSIONS)))
     assert news.titles.equals(wanted_news.titles)
     assert behaviors.news_ids.equals(wanted.news_ids)
     for name in ("users", "time_s", "history", "candidates", "candidate_offsets", "labels"):
@@ -445,7 +446,7 @@ def test_news_tables_of_parquet_agree_with_tsv(tmp_path: Path) -> None:
             "user": ["U1", "U2"],
         },
     )
-    news, behaviors, _ = tables.read_news_tables(tmp_path)
+    news, behaviors, _ = news_tables.read_news_tables(tmp_path)
     assert news.abstracts.to_pylist() == news.categories.to_pylist() == ["", ""]
     ids = behaviors.news_ids.to_pylist()
     assert [ids[place] for place in behaviors.history] == ["N1", "N2"]
@@ -472,16 +473,16 @@ def test_a_malformed_impression_is_named(tmp_path: Path, bad: str, message: str,
     lines[2] = bad
     put(tmp_path, {"items": NEWS, "impressions": "\n".join(lines)})
     with pytest.raises(DataError, match=re.escape(f"{tmp_path}/impressions.tsv:3: {message}")):
-        tables.read_news_tables(tmp_path, block_bytes)
+        news_tables.read_news_tables(tmp_path, block_bytes)
 
 
 def test_a_news_id_with_a_blank_is_refused(tmp_path: Path) -> None:
     put(tmp_path, {"items": NEWS + "N 3\tthird\t\t\n", "impressions": IMPRESSIONS})
     with pytest.raises(DataError, match=r"items\.tsv:4: found item id 'N 3', expected an id without blanks"):
-        tables.read_news_tables(tmp_path)
+        news_tables.read_news_tables(tmp_path)
 
 
 def test_a_missing_news_table_says_which_columns_are_expected(tmp_path: Path) -> None:
     put(tmp_path, {"items": NEWS})
     with pytest.raises(DataError, match=r"user, history and candidates \(optional: time and split\)\."):
-        tables.news_tables_files(tmp_path)
+        news_tables.news_tables_files(tmp_path)

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prepare_requests import changed, prepare_request
 
 from grambench.config.spec import FieldLimits
 from grambench.data.prepared.tokens import join_fields
@@ -91,14 +92,12 @@ def data_dir(tmp_path: Path, write_split: SplitWriter) -> Path:
 
 @pytest.fixture
 def request_(data_dir: Path) -> PrepareRequest:
-    return PrepareRequest(
-        data_dir=data_dir,
+    return prepare_request(
+        folder=data_dir,
         dataset="tiny",
         fields=FieldLimits(title=4, abstract=3),
-        unknown_items="error",
         validation="last-day",
         validation_share=0.5,
-        protocol="honest",
         tokenizer=Words(),
     )
 
@@ -156,11 +155,11 @@ def test_items_and_parts_hold_what_the_files_say(request_: PrepareRequest, cache
 
 def test_what_the_tokenizer_loses_of_the_texts_is_counted(request_: PrepareRequest, cache: Path) -> None:
     """Items: `one two|uno` (cut), `two|`, `|tres` and `four|`; with a title of one token two are alike."""
-    asked = replace(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=3, abstract=1))
+    asked = changed(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=3, abstract=1))
     items = open_prepared(prepare(asked, cache, silent)).manifest.items
     assert (items.items, items.text_tokens, items.unknown_tokens) == (4, 3, 1)
     assert (items.cut_items, items.no_text_tokens, items.same_tokens) == (2, 1, 0)
-    asked = replace(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=2, abstract=3))
+    asked = changed(request_, tokenizer=WordsAndUnknown(), fields=FieldLimits(title=2, abstract=3))
     items = open_prepared(prepare(asked, cache, silent)).manifest.items
     assert (items.text_tokens, items.unknown_tokens, items.no_text_tokens) == (2, 1, 2)
 
@@ -199,7 +198,7 @@ def test_arrays_are_mapped_with_their_promised_types(request_: PrepareRequest, c
 
 
 def test_the_papers_protocol_selects_on_dev(request_: PrepareRequest, cache: Path) -> None:
-    prepared = open_prepared(prepare(replace(request_, protocol="paper"), cache, silent))
+    prepared = open_prepared(prepare(changed(request_, protocol="paper"), cache, silent))
     assert len(prepared.parts["train"]) == 3
     assert prepared.parts["validation"] is prepared.parts["test"]
     assert prepared.manifest.parts["validation"].stored_as == "test"
@@ -208,10 +207,10 @@ def test_the_papers_protocol_selects_on_dev(request_: PrepareRequest, cache: Pat
 
 def test_missing_times_need_validation_by_users(request_: PrepareRequest, cache: Path) -> None:
     for number in range(40):
-        append_row(request_.data_dir / "train", f"{number + 4}\tV{number}\t\tN1\tN1-1 N2-0")
+        append_row(request_.folder / "train", f"{number + 4}\tV{number}\t\tN1\tN1-1 N2-0")
     with pytest.raises(DataError, match=r"40 of 43 train.*--set data\.validation=users"):
         prepare(request_, cache, silent)
-    prepared = open_prepared(prepare(replace(request_, validation="users"), cache, silent))
+    prepared = open_prepared(prepare(changed(request_, validation="users"), cache, silent))
     train, validation = prepared.parts["train"], prepared.parts["validation"]
     assert len(train) + len(validation) == 43
     assert not set(train.users.tolist()) & set(validation.users.tolist())
@@ -222,8 +221,8 @@ def test_missing_times_need_validation_by_users(request_: PrepareRequest, cache:
 
 def test_the_share_of_users_is_the_same_on_every_platform(request_: PrepareRequest, cache: Path) -> None:
     for number in range(10):
-        append_row(request_.data_dir / "train", f"{number + 4}\tV{number}\t\tN1\tN1-1 N2-0")
-    prepared = open_prepared(prepare(replace(request_, validation="users"), cache, silent))
+        append_row(request_.folder / "train", f"{number + 4}\tV{number}\t\tN1\tN1-1 N2-0")
+    prepared = open_prepared(prepare(changed(request_, validation="users"), cache, silent))
     assert sorted(set(prepared.parts["validation"].users.tolist())) == [
         2,
         3,
@@ -235,19 +234,19 @@ def test_the_share_of_users_is_the_same_on_every_platform(request_: PrepareReque
 
 
 def test_one_day_leaves_nothing_to_train_on(request_: PrepareRequest, cache: Path) -> None:
-    path = request_.data_dir / "train" / "behaviors.tsv"
+    path = request_.folder / "train" / "behaviors.tsv"
     path.write_text(path.read_text().replace("11/12/2019", "11/11/2019"))
     with pytest.raises(DataError, match="of one day"):
         prepare(request_, cache, silent)
     with pytest.raises(DataError, match=r"holds none of the 2 users"):
-        prepare(replace(request_, validation="users", validation_share=1e-9), cache, silent)
+        prepare(changed(request_, validation="users", validation_share=1e-9), cache, silent)
 
 
 @pytest.fixture
 def with_unknown(request_: PrepareRequest) -> PrepareRequest:
-    append_row(request_.data_dir / "train", "4\tU4\t11/11/2019 9:05:58 AM\tX1 N1 X2\tX1-1 N2-0 X1-0")
-    append_row(request_.data_dir / "train", "5\tU5\t11/11/2019 9:05:58 AM\tN1\tX3-1 X1-0")
-    append_row(request_.data_dir / "dev", "2\tU6\t11/13/2019 9:05:58 AM\tX9 X1\tN1-1 N2-0")
+    append_row(request_.folder / "train", "4\tU4\t11/11/2019 9:05:58 AM\tX1 N1 X2\tX1-1 N2-0 X1-0")
+    append_row(request_.folder / "train", "5\tU5\t11/11/2019 9:05:58 AM\tN1\tX3-1 X1-0")
+    append_row(request_.folder / "dev", "2\tU6\t11/13/2019 9:05:58 AM\tX9 X1\tN1-1 N2-0")
     return request_
 
 
@@ -261,7 +260,7 @@ def test_unknown_ids_stop_with_counts_and_choices(with_unknown: PrepareRequest, 
 
 
 def test_dropped_ids_are_gone_and_counted(with_unknown: PrepareRequest, cache: Path) -> None:
-    prepared = open_prepared(prepare(replace(with_unknown, unknown_items="drop"), cache, silent))
+    prepared = open_prepared(prepare(changed(with_unknown, unknown_items="drop"), cache, silent))
     assert rows(prepared.parts["train"])[2:] == [([0], [1], [0])]
     assert rows(prepared.parts["test"])[1:] == [([], [0, 1], [1, 0])]
     train, test = (prepared.manifest.parts[name].counts for name in ("train", "test"))
@@ -272,7 +271,7 @@ def test_dropped_ids_are_gone_and_counted(with_unknown: PrepareRequest, cache: P
 
 
 def test_blank_ids_become_items_without_text(with_unknown: PrepareRequest, cache: Path) -> None:
-    prepared = open_prepared(prepare(replace(with_unknown, unknown_items="blank"), cache, silent))
+    prepared = open_prepared(prepare(changed(with_unknown, unknown_items="blank"), cache, silent))
     assert rows(prepared.parts["train"])[2:] == [([4, 0, 5], [4, 1, 4], [1, 0, 0]), ([0], [6, 4], [1, 0])]
     assert rows(prepared.parts["test"])[1:] == [([7, 4], [0, 1], [1, 0])]
     assert np.diff(prepared.token_offsets)[4:].tolist() == [3] * 4
@@ -283,17 +282,17 @@ def test_blank_ids_become_items_without_text(with_unknown: PrepareRequest, cache
 
 
 def test_a_part_without_known_candidates_is_refused(request_: PrepareRequest, cache: Path) -> None:
-    path = request_.data_dir / "dev" / "behaviors.tsv"
+    path = request_.folder / "dev" / "behaviors.tsv"
     path.write_text("1\tU3\t\tN1\tX1-1 X2-0\n")
     with pytest.raises(DataError, match="The test part has no impression with a known candidate"):
-        prepare(replace(request_, unknown_items="drop"), cache, silent)
+        prepare(changed(request_, unknown_items="drop"), cache, silent)
 
 
 def test_bodies_are_read_only_if_wanted(request_: PrepareRequest, cache: Path) -> None:
-    wanted = replace(request_, fields=FieldLimits(title=3, abstract=0, body=3))
+    wanted = changed(request_, fields=FieldLimits(title=3, abstract=0, body=3))
     with pytest.raises(DataError, match=r"no bodies\.tsv or bodies\.parquet.*data\.fields\.body=0"):
         prepare(wanted, cache, silent)
-    (request_.data_dir / "bodies.tsv").write_text("N1\tthe body is long\nN4\tshort\n")
+    (request_.folder / "bodies.tsv").write_text("N1\tthe body is long\nN4\tshort\n")
     prepared = open_prepared(prepare(wanted, cache, silent))
     first = prepared.tokens[: prepared.token_offsets[1]].tolist()
     assert first == [CLS, token("one"), SEP, token("the"), token("body"), SEP]
@@ -305,14 +304,14 @@ def test_bodies_are_read_only_if_wanted(request_: PrepareRequest, cache: Path) -
 def test_news_of_the_test_split_are_items(
     request_: PrepareRequest, cache: Path, write_split: SplitWriter
 ) -> None:
-    write_split(request_.data_dir / "test", [("N7", "seven", "")], [("U9", "", "N1", "N7 N1")])
+    write_split(request_.folder / "test", [("N7", "seven", "")], [("U9", "", "N1", "N7 N1")])
     prepared = open_prepared(prepare(request_, cache, silent))
     assert prepared.manifest.items.items == 5
 
 
 def test_a_limit_without_room_is_refused(request_: PrepareRequest, cache: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.fields\.title = 1 leaves no room"):
-        prepare(replace(request_, fields=FieldLimits(title=1, abstract=2)), cache, silent)
+        prepare(changed(request_, fields=FieldLimits(title=1, abstract=2)), cache, silent)
 
 
 @given(
@@ -349,14 +348,14 @@ def test_a_second_start_neither_reads_nor_tokenizes(
     again = Words()
     phases.clear()
     monkeypatch.setattr("grambench.data.prepared.sources.sha256_file", None)
-    assert prepare(replace(request_, tokenizer=again), cache, lambda *told: phases.append(told[0])) == first
+    assert prepare(changed(request_, tokenizer=again), cache, lambda *told: phases.append(told[0])) == first
     assert (phases, again.texts) == ([], [])
 
 
 def test_files_that_change_while_being_read_are_refused(request_: PrepareRequest, cache: Path) -> None:
     def meddle(phase: str, done: int, total: int) -> None:
         if (phase, done) == ("read", 1):
-            append_row(request_.data_dir / "dev", "2\tU6\t\tN1\tN1-1 N2-0")
+            append_row(request_.folder / "dev", "2\tU6\t\tN1\tN1-1 N2-0")
 
     with pytest.raises(DataError, match="changed while they were read"):
         prepare(request_, cache, meddle)
@@ -367,17 +366,17 @@ def test_what_determines_the_arrays_determines_the_folder(request_: PrepareReque
         prepare(changed, cache, silent)
         for changed in (
             request_,
-            replace(request_, fields=FieldLimits(title=5, abstract=3)),
-            replace(request_, unknown_items="drop"),
-            replace(request_, protocol="paper"),
-            replace(request_, tokenizer=Words(fingerprint="words-2")),
+            changed(request_, fields=FieldLimits(title=5, abstract=3)),
+            changed(request_, unknown_items="drop"),
+            changed(request_, protocol="paper"),
+            changed(request_, tokenizer=Words(fingerprint="words-2")),
         )
     ]
-    append_row(request_.data_dir / "dev", "2\tU6\t\tN1\tN1-1 N2-0")
+    append_row(request_.folder / "dev", "2\tU6\t\tN1\tN1-1 N2-0")
     folders.append(prepare(request_, cache, silent))
     assert len(set(folders)) == len(folders)
     assert all(folder.name.startswith("tiny-") and len(folder.name) == 21 for folder in folders)
-    same = replace(request_, validation_share=0.1)
+    same = changed(request_, validation_share=0.1)
     assert prepare(same, cache, silent) == folders[-1]
 
 
@@ -438,7 +437,7 @@ class Growing(Words):
 
 
 def test_a_factory_sees_the_corpus_and_saves_its_files(request_: PrepareRequest, cache: Path) -> None:
-    folder = prepare(replace(request_, tokenizer=Growing, tokenizer_key="growing-1"), cache, silent)
+    folder = prepare(changed(request_, tokenizer=Growing, tokenizer_key="growing-1"), cache, silent)
     saved = (folder / "tokenizer" / "vocabulary.txt").read_text()
     assert saved == "one two three four two four uno tres"
     assert open_prepared(folder).manifest.tokenizer.key == "growing-1"
@@ -446,7 +445,7 @@ def test_a_factory_sees_the_corpus_and_saves_its_files(request_: PrepareRequest,
     def never(corpus: Iterator[str]) -> Words:
         raise AssertionError("the cache has the folder")
 
-    assert prepare(replace(request_, tokenizer=never, tokenizer_key="growing-1"), cache, silent) == folder
+    assert prepare(changed(request_, tokenizer=never, tokenizer_key="growing-1"), cache, silent) == folder
 
 
 def test_an_unwritable_cache_is_the_machines_fault(request_: PrepareRequest, tmp_path: Path) -> None:
@@ -472,7 +471,7 @@ def test_a_failed_write_leaves_nothing_behind(
 CHILD = """
     import os, signal, sys, time
     from pathlib import Path
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = {tests!r}, {helpers!r}
     from test_prepared import *
     data_dir, cache, log, victim, at = sys.argv[1:]
 
@@ -488,16 +487,18 @@ CHILD = """
 
     while os.path.exists(log + ".wait"):
         time.sleep(0.005)
-    print(prepare(PrepareRequest(
-        data_dir=Path(data_dir), dataset="tiny", fields=FieldLimits(title=4, abstract=3),
-        unknown_items="error", validation="last-day", validation_share=0.5, protocol="honest",
+    print(prepare(prepare_request(
+        folder=Path(data_dir), dataset="tiny", fields=FieldLimits(title=4, abstract=3),
+        validation="last-day", validation_share=0.5, protocol="honest",
         tokenizer=factory, tokenizer_key="growing-1",
     ), Path(cache), report))
 """
 
 
 def start(data_dir: Path, cache: Path, log: Path, victim: str = "", at: int = 0) -> subprocess.Popen[str]:
-    script = textwrap.dedent(CHILD).format(tests=str(Path(__file__).parent))
+    script = textwrap.dedent(CHILD).format(
+        tests=str(Path(__file__).parent), helpers=str(Path(__file__).parents[2])
+    )
     arguments = [str(part) for part in (data_dir, cache, log, victim, at)]
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
@@ -513,7 +514,7 @@ def test_two_processes_at_once_build_once(request_: PrepareRequest, cache: Path,
     log = tmp_path / "log"
     gate = Path(f"{log}.wait")
     gate.touch()
-    rivals = [start(request_.data_dir, cache, log) for _ in range(2)]
+    rivals = [start(request_.folder, cache, log) for _ in range(2)]
     gate.unlink()
     answers = [rival.communicate(timeout=600) for rival in rivals]
     assert [rival.returncode for rival in rivals] == [0, 0], answers
@@ -527,11 +528,11 @@ def test_a_killed_prepare_leaves_nothing_that_is_used(
     request_: PrepareRequest, cache: Path, tmp_path: Path, phase: str, done: int
 ) -> None:
     log = tmp_path / "log"
-    killed = start(request_.data_dir, cache, log, phase, done)
+    killed = start(request_.folder, cache, log, phase, done)
     assert killed.wait(timeout=600) == -signal.SIGKILL, killed.communicate()
     killed.communicate()
     assert not list(cache.glob("tiny-*"))
-    again = replace(request_, tokenizer=Growing, tokenizer_key="growing-1")
+    again = changed(request_, tokenizer=Growing, tokenizer_key="growing-1")
     folder = prepare(again, cache, silent)
     assert len(open_prepared(folder).parts["train"]) == 2
     assert [path for path in cache.iterdir() if path.is_dir()] == [folder]
@@ -539,13 +540,13 @@ def test_a_killed_prepare_leaves_nothing_that_is_used(
 
 def test_errors_of_preparing_are_for_users(request_: PrepareRequest, cache: Path) -> None:
     with pytest.raises(GrambenchError, match="There is no data folder"):
-        prepare(replace(request_, data_dir=cache / "absent"), cache, silent)
+        prepare(changed(request_, folder=cache / "absent"), cache, silent)
 
 
 def test_real_rows_are_prepared_with_blank_items(
     shared_data: Path, request_: PrepareRequest, cache: Path
 ) -> None:
-    real = replace(request_, data_dir=shared_data / "mind-rows", unknown_items="blank", protocol="paper")
+    real = changed(request_, folder=shared_data / "mind-rows", unknown_items="blank", protocol="paper")
     prepared = open_prepared(prepare(real, cache, silent))
     counts = prepared.manifest.parts["train"].counts
     assert (counts.impressions, counts.clicks, counts.unknown_history) == (101, 138, 3768)

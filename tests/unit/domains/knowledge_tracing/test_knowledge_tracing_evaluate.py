@@ -8,10 +8,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from tiny_systems import CPU, ITEMS, WIDTH, Tiny, encode_one_by_one, random_sequences, tiny_system
 
+from grambench.domains import evaluation
 from grambench.domains.knowledge_tracing import evaluate as evaluate_answers
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.knowledge_tracing.sequences import Sequences
-from grambench.domains.news import evaluate
 
 LENGTH = 6
 COLD = np.array([3, 8, 11, 20, 21, 30, 33, 39], np.int32)
@@ -59,7 +59,7 @@ def test_aucs_are_those_of_one_student_after_the_other(monkeypatch: pytest.Monke
 def test_many_items_are_encoded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny, part = tiny_system(domain="answers"), random_sequences(users=60)
     whole = evaluator(part)(tiny.system.encode, tiny.filter)
-    monkeypatch.setattr(evaluate, "WHOLE_NUMBERS", 8 * 3 * WIDTH)
+    monkeypatch.setattr(evaluation, "WHOLE_NUMBERS", 8 * 3 * WIDTH)
     tiny.spy.seen.clear()
     assert evaluator(part)(tiny.system.encode, tiny.filter).metrics == pytest.approx(whole.metrics, abs=1e-12)
     assert max(len(call.ids) for call in tiny.spy.seen) == 8

@@ -1,13 +1,13 @@
 """Knowledge-tracing data, prepared: what the arrays hold and what the cache's name depends on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prepare_requests import changed, prepare_request
 
 from grambench.config.spec import FieldLimits
 from grambench.domains.knowledge_tracing.sequences import Sequences
@@ -52,14 +52,12 @@ ANSWERS = [
 
 @pytest.fixture
 def request_(tmp_path: Path) -> PrepareRequest:
-    return PrepareRequest(
-        data_dir=write_tables(tmp_path / "tables", ANSWERS, SPLIT),
+    return prepare_request(
+        folder=write_tables(tmp_path / "tables", ANSWERS, SPLIT),
         dataset="mine",
         fields=FieldLimits(title=8),
-        unknown_items="error",
         validation="users",
         validation_share=0.2,
-        protocol="honest",
         tokenizer=Letters(),
         source="tables",
     )
@@ -102,7 +100,7 @@ def test_counts_are_those_of_the_scored_answers(request_: PrepareRequest, tmp_pa
 
 
 def test_cold_items_are_stored_and_counted(request_: PrepareRequest, tmp_path: Path) -> None:
-    data = open_prepared(prepare(replace(request_, cold_items=2, seed=1), tmp_path / "cache", silent))
+    data = open_prepared(prepare(changed(request_, cold_items=2, seed=1), tmp_path / "cache", silent))
     assert len(data.cold_items) == 2
     assert not np.isin(data.parts["train"].items, data.cold_items).any()
     assert data.manifest.cold.items == 2
@@ -116,9 +114,9 @@ def test_a_second_call_finds_the_arrays_and_another_choice_makes_others(
     folder = prepare(request_, cache, silent)
     assert prepare(request_, cache, silent) == folder
     others = [
-        replace(request_, cold_items=1),
-        replace(request_, test_share=0.3),
-        replace(request_, fields=FieldLimits(title=9)),
+        changed(request_, cold_items=1),
+        changed(request_, test_share=0.3),
+        changed(request_, fields=FieldLimits(title=9)),
     ]
     folders = {prepare(other, cache, silent) for other in others}
     assert len(folders | {folder}) == 4
@@ -126,7 +124,7 @@ def test_a_second_call_finds_the_arrays_and_another_choice_makes_others(
 
 def test_answers_left_out_are_in_the_manifest(request_: PrepareRequest, tmp_path: Path) -> None:
     folder = write_tables(tmp_path / "more", [*ANSWERS, ("bob", "i9", 1)], [*SPLIT, "train"])
-    manifest = open_prepared(prepare(replace(request_, data_dir=folder), tmp_path / "cache", silent)).manifest
+    manifest = open_prepared(prepare(changed(request_, folder=folder), tmp_path / "cache", silent)).manifest
     assert manifest.left_out == {"answers to an item that items.tsv does not list": 1}
 
 
@@ -138,12 +136,12 @@ def test_files_that_are_missing_are_named(request_: PrepareRequest, tmp_path: Pa
         ("ednet", "u"),
     ):
         with pytest.raises(DataError, match=words):
-            prepare(replace(request_, data_dir=tmp_path, source=source), tmp_path / "cache", silent)
+            prepare(changed(request_, folder=tmp_path, source=source), tmp_path / "cache", silent)
 
 
 def test_a_limit_without_room_for_a_text_is_refused(request_: PrepareRequest, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.fields\.title = 0"):
-        prepare(replace(request_, fields=FieldLimits(title=0, abstract=9)), tmp_path / "cache", silent)
+        prepare(changed(request_, fields=FieldLimits(title=0, abstract=9)), tmp_path / "cache", silent)
 
 
 def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest, tmp_path: Path) -> None:
@@ -157,7 +155,7 @@ def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest
     questions += "".join(f"q{n},b{n},e{n},a,1,1,1\n" for n in range(3))
     (tmp_path / "ednet" / "questions.csv").write_text(questions)
     (tmp_path / "ednet" / "contents.tsv").write_text("".join(f"q{n}\ttext {n}\n" for n in range(3)))
-    wanted = replace(request_, data_dir=tmp_path / "ednet", source="ednet")
+    wanted = changed(request_, folder=tmp_path / "ednet", source="ednet")
     cache = tmp_path / "cache"
     folder = prepare(wanted, cache, silent)
     data = open_prepared(folder)

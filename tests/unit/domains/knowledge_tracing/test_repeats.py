@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from prepare_requests import changed, prepare_request
 
 from grambench.config.spec import FieldLimits
 from grambench.data.cautions import check_repeats, repeat_cautions
@@ -119,14 +120,12 @@ def made(tmp_path: Path) -> PrepareRequest:
         for k in range(2)
     ]
     (folder / "interactions.tsv").write_text("user\titem\tcorrect\ttime\n" + "".join(rows))
-    return PrepareRequest(
-        data_dir=folder,
+    return prepare_request(
+        folder=folder,
         dataset="flips",
         fields=FieldLimits(title=8),
-        unknown_items="error",
         validation="users",
         validation_share=0.2,
-        protocol="honest",
         tokenizer=lambda corpus: build_words(corpus, 64),
         tokenizer_key="words",
         source="tables",
@@ -142,12 +141,12 @@ def test_the_policy_decides_and_keep_has_the_folder_of_version_01(
 ) -> None:
     cache = tmp_path / "cache"
     with pytest.raises(DataError, match=r"540 of 1,080 answers \(50\.0 %\) repeat"):
-        prepare(replace(made, repeated_answers="error"), cache, silent)
+        prepare(changed(made, repeated_answers="error"), cache, silent)
     kept = prepare(made, cache, silent)
     assert len(open_prepared(kept).parts["train"].items) % 18 == 0
     with pytest.raises(DataError, match="repeat an earlier row"):  # the folder is there already
-        prepare(replace(made, repeated_answers="error"), cache, silent)
-    first = open_prepared(prepare(replace(made, repeated_answers="first"), cache, silent))
+        prepare(changed(made, repeated_answers="error"), cache, silent)
+    first = open_prepared(prepare(changed(made, repeated_answers="first"), cache, silent))
     assert first.manifest.left_out == {LEFT_OUT: 540}
     assert sum(len(part.items) for part in first.parts.values()) == 540
     fields = json.loads((kept / "manifest.json").read_text())
@@ -155,13 +154,13 @@ def test_the_policy_decides_and_keep_has_the_folder_of_version_01(
     (kept / "manifest.json").write_text(json.dumps(fields))  # as version 0.1 has written it
     arrays = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.npy")}
     with pytest.raises(DataError, match="repeat an earlier row"):
-        prepare(replace(made, repeated_answers="error"), cache, silent)
+        prepare(changed(made, repeated_answers="error"), cache, silent)
     assert prepare(made, cache, silent) == kept
     assert {path.name: path.stat().st_mtime_ns for path in kept.glob("*.npy")} == arrays
 
 
 def test_verify_tells_what_a_run_will_meet(made: PrepareRequest) -> None:
-    found = verify_answers(made.data_dir, "tables")
+    found = verify_answers(made.folder, "tables")
     assert (found.answers, found.users, found.items, found.repeats.repeated) == (1080, 60, 8, 540)
     assert found.train_answers is None
     assert "540 of 1,080 answers (50.0 %) repeat an earlier row" in found.cautions[0]

@@ -120,7 +120,7 @@ def test_many_items_are_projected_a_block_at_a_time(monkeypatch: pytest.MonkeyPa
     whole, rows = projected_rows(tiny, part)
     assert rows == max(items, len(part) * HISTORY)  # all items, and all histories of one block
     bound = 100
-    monkeypatch.setattr("grambench.domains.news.evaluate.WHOLE_NUMBERS", bound * 3 * WIDTH)
+    monkeypatch.setattr("grambench.domains.evaluation.WHOLE_NUMBERS", bound * 3 * WIDTH)
     blocks, rows = projected_rows(tiny, part)
     assert 0 < rows <= bound < items
     for name in ("auc", "mrr", "ndcg5", "ndcg10"):
@@ -134,7 +134,7 @@ def test_scores_are_the_same_on_both_paths(monkeypatch: pytest.MonkeyPatch) -> N
         table = tiny.system.encode(scoring.items_K.numpy())
         found = []
         for bound in (2**26, 7 * 3 * WIDTH):
-            monkeypatch.setattr("grambench.domains.news.evaluate.WHOLE_NUMBERS", bound)
+            monkeypatch.setattr("grambench.domains.evaluation.WHOLE_NUMBERS", bound)
             found.append(torch.cat(scoring._scores(table, tiny.filter)))
     assert float((found[0] - found[1]).abs().max()) <= 1e-12
     assert float(found[0].std()) > 0.01
@@ -144,7 +144,7 @@ def test_many_items_are_encoded_in_chunks_into_one_table(monkeypatch: pytest.Mon
     tiny, items = tiny_system(), np.arange(1, 40)
     with torch.no_grad():
         whole = encode_all(tiny.system.encode, items)
-        monkeypatch.setattr("grambench.domains.news.evaluate.WHOLE_NUMBERS", 8 * 3 * WIDTH)
+        monkeypatch.setattr("grambench.domains.evaluation.WHOLE_NUMBERS", 8 * 3 * WIDTH)
         tiny.spy.seen.clear()
         chunked = encode_all(tiny.system.encode, items)
     assert [len(call.ids) for call in tiny.spy.seen] == [8, 8, 8, 8, 7]

@@ -1,10 +1,10 @@
 """Plain tables of impressions become prepared arrays; their parts are cut by three rules."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from prepare_requests import changed, prepare_request
 
 from grambench.config.spec import FieldLimits
 from grambench.data.tokenizer import build_words
@@ -26,14 +26,12 @@ def request(
     folder.mkdir()
     (folder / "items.tsv").write_text(ITEMS)
     (folder / "impressions.tsv").write_text("\n".join([columns, *rows]) + "\n")
-    return PrepareRequest(
-        data_dir=folder,
+    return prepare_request(
+        folder=folder,
         dataset="mine",
         fields=FieldLimits(title=8),
-        unknown_items="error",
         validation="last-day",
         validation_share=0.5,
-        protocol="honest",
         tokenizer=lambda corpus: build_words(corpus, 64),
         source="news-tables",
         test_share=0.25,
@@ -42,7 +40,7 @@ def request(
 
 
 def opened(made: PrepareRequest, tmp_path: Path, **changes: object) -> Prepared:
-    return open_prepared(prepare(dataclasses.replace(made, **changes), tmp_path / "cache", silent))
+    return open_prepared(prepare(changed(made, **changes), tmp_path / "cache", silent))
 
 
 def times(data: Prepared) -> dict[str, list[int]]:
