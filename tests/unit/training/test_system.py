@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def held_bytes(holder: object) -> int:
 
 def random_sequences_of(users: int) -> Prepared:
     parts = {name: random_sequences(i, users) for i, name in enumerate(("train", "validation", "test"))}
-    return dataclasses.replace(tiny_data(), parts=parts)
+    return dataclasses.replace(tiny_data(), parts=parts, manifest=SimpleNamespace(domain="knowledge-tracing"))
 
 
 @pytest.mark.parametrize(
