@@ -143,9 +143,9 @@ def _kinds(
     swaps = (host.swap_bytes_per_s or 0.0) >= _SWAP_BYTES_PER_S
     if swaps and (event.major_faults_per_s or 0.0) >= _FAULTS_PER_S:
         kinds.add("swapping")
-    if gpu is not None and gpu.foreign_processes:
+    if gpu is not None and gpu.last.foreign_processes:
         kinds.add("shared-gpu")
-    if gpu is not None and _SLOWED & set(gpu.throttle or ()):
+    if gpu is not None and _SLOWED & set(gpu.last.throttle or ()):
         kinds.add("slowed-gpu")
     return kinds
 

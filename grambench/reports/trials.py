@@ -213,12 +213,13 @@ def _no_reading(state: RunState, trial: TrialState, name: str) -> str:
     """Why a field of the samples of the trial's GPU is missing."""
     gpu = state.gpu_of(trial)
     uuid = trial.started.gpu_uuid if trial.started else None
-    if gpu is not None and (reason := gpu.reasons.get(name)):
+    if gpu is not None and (reason := gpu.last.reasons.get(name)):
         return reason
     if gpu is None and uuid is not None and state.gpus:
         if meant := candidates(uuid, state.gpus):
             return f"the worker's {uuid} can be any of {len(meant)} MIG slices"
-        hidden = [f" ({each.reasons['slices']})" for each in state.gpus.values() if "slices" in each.reasons]
+        why = [each.last.reasons.get("slices") for each in state.gpus.values()]
+        hidden = [f" ({reason})" for reason in why if reason is not None]
         return f"NVML lists no GPU and no MIG slice that the worker's {uuid} can be" + "".join(hidden[:1])
     if name == "energy_j":
         return "the GPU gave neither an energy counter nor two readings of its power"
