@@ -171,6 +171,10 @@ class TrialState:
     """Seconds of the run at the last sample of its worker."""
     was_training: bool = False
     """It trained at that sample."""
+    disturbed_by: list[str] = field(default_factory=list)
+    """Kinds of disturbance at the last sample in which it trained."""
+    foreign_cpus: float | None = None
+    """CPUs that others kept busy at that sample; None: an older log."""
     watched_s: float = 0.0
     """Seconds of training between samples."""
     disturbed_s: dict[str, float] = field(default_factory=dict)

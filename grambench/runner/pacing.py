@@ -11,6 +11,8 @@ PROCESSES_S = 5.0
 """The process lists, once for all workers."""
 ENERGY_S = 15.0
 """The energy counter, the slowest call; power is integrated in between."""
+REPEATED = 6
+"""So many rounds after its last line, host or worker gets one even if its sample says nothing new."""
 GROWTH_BYTES = 256 << 20
 
 

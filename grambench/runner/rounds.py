@@ -9,8 +9,9 @@ from pathlib import Path
 from grambench.events.types import Event, GpuAbsent, ProcessSample, SamplerFinished, Warned
 from grambench.runner.gpu import GpuSampler, ProcessMemory
 from grambench.runner.host import HostSampler
-from grambench.runner.pacing import PERIOD_S, Due, Growth, Pacing
+from grambench.runner.pacing import PERIOD_S, REPEATED, Due, Growth, Pacing
 from grambench.runner.phase_watch import PhaseWatch
+from grambench.runner.thinning import Thinning
 
 _MOST_WARNINGS = 32
 _NEVER_LISTED = ProcessMemory(None, "NVML's process lists could not be read")
@@ -43,6 +44,9 @@ class Rounds:
         """
         self._emit, self._watched, self._gpu, self._host = emit, watched, gpu, host
         self._pacing, self._growth, self._phases = Pacing(period_s), Growth(), PhaseWatch(folder)
+        self._thinning = Thinning(emit, (REPEATED - 0.5) * period_s)
+        self._read_s: dict[int, float] = {}
+        """Worker's pid -> monotonic seconds of its newest reading."""
         self._absent: GpuAbsent | None = None
         self._used: dict[str, int] = {}
         """GPU's UUID -> bytes in use at its last sample."""
@@ -65,14 +69,17 @@ class Rounds:
             edge: a turn or a worker has begun or ended since the last round.
         """
         watched = self._watched()
-        phase = self._absent is None and self._enters_a_phase(watched)
+        phase = self._enters_a_phase(watched)
+        if edge or phase:
+            self._thinning.tell_all()
         self._read_gpus(now_s, watched, edge, phase)
         if self._count > 1:  # a share of the CPU's time needs some time to have passed
-            self._attempt("host", lambda: self._emit(self._host.sample()))
-        self._attempt("process", lambda: self._sample_processes(watched))
+            self._attempt("host", lambda: self._thinning.emit("", self._host.sample(), now_s))
+        self._attempt("process", lambda: self._sample_processes(watched, now_s))
 
     def edge(self, now_s: float) -> None:
         """A turn or a worker begins or ends between two ticks: read the counter and the process lists now."""
+        self._thinning.tell_all()
         self._read_gpus(now_s, self._watched(), edge=True, phase=False)
 
     def close(self, seconds: float) -> None:
@@ -135,16 +142,20 @@ class Rounds:
             if ours & pids:  # else the list may hold the pids of another namespace
                 self._foreign[uuid] = len(pids - ours)
 
-    def _sample_processes(self, watched: Mapping[str, int]) -> None:
+    def _sample_processes(self, watched: Mapping[str, int], now_s: float) -> None:
         for trial, pid in watched.items():
-            self._attempt("process", functools.partial(self._sample_process, trial, pid))
+            self._attempt("process", functools.partial(self._sample_process, trial, pid, now_s))
         for pid in self._host.known() - set(watched.values()):
             self._host.forget(pid)
+            self._read_s.pop(pid, None)
 
-    def _sample_process(self, trial: str, pid: int) -> None:
-        sample = self._host.process_sample(trial, pid)
+    def _sample_process(self, trial: str, pid: int, now_s: float) -> None:
+        sample = self._with_gpu_memory(self._host.process_sample(trial, pid))
+        if pid in self._read_s:
+            sample = dataclasses.replace(sample, seconds=round(now_s - self._read_s[pid], 3))
+        self._read_s[pid] = now_s
         if self._watched().get(trial) == pid:
-            self._emit(self._with_gpu_memory(sample))
+            self._thinning.emit(trial, sample, now_s)
 
     def _with_gpu_memory(self, sample: ProcessSample) -> ProcessSample:
         memory = self._memory.get(sample.pid, _NEVER_LISTED)

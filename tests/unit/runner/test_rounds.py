@@ -174,11 +174,11 @@ def test_a_phase_in_a_workers_log_is_an_edge_of_no_turn(tmp_path: Path) -> None:
 
 def test_between_two_listings_a_process_keeps_its_last_memory() -> None:
     machine = Machine()
-    machine.gpu.compute = [process(pid, 20 * MIB) for pid in FIVE.values()]
+    machine.gpu.compute = [process(pid, 50 * MIB) for pid in FIVE.values()]
     machine.ticks(1)
     assert machine.last(ev.ProcessSample).gpu_memory_bytes == 10 * MIB
     machine.ticks(9)
-    assert machine.last(ev.ProcessSample).gpu_memory_bytes == 20 * MIB
+    assert machine.last(ev.ProcessSample).gpu_memory_bytes == 50 * MIB
 
 
 def test_a_new_worker_is_listed_at_its_first_sample() -> None:
