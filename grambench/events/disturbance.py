@@ -37,7 +37,8 @@ THRESHOLDS = {
     "major_faults_per_s": 10.0,
 }
 """Field of a sample -> from where on it is, or is part of, a disturbance."""
-_SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
+SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
+"""Reasons for low clocks that are a disturbance."""
 
 Kind = Literal["busy-cpu", "cpu-quota", "shared-gpu", "slowed-gpu", "swapping"]
 _WORDS: dict[Kind, tuple[str, str]] = {
@@ -162,7 +163,7 @@ def _kinds(
         kinds.add("swapping")
     if gpu is not None and gpu.last.foreign_processes:
         kinds.add("shared-gpu")
-    if gpu is not None and _SLOWED & set(gpu.last.throttle or ()):
+    if gpu is not None and SLOWED & set(gpu.last.throttle or ()):
         kinds.add("slowed-gpu")
     return kinds
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from grambench.events.types import Event, GpuAbsent, ProcessSample, SamplerFinished, Warned
+from grambench.events.disturbance import SLOWED
+from grambench.events.types import Event, GpuAbsent, HostSample, ProcessSample, SamplerFinished, Warned
 from grambench.runner.gpu import GpuSampler, ProcessMemory
 from grambench.runner.host import HostSampler
-from grambench.runner.pacing import PERIOD_S, REPEATED, Due, Growth, Pacing
+from grambench.runner.pacing import PERIOD_S, REPEATED, REPEATED_CLOCK, Due, Growth, Pacing
 from grambench.runner.phase_watch import PhaseWatch
 from grambench.runner.thinning import Thinning
 
@@ -44,7 +45,7 @@ class Rounds:
         """
         self._emit, self._watched, self._gpu, self._host = emit, watched, gpu, host
         self._pacing, self._growth, self._phases = Pacing(period_s), Growth(), PhaseWatch(folder)
-        self._thinning = Thinning(emit, (REPEATED - 0.5) * period_s)
+        self._thinning, self._period_s = Thinning(emit), period_s
         self._read_s: dict[int, float] = {}
         """Worker's pid -> monotonic seconds of its newest reading."""
         self._absent: GpuAbsent | None = None
@@ -54,6 +55,8 @@ class Rounds:
         """Worker's pid -> the GPU memory of its family when it was last listed."""
         self._foreign: dict[str, int] = {}
         """GPU's UUID -> other processes that compute on it, to be told with its next sample."""
+        self._disturbs: dict[tuple[str, str], bool] = {}
+        """GPU's UUID and what may disturb -> whether it did when it was last read."""
         self._count = 0
         self._warned: set[tuple[str, str]] = set()
 
@@ -74,7 +77,8 @@ class Rounds:
             self._thinning.tell_all()
         self._read_gpus(now_s, watched, edge, phase)
         if self._count > 1:  # a share of the CPU's time needs some time to have passed
-            self._attempt("host", lambda: self._thinning.emit("", self._host.sample(), now_s))
+            rounds = REPEATED if self._absent is None else REPEATED_CLOCK
+            self._attempt("host", lambda: self._tell("", self._host.sample(), now_s, rounds))
         self._attempt("process", lambda: self._sample_processes(watched, now_s))
 
     def edge(self, now_s: float) -> None:
@@ -122,7 +126,17 @@ class Rounds:
         self._used = {uuid: size for uuid, size in used.items() if size is not None}
         for sample in samples:
             foreign = self._foreign.pop(sample.uuid, None)
+            if sample.throttle is not None:
+                self._note(sample.uuid, "clocks", not SLOWED.isdisjoint(sample.throttle))
+            if foreign is not None:
+                self._note(sample.uuid, "processes", foreign > 0)
             self._emit(dataclasses.replace(sample, edge=edge, foreign_processes=foreign))
+
+    def _note(self, uuid: str, what: str, disturbs: bool) -> None:
+        """A disturbance that begins or ends is told by the next lines of all workers."""
+        if self._disturbs.get((uuid, what), False) != disturbs:
+            self._disturbs[uuid, what] = disturbs
+            self._thinning.tell_all()
 
     def _enters_a_phase(self, trials: Iterable[str]) -> bool:
         try:
@@ -155,7 +169,10 @@ class Rounds:
             sample = dataclasses.replace(sample, seconds=round(now_s - self._read_s[pid], 3))
         self._read_s[pid] = now_s
         if self._watched().get(trial) == pid:
-            self._thinning.emit(trial, sample, now_s)
+            self._tell(trial, sample, now_s, REPEATED)
+
+    def _tell(self, source: str, sample: HostSample | ProcessSample, now_s: float, rounds: int) -> None:
+        self._thinning.emit(source, sample, now_s, (rounds - 0.5) * self._period_s)
 
     def _with_gpu_memory(self, sample: ProcessSample) -> ProcessSample:
         memory = self._memory.get(sample.pid, _NEVER_LISTED)

@@ -18,13 +18,9 @@ _STEPS: dict[type[Event], dict[str, float]] = {
 class Thinning:
     """Emits a sample when a number moves by what is shown of it or crosses a threshold, else now and then."""
 
-    def __init__(self, emit: Callable[[Event], None], every_s: float) -> None:
-        """
-        Args:
-            emit: takes what is worth a line.
-            every_s: seconds after which a source's sample is emitted in any case.
-        """
-        self._emit, self._every_s = emit, every_s
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        """`emit` takes what is worth a line."""
+        self._emit = emit
         self._told: dict[str, tuple[float, Event]] = {}
         """Source -> when its newest line was written, and the sample in it."""
 
@@ -32,18 +28,19 @@ class Thinning:
         """Emit the next sample of every source: a phase, a turn or a worker begins or ends."""
         self._told.clear()
 
-    def emit(self, source: str, sample: HostSample | ProcessSample, now_s: float) -> None:
+    def emit(self, source: str, sample: HostSample | ProcessSample, now_s: float, every_s: float) -> None:
         """Take a sample.
 
         Args:
             source: whose it is.
             sample: what was read.
             now_s: monotonic seconds.
+            every_s: seconds after which the source's sample is emitted in any case.
         """
         told_s, before = self._told.get(source, (now_s, None))
         if before is not None and _disturbs(before, sample):
             self.tell_all()  # each worker's line says what the host did meanwhile
-        elif before is not None and now_s - told_s < self._every_s and not _says_more(before, sample):
+        elif before is not None and now_s - told_s < every_s and not _says_more(before, sample):
             return
         self._emit(sample)
         self._told[source] = now_s, sample
