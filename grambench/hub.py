@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from grambench.errors import ConfigError, MachineError
 
 CONNECT_S = 5.0
+HUB = "https://huggingface.co"
 _DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
 """What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
 
@@ -29,9 +30,9 @@ def hub_options(model: str, revision: str | None) -> dict[str, Any]:
 
 
 @functools.cache
-def hub_is_reachable() -> bool:
-    """Whether a connection to the hub can be opened; behind a proxy that is left to try."""
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+def hub_is_reachable(url: str = "") -> bool:
+    """Whether a connection to the hub (empty: the usual one) can be opened; behind a proxy try and see."""
+    endpoint = urlsplit(url or os.environ.get("HF_ENDPOINT") or HUB)
     if getproxies():
         return True
     try:

@@ -1,25 +1,24 @@
-"""One file over HTTP: resumed where it stopped, retried with patience, the token kept to its host.
+"""A file from the web: from the Hugging Face hub by its own client, from elsewhere over plain HTTP.
 
-Bytes go to `<file>.part`; `<file>.part.json` remembers whose they are (URL, ETag, length), so that a
-later call continues with Range and If-Range (RFC 9110, sections 13.1.5 and 14.2). A server that
-answers 200 to that has another version, or no ranges: the file starts again at byte 0.
+Plain HTTP: bytes go to `<file>.part`, from whose end a later attempt continues (RFC 9110, section 14.2).
+Whether all of it is the published file, the caller checks.
 """
 
 import http.client
-import json
+import inspect
+import os
 import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 import grambench
 from grambench.errors import MachineError
-from grambench.fs import write_atomic
+from grambench.hub import hub_is_reachable
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes on disk and the length of the whole file, where the server tells it."""
@@ -27,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 _CHUNK_BYTES = 1 << 18
 _MOST_BYTES = 4 << 30
 _BACKOFF_S = 1.0
-_USER_AGENT = f"grambench/{grambench.__version__}"
+_HEADERS = {"User-Agent": f"grambench/{grambench.__version__}"}
 
 
 @dataclass(frozen=True)
@@ -42,38 +41,85 @@ class Patience:
     """Waits 1, 2, 4, … seconds between attempts."""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Whose bytes `<file>.part` holds."""
-
-    url: str
-    etag: str
-    length: int | None
-
-
 class _TransientError(Exception):
     """Worth another attempt."""
 
 
-class _Response(Protocol):
-    """What is read of an answer."""
-
-    headers: http.client.HTTPMessage
-    status: int
-
-    def read(self, amount: int, /) -> bytes: ...
-
-
-def download(
-    url: str, path: Path, progress: Progress, *, token: str | None = None, patience: Patience | None = None
+def download_from_hub(
+    repo: str, path: Path, progress: Progress, *, endpoint: str, token: str | None = None
 ) -> None:
+    """Bring a file of a data set on the hub to `path`; the hub's client resumes and retries.
+
+    Args:
+        repo: `<owner>/<data set>`.
+        path: in an existing folder; its name is that of the file in `repo`.
+        progress: called after every chunk.
+        endpoint: the hub's URL.
+        token: of the hub; None: that of `hf auth login`, if there is one.
+
+    Raises:
+        MachineError: as `download`.
+        OSError: `path` cannot be written.
+    """
+    from huggingface_hub import hf_hub_download  # a quarter of a second of imports
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
+    if not offline and not hub_is_reachable(endpoint):  # its client would try for half a minute
+        raise MachineError("could not be reached")
+    place: dict[str, Any] = {"repo_type": "dataset", "local_dir": path.parent, "endpoint": endpoint}
+    if "tqdm_class" in inspect.signature(hf_hub_download).parameters:  # earlier clients draw their own bar
+        place["tqdm_class"] = _bar_of(progress)
+    try:
+        hf_hub_download(repo, path.name, token=token, **place)
+    except GatedRepoError as error:
+        page = f"{endpoint}/datasets/{repo}"
+        words = f"has gated {repo}: accept its terms at {page} and set HF_TOKEN to a token of that account"
+        raise MachineError(words) from error
+    except LocalEntryNotFoundError as error:
+        cause = error.__cause__
+        if isinstance(cause, HfHubHTTPError):
+            raise _refusal(cause.response.status_code, token) from error
+        why = "HF_HUB_OFFLINE is set; unset it to download" if offline else cause or error
+        raise MachineError(f"could not be reached ({why})") from error
+    except HfHubHTTPError as error:
+        raise _refusal(error.response.status_code, token) from error
+    except Exception as error:  # of the HTTP client, which is not the same in all versions
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise MachineError(f"failed: {error or type(error).__name__}") from error
+
+
+def _refusal(status: int, token: str | None) -> MachineError:
+    if status in {401, 403}:
+        hint = "the token was not accepted" if token else "no token was sent; HF_TOKEN may hold one"
+        return MachineError(f"answered {status} ({hint})")
+    return MachineError(f"answered {status}")
+
+
+def _bar_of(progress: Progress) -> type[Any]:
+    """A progress bar that draws nothing and tells `progress`."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": True})
+            progress(int(self.n), self.total)
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            progress(int(self.n), self.total)
+
+    return Bar
+
+
+def download(url: str, path: Path, progress: Progress, *, patience: Patience | None = None) -> None:
     """Bring `url` to `path`; what an earlier call left in `path`.part is continued.
 
     Args:
         url: http or https; redirects are followed, from https to https only.
         path: in an existing folder; appears when the whole body is there.
         progress: called after every chunk.
-        token: sent as `Authorization: Bearer` to the scheme, host and port of `url`, never elsewhere.
         patience: timeouts and retries.
 
     Raises:
@@ -86,7 +132,7 @@ def download(
     furthest, failures = _size(part), 0
     while True:
         try:
-            _attempt(url, part, progress, token, patience.timeout_s)
+            _attempt(url, part, progress, patience.timeout_s)
             break
         except _TransientError as error:
             failures = 1 if _size(part) - furthest >= 1 << 20 else failures + 1
@@ -95,32 +141,23 @@ def download(
                 raise MachineError(str(error)) from error
             patience.sleep(_BACKOFF_S * 2 ** (failures - 1))
     part.replace(path)
-    _note_of(part).unlink(missing_ok=True)
 
 
-def _attempt(url: str, part: Path, progress: Progress, token: str | None, timeout_s: float) -> None:
+def _attempt(url: str, part: Path, progress: Progress, timeout_s: float) -> None:
     """One request; leaves the bytes received in `part`, even when it fails."""
-    held = _held(url, part)
-    done = _size(part) if held else 0
-    if held and held.length == done:
-        return
-    request = urllib.request.Request(url, headers={"User-Agent": _USER_AGENT})
-    if held and done:
-        request.add_header("Range", f"bytes={done}-")
-        request.add_header("If-Range", held.etag)
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    opener = urllib.request.build_opener(_CarefulRedirects(token))
+    done = _size(part)
+    headers = _HEADERS | ({"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(url, headers=headers)
     try:
-        with opener.open(request, timeout=timeout_s) as response:
-            mode = _continue_or_restart(response, url, part, done, held)
-            with part.open(mode) as file:
-                _copy(response, file, _length(response.headers, response.status), progress)
+        with urllib.request.build_opener(_KeepsHttps).open(request, timeout=timeout_s) as response:
+            _receive(response, part, done, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:
+        if error.code == 416:  # `part` is not the beginning of what is there now
             part.unlink(missing_ok=True)
-        raise _refusal(error.code, token) from error
+        if error.code in {408, 416, 425, 429} or error.code >= 500:
+            raise _TransientError(f"answered {error.code}") from error
+        raise MachineError(f"answered {error.code}") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError | ConnectionResetError):
             raise _TransientError(f"failed: {error.reason}") from error
@@ -129,97 +166,39 @@ def _attempt(url: str, part: Path, progress: Progress, token: str | None, timeou
         raise _TransientError(f"failed: {error or type(error).__name__}") from error
 
 
-def _refusal(status: int, token: str | None) -> Exception:
-    if status in {401, 403}:
-        hint = "the token was not accepted" if token else "no token was sent; HF_TOKEN may hold one"
-        return MachineError(f"answered {status} ({hint})")
-    if status in {408, 416, 425, 429} or status >= 500:
-        return _TransientError(f"answered {status}")
-    return MachineError(f"answered {status}")
-
-
-def _continue_or_restart(response: _Response, url: str, part: Path, done: int, held: _Part | None) -> str:
-    """The mode in which `part` is opened: append to what is held, or write anew."""
-    length = _length(response.headers, response.status)
-    if length is not None and length > _MOST_BYTES:
-        raise MachineError(f"sends {length:,} bytes, more than a MIND file has")
-    if response.status == 206:
-        span = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        if held and span and int(span[1]) == done and held.length in {None, length}:
-            return "ab"
+def _receive(response: http.client.HTTPResponse, part: Path, done: int, progress: Progress) -> None:
+    """Append to what `part` holds, or write it anew where the server sends the whole file."""
+    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
+    if response.status == 206 and not (span and int(span[1]) == done):
         part.unlink(missing_ok=True)
         raise _TransientError("sent another range than was asked for")
-    etag = response.headers.get("ETag", "")
-    note = _Part(url, "" if etag.startswith("W/") else etag, length)
-    part.write_bytes(b"")
-    write_atomic(_note_of(part), json.dumps(asdict(note)))
-    return "wb"
-
-
-def _copy(response: _Response, file: IO[bytes], length: int | None, progress: Progress) -> None:
-    done = file.tell()
-    progress(done, length)
-    while chunk := response.read(_CHUNK_BYTES):
-        done += len(chunk)
-        if done > (_MOST_BYTES if length is None else length):
-            raise MachineError("sends more bytes than it announced")
-        file.write(chunk)
+    announced = span[2] if span else response.headers.get("Content-Length", "")
+    length = int(announced) if announced.isascii() and announced.isdigit() else None
+    if (length or 0) > _MOST_BYTES:
+        raise MachineError(f"sends {length:,} bytes, more than a MIND file has")
+    with part.open("ab" if response.status == 206 else "wb") as file:
+        done = file.tell()
         progress(done, length)
+        while chunk := response.read(_CHUNK_BYTES):
+            done += len(chunk)
+            if done > (_MOST_BYTES if length is None else length):
+                raise MachineError("sends more bytes than it announced")
+            file.write(chunk)
+            progress(done, length)
     if length is not None and done < length:
-        file.flush()
         raise _TransientError(f"closed the connection after {done:,} of {length:,} bytes")
-
-
-def _length(headers: http.client.HTTPMessage, status: int) -> int | None:
-    """Bytes of the whole file, not of a range."""
-    if status == 206:
-        span = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", "").strip())
-        return int(span[1]) if span else None
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
-
-
-def _held(url: str, part: Path) -> _Part | None:
-    """What `part` holds, if it is of this URL and of a version the server can be asked about."""
-    try:
-        raw = json.loads(_note_of(part).read_text())
-        held = _Part(str(raw["url"]), str(raw["etag"]), raw["length"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(held.length, int):
-        held = replace(held, length=None)
-    too_long = held.length is not None and _size(part) > held.length
-    return held if held.url == url and held.etag and not too_long else None
-
-
-def _note_of(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
-    """Gives the token to the origin it was meant for, and to no other; refuses to leave https."""
-
-    def __init__(self, token: str | None) -> None:
-        self._token = token
+class _KeepsHttps(urllib.request.HTTPRedirectHandler):
+    """Refuses a redirect from https to anything else."""
 
     def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        before, after = urlsplit(req.full_url), urlsplit(newurl)
-        if after.scheme != before.scheme and after.scheme != "https":
-            raise MachineError(f"redirects from {before.scheme} to {after.scheme}")
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        same_origin = (after.scheme, after.netloc) == (before.scheme, before.netloc)
-        if request is not None and same_origin and req.has_header("Authorization"):
-            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
-        return request
+        if req.type == "https" and not newurl.lower().startswith("https:"):
+            raise MachineError(f"redirects from https to {newurl.partition(':')[0]}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -1,6 +1,7 @@
 """What disturbed a trial while it trained: other processes, a CPU quota, a hot or shared GPU, swapping.
 
-Each sample of a worker that trains is held against what the machine did in the same half second. Thresholds:
+Each sample of a worker that trains is held against what the machine did in the same half second; samples
+that are not in the log were like the one before them. Thresholds:
 
 - CPU: a thread of the worker was runnable without a CPU for 10 % of the time, and others used at least a
   quarter of a CPU (below that it waits for its own threads). On a CPU device also: others used a quarter of
@@ -26,11 +27,18 @@ from grambench.events.types import ProcessSample
 GAP_S = 5.0
 """Samples further apart are not joined."""
 LEAST_S, LEAST_SHARE = 2.0, 0.05
-_WAITING_PERCENT = _PRESSURE_PERCENT = _THROTTLED_PERCENT = 10.0
-_FOREIGN_CPUS, _FOREIGN_SHARE = 0.25, 0.25
+FOREIGN_CPUS, _FOREIGN_SHARE = 0.25, 0.25
 _FULL_PERCENT, _THREADS_SHARE = 90.0, 0.7
-_SWAP_BYTES_PER_S, _FAULTS_PER_S = float(1 << 20), 10.0
-_SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
+THRESHOLDS = {
+    "waiting_percent": 10.0,
+    "pressure_percent": 10.0,
+    "throttled_percent": 10.0,
+    "swap_bytes_per_s": float(1 << 20),
+    "major_faults_per_s": 10.0,
+}
+"""Field of a sample -> from where on it is, or is part of, a disturbance."""
+SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
+"""Reasons for low clocks that are a disturbance."""
 
 Kind = Literal["busy-cpu", "cpu-quota", "shared-gpu", "slowed-gpu", "swapping"]
 _WORDS: dict[Kind, tuple[str, str]] = {
@@ -75,18 +83,28 @@ def credit_disturbance(
         elapsed_s: seconds of the run.
     """
     since_s, trial.sampled_s = elapsed_s - trial.sampled_s, elapsed_s
+    own_s = since_s if event.seconds is None else min(since_s, event.seconds)
     trains = holds_turn and trial.phase == "train" and trial.progress is not None
-    counts, trial.was_training = trains and trial.was_training and since_s <= GAP_S, trains
-    if not counts:
+    counts, trial.was_training = trial.was_training and since_s <= GAP_S, trains
+    if counts:  # samples that were left out were like the one before
+        _count(trial, since_s - own_s, host)
+    if trains:
+        trial.foreign_cpus = foreign_cpus(host, trials)
+        trial.disturbed_by = sorted(_kinds(event, trial, host, gpu, trial.foreign_cpus))
+    if counts and trains:
+        _count(trial, own_s, host)
+
+
+def _count(trial: TrialState, seconds: float, host: HostState) -> None:
+    """Count seconds of training as disturbed by what was found last."""
+    if seconds <= 0:
         return
-    foreign = foreign_cpus(host, trials)
-    kinds = _kinds(event, trial, host, gpu, foreign)
-    trial.watched_s += since_s
-    for kind in kinds:
-        trial.disturbed_s[kind] = trial.disturbed_s.get(kind, 0.0) + since_s
-    trial.disturbed_any_s += since_s if kinds else 0.0
-    if "busy-cpu" in kinds and foreign is not None:
-        trial.foreign_cpu_s += foreign * since_s
+    trial.watched_s += seconds
+    for kind in trial.disturbed_by:
+        trial.disturbed_s[kind] = trial.disturbed_s.get(kind, 0.0) + seconds
+    trial.disturbed_any_s += seconds if trial.disturbed_by else 0.0
+    if "busy-cpu" in trial.disturbed_by and trial.foreign_cpus is not None:
+        trial.foreign_cpu_s += trial.foreign_cpus * seconds
         trial.foreign_of_cpus = host.cpus
 
 
@@ -138,14 +156,14 @@ def _kinds(
     kinds: set[Kind] = set()
     if _cpu_is_busy(event, trial, host, foreign):
         kinds.add("busy-cpu")
-    if (host.throttled_percent or 0.0) >= _THROTTLED_PERCENT:
+    if (host.throttled_percent or 0.0) >= THRESHOLDS["throttled_percent"]:
         kinds.add("cpu-quota")
-    swaps = (host.swap_bytes_per_s or 0.0) >= _SWAP_BYTES_PER_S
-    if swaps and (event.major_faults_per_s or 0.0) >= _FAULTS_PER_S:
+    swaps = (host.swap_bytes_per_s or 0.0) >= THRESHOLDS["swap_bytes_per_s"]
+    if swaps and (event.major_faults_per_s or 0.0) >= THRESHOLDS["major_faults_per_s"]:
         kinds.add("swapping")
-    if gpu is not None and gpu.foreign_processes:
+    if gpu is not None and gpu.last.foreign_processes:
         kinds.add("shared-gpu")
-    if gpu is not None and _SLOWED & set(gpu.throttle or ()):
+    if gpu is not None and SLOWED & set(gpu.last.throttle or ()):
         kinds.add("slowed-gpu")
     return kinds
 
@@ -160,7 +178,7 @@ def _cpu_is_busy(event: ProcessSample, trial: TrialState, host: HostState, forei
         return full and event.cpu_percent < 100 * started.threads * _THREADS_SHARE
     if on_cpu and foreign >= _FOREIGN_SHARE * host.cpus:
         return True
-    waiting, least = event.waiting_percent, _WAITING_PERCENT
+    waiting, least = event.waiting_percent, THRESHOLDS["waiting_percent"]
     if waiting is None:
-        waiting, least = host.pressure_percent or 0.0, _PRESSURE_PERCENT
-    return foreign >= _FOREIGN_CPUS and waiting >= least
+        waiting, least = host.pressure_percent or 0.0, THRESHOLDS["pressure_percent"]
+    return foreign >= FOREIGN_CPUS and waiting >= least

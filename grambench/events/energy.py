@@ -35,7 +35,7 @@ def credit_energy(
     name = holder.name if holder else ""
     earner = trials.get(gpu.credited) if event.edge or gpu.credited == name else None
     gpu.credited = name
-    joules = _integrated(event.power_w, gpu.power_w, since_s)
+    joules = _integrated(event.power_w, gpu.last.power_w, since_s)
     if earner is not None and joules is not None:
         earner.integrated_energy_j = (earner.integrated_energy_j or 0.0) + joules
     share = since_s if joules is None else joules  # a GPU that does not report its power: by time
@@ -55,7 +55,7 @@ def nobody_watched(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
 
 def _settle_by_power(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
     """Credit the integrated power alone: the counter's next reading says nothing about the time before it."""
-    if gpu.counted_j is not None and gpu.power_w is not None:
+    if gpu.counted_j is not None and gpu.last.power_w is not None:
         for name, joules in gpu.uncounted.items():
             if name:
                 _move(trials[name], gpu.counted_j, joules)

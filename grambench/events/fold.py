@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from grambench.errors import ExitCode
@@ -10,7 +10,7 @@ from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy, nobody_watched
-from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState, parse_trial
+from grambench.events.state import SETUP, GpuState, HostState, LogLine, RunState, TrialState, parse_trial
 from grambench.events.types import Event
 from grambench.text import safe_text
 
@@ -18,14 +18,6 @@ LOG_KEPT = 500
 WINDOWS_KEPT = 200
 MARKS_KEPT = 100
 _RATE_EVENTS = 8
-_EACH_TIME = (
-    "memory_used_bytes",
-    "memory_total_bytes",
-    "utilization_percent",
-    "power_w",
-    "temperature_c",
-)
-"""What every sample of a GPU reads."""
 _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "foreign_processes")
 """What a sample may leave out, without a reason; the reading before stands."""
 
@@ -176,8 +168,10 @@ class Fold:
     # --- samples -------------------------------------------------------------------------------
 
     def _gpu_sample(self, _: str, event: ev.GpuSample) -> None:
-        gpu = self.state.gpus.setdefault(event.uuid, GpuState(event.uuid, event.index, event.name))
-        gpu.parent_uuid, gpu.instance, gpu.slices = event.parent_uuid, event.instance, event.slices
+        unread = ev.GpuSample(event.uuid, event.index, event.name)
+        gpu = self.state.gpus.setdefault(event.uuid, GpuState(unread))
+        identity = {name: getattr(event, name) for name in ("parent_uuid", "instance", "slices")}
+        gpu.last = replace(gpu.last, **identity)
         elapsed, holder = self.state.elapsed_s, self._holder_of(gpu)
         credit_energy(event, gpu, holder, self.state.trials, elapsed)
         if holder is not None and event.memory_used_bytes is not None:
@@ -185,16 +179,7 @@ class Fold:
             if holder.baseline_device_used_bytes is None:
                 holder.baseline_device_used_bytes = used
             holder.peak_device_used_bytes = max(used, holder.peak_device_used_bytes or 0)
-        reasons = event.reasons
-        for name in _EACH_TIME:
-            setattr(gpu, name, getattr(event, name))
-        for name in _NOW_AND_THEN:
-            value = getattr(event, name)
-            if value is not None or name in reasons:
-                setattr(gpu, name, value)
-            elif name in gpu.reasons:
-                reasons = reasons | {name: gpu.reasons[name]}
-        gpu.reasons = dict(sorted(reasons.items()))
+        gpu.last = _completed(event, gpu.last)
         for series, value in (
             (gpu.memory_series, event.memory_used_bytes),
             (gpu.utilization_series, event.utilization_percent),
@@ -241,13 +226,7 @@ class Fold:
         )
 
     def _host_sample(self, _: str, event: ev.HostSample) -> None:
-        host = self.state.host
-        host.cpu_percent, host.memory_used_bytes = event.cpu_percent, event.memory_used_bytes
-        host.memory_total_bytes = event.memory_total_bytes
-        host.disk_free_bytes, host.disk_total_bytes = event.disk_free_bytes, event.disk_total_bytes
-        host.cpus, host.busy_cpus = event.cpus, event.busy_cpus
-        host.pressure_percent, host.throttled_percent = event.pressure_percent, event.throttled_percent
-        host.swap_bytes_per_s = event.swap_bytes_per_s
+        self.state.host = HostState(**{each.name: getattr(event, each.name) for each in fields(HostState)})
 
     def _sampler_finished(self, _: str, event: ev.SamplerFinished) -> None:
         known = self.state.sampling
@@ -423,6 +402,14 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.ProcessStopped: Fold._process_stopped,
     ev.TrialFinished: Fold._trial_finished,
 }
+
+
+def _completed(event: ev.GpuSample, before: ev.GpuSample) -> ev.GpuSample:
+    """A sample with what it leaves out, without a reason, as it was before."""
+    left_out = [n for n in _NOW_AND_THEN if getattr(event, n) is None and n not in event.reasons]
+    reasons = event.reasons | {name: before.reasons[name] for name in left_out if name in before.reasons}
+    stands = {name: getattr(before, name) for name in left_out}
+    return replace(event, **stands, reasons=dict(sorted(reasons.items())))
 
 
 def _ratio(part: float, seconds: float) -> float | None:

@@ -8,19 +8,16 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Protocol, TypeVar
 
+from grambench.events.types import GpuSample
+
 _OLD_FORM = re.compile(r"MIG-(GPU-[^/]+)/(\d+)/(\d+)")
 
 
 class Gpu(Protocol):
     """A GPU, or a slice of one, as NVML names it."""
 
-    uuid: str
-    parent_uuid: str
-    """Of the divided GPU that it is a slice of; empty: it is a whole GPU."""
-    instance: str
-    """`<GPU instance>/<compute instance>` of a slice."""
-    slices: int | None
-    """MIG is on: its slices, so many, are what can be used; None: it is off, or a slice."""
+    last: GpuSample
+    """Its newest sample."""
 
 
 _G = TypeVar("_G", bound=Gpu)
@@ -35,11 +32,11 @@ def used_gpu(uuid: str, gpus: Mapping[str, _G], seen_on: Collection[str] = ()) -
         seen_on: UUIDs of those whose process lists hold the worker.
     """
     exact = gpus.get(uuid)
-    if exact is not None and exact.slices is None:
+    if exact is not None and exact.last.slices is None:
         return exact
     meant = candidates(uuid, gpus)
-    if len(meant) > 1 or (exact is not None and exact.slices != len(meant)):  # not all were sampled yet
-        meant = [gpu for gpu in meant if gpu.uuid in seen_on]
+    if len(meant) > 1 or (exact is not None and exact.last.slices != len(meant)):  # not all were sampled yet
+        meant = [gpu for gpu in meant if gpu.last.uuid in seen_on]
     return meant[0] if len(meant) == 1 else None
 
 
@@ -48,16 +45,16 @@ def candidates(uuid: str, gpus: Mapping[str, _G]) -> list[_G]:
     old = _OLD_FORM.fullmatch(uuid)
     if old is not None:
         instance = f"{old[2]}/{old[3]}"
-        return [gpu for gpu in gpus.values() if gpu.uuid == uuid or _is_part(gpu, old[1], instance)]
+        return [gpu for gpu in gpus.values() if gpu.last.uuid == uuid or _is_part(gpu, old[1], instance)]
     bare = _bare(uuid)
-    named = [gpu for gpu in gpus.values() if bare and _bare(gpu.uuid).startswith(bare)]
-    parents = {gpu.uuid for gpu in named if gpu.slices is not None}
-    slices = [gpu for gpu in gpus.values() if gpu.parent_uuid in parents]
-    return slices or [gpu for gpu in named if gpu.slices is None]
+    named = [gpu for gpu in gpus.values() if bare and _bare(gpu.last.uuid).startswith(bare)]
+    parents = {gpu.last.uuid for gpu in named if gpu.last.slices is not None}
+    slices = [gpu for gpu in gpus.values() if gpu.last.parent_uuid in parents]
+    return slices or [gpu for gpu in named if gpu.last.slices is None]
 
 
 def _is_part(gpu: Gpu, parent: str, instance: str) -> bool:
-    return gpu.instance == instance and _bare(gpu.parent_uuid).startswith(_bare(parent))
+    return gpu.last.instance == instance and _bare(gpu.last.parent_uuid).startswith(_bare(parent))
 
 
 def _bare(uuid: str) -> str:

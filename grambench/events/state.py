@@ -16,6 +16,7 @@ from grambench.events.types import (
     EpochFinished,
     Evaluated,
     FilesChecked,
+    GpuSample,
     Outcome,
     Phase,
     PrepareProgress,
@@ -41,28 +42,8 @@ def parse_trial(name: str) -> tuple[str, int] | None:
 class GpuState:
     """One GPU as last sampled, and over time (x: seconds of the run)."""
 
-    uuid: str
-    index: int
-    name: str
-    memory_used_bytes: int | None = None
-    memory_total_bytes: int | None = None
-    utilization_percent: float | None = None
-    power_w: float | None = None
-    temperature_c: float | None = None
-    energy_j: float | None = None
-    sm_clock_mhz: int | None = None
-    memory_clock_mhz: int | None = None
-    throttle: list[str] | None = None
-    """Why the clocks are low; None: not known."""
-    foreign_processes: int | None = None
-    """Other processes that compute on it, as last listed; None: not to be told apart."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    parent_uuid: str = ""
-    """Of a MIG slice: its GPU; empty: a whole GPU."""
-    instance: str = ""
-    """Of a MIG slice: `<GPU instance>/<compute instance>`."""
-    slices: int | None = None
-    """MIG is on, and NVML lists so many slices; None: it is off, or a slice."""
+    last: GpuSample
+    """The newest sample, with what it left out as it was read before."""
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
     power_series: Series = field(default_factory=Series)
@@ -190,6 +171,10 @@ class TrialState:
     """Seconds of the run at the last sample of its worker."""
     was_training: bool = False
     """It trained at that sample."""
+    disturbed_by: list[str] = field(default_factory=list)
+    """Kinds of disturbance at the last sample in which it trained."""
+    foreign_cpus: float | None = None
+    """CPUs that others kept busy at that sample; None: an older log."""
     watched_s: float = 0.0
     """Seconds of training between samples."""
     disturbed_s: dict[str, float] = field(default_factory=dict)

@@ -192,11 +192,14 @@ class ProcessSample(Event):
     """Pages that had to be read from disk."""
     gpu_uuids: list[str] = field(default_factory=list)
     """GPUs and MIG slices whose process lists hold it or its children."""
+    seconds: float | None = None
+    """Time since the reading before, which the log leaves out where it was like the last one that it has;
+    None: the first reading, or an older log, which leaves none out."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSample(Event):
-    """psutil's reading of the whole machine."""
+    """psutil's reading of the whole machine; readings like the one before are left out for a few seconds."""
 
     type: ClassVar[str] = "host_sample"
     cpu_percent: float

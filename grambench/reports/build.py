@@ -34,10 +34,11 @@ from grambench.reports.schema import (
     TextFacts,
     VectorFacts,
 )
-from grambench.reports.section import Reasons, finite, printable
+from grambench.reports.section import build_section, finite, printable
 from grambench.reports.trials import build_trial, build_worker
 
 REPORT_FILE = "report.json"
+_NOT_FINITE = "not a finite number"
 
 
 def build_report(folder: Path) -> Report:
@@ -52,21 +53,21 @@ def build_report(folder: Path) -> Report:
         words = "run.json was edited or damaged since the run began: its spec does not match its spec_sha256."
         state.warnings["edited-run-file"] = words
     missing = _missing(state)
-    why = Reasons()
-    return Report(
+    return build_section(
+        Report,
+        reasons={"data": "the data were not prepared", "audit": "the audit did not finish"},
         schema_version=1,
         run=_run_facts(run, state),
         partial=bool(missing),
         missing=missing,
         environment=_environment(run, state),
-        spec=finite(run.spec),
-        data=why.given("data", _data(state), "the data were not prepared"),
-        audit=why.given("audit", _audit(state), "the audit did not finish"),
+        spec=run.spec,
+        data=_data(state),
+        audit=_audit(state),
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         null_tests=[_null_test(state, trial) for trial in state.trials.values() if is_null(trial)],
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
-        reasons=why,
     )
 
 
@@ -124,51 +125,36 @@ def _missing_of(trial: TrialState) -> str:
 
 
 def _run_facts(run: RunFile, state: RunState) -> RunFacts:
-    why = Reasons()
     unfinished = "the run has not finished, or was cut off"
-    return RunFacts(
-        name=run.run,
-        preset=run.preset,
-        created=run.created,
-        command=run.command,
-        spec_sha256=run.spec_sha256,
-        schedule=state.schedule,
-        model_label=state.model_label,
-        data_label=state.data_label,
-        finished=state.finished,
-        exit_code=why.given("exit_code", state.exit_code, unfinished),
-        seconds=why.given("seconds", state.seconds, unfinished),
-        reasons=why,
-    )
+    return build_section(RunFacts, run, state, otherwise=unfinished, name=run.run)
 
 
 def _environment(run: RunFile, state: RunState) -> Environment:
-    why = Reasons()
-    host: HostFacts | None
+    host, unknown = _host(run)
+    return build_section(
+        Environment,
+        reasons={
+            "host": unknown,
+            "setup_worker": "the setup has not started",
+            "engine": "nothing was chosen yet, or an older log",
+            "sampling": "not in the log: the run has not finished, was cut off, or is of an earlier version",
+            "inputs": "the files were not checked, or the log is of an earlier version",
+        },
+        host=host,
+        setup_worker=build_worker(state.setup.started),
+        engine=_engine(state.setup.engine),
+        sampling=_sampling(state.sampling),
+        inputs={name: check.files for name, check in state.setup.checks.items()} or None,
+    )
+
+
+def _host(run: RunFile) -> tuple[HostFacts | None, str]:
+    """The machine, and why it is not known."""
     try:
-        host = HostFacts.model_validate(finite(run.host))
-        unknown = ""
+        return HostFacts.model_validate(finite(run.host)), ""
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        host, unknown = None, f"run.json, host.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return Environment(
-        host=why.given("host", host, unknown),
-        setup_worker=why.given(
-            "setup_worker", build_worker(state.setup.started), "the setup has not started"
-        ),
-        engine=why.given("engine", _engine(state.setup.engine), "nothing was chosen yet, or an older log"),
-        sampling=why.given(
-            "sampling",
-            _sampling(state.sampling),
-            "not in the log: the run has not finished, was cut off, or is of an earlier version",
-        ),
-        inputs=why.given(
-            "inputs",
-            {name: check.files for name, check in state.setup.checks.items()} or None,
-            "the files were not checked, or the log is of an earlier version",
-        ),
-        reasons=why,
-    )
+        return None, f"run.json, host.{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _engine(chosen: ev.EngineChosen | None) -> Engine | None:
@@ -183,14 +169,14 @@ def _engine(chosen: ev.EngineChosen | None) -> Engine | None:
 
 
 def _candidate(tried: dict[str, Any]) -> Candidate:
-    why = Reasons()
     note = str(tried.get("why", ""))
-    return Candidate(
+    return build_section(
+        Candidate,
+        reasons={"value": "not in the log", "seconds": note or "not measured"},
         setting=str(tried.get("setting")),
-        value=why.given("value", finite(tried.get("value")), "not in the log"),
-        seconds=why.given("seconds", _number(tried.get("seconds")), note or "not measured"),
+        value=tried.get("value"),
+        seconds=_number(tried.get("seconds")),
         note=note,
-        reasons=why,
     )
 
 
@@ -201,17 +187,12 @@ def _number(value: Any) -> float | None:
 def _sampling(cost: SamplerFinished | None) -> SamplingCost | None:
     if cost is None:
         return None
-    why, none = Reasons(), "no call of NVML was made"
-    slowest_s = cost.nvml_slowest_s if cost.nvml_slowest else None
-    return SamplingCost(
-        seconds=cost.seconds,
-        rounds=cost.rounds,
-        cpu_s=cost.cpu_s,
-        nvml_calls=cost.nvml_calls,
-        nvml_s=cost.nvml_s,
-        nvml_slowest=why.given("nvml_slowest", cost.nvml_slowest or None, none),
-        nvml_slowest_s=why.given("nvml_slowest_s", slowest_s, none),
-        reasons=why,
+    return build_section(
+        SamplingCost,
+        cost,
+        otherwise="no call of NVML was made",
+        nvml_slowest=cost.nvml_slowest or None,
+        nvml_slowest_s=cost.nvml_slowest_s if cost.nvml_slowest else None,
     )
 
 
@@ -219,21 +200,17 @@ def _data(state: RunState) -> DataFacts | None:
     data = state.setup.data
     if data is None:
         return None
-    why = Reasons()
     checks = [check for subject, check in state.setup.checks.items() if subject.startswith("data.")]
     unknown = next((check.note for check in checks if check.note), "")
     known = bool(checks) and not unknown
     reason = f"not checked: {unknown or 'the setup has not finished, or the log is of an earlier version'}"
-    return DataFacts(
-        fingerprint=data.fingerprint,
-        folder=data.folder,
-        counts=finite(data.counts),
-        seconds=data.seconds,
-        reused=data.reused,
-        checked_bytes=why.given("checked_bytes", sum(c.bytes for c in checks) if known else None, reason),
-        check_s=why.given("check_s", sum(c.seconds for c in checks) if known else None, reason),
-        texts=why.given("texts", _texts(data.counts.get("items")), "prepared by an earlier version"),
-        reasons=why,
+    return build_section(
+        DataFacts,
+        data,
+        reasons={"checked_bytes": reason, "check_s": reason, "texts": "prepared by an earlier version"},
+        checked_bytes=sum(check.bytes for check in checks) if known else None,
+        check_s=sum(check.seconds for check in checks) if known else None,
+        texts=_texts(data.counts.get("items")),
     )
 
 
@@ -242,73 +219,49 @@ def _texts(counts: Any) -> TextFacts | None:
     names = ("items", "text_tokens", "same_tokens", "no_text_tokens", "cut_items")
     if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in names):
         return None
-    why = Reasons()
-    unknown = counts.get("unknown_tokens")
-    return TextFacts(
+    return build_section(
+        TextFacts,
+        otherwise="the tokenizer has no token for what is unknown",
+        unknown_tokens=counts.get("unknown_tokens"),
         **{name: counts[name] for name in names},
-        unknown_tokens=why.given("unknown_tokens", unknown, "the tokenizer has no token for what is unknown"),
-        reasons=why,
     )
 
 
 def _audit(state: RunState) -> AuditFacts | None:
-    audit = state.setup.audit
-    if audit is None:
+    if state.setup.audit is None:
         return None
-    why = Reasons()
-
-    def number(name: str) -> Any:
-        return why.given(name, getattr(audit, name), "not a finite number")
-
-    return AuditFacts(
-        equivalent=audit.equivalent,
-        tolerance=number("tolerance"),
-        users=audit.users,
-        occurrences=audit.occurrences,
-        unique_items=audit.unique_items,
-        encoder_absolute=number("encoder_absolute"),
-        encoder_relative=number("encoder_relative"),
-        filter_absolute=number("filter_absolute"),
-        filter_relative=number("filter_relative"),
-        seconds=number("seconds"),
-        note=audit.note,
-        vectors=why.given("vectors", _vectors(state.setup.encoder), "not in the log: of an earlier version"),
-        reasons=why,
+    return build_section(
+        AuditFacts,
+        state.setup.audit,
+        reasons={"vectors": "not in the log: of an earlier version"},
+        otherwise=_NOT_FINITE,
+        vectors=_vectors(state.setup.encoder),
     )
 
 
 def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:
-    if checked is None:
-        return None
-    why = Reasons()
-    return VectorFacts(
-        equal=checked.equal,
-        tolerance=checked.tolerance,
-        items=checked.items,
-        relative=why.given("relative", checked.relative, "not a finite number"),
-        layout=checked.layout,
-        seconds=checked.seconds,
-        reasons=why,
-    )
+    return None if checked is None else build_section(VectorFacts, checked, otherwise=_NOT_FINITE)
 
 
 def _null_test(state: RunState, trial: TrialState) -> NullTest:
-    why = Reasons()
-    repeated = state.trials.get(f"{trial.strategy.removeprefix(NULL)}.s{trial.seed}")
+    strategy = trial.strategy.removeprefix(NULL)
+    repeated = state.trials.get(f"{strategy}.s{trial.seed}")
     interval = speedup_interval(state, trial, repeated) if repeated is not None else None
-    ratio = comparison.speedup(state, trial, trial.strategy.removeprefix(NULL))
     floor = noise_floor(state, trial.seed)
     few = "needs two finished epochs of both trials"
-    return NullTest(
+    return build_section(
+        NullTest,
+        reasons={
+            "samples_per_s": "not measured for both trials",
+            **dict.fromkeys(("samples_per_s_low", "samples_per_s_high"), few),
+            "noise_percent": "no epoch was finished",
+        },
         trial=trial.name,
-        repeats=repeated.name if repeated else f"{trial.strategy.removeprefix(NULL)}.s{trial.seed}",
-        samples_per_s=why.given("samples_per_s", ratio, "not measured for both trials"),
-        samples_per_s_low=why.given("samples_per_s_low", interval.low if interval else None, few),
-        samples_per_s_high=why.given("samples_per_s_high", interval.high if interval else None, few),
-        noise_percent=why.given(
-            "noise_percent", None if floor is None else 100 * math.expm1(floor), "no epoch was finished"
-        ),
-        reasons=why,
+        repeats=repeated.name if repeated else f"{strategy}.s{trial.seed}",
+        samples_per_s=comparison.speedup(state, trial, strategy),
+        samples_per_s_low=interval.low if interval else None,
+        samples_per_s_high=interval.high if interval else None,
+        noise_percent=None if floor is None else 100 * math.expm1(floor),
     )
 
 
@@ -321,16 +274,13 @@ def _seed_summaries(state: RunState) -> list[SeedSummary]:
 
 
 def _seed_summary(strategy: str, trials: list[TrialState]) -> SeedSummary:
-    why = Reasons()
-    aucs = [trial.test.metrics.get("auc") if trial.test else None for trial in trials]
-    rates = [comparison.samples_per_second(trial) for trial in trials]
-    few = "measured with fewer than two seeds"
-    return SeedSummary(
+    return build_section(
+        SeedSummary,
+        otherwise="measured with fewer than two seeds",
         strategy=strategy,
         seeds=[trial.seed for trial in trials],
-        test_auc=why.given("test_auc", _spread(aucs), few),
-        samples_per_s=why.given("samples_per_s", _spread(rates), few),
-        reasons=why,
+        test_auc=_spread([trial.test.metrics.get("auc") if trial.test else None for trial in trials]),
+        samples_per_s=_spread([comparison.samples_per_second(trial) for trial in trials]),
     )
 
 

@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from types import MappingProxyType
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from grambench.events.series import Series
 
 _T = TypeVar("_T")
+OLDER_LOG = "an older log does not say"
+OLDER_REPORT = "the report was written before this was measured"
+_NO_REASONS: Mapping[str, str] = MappingProxyType({})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -39,6 +44,9 @@ class Section(Model):
         return self
 
 
+_S = TypeVar("_S", bound=Section)
+
+
 class GrownSection(Section):
     """A section to which later versions of grambench have added fields; their default is null.
 
@@ -56,22 +64,50 @@ class GrownSection(Section):
         ]
         if not absent:
             return fields
-        why = dict.fromkeys(absent, "the report was written before this was measured")
+        why = dict.fromkeys(absent, OLDER_REPORT)
         return {**fields, **dict.fromkeys(absent), "reasons": {**why, **fields.get("reasons", {})}}
 
 
-class Reasons(dict[str, str]):
-    """Collects why fields are missing while a section is built."""
+def build_section(
+    cls: type[_S],
+    *sources: object,
+    reasons: Mapping[str, str] = _NO_REASONS,
+    otherwise: str = OLDER_LOG,
+    **fields: Any,
+) -> _S:
+    """A section whose fields have the values that its sources hold under the same names.
 
-    def given(self, name: str, value: _T | None, why: str) -> _T | None:
-        """`value`, or None with `why` noted when it is missing or not a finite number."""
-        if value is None:
-            self[name] = why
-            return None
-        if isinstance(value, float) and not math.isfinite(value):
-            self[name] = "the measured value is not a finite number"
-            return None
-        return value
+    Args:
+        cls: the section.
+        *sources: events, states or other objects, the first that has a name is asked; None: everything it
+            could tell is missing.
+        reasons: field -> why it is missing, where it is; noted in this order, before all others.
+        otherwise: the same for fields that `reasons` does not name.
+        **fields: values that no source holds under the field's name.
+
+    Raises:
+        AttributeError: a field is neither given nor held by a source.
+    """
+    values, why = dict(fields), {}
+    for name in dict.fromkeys((*reasons, *cls.model_fields)):
+        if name == "reasons":
+            continue
+        found = fields[name] if name in fields else _held(cls, name, sources)
+        values[name] = finite(found)
+        if found is None:
+            why[name] = reasons.get(name, otherwise)
+        elif values[name] is None:
+            why[name] = "the measured value is not a finite number"
+    return cls(**values, reasons=why)
+
+
+def _held(cls: type, name: str, sources: Sequence[object]) -> Any:
+    for source in sources:
+        if hasattr(source, name):
+            return getattr(source, name)
+    if None in sources:
+        return None
+    raise AttributeError(f"{cls.__name__}.{name} is neither given nor held by a source")
 
 
 def finite(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from grambench.events.types import Outcome, Phase
-from grambench.reports.section import GrownSection, Model, Section
+from grambench.reports.section import OLDER_REPORT, GrownSection, Model, Section, build_section
 
 Point = tuple[float, float]
 
@@ -184,9 +184,7 @@ class Disturbed(Section):
 
 def _unknown() -> Disturbed:
     """Of a report that was written before disturbances were looked for."""
-    why = "the report was written before this was measured"
-    fields = dict.fromkeys(("stopped_s", "share", "seconds"))
-    return Disturbed(**fields, reasons=dict.fromkeys(fields, why))
+    return build_section(Disturbed, None, otherwise=OLDER_REPORT)
 
 
 class SpeedUp(Section):

@@ -14,7 +14,7 @@ from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.reports.cautions import trial_cautions
-from grambench.reports.section import Reasons
+from grambench.reports.section import OLDER_LOG, build_section
 from grambench.reports.trial_schema import (
     Curves,
     Disturbed,
@@ -32,40 +32,41 @@ from grambench.reports.trial_schema import (
 )
 
 CURVE_POINTS = 256
-OLDER_LOG = "an older log does not say"
 _NOT_TRAINED = "no training step was recorded"
 _UNWATCHED = "fewer than two samples were taken while it trained"
 
 
 def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Trial:
     """All that the logs tell about one trial."""
-    target = target_of(state, trial, spec)
-    why = Reasons()
     begun = trial.phase is not None
     absent = "the worker has not started" if begun else "the trial has not begun"
-    return Trial(
-        name=trial.name,
-        strategy=trial.strategy,
-        seed=trial.seed,
-        outcome=why.given("outcome", trial.outcome, "the trial has not ended" if begun else absent),
-        phase=why.given("phase", trial.phase, absent),
+    return build_section(
+        Trial,
+        trial,
+        reasons={
+            "outcome": "the trial has not ended" if begun else absent,
+            "phase": absent,
+            "exit_code": "the end of its process was not recorded",
+            "worker": absent,
+            "plan": "the trial ended or stands before its plan was made",
+            "diverged": "every number was finite",
+            "best_validation": "no validation was recorded",
+            "test": "the test part was not scored",
+            "reuse_ratio": _unsettled(trial),
+        },
         outcome_reason=trial.reason,
-        exit_code=why.given("exit_code", trial.exit_code, "the end of its process was not recorded"),
-        worker=why.given("worker", build_worker(trial.started), absent),
-        plan=why.given("plan", _plan(trial), "the trial ended or stands before its plan was made"),
+        worker=build_worker(trial.started),
+        plan=_plan(trial),
         epochs_finished=len(trial.epochs),
         steps=trial.progress.step if trial.progress else 0,
-        resumed_steps=trial.resumed_steps,
-        turns=trial.turns,
-        switch_s=trial.switch_s,
-        diverged=why.given("diverged", _divergence(trial.diverged), "every number was finite"),
-        best_validation=why.given("best_validation", _scores(trial.best), "no validation was recorded"),
-        test=why.given("test", _scores(trial.test), "the test part was not scored"),
-        times=_times(trial, target),
+        diverged=_divergence(trial.diverged),
+        best_validation=build_scores(trial.best) if trial.best else None,
+        test=build_scores(trial.test) if trial.test else None,
+        times=_times(trial, target_of(state, trial, spec)),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
-        reuse_ratio=why.given("reuse_ratio", comparison.reuse_ratio(trial), _unsettled(trial)),
+        reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
         validations=[build_scores(evaluation) for evaluation in trial.evaluations],
@@ -76,7 +77,6 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
             drift=_points(trial.drift_series),
         ),
         warnings=trial_cautions(trial),
-        reasons=why,
     )
 
 
@@ -84,55 +84,27 @@ def build_worker(started: ev.WorkerStarted | None) -> Worker | None:
     """The process as it saw itself; None before its first line."""
     if started is None:
         return None
-    why = Reasons()
-    uuid = why.given("gpu_uuid", started.gpu_uuid, f"the device {started.device} has no GPU UUID")
-    return Worker(
-        device=started.device,
-        device_name=started.device_name,
-        gpu_uuid=uuid,
-        versions=started.versions,
-        threads=started.threads,
-        precision=started.precision,
-        attention=why.given("attention", started.attention, OLDER_LOG),
-        tf32=why.given("tf32", started.tf32, OLDER_LOG),
-        allocator=why.given("allocator", started.allocator, OLDER_LOG),
-        reasons=why,
-    )
+    why = {"gpu_uuid": f"the device {started.device} has no GPU UUID"}
+    return build_section(Worker, started, reasons=why)
 
 
 def _plan(trial: TrialState) -> Plan | None:
-    plan, warmed = trial.plan, trial.warmed_up
-    if plan is None:
+    if trial.plan is None:
         return None
-    why = Reasons()
     no_use = "does not apply to this strategy and plan"
-    return Plan(
-        batch_size=plan.batch_size,
-        window_steps=plan.window_steps,
-        steps_per_epoch=plan.steps_per_epoch,
-        max_steps=plan.max_steps,
-        micro_batch=why.given("micro_batch", plan.micro_batch, no_use),
-        encoder_chunk=why.given("encoder_chunk", plan.encoder_chunk, no_use),
-        encoder_batch=why.given("encoder_batch", plan.encoder_batch, no_use),
-        encoder_parameters=plan.encoder_parameters,
-        filter_parameters=plan.filter_parameters,
-        encoder_revision=why.given(
-            "encoder_revision", plan.encoder_revision, "the encoder comes from a folder or from scratch"
-        ),
-        bucket_tokens=why.given("bucket_tokens", plan.bucket_tokens, OLDER_LOG),
-        tokens_on_device=plan.tokens_on_device,
-        interactions_on_device=plan.interactions_on_device,
-        layout=plan.layout,
-        graphs=plan.graphs,
-        warm_up_s=why.given("warm_up_s", warmed.seconds if warmed else None, "the warm-up was not finished"),
-        compile_s=why.given("compile_s", warmed.compile_s if warmed else None, "the encoder is not compiled"),
-        why=plan.why,
-        reasons=why,
+    return build_section(
+        Plan,
+        trial.plan,
+        trial.warmed_up,
+        reasons={
+            **dict.fromkeys(("micro_batch", "encoder_chunk", "encoder_batch"), no_use),
+            "encoder_revision": "the encoder comes from a folder or from scratch",
+            "bucket_tokens": OLDER_LOG,
+            "warm_up_s": "the warm-up was not finished",
+            "compile_s": "the encoder is not compiled",
+        },
+        warm_up_s=trial.warmed_up.seconds if trial.warmed_up else None,
     )
-
-
-def _scores(evaluation: ev.Evaluated | None) -> Scores | None:
-    return None if evaluation is None else build_scores(evaluation)
 
 
 _RANKED = "students' answers are not ranked"
@@ -142,35 +114,30 @@ _OTHER_DOMAIN = dict.fromkeys(("mrr", "ndcg@5", "ndcg@10"), _RANKED) | dict.from
 )
 
 
+_METRICS = {
+    "auc": "auc",
+    "mrr": "mrr",
+    "ndcg_at_5": "ndcg@5",
+    "ndcg_at_10": "ndcg@10",
+    "csauc": "csauc",
+    "csauc_low": "csauc_low",
+    "csauc_high": "csauc_high",
+}
+"""Field of a report's scores -> its name in the log."""
+
+
 def build_scores(evaluation: ev.Evaluated) -> Scores:
     """One evaluation; a metric that is not there or not finite is null with its reason."""
-    why = Reasons()
+    metrics: dict[str, Any] = {field: evaluation.metrics.get(name) for field, name in _METRICS.items()}
+    why = {field: _no_metric(evaluation, name) for field, name in _METRICS.items()}
+    return build_section(Scores, evaluation, reasons=why, **metrics)
 
-    def metric(field: str, name: str) -> float | None:
-        missing = "the metric was not finite or not recorded"
-        if not evaluation.impressions:
-            missing = "no impression was scored"
-        elif name not in evaluation.metrics:
-            missing = _OTHER_DOMAIN.get(name, missing)
-        return why.given(field, evaluation.metrics.get(name), missing)
 
-    return Scores(
-        epoch=evaluation.epoch,
-        step=evaluation.step,
-        train_s=evaluation.train_s,
-        auc=metric("auc", "auc"),
-        mrr=metric("mrr", "mrr"),
-        ndcg_at_5=metric("ndcg_at_5", "ndcg@5"),
-        ndcg_at_10=metric("ndcg_at_10", "ndcg@10"),
-        csauc=metric("csauc", "csauc"),
-        csauc_low=metric("csauc_low", "csauc_low"),
-        csauc_high=metric("csauc_high", "csauc_high"),
-        impressions=evaluation.impressions,
-        skipped=evaluation.skipped,
-        sampled=evaluation.sampled,
-        seconds=evaluation.seconds,
-        reasons=why,
-    )
+def _no_metric(evaluation: ev.Evaluated, name: str) -> str:
+    missing = "the metric was not finite or not recorded"
+    if not evaluation.impressions:
+        return "no impression was scored"
+    return missing if name in evaluation.metrics else _OTHER_DOMAIN.get(name, missing)
 
 
 def _unsettled(trial: TrialState) -> str:
@@ -179,26 +146,29 @@ def _unsettled(trial: TrialState) -> str:
 
 
 def _times(trial: TrialState, target: Target) -> Times:
-    why = Reasons()
-    progress = trial.progress
     reached, censored = seconds_to_target(trial, target)
-    return Times(
-        train_s_to_best=why.given(
-            "train_s_to_best", comparison.seconds_to_best(trial), "no validation was recorded"
-        ),
-        train_s=why.given("train_s", progress.train_s if progress else None, _NOT_TRAINED),
-        encoder_s=why.given("encoder_s", progress.encode_s if progress else None, _NOT_TRAINED),
-        target_auc=why.given("target_auc", target.auc, target.source),
+    rates = ("samples_per_s", "items_encoded_per_s", "tokens_per_s")
+    return build_section(
+        Times,
+        trial.progress,
+        reasons={
+            "train_s_to_best": "no validation was recorded",
+            **dict.fromkeys(("train_s", "encoder_s"), _NOT_TRAINED),
+            "target_auc": target.source,
+            "train_s_to_target": censored,
+            "epoch_s": "no epoch was finished",
+            **dict.fromkeys(rates, _unsettled(trial)),
+        },
+        train_s_to_best=comparison.seconds_to_best(trial),
+        encoder_s=trial.progress.encode_s if trial.progress else None,
+        target_auc=target.auc,
         target_source=target.source,
-        train_s_to_target=why.given("train_s_to_target", reached, censored),
-        epoch_s=why.given("epoch_s", epoch_seconds(trial), "no epoch was finished"),
+        train_s_to_target=reached,
+        epoch_s=epoch_seconds(trial),
         epochs_s=[epoch.train_s for epoch in trial.epochs],
-        samples_per_s=why.given("samples_per_s", comparison.samples_per_second(trial), _unsettled(trial)),
-        items_encoded_per_s=why.given(
-            "items_encoded_per_s", comparison.items_encoded_per_second(trial), _unsettled(trial)
-        ),
-        tokens_per_s=why.given("tokens_per_s", comparison.tokens_per_second(trial), _unsettled(trial)),
-        reasons=why,
+        samples_per_s=comparison.samples_per_second(trial),
+        items_encoded_per_s=comparison.items_encoded_per_second(trial),
+        tokens_per_s=comparison.tokens_per_second(trial),
     )
 
 
@@ -215,30 +185,27 @@ def seconds_to_target(trial: TrialState, target: Target) -> tuple[float | None, 
 
 
 def _memory(state: RunState, trial: TrialState) -> Memory:
-    why = Reasons()
     progress, started = trial.progress, trial.started
-    on_gpu = started is not None and started.gpu_uuid is not None
     torch = _NOT_TRAINED if progress is None else "torch counts no device memory on this device"
     process = trial.memory_reason or state.gpu_absent or "NVML took no sample of the process"
     device = state.gpu_absent or _no_reading(state, trial, "memory_used_bytes")
-    if started is not None and not on_gpu:
+    if started is not None and started.gpu_uuid is None:
         process = device = f"the trial ran on {started.device}"
-    host = "no sample of the process was taken"
-    return Memory(
-        torch_peak_allocated_bytes=why.given(
-            "torch_peak_allocated_bytes", progress.peak_allocated_bytes if progress else None, torch
-        ),
-        torch_peak_reserved_bytes=why.given(
-            "torch_peak_reserved_bytes", progress.peak_reserved_bytes if progress else None, torch
-        ),
-        nvml_process_peak_bytes=why.given("nvml_process_peak_bytes", trial.peak_gpu_memory_bytes, process),
-        nvml_device_peak_bytes=why.given("nvml_device_peak_bytes", trial.peak_device_used_bytes, device),
-        nvml_device_baseline_bytes=why.given(
-            "nvml_device_baseline_bytes", trial.baseline_device_used_bytes, device
-        ),
-        rss_peak_bytes=why.given("rss_peak_bytes", trial.peak_rss_bytes, host),
-        rss_baseline_bytes=why.given("rss_baseline_bytes", trial.baseline_rss_bytes, host),
-        reasons=why,
+    return build_section(
+        Memory,
+        reasons={
+            **dict.fromkeys(("torch_peak_allocated_bytes", "torch_peak_reserved_bytes"), torch),
+            "nvml_process_peak_bytes": process,
+            **dict.fromkeys(("nvml_device_peak_bytes", "nvml_device_baseline_bytes"), device),
+        },
+        otherwise="no sample of the process was taken",
+        torch_peak_allocated_bytes=progress.peak_allocated_bytes if progress else None,
+        torch_peak_reserved_bytes=progress.peak_reserved_bytes if progress else None,
+        nvml_process_peak_bytes=trial.peak_gpu_memory_bytes,
+        nvml_device_peak_bytes=trial.peak_device_used_bytes,
+        nvml_device_baseline_bytes=trial.baseline_device_used_bytes,
+        rss_peak_bytes=trial.peak_rss_bytes,
+        rss_baseline_bytes=trial.baseline_rss_bytes,
     )
 
 
@@ -246,12 +213,13 @@ def _no_reading(state: RunState, trial: TrialState, name: str) -> str:
     """Why a field of the samples of the trial's GPU is missing."""
     gpu = state.gpu_of(trial)
     uuid = trial.started.gpu_uuid if trial.started else None
-    if gpu is not None and (reason := gpu.reasons.get(name)):
+    if gpu is not None and (reason := gpu.last.reasons.get(name)):
         return reason
     if gpu is None and uuid is not None and state.gpus:
         if meant := candidates(uuid, state.gpus):
             return f"the worker's {uuid} can be any of {len(meant)} MIG slices"
-        hidden = [f" ({each.reasons['slices']})" for each in state.gpus.values() if "slices" in each.reasons]
+        why = [each.last.reasons.get("slices") for each in state.gpus.values()]
+        hidden = [f" ({reason})" for reason in why if reason is not None]
         return f"NVML lists no GPU and no MIG slice that the worker's {uuid} can be" + "".join(hidden[:1])
     if name == "energy_j":
         return "the GPU gave neither an energy counter nor two readings of its power"
@@ -267,102 +235,91 @@ def _energy(state: RunState, trial: TrialState) -> Energy:
     why = state.gpu_absent or _no_reading(state, trial, "energy_j")
     if trial.started is not None and trial.started.gpu_uuid is None:
         why = f"the trial ran on {trial.started.device}, whose energy is not measured"
-    return Energy(joules=None, source=None, reasons={"joules": why, "source": why})
+    return build_section(Energy, None, otherwise=why)
 
 
 def _disturbed(trial: TrialState) -> Disturbed:
-    why = Reasons()
     looked_for = trial.started is not None and trial.started.stops_seen
     watched = trial.watched_s > 0
-    share = disturbed_share(trial, trial.disturbed_any_s) if watched else None
-    unlooked = _NOT_TRAINED if trial.progress is None else OLDER_LOG
-    stopped_s = trial.stopped_training_s if looked_for and trial.progress else None
-    return Disturbed(
-        stopped_s=why.given("stopped_s", stopped_s, unlooked),
-        share=why.given("share", share, _UNWATCHED),
-        seconds=why.given("seconds", dict(trial.disturbed_s) if watched else None, _UNWATCHED),
-        reasons=why,
+    return build_section(
+        Disturbed,
+        reasons={"stopped_s": _NOT_TRAINED if trial.progress is None else OLDER_LOG},
+        otherwise=_UNWATCHED,
+        stopped_s=trial.stopped_training_s if looked_for and trial.progress else None,
+        share=disturbed_share(trial, trial.disturbed_any_s) if watched else None,
+        seconds=trial.disturbed_s if watched else None,
     )
 
 
 def _speedup(
     state: RunState, trial: TrialState, strategy: Literal["e2e", "e2e-unique"], spec: dict[str, Any]
 ) -> SpeedUp:
-    why = Reasons()
     reference = comparison.reference_of(state, trial, strategy)
     if reference is None:
-        missing = f"{strategy} did not run with seed {trial.seed}"
-        ends = ("samples_per_s_low", "samples_per_s_high")
-        fields = ("samples_per_s", *ends, "epoch_s", "train_s_to_best", "train_s_to_target")
-        return SpeedUp(**dict.fromkeys(fields), reasons=dict.fromkeys(fields, missing))
-
-    def faster(field: str, measure: Callable[[TrialState], float | None], rate: bool) -> float | None:
-        own, other = measure(trial), measure(reference)
-        missing = [t.name for t, value in ((trial, own), (reference, other)) if not value]
-        ratio = None
-        if own and other:
-            ratio = own / other if rate else other / own
-        return why.given(field, ratio, f"not measured, or zero, for {' and '.join(dict.fromkeys(missing))}")
-
+        return build_section(SpeedUp, None, otherwise=f"{strategy} did not run with seed {trial.seed}")
     target = target_of(state, trial, spec)
-    interval = speedup_interval(state, trial, reference)
+    measures: dict[str, Callable[[TrialState], float | None]] = {
+        "samples_per_s": comparison.samples_per_second,
+        "epoch_s": epoch_seconds,
+        "train_s_to_best": comparison.seconds_to_best,
+        "train_s_to_target": lambda trial: seconds_to_target(trial, target)[0],
+    }
     few = "it is the reference itself" if trial is reference else "needs two finished epochs of both trials"
-    return SpeedUp(
-        samples_per_s=faster("samples_per_s", comparison.samples_per_second, True),
-        samples_per_s_low=why.given("samples_per_s_low", interval.low if interval else None, few),
-        samples_per_s_high=why.given("samples_per_s_high", interval.high if interval else None, few),
-        epoch_s=faster("epoch_s", epoch_seconds, False),
-        train_s_to_best=faster("train_s_to_best", comparison.seconds_to_best, False),
-        train_s_to_target=faster(
-            "train_s_to_target", lambda trial: seconds_to_target(trial, target)[0], False
-        ),
+    why = dict.fromkeys(SpeedUp.model_fields, few)
+    ratios: dict[str, Any] = dict.fromkeys(measures)
+    for field, measure in measures.items():
+        own, other = measure(trial), measure(reference)
+        missing = dict.fromkeys(t.name for t, value in ((trial, own), (reference, other)) if not value)
+        why[field] = f"not measured, or zero, for {' and '.join(missing)}"
+        if own and other:
+            ratios[field] = own / other if field == "samples_per_s" else other / own
+    interval = speedup_interval(state, trial, reference)
+    return build_section(
+        SpeedUp,
         reasons=why,
+        **ratios,
+        samples_per_s_low=interval.low if interval else None,
+        samples_per_s_high=interval.high if interval else None,
     )
 
 
 def _divergence(event: ev.Diverged | None) -> Divergence | None:
     if event is None:
         return None
-    why = Reasons()
-    return Divergence(
-        step=event.step,
-        last_loss=why.given("last_loss", event.last_loss, "no finite loss was read"),
-        last_loss_step=why.given("last_loss_step", event.last_loss_step, "no finite loss was read"),
-        last_drift=why.given("last_drift", event.last_drift, "no window was closed with a finite drift"),
-        reasons=why,
-    )
+    no_drift = {"last_drift": "no window was closed with a finite drift"}
+    return build_section(Divergence, event, reasons=no_drift, otherwise="no finite loss was read")
+
+
+_AVERAGED = ("unique_items", "drift", "pseudo_loss", "encoder_s", "spread_drift", "untouched_items")
 
 
 def _windows(trial: TrialState) -> Windows:
-    why = Reasons()
     kept = trial.windows
-    drifts = [window.drift for window in kept if window.drift is not None]
-    losses = [window.pseudo_loss for window in kept if window.pseudo_loss is not None]
     steps = [window.steps for window in kept]
+    drifts = _of_windows(trial, "drift")
+    averages: dict[str, Any] = {f"mean_{name}": _mean(_of_windows(trial, name)) for name in _AVERAGED}
     ratios = [window.occurrences / window.unique_items for window in kept if window.unique_items]
-    spread_drifts = [window.spread_drift for window in kept if window.spread_drift is not None]
-    untouched = [window.untouched_items for window in kept if window.untouched_items is not None]
-    none, no_drift = "no window was closed", "no window has it"
-
-    def mean(field: str, values: Sequence[float]) -> float | None:
-        return why.given(field, fmean(values) if values else None, no_drift if kept else none)
-
-    return Windows(
+    return build_section(
+        Windows,
+        otherwise="no window has it" if kept else "no window was closed",
         closed=trial.windows_closed,
         averaged=len(kept),
-        mean_steps=mean("mean_steps", steps),
-        shortest_steps=why.given("shortest_steps", min(steps, default=None), none),
-        longest_steps=why.given("longest_steps", max(steps, default=None), none),
-        mean_unique_items=mean("mean_unique_items", [window.unique_items for window in kept]),
-        mean_reuse_ratio=mean("mean_reuse_ratio", ratios),
-        mean_drift=mean("mean_drift", drifts),
-        largest_drift=why.given("largest_drift", max(drifts) if drifts else None, no_drift if kept else none),
-        mean_pseudo_loss=mean("mean_pseudo_loss", losses),
-        mean_encoder_s=mean("mean_encoder_s", [window.encoder_s for window in kept]),
-        mean_spread_drift=mean("mean_spread_drift", spread_drifts),
-        mean_untouched_items=mean("mean_untouched_items", untouched),
-        reasons=why,
+        mean_steps=_mean(steps),
+        shortest_steps=min(steps, default=None),
+        longest_steps=max(steps, default=None),
+        mean_reuse_ratio=_mean(ratios),
+        largest_drift=max(drifts, default=None),
+        **averages,
     )
+
+
+def _of_windows(trial: TrialState, name: str) -> list[float]:
+    """What the windows that have it say under a name."""
+    return [value for window in trial.windows if (value := getattr(window, name)) is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def _points(series: Series) -> list[Point]:

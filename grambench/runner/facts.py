@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 import grambench
+from grambench.cpu import cpu_model
 from grambench.events.types import GpuSample
 from grambench.runner.gpu import GpuSampler
 
@@ -44,7 +45,7 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
     return {
         "hostname": fact("hostname", socket.gethostname(), "the host has no name"),
         "os": platform.platform(),
-        "cpu_model": fact("cpu_model", _cpu_model(), "/proc/cpuinfo names no model"),
+        "cpu_model": fact("cpu_model", cpu_model(), "/proc/cpuinfo names no model"),
         "physical_cores": fact("physical_cores", psutil.cpu_count(logical=False), "psutil cannot tell"),
         "logical_cores": fact("logical_cores", psutil.cpu_count(), "psutil cannot tell"),
         "memory_total_bytes": psutil.virtual_memory().total,
@@ -65,19 +66,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's name; ARM kernels give none there, then what Python knows."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").split("\n")
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _git(root: Path, reasons: dict[str, str]) -> tuple[str | None, bool | None]:

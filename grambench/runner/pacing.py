@@ -11,6 +11,9 @@ PROCESSES_S = 5.0
 """The process lists, once for all workers."""
 ENERGY_S = 15.0
 """The energy counter, the slowest call; power is integrated in between."""
+REPEATED, REPEATED_CLOCK = 6, 2
+"""So many rounds after its last line, a worker or the host gets one even if its sample says nothing new; the
+second is the host's where no GPU is sampled, since the run's clock is that of the newest line."""
 GROWTH_BYTES = 256 << 20
 
 

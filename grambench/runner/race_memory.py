@@ -34,6 +34,6 @@ def _shortage(where: str, coming: int, held: list[int | None], free: int | None)
 def _free_gpu_bytes(state: RunState, there: list[TrialState]) -> int | None:
     for trial in there:
         gpu = state.gpu_of(trial)
-        if gpu and gpu.memory_total_bytes is not None and gpu.memory_used_bytes is not None:
-            return gpu.memory_total_bytes - gpu.memory_used_bytes
+        if gpu and gpu.last.memory_total_bytes is not None and gpu.last.memory_used_bytes is not None:
+            return gpu.last.memory_total_bytes - gpu.last.memory_used_bytes
     return None

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from grambench.events.types import Event, GpuAbsent, ProcessSample, SamplerFinished, Warned
+from grambench.events.disturbance import SLOWED
+from grambench.events.types import Event, GpuAbsent, HostSample, ProcessSample, SamplerFinished, Warned
 from grambench.runner.gpu import GpuSampler, ProcessMemory
 from grambench.runner.host import HostSampler
-from grambench.runner.pacing import PERIOD_S, Due, Growth, Pacing
+from grambench.runner.pacing import PERIOD_S, REPEATED, REPEATED_CLOCK, Due, Growth, Pacing
 from grambench.runner.phase_watch import PhaseWatch
+from grambench.runner.thinning import Thinning
 
 _MOST_WARNINGS = 32
 _NEVER_LISTED = ProcessMemory(None, "NVML's process lists could not be read")
@@ -43,6 +45,9 @@ class Rounds:
         """
         self._emit, self._watched, self._gpu, self._host = emit, watched, gpu, host
         self._pacing, self._growth, self._phases = Pacing(period_s), Growth(), PhaseWatch(folder)
+        self._thinning, self._period_s = Thinning(emit), period_s
+        self._read_s: dict[int, float] = {}
+        """Worker's pid -> monotonic seconds of its newest reading."""
         self._absent: GpuAbsent | None = None
         self._used: dict[str, int] = {}
         """GPU's UUID -> bytes in use at its last sample."""
@@ -50,6 +55,8 @@ class Rounds:
         """Worker's pid -> the GPU memory of its family when it was last listed."""
         self._foreign: dict[str, int] = {}
         """GPU's UUID -> other processes that compute on it, to be told with its next sample."""
+        self._disturbs: dict[tuple[str, str], bool] = {}
+        """GPU's UUID and what may disturb -> whether it did when it was last read."""
         self._count = 0
         self._warned: set[tuple[str, str]] = set()
 
@@ -65,14 +72,18 @@ class Rounds:
             edge: a turn or a worker has begun or ended since the last round.
         """
         watched = self._watched()
-        phase = self._absent is None and self._enters_a_phase(watched)
+        phase = self._enters_a_phase(watched)
+        if edge or phase:
+            self._thinning.tell_all()
         self._read_gpus(now_s, watched, edge, phase)
         if self._count > 1:  # a share of the CPU's time needs some time to have passed
-            self._attempt("host", lambda: self._emit(self._host.sample()))
-        self._attempt("process", lambda: self._sample_processes(watched))
+            rounds = REPEATED if self._absent is None else REPEATED_CLOCK
+            self._attempt("host", lambda: self._tell("", self._host.sample(), now_s, rounds))
+        self._attempt("process", lambda: self._sample_processes(watched, now_s))
 
     def edge(self, now_s: float) -> None:
         """A turn or a worker begins or ends between two ticks: read the counter and the process lists now."""
+        self._thinning.tell_all()
         self._read_gpus(now_s, self._watched(), edge=True, phase=False)
 
     def close(self, seconds: float) -> None:
@@ -115,7 +126,17 @@ class Rounds:
         self._used = {uuid: size for uuid, size in used.items() if size is not None}
         for sample in samples:
             foreign = self._foreign.pop(sample.uuid, None)
+            if sample.throttle is not None:
+                self._note(sample.uuid, "clocks", not SLOWED.isdisjoint(sample.throttle))
+            if foreign is not None:
+                self._note(sample.uuid, "processes", foreign > 0)
             self._emit(dataclasses.replace(sample, edge=edge, foreign_processes=foreign))
+
+    def _note(self, uuid: str, what: str, disturbs: bool) -> None:
+        """A disturbance that begins or ends is told by the next lines of all workers."""
+        if self._disturbs.get((uuid, what), False) != disturbs:
+            self._disturbs[uuid, what] = disturbs
+            self._thinning.tell_all()
 
     def _enters_a_phase(self, trials: Iterable[str]) -> bool:
         try:
@@ -135,16 +156,23 @@ class Rounds:
             if ours & pids:  # else the list may hold the pids of another namespace
                 self._foreign[uuid] = len(pids - ours)
 
-    def _sample_processes(self, watched: Mapping[str, int]) -> None:
+    def _sample_processes(self, watched: Mapping[str, int], now_s: float) -> None:
         for trial, pid in watched.items():
-            self._attempt("process", functools.partial(self._sample_process, trial, pid))
+            self._attempt("process", functools.partial(self._sample_process, trial, pid, now_s))
         for pid in self._host.known() - set(watched.values()):
             self._host.forget(pid)
+            self._read_s.pop(pid, None)
 
-    def _sample_process(self, trial: str, pid: int) -> None:
-        sample = self._host.process_sample(trial, pid)
+    def _sample_process(self, trial: str, pid: int, now_s: float) -> None:
+        sample = self._with_gpu_memory(self._host.process_sample(trial, pid))
+        if pid in self._read_s:
+            sample = dataclasses.replace(sample, seconds=round(now_s - self._read_s[pid], 3))
+        self._read_s[pid] = now_s
         if self._watched().get(trial) == pid:
-            self._emit(self._with_gpu_memory(sample))
+            self._tell(trial, sample, now_s, REPEATED)
+
+    def _tell(self, source: str, sample: HostSample | ProcessSample, now_s: float, rounds: int) -> None:
+        self._thinning.emit(source, sample, now_s, (rounds - 0.5) * self._period_s)
 
     def _with_gpu_memory(self, sample: ProcessSample) -> ProcessSample:
         memory = self._memory.get(sample.pid, _NEVER_LISTED)

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from grambench.events import types as ev
 from grambench.events.control import Ending
@@ -16,6 +16,14 @@ from grambench.training.validations import Validations
 
 class LeftError(Exception):
     """An evaluation was given up because the trial is to end."""
+
+
+class _EndedError(Exception):
+    """The trial is over before its last step."""
+
+    def __init__(self, outcome: ev.Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome, self.reason = outcome, reason
 
 
 class Turn(Protocol):
@@ -106,29 +114,31 @@ class Trainer:
     def run(self) -> tuple[ev.Outcome, str]:
         """Train until the last step, early stopping, divergence or the runner's word."""
         try:
-            return self._run()
+            self._make_up_for_the_worker_before()
+            self._begin_training()
+            for step in range(self.tally.totals.steps, self.batches.total_steps):
+                batch = self.batches.batch(step)
+                self._wait_for_turn(batch)
+                result = self.strategy.step(batch)
+                self.tally.count(result)
+                ends = batch.ends_epoch or batch.ends_training
+                due = self.validations.falls_due(step + 1, result.window is not None, ends)
+                self._look(batch, result, due)
+                if due:
+                    self._pause_to_validate(batch)
+                if time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns and not batch.ends_training:
+                    self._checkpoint(batch)
+        except _EndedError as end:
+            return end.outcome, end.reason
         finally:
             self.system.clock.stop()
-
-    def _run(self) -> tuple[ev.Outcome, str]:
-        if self._owes_validation and (ended := self._validate(self._batch_before())):
-            return ended
-        if self.validations.has_no_patience:
-            return self._stopped_early()
-        self._begin_training()
-        for step in range(self.tally.totals.steps, self.batches.total_steps):
-            batch = self.batches.batch(step)
-            if ending := self._ending_before(batch):
-                return self._leave(ending)
-            result = self.strategy.step(batch)
-            self.tally.count(result)
-            ends = batch.ends_epoch or batch.ends_training
-            due = self.validations.falls_due(step + 1, result.window is not None, ends)
-            if ended := self._look(batch, result, due) or (self._pause_to_validate(batch) if due else None):
-                return ended
-            if time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns and not batch.ends_training:
-                self._checkpoint(batch)
         return "completed", ""
+
+    def _make_up_for_the_worker_before(self) -> None:
+        """What an interrupted worker had still to do before the next step."""
+        if self._owes_validation:
+            self._validate(self._batch_before())
+        self._stop_early_without_patience()
 
     def _begin_training(self) -> None:
         self.effects.emit(ev.PhaseEntered("train"))
@@ -138,8 +148,8 @@ class Trainer:
 
     # --- turns ---------------------------------------------------------------------------------
 
-    def _ending_before(self, batch: Batch) -> Ending | None:
-        """Wait for a turn where there is none; how the trial is to end instead of training the batch."""
+    def _wait_for_turn(self, batch: Batch) -> None:
+        """Wait where another trial has the turn; the trial ends here if it is to end."""
         turn = self.effects.turn
         if turn.must_wait() and not turn.ending():
             self._make_up_for_stops()
@@ -148,13 +158,14 @@ class Trainer:
             train_s = self.system.clock.read()[0] - self._turn_began_s
             self.effects.emit(dataclasses.replace(turn.give_back(train_s), switch_s=self._switch_s))
             turn.wait()
-            if turn.ending():
-                return turn.ending()
+            if ending := turn.ending():
+                self._leave(ending)
             self.strategy.warm_up(batch)  # what others have driven out of the caches is no work of the step
             self._switch_s = turn.begin()
             self.system.clock.start()
             self._turn_began_s = self.system.clock.read()[0]
-        return turn.ending()
+        if ending := turn.ending():
+            self._leave(ending)
 
     def _make_up_for_stops(self) -> None:
         """A process that was stopped has not used its turn: the turn is longer by that."""
@@ -173,69 +184,59 @@ class Trainer:
         self.effects.turn.extend(time.monotonic() - self._rested_s)
         self.system.clock.start()
 
-    def _leave(self, ending: Ending) -> tuple[ev.Outcome, str]:
-        """Keep what is needed to go on, unless nobody wants to."""
+    def _leave(self, ending: Ending) -> NoReturn:
+        """End here; keep what is needed to resume, unless the trial is skipped."""
         self.system.clock.stop()
         reason = f"{ending} after {self.tally.totals.steps} steps"
         if ending == "skipped" or self.tally.totals.steps == 0:
-            return ending, reason
+            raise _EndedError(ending, reason)
         kept = self._checkpoint(self._batch_before())
-        return ending, reason if kept else f"{reason}, without a new checkpoint"
+        raise _EndedError(ending, reason if kept else f"{reason}, without a new checkpoint")
 
     def _batch_before(self) -> Batch:
         return self.batches.batch(self.tally.totals.steps - 1)
 
     # --- looks ---------------------------------------------------------------------------------
 
-    def _look(self, batch: Batch, result: StepResult, validates: bool) -> tuple[ev.Outcome, str] | None:
-        """Report what is due, before a validation in any case; the outcome where a number is not finite."""
+    def _look(self, batch: Batch, result: StepResult, validates: bool) -> None:
+        """Report what is due, before a validation in any case; ends the trial at a non-finite number."""
         guard, step = self.system.guard, self.tally.totals.steps
         due = validates or result.window is not None or self.tally.is_due()
         if due:
             self.tally.report(batch)
         sound = result.window is None or self.tally.report_window(result.window)
         if (due or guard.at_once) and (bad := guard.bad_step()) is not None:
-            return self._diverged(bad, f"the loss, or its gradient, was not finite at step {bad}")
+            self._diverge(bad, f"the loss, or its gradient, was not finite at step {bad}")
         if not sound:
-            return self._diverged(step, f"the drift or the pseudo-loss was not finite at step {step}")
-        return None
+            self._diverge(step, f"the drift or the pseudo-loss was not finite at step {step}")
 
-    def _diverged(self, step: int, reason: str) -> tuple[ev.Outcome, str]:
+    def _diverge(self, step: int, reason: str) -> NoReturn:
         self.system.clock.stop()
         loss, loss_step = self.tally.last_loss or (None, None)
         self.effects.emit(ev.Diverged(step, loss, loss_step, self.tally.last_drift))
-        return "diverged", reason
+        raise _EndedError("diverged", reason)
 
-    def _pause_to_validate(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
+    def _pause_to_validate(self, batch: Batch) -> None:
         self._rest()
         if batch.ends_epoch:
             self.tally.report_epoch(batch.epoch + 1)
         if batch.ends_epoch or batch.ends_training:
             self.tally.begin_epoch()
         self._owes_validation = True
-        if ended := self._validate(batch):
-            return ended
+        self._validate(batch)
         if not batch.ends_training:
             self.effects.emit(ev.PhaseEntered("train"))
             self._go_on()
-        return None
 
-    def _validate(self, batch: Batch) -> tuple[ev.Outcome, str] | None:
-        """Evaluate, keep a better checkpoint; the outcome when training is to end here."""
+    def _validate(self, batch: Batch) -> None:
+        """Evaluate, and keep the weights where they are the best so far; may end the trial."""
         self.effects.emit(ev.PhaseEntered("evaluate"))
-        trained = dataclasses.replace(self.system.encode.counts)
-        try:
-            scored = self.effects.evaluate("validation")
-        except NotFiniteError:  # the epoch's last update broke the weights after a finite loss
-            step = self.tally.totals.steps
-            return self._diverged(step, f"the validation scores were not finite at step {step}")
-        except LeftError:
-            self.system.encode.counts = trained
-            return self._leave(self.effects.turn.ending() or "interrupted")
-        self.system.encode.counts = trained  # the encodings of an evaluation are not the trial's
+        scored = self._score_validation()
         auc = scored.metrics.get("auc")
         if auc is None:
-            return "failed", "no validation impression has both a clicked and an unclicked candidate"
+            raise _EndedError(
+                "failed", "no validation impression has both a clicked and an unclicked candidate"
+            )
         best_auc = self.best.metrics["auc"] if self.best else None
         better = best_auc is None or auc > best_auc
         evaluated = dataclasses.replace(
@@ -249,14 +250,30 @@ class Trainer:
         if better:
             self.effects.emit(ev.PhaseEntered("save"))
             if not self.effects.save_best(batch.epoch + 1, self.tally.totals.steps):
-                return self._leave(self.effects.turn.ending() or "interrupted")
+                self._leave(self.effects.turn.ending() or "interrupted")
             self.best = evaluated
         self._owes_validation = False
         self.validations.scored(better, batch.ends_epoch or batch.ends_training)
-        return self._stopped_early() if self.validations.has_no_patience else None
+        self._stop_early_without_patience()
 
-    def _stopped_early(self) -> tuple[ev.Outcome, str]:
-        return "early-stopped", f"no better validation AUC for {self.validations.patience} epochs"
+    def _score_validation(self) -> ev.Evaluated:
+        """The validation part's scores; its encodings are not the trial's."""
+        trained = dataclasses.replace(self.system.encode.counts)
+        try:
+            scored = self.effects.evaluate("validation")
+        except NotFiniteError:  # the epoch's last update broke the weights after a finite loss
+            step = self.tally.totals.steps
+            self._diverge(step, f"the validation scores were not finite at step {step}")
+        except LeftError:
+            self.system.encode.counts = trained
+            self._leave(self.effects.turn.ending() or "interrupted")
+        self.system.encode.counts = trained
+        return scored
+
+    def _stop_early_without_patience(self) -> None:
+        if self.validations.has_no_patience:
+            patience = self.validations.patience
+            raise _EndedError("early-stopped", f"no better validation AUC for {patience} epochs")
 
     # --- checkpoints ---------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from textual.content import Content
 
 from grambench.analysis import comparison
 from grambench.events.disturbance import disturbances
-from grambench.events.state import GpuState, TrialState
+from grambench.events.state import TrialState
+from grambench.events.types import GpuSample
 from grambench.text import safe_text
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
@@ -105,7 +106,7 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
 def machine_facts(scene: Scene, width: int) -> Content:
     """GPUs, host, and the memory of every worker."""
     state = scene.state
-    blocks = [_gpu(scene, gpu, width) for gpu in state.gpus.values()]
+    blocks = [_gpu(scene, gpu.last, width) for gpu in state.gpus.values()]
     if not blocks:
         why = safe_text(state.gpu_absent, 160) or "no sample was taken yet"
         blocks = [Content.assemble(("GPU\n", f"bold {scene.tones.accent}"), (why, scene.tones.muted))]
@@ -124,7 +125,7 @@ def machine_facts(scene: Scene, width: int) -> Content:
     return Content("\n\n").join(blocks)
 
 
-def _gpu(scene: Scene, gpu: GpuState, width: int) -> Content:
+def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:
     total = _share(gpu.memory_used_bytes, gpu.memory_total_bytes)
     percent = gpu.utilization_percent
     told = [

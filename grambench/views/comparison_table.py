@@ -71,7 +71,7 @@ def memory_of(state: RunState, trial: TrialState) -> Memory:
         ended = trial.ended
         return Memory(None if ended else trial.rss_bytes, trial.peak_rss_bytes, state.host.memory_total_bytes)
     gpu = state.gpu_of(trial)
-    total = gpu.memory_total_bytes if gpu else None
+    total = gpu.last.memory_total_bytes if gpu else None
     if progress is None:
         return Memory(None, None, total)
     now = None if trial.ended else progress.memory_allocated_bytes

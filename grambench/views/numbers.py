@@ -66,6 +66,11 @@ def gib(value: float | None) -> str:
     return f"{size:,.0f}" if size >= 100 else f"{size:.1f}" if size >= 10 else f"{size:.2f}"
 
 
+def gib_step(value: float) -> float:
+    """Bytes by which `value` must change before `gib` must show another number."""
+    return GIB * (1.0 if value >= 100 * GIB else 0.1 if value >= 10 * GIB else 0.01)
+
+
 def tolerance(value: float | None) -> str:
     """A tiny number with one digit: `3e-15`; `0` is exact; a dash for None."""
     if value is None:

@@ -10,6 +10,7 @@ import torch
 
 from grambench import __version__
 from grambench.config.spec import Spec
+from grambench.cpu import cpu_model
 from grambench.errors import MachineError
 from grambench.models.attention import attention_in_use, choose_attention
 
@@ -77,7 +78,7 @@ def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
                 f"encoder.precision = {spec.encoder.precision} needs a CUDA device.",
                 "Use --set encoder.precision=auto.",
             )
-        return Device(torch.device("cpu"), _cpu_name(), None, False, threads)
+        return Device(torch.device("cpu"), cpu_model(), None, False, threads)
     index = int(spec.device.partition(":")[2] or 0) if wants_cuda else 0
     if index >= torch.cuda.device_count():
         raise MachineError(
@@ -124,14 +125,3 @@ def versions() -> dict[str, str]:
     if torch.version.cuda:
         found["cuda"] = torch.version.cuda
     return found
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -216,14 +216,14 @@ def _trial(
     from grambench.worker.device import resolve_device
     from grambench.worker.probe import settled
     from grambench.worker.resume import folder_of
-    from grambench.worker.trial import run_trial
+    from grambench.worker.trial import Trial, run_trial
 
     chosen = engine_of(run / SETUP)
     engine = settled(spec, chosen) if chosen is not None else spec
     own = engine.model_copy(update={"device": place or spec.devices[0]})
     device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
-    outcome, reason = run_trial(spec, run, name, device, emit, turn, again, engine, stops)
+    outcome, reason = run_trial(Trial(spec, run, name, device, emit, turn, again, engine, stops))
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))

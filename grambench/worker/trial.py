@@ -42,75 +42,81 @@ _ROOM_S = 1.0
 """Seconds between two looks at a full disk."""
 
 
-def run_trial(
-    spec: Spec,
-    run: Path,
-    name: str,
-    device: Device,
-    emit: Emit,
-    turn: Turn,
-    again: bool = False,
-    engine: Spec | None = None,
-    stops: StopDetector | None = None,
-) -> tuple[ev.Outcome, str]:
-    """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a worker trains, where, and whom it tells."""
 
-    Args:
-        spec: the run's specification.
-        run: its folder.
-        name: of the trial.
-        device: where it trains.
-        emit: takes its events.
-        turn: the runner's word.
-        again: an earlier worker has begun this trial; go on from its newest checkpoint, if there is one.
-        engine: the specification with what the run's probe has chosen.
-        stops: knows for how long the process was stopped; None: nobody looks.
+    spec: Spec
+    """The run's specification."""
+    run: Path
+    """The run's folder."""
+    name: str
+    """`<strategy>.s<seed>`."""
+    device: Device
+    """Where it trains."""
+    emit: Emit
+    """Takes its events."""
+    turn: Turn
+    """The runner's word."""
+    again: bool = False
+    """An earlier worker has begun it: resume from its newest checkpoint, if there is one."""
+    engine: Spec | None = None
+    """The specification with what the run's probe has chosen."""
+    stops: StopDetector | None = None
+    """Knows for how long the process was stopped; None: nobody looks."""
+
+    @property
+    def strategy(self) -> str:
+        """Of the name; a null test's is the one that it repeats."""
+        return self.name.removeprefix(NULL).rpartition(".s")[0]
+
+    @property
+    def seed(self) -> int:
+        """Of the name."""
+        return int(self.name.rpartition(".s")[2])
+
+    @property
+    def folder(self) -> Path:
+        """Its own, in the run's."""
+        return self.run / self.name
+
+
+def run_trial(trial: Trial) -> tuple[ev.Outcome, str]:
+    """Train a trial and score it; returns how it ended and why.
 
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
-    strategy_name = name.removeprefix(NULL).rpartition(".s")[0]
-    vocabulary = vocabulary_of(strategy_name)
-    data = open_prepared(_prepared_folder(run, vocabulary))
-    checks = checks_of(run / SETUP)
-    with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), run.name) as watch:
+    vocabulary = vocabulary_of(trial.strategy)
+    data = open_prepared(_prepared_folder(trial.run, vocabulary))
+    checks = checks_of(trial.run / SETUP)
+    with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), trial.run.name) as watch:
         watch.require()
-        return _run_trial(spec, run, name, device, emit, turn, again, engine, stops, data, checks, watch)
+        return _run_trial(trial, data, checks, watch)
 
 
 def _run_trial(
-    spec: Spec,
-    run: Path,
-    name: str,
-    device: Device,
-    emit: Emit,
-    turn: Turn,
-    again: bool,
-    engine: Spec | None,
-    stops: StopDetector | None,
-    data: Prepared,
-    checks: Mapping[str, ev.FilesChecked],
-    watch: FilesWatch,
+    trial: Trial, data: Prepared, checks: Mapping[str, ev.FilesChecked], watch: FilesWatch
 ) -> tuple[ev.Outcome, str]:
     """As `run_trial`, with the arrays mapped."""
-    strategy_name, _, seed = name.removeprefix(NULL).rpartition(".s")
-    identity = resume.identity(spec, data.manifest.fingerprint, device.torch)
-    checkpoints = resume.folder_of(run, name)
+    emit, turn, device, seed = trial.emit, trial.turn, trial.device, trial.seed
+    identity = resume.identity(trial.spec, data.manifest.fingerprint, device.torch)
+    checkpoints = resume.folder_of(trial.run, trial.name)
     resumed, complaints = resume.newest(checkpoints, identity)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
-    spec = engine or spec
+    spec = trial.engine or trial.spec
     system, modules = build_system(
-        spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
+        spec, data, device.torch, seed=seed, strategy=trial.strategy, autocast=device.autocast
     )
-    require_inputs(spec, vocabulary_of(strategy_name), checks)
+    require_inputs(spec, vocabulary_of(trial.strategy), checks)
     for warning in word_warnings(modules, system):
         emit(warning)
-    if stops is not None:
-        system.clock.stops, stops.counted = stops, system.clock.counted_s
+    if trial.stops is not None:
+        system.clock.stops, trial.stops.counted = trial.stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
-    sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
+    sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
 
     turn.wait()
@@ -121,54 +127,51 @@ def _run_trial(
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
     compile_s = None
     if can_compile:
-        compile_s = compile_seconds(system, to_compile(spec, strategy_name, sampler, system))
+        compile_s = compile_seconds(system, to_compile(spec, trial.strategy, sampler, system))
     sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
     plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
-        strategy_name,
+        trial.strategy,
         system,
         sampler,
         multi_step=spec.multi_step,
         micro_batch=plan.micro_batch,
         encoder_chunk=plan.encoder_chunk,
-        seed=int(seed),
+        seed=seed,
         speedyfeed=spec.speedyfeed,
         nofinetune=spec.nofinetune,
     )
-    emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept, graphs))
+    emit(planned(spec, trial.strategy, seed, sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
 
-    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn, watch)
-    effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
-    training = spec.training
-    trainer = Trainer(
-        system, strategy, sampler, effects, training.patience, training.checkpoint_s, spec.evaluation.every
-    )
-    if again:
-        trial.go_on(trainer, resumed)
-    return trial.finish(trainer, evaluate, resumed.trained if resumed else None)
+    training = _Training(trial, system, modules, strategy, plan, checkpoints, identity, watch)
+    memory = _memory_reader(device.torch)
+    effects = Effects(emit, evaluate, training.save_best, turn, memory, training.save_state)
+    patience, checkpoint_s = spec.training.patience, spec.training.checkpoint_s
+    trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, spec.evaluation.every)
+    if trial.again:
+        training.resume(trainer, resumed)
+    return training.finish(trainer, evaluate, resumed.trained if resumed else None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
-    """The folder of a trial, and all whose state goes into it."""
+class _Training:
+    """All whose state goes into the trial's folder."""
 
-    folder: Path
+    trial: Trial
     system: System
     modules: Modules
     strategy: Strategy
     plan: GraphPlan
     checkpoints: Checkpoints
     identity: dict[str, Any]
-    emit: Emit
-    turn: Turn
     watch: FilesWatch
 
-    def go_on(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
+    def resume(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
         """Take up a checkpoint, or begin anew."""
         windows = 0
         if resumed is not None:
@@ -177,7 +180,7 @@ class _Trial:
             trainer.restore(resumed.numbers["loop"])
             windows = int(resumed.numbers["loop"]["tally"]["windows"])
         train_s = self.system.clock.read()[0]
-        self.emit(ev.TrialResumed(trainer.tally.totals.steps, train_s, windows))
+        self.trial.emit(ev.TrialResumed(trainer.tally.totals.steps, train_s, windows))
 
     def finish(
         self,
@@ -189,17 +192,17 @@ class _Trial:
         outcome, reason = trained or trainer.run()
         if self.system.fixed.trouble:  # its steps were plain from there on
             words = f"CUDA graphs could not be captured, and steps were plain: {self.system.fixed.trouble}"
-            self.emit(ev.Warned("no-graphs", words))
+            self.trial.emit(ev.Warned("no-graphs", words))
         if outcome in ("completed", "early-stopped") and trainer.best is not None:
             self._write(trainer.state(), {}, {"trained": [outcome, reason], "strategy": {}})
-            self.emit(ev.PhaseEntered("test"))
-            self.modules.load(load_weights(self.folder / "best"))
+            self.trial.emit(ev.PhaseEntered("test"))
+            self.modules.load(load_weights(self.trial.folder / "best"))
             chosen = trainer.best
             try:
                 scored = evaluate("test")
             except LeftError:
                 return "interrupted", "interrupted while the test part was scored"
-            self.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
+            self.trial.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
         return outcome, reason
 
     def save_best(self, epoch: int, step: int) -> bool:
@@ -208,20 +211,20 @@ class _Trial:
         False: the trial is to end before there was room.
         """
         began = time.monotonic_ns()
-        best, written, is_told = self.folder / "best", None, False
+        best, written, is_told = self.trial.folder / "best", None, False
         while written is None:
             try:
                 written = save_weights(best, self.modules.state(), {"epoch": epoch, "step": step})
             except OSError as error:
                 if not is_told:
                     words = f"the best weights cannot be written: {error.strerror or error}; waiting for room"
-                    self.emit(ev.Warned("disk-full", words))
+                    self.trial.emit(ev.Warned("disk-full", words))
                     is_told = True
-                if self.turn.ending():
+                if self.trial.turn.ending():
                     return False
                 time.sleep(_ROOM_S)
         seconds = (time.monotonic_ns() - began) / 1e9
-        self.emit(ev.CheckpointSaved(best.name, epoch, step, written.bytes, written.sha256, seconds))
+        self.trial.emit(ev.CheckpointSaved(best.name, epoch, step, written.bytes, written.sha256, seconds))
         return True
 
     def save_state(self, loop: dict[str, Any]) -> bool:
@@ -238,11 +241,11 @@ class _Trial:
             place, written = self.checkpoints.save(step, tensors, numbers, self.identity)
         except OSError as error:
             words = f"no checkpoint could be written at step {step}: {error.strerror or error}"
-            self.emit(ev.Warned("checkpoint-failed", words))
+            self.trial.emit(ev.Warned("checkpoint-failed", words))
             return False
         seconds = (time.monotonic_ns() - began) / 1e9
-        name = str(place.relative_to(self.folder))
-        self.emit(ev.CheckpointSaved(name, 0, step, written.bytes, written.sha256, seconds))
+        name = str(place.relative_to(self.trial.folder))
+        self.trial.emit(ev.CheckpointSaved(name, 0, step, written.bytes, written.sha256, seconds))
         return True
 
 

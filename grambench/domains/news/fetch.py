@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
-from grambench.data.download import Patience, download
+from grambench.data.download import Patience, Progress, download, download_from_hub
 from grambench.domains.news.checksums import KNOWN_FILES, Published
 from grambench.domains.news.unzip import extract_tables
 from grambench.errors import ConfigError, DataError, GrambenchError, MachineError
 from grambench.fs import locked, sha256_file, sync_folder
+from grambench.hub import HUB
 
 Dataset = Literal["mind-small", "mind-large", "mind-demo"]
 Report = Callable[[str, int, int | None], None]
@@ -32,27 +33,40 @@ LICENCE = (
 
 TABLES = ("news.tsv", "behaviors.tsv")
 SPLITS = ("train", "dev")
-_HUB = "https://huggingface.co/datasets/yjw1029/MIND/resolve/main"
+_REPO = "yjw1029/MIND"
 _MIRROR = "https://recodatasets.z20.web.core.windows.net/newsrec"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of zips on the web."""
+    """A data set on a hub, or a folder of zips on the web."""
 
     url: str
-    """Without the closing slash."""
+    """Of the hub, or of the folder, without the closing slash."""
+    repo: str = ""
+    """`<owner>/<data set>` on the hub; empty: `url` is a plain folder."""
     token: str | None = None
-    """Sent to this host only."""
+    """Of the hub."""
 
     @property
     def host(self) -> str:
         """For messages."""
         return urlsplit(self.url).netloc
 
+    def bring(self, path: Path, progress: Progress, patience: Patience) -> None:
+        """Download the file of `path`'s name.
+
+        Raises:
+            MachineError: it cannot be downloaded. OSError: `path` cannot be written.
+        """
+        if self.repo:
+            download_from_hub(self.repo, path, progress, endpoint=self.url, token=self.token)
+        else:
+            download(f"{self.url}/{path.name}", path, progress, patience=patience)
+
 
 def default_sources(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
-    """The hub (with `HF_TOKEN`, if it is set), then the mirror; mind-demo is on the mirror only.
+    """The hub (`HF_ENDPOINT` and `HF_TOKEN`, if they are set), then the mirror; mind-demo is on that only.
 
     Raises:
         ConfigError: HF_TOKEN holds characters that no token has.
@@ -62,7 +76,8 @@ def default_sources(dataset: Dataset, environ: Mapping[str, str] = os.environ) -
     token = environ.get("HF_TOKEN", "").strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise ConfigError("HF_TOKEN holds blanks or control characters.", "Copy the token again.")
-    return (Source(_HUB, token or None), Source(_MIRROR))
+    hub = environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    return (Source(hub, _REPO, token or None), Source(_MIRROR))
 
 
 def fetch(
@@ -84,7 +99,7 @@ def fetch(
         target: created if absent.
         report: progress of the zips.
         sources: tried in turn for each zip; unset: `default_sources(dataset)`.
-        patience: timeouts and retries.
+        patience: timeouts and retries of plain HTTP.
         known: the published sizes and digests.
 
     Returns:
@@ -133,13 +148,7 @@ def _fetch_split(
         folder = target / ".download" / str(place)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            download(
-                f"{source.url}/{name}",
-                folder / name,
-                lambda done, total: report(name, done, total),
-                token=source.token,
-                patience=patience,
-            )
+            source.bring(folder / name, lambda done, total: report(name, done, total), patience)
             _unpack(folder / name, target / split, published)
             return
         except GrambenchError as error:

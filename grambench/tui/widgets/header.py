@@ -3,7 +3,8 @@
 from textual.content import Content
 from textual.widget import Widget
 
-from grambench.events.state import GpuState, RunState
+from grambench.events.state import RunState
+from grambench.events.types import GpuSample
 from grambench.text import safe_text
 from grambench.tui.pieces import fill, pair, styled
 from grambench.tui.scene import Scene
@@ -101,7 +102,7 @@ def machine_words(scene: Scene, narrow: bool) -> Content:
             (7, _reading(gpu.power_w, "W", scene)),
             (8, _memory(gpu.memory_used_bytes, gpu.memory_total_bytes, scene)),
         ]
-        whole = sum(not each.parent_uuid for each in scene.state.gpus.values())
+        whole = sum(not each.last.parent_uuid for each in scene.state.gpus.values())
         if whole > 1:
             parts.insert(1, (4, styled(f"GPU {gpu.index} of {whole}", tones.muted)))
         return fill(parts, 48 if narrow else 60)
@@ -120,15 +121,15 @@ def machine_words(scene: Scene, narrow: bool) -> Content:
     )
 
 
-def _watched(state: RunState) -> GpuState | None:
+def _watched(state: RunState) -> GpuSample | None:
     """The GPU of the trial whose turn it is, else of any trial, else the first."""
     active = state.trials.get(state.active or "")
     for trial in (active, *reversed(list(state.trials.values()))):
         gpu = state.gpu_of(trial) if trial is not None else None
         if gpu is not None:
-            return gpu
+            return gpu.last
     on_cpu = any(trial.started is not None for trial in state.trials.values())
-    return None if on_cpu else next(iter(state.gpus.values()), None)
+    return None if on_cpu else next((gpu.last for gpu in state.gpus.values()), None)
 
 
 def _short_gpu(name: str) -> str:

@@ -313,7 +313,7 @@ def test_integrated_energy_stays_right_when_the_series_is_thinned() -> None:
 def test_what_a_sample_lacks_is_shown_as_lacking() -> None:
     state = folded(("", 0, gpu(power_w=5.0)), ("", 1, gpu(reasons={"power_w": "GPU is lost"})))
     shown = state.gpus["GPU-a"]
-    assert (shown.power_w, shown.reasons) == (None, {"power_w": "GPU is lost"})
+    assert (shown.last.power_w, shown.last.reasons) == (None, {"power_w": "GPU is lost"})
     assert shown.power_series.ys == [5.0]
 
 
@@ -321,12 +321,12 @@ def test_a_reading_that_a_sample_leaves_out_stands_and_so_does_the_reason_for_it
     first = gpu(energy_j=9.0, sm_clock_mhz=1980, throttle=["heat"], reasons={"memory_clock_mhz": "no"})
     state = folded(("", 0, first), ("", 1, gpu(power_w=5.0, reasons={"temperature_c": "lost"})))
     shown = state.gpus["GPU-a"]
-    assert (shown.energy_j, shown.sm_clock_mhz, shown.throttle) == (9.0, 1980, ["heat"])
-    assert shown.reasons == {"memory_clock_mhz": "no", "temperature_c": "lost"}
+    assert (shown.last.energy_j, shown.last.sm_clock_mhz, shown.last.throttle) == (9.0, 1980, ["heat"])
+    assert shown.last.reasons == {"memory_clock_mhz": "no", "temperature_c": "lost"}
     state = folded(("", 0, first), ("", 1, gpu(memory_clock_mhz=7, reasons={"sm_clock_mhz": "GPU is lost"})))
     shown = state.gpus["GPU-a"]
-    assert (shown.sm_clock_mhz, shown.memory_clock_mhz) == (None, 7)
-    assert shown.reasons == {"sm_clock_mhz": "GPU is lost"}
+    assert (shown.last.sm_clock_mhz, shown.last.memory_clock_mhz) == (None, 7)
+    assert shown.last.reasons == {"sm_clock_mhz": "GPU is lost"}
 
 
 def seldom(*samples: tuple[float, float | None, float]) -> Iterator[tuple[str, float, Event]]:

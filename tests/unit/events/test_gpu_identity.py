@@ -7,6 +7,7 @@ from grambench.events.codec import Record, Stamp
 from grambench.events.fold import Fold
 from grambench.events.gpu_identity import used_gpu
 from grambench.events.state import GpuState, RunState
+from grambench.events.types import GpuSample
 from grambench.runner.race_memory import race_needs
 
 PLAIN, DIVIDED = "GPU-0a1b2c3d-0000-0000-0000-000000000001", "GPU-99999999-0000-0000-0000-000000000002"
@@ -16,12 +17,12 @@ GIB = 1 << 30
 
 
 def gpus(*slices: str) -> dict[str, GpuState]:
-    whole = {PLAIN: GpuState(PLAIN, 0, "H200"), DIVIDED: GpuState(DIVIDED, 1, "H200", slices=len(slices))}
-    parts = {
-        uuid: GpuState(uuid, 1, "MIG", parent_uuid=DIVIDED, instance=f"{7 + place}/0")
+    whole = [GpuSample(PLAIN, 0, "H200"), GpuSample(DIVIDED, 1, "H200", slices=len(slices))]
+    parts = [
+        GpuSample(uuid, 1, "MIG", parent_uuid=DIVIDED, instance=f"{7 + place}/0")
         for place, uuid in enumerate(slices)
-    }
-    return whole | parts
+    ]
+    return {sample.uuid: GpuState(sample) for sample in (*whole, *parts)}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_every_spelling_finds_its_gpu(
     named: str, slices: tuple[str, ...], seen_on: tuple[str, ...], used: str | None
 ) -> None:
     found = used_gpu(named, gpus(*slices), seen_on)
-    assert (found.uuid if found else None) == used
+    assert (found.last.uuid if found else None) == used
 
 
 def folded(named: str, *more: ev.Event) -> RunState:

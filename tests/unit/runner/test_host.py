@@ -10,6 +10,7 @@ import pytest
 from fake_nvml import FakeGpu, FakeNvml, error
 
 import grambench
+from grambench.cpu import cpu_model
 from grambench.reports.schema import HostFacts
 from grambench.runner import facts
 from grambench.runner.gpu import GpuSampler
@@ -205,5 +206,5 @@ def test_a_machine_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tm
 )
 def test_the_cpus_name_comes_from_the_kernel(tmp_path: Path, text: str, name: str) -> None:
     (tmp_path / "cpuinfo").write_text(text)
-    assert facts._cpu_model(tmp_path / "cpuinfo") == name
-    assert facts._cpu_model(tmp_path / "missing")
+    assert cpu_model(tmp_path / "cpuinfo") == name
+    assert cpu_model(tmp_path / "missing")

@@ -4,6 +4,7 @@ import pytest
 
 from grambench.events import types as ev
 from grambench.events.state import GpuState, RunState, TrialState
+from grambench.events.types import GpuSample
 from grambench.runner import race_memory
 from grambench.runner.race_memory import race_needs
 
@@ -23,7 +24,9 @@ def state(rss: float | None, gpu: float | None = None, used: float = 10.0) -> Ru
     first.peak_gpu_memory_bytes = None if gpu is None else int(gpu * GIB)
     first.started = ev.WorkerStarted("a.s0", 1, "cuda:0", "H", "GPU-1", {}, 1, "bf16")
     gpus = {
-        "GPU-1": GpuState("GPU-1", 0, "H", memory_used_bytes=int(used * GIB), memory_total_bytes=80 * GIB)
+        "GPU-1": GpuState(
+            GpuSample("GPU-1", 0, "H", memory_used_bytes=int(used * GIB), memory_total_bytes=80 * GIB)
+        )
     }
     return RunState(trials=trials, gpus=gpus)
 

@@ -148,6 +148,23 @@ def test_others_that_compute_on_a_gpu_are_counted_when_processes_are_listed() ->
     assert machine.last(ev.GpuSample).foreign_processes is None  # between two readings of the lists
 
 
+def test_workers_are_told_of_when_a_gpu_begins_to_be_shared_or_slowed() -> None:
+    machine = Machine()
+    machine.ticks(2)
+    machine.events.clear()
+    machine.gpu.compute.append(process(4711, MIB))
+    machine.ticks(12)
+    kinds = [type(event) for event in machine.events]
+    shared = next(place for place, e in enumerate(machine.events) if getattr(e, "foreign_processes", 0))
+    assert kinds[shared : shared + 7] == [ev.GpuSample, ev.HostSample, *[ev.ProcessSample] * 5]
+    machine.ticks(3)
+    machine.events.clear()
+    machine.gpu.throttle = 0x20  # heat
+    machine.ticks(2)
+    assert [e.throttle for e in machine.events if isinstance(e, ev.GpuSample) and e.throttle] == [["heat"]]
+    assert sum(isinstance(event, ev.ProcessSample) for event in machine.events) == 5
+
+
 def test_a_list_without_our_workers_says_nothing_about_others() -> None:
     machine = Machine()
     machine.gpu.compute = [process(4711, MIB)]  # perhaps a container's own worker, by the host's number
@@ -174,11 +191,11 @@ def test_a_phase_in_a_workers_log_is_an_edge_of_no_turn(tmp_path: Path) -> None:
 
 def test_between_two_listings_a_process_keeps_its_last_memory() -> None:
     machine = Machine()
-    machine.gpu.compute = [process(pid, 20 * MIB) for pid in FIVE.values()]
+    machine.gpu.compute = [process(pid, 50 * MIB) for pid in FIVE.values()]
     machine.ticks(1)
     assert machine.last(ev.ProcessSample).gpu_memory_bytes == 10 * MIB
     machine.ticks(9)
-    assert machine.last(ev.ProcessSample).gpu_memory_bytes == 20 * MIB
+    assert machine.last(ev.ProcessSample).gpu_memory_bytes == 50 * MIB
 
 
 def test_a_new_worker_is_listed_at_its_first_sample() -> None:

@@ -31,7 +31,7 @@ from grambench.worker.integrity import BackgroundCheck, FilesWatch
 from grambench.worker.main import read_spec
 from grambench.worker.prepare import data_folder, prepare_data
 from grambench.worker.resume import folder_of
-from grambench.worker.trial import run_trial
+from grambench.worker.trial import Trial, run_trial
 from grambench.worker.turns import PipeTurn
 
 LABEL, OFFSETS, TOKENS = "train_candidate_labels.npy", "token_offsets.npy", "tokens.npy"
@@ -230,7 +230,7 @@ def trained(
         spoil(event)
 
     try:
-        return run_trial(small(), run, "e2e.s0", device, emit, turn, again)[0], told
+        return run_trial(Trial(small(), run, "e2e.s0", device, emit, turn, again))[0], told
     except DataError as error:
         return error.message, told
 
