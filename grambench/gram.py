@@ -297,13 +297,17 @@ class _Method:
         )
 
     def _encoder_pass(self, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
+        if not vectors_ND.requires_grad:
+            raise ValueError(
+                "`encode` returned vectors without a graph: leave gradients on."
+            )
         with self.hooks.encoding():
             encoder_backward(vectors_ND, gradient_ND)
 
 
 @dataclass
 class SingleStep(_Method):
-    """Single-step GRAM: the update of end-to-end training, with each distinct item encoded once."""
+    """Single-step GRAM (Algorithm 1 with N = 1): the update of E2E, with each distinct item encoded once."""
 
     chunk: int | None = None
     """Items whose graph is held at once, at about one more forward pass; None: all."""
@@ -317,7 +321,7 @@ class SingleStep(_Method):
             users: of the whole batch; the gradients are those of the mean loss over them.
 
         Raises:
-            ValueError: `encode` does not return a vector for each id, or the loss does not read them.
+            ValueError: `encode` does not return a vector with a graph for each id, or the loss reads none.
         """
         items_U, place = items.to(self.device).unique(return_inverse=True)
         count = len(items_U)
@@ -335,7 +339,7 @@ class SingleStep(_Method):
 
 @dataclass
 class MultiStep(_Method):
-    """Multi-step GRAM: the filter trains against a table for `steps` steps, then the encoder follows."""
+    """Multi-step GRAM (Algorithm 1, N > 1): filter steps against a table, which the encoder then follows."""
 
     table: ItemTable
     """Of the catalogue; it moves to the encoder's device."""

@@ -234,6 +234,9 @@ def test_mistakes_are_named() -> None:
     wrong = SingleStep(lambda ids: world.encode(ids)[1:], world.loss, world.optimizers())
     with pytest.raises(ValueError, match=r"returned \[\d+, 4\] for \d+ ids: return one row for each id"):
         wrong.step(items_BK, clicked_B, USERS)
+    frozen = SingleStep(torch.no_grad()(world.encode), world.loss, world.optimizers())
+    with pytest.raises(ValueError, match="vectors without a graph: leave gradients on"):
+        frozen.step(items_BK, clicked_B, USERS)
     deaf = SingleStep(world.encode, lambda _vectors, _batch: world.filter.weight.sum(), world.optimizers())
     with pytest.raises(ValueError, match="does not depend on the item vectors"):
         deaf.step(items_BK, clicked_B, USERS)
