@@ -298,9 +298,7 @@ class _Method:
 
     def _encoder_pass(self, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
         if not vectors_ND.requires_grad:
-            raise ValueError(
-                "`encode` returned vectors without a graph: leave gradients on."
-            )
+            raise ValueError("`encode` returned vectors without a graph: leave gradients on.")
         with self.hooks.encoding():
             encoder_backward(vectors_ND, gradient_ND)
 
