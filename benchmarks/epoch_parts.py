@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.trials import Trial
-from grambench.training.phases import ClosedWindow, filter_backward
+from grambench.training.phases import filter_backward
+from grambench.training.protocols import ClosedWindow
 from grambench.training.strategies.item_table import Window
 
 

@@ -17,7 +17,7 @@ from benchmarks.targets import EPOCH
 from benchmarks.trials import Trial
 from grambench.config.spec import Spec
 from grambench.data.batches import counter
-from grambench.training.strategies.follow import follow
+from grambench.training.strategies.fit_encoder import fit_encoder
 
 BATCH = 256
 """Items of an encoder step in the epoch that is claimed."""
@@ -160,6 +160,6 @@ def closing_pass(made: Trial, some_N: NDArray[np.int64], size: int) -> Callable[
     def run() -> Tensor:
         nonlocal turn
         turn += 1
-        return follow(made.system, some_N, targets_ND, batch=size, passes=1, chunk=size, order=order)
+        return fit_encoder(made.system, some_N, targets_ND, batch=size, passes=1, chunk=size, order=order)
 
     return run

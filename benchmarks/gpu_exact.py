@@ -80,11 +80,11 @@ def _graphs(lab: Lab, precision: Precision) -> None:
     troubles = ""
     for graphs in ("off", "on"):
         made = _trial(lab, "gram-4s", precision, _spec(lab, precision, "packed", graphs))
-        before = {name: value.clone() for name, value in made.modules.state().items()}
+        before = {name: value.clone() for name, value in made.modules.state_dict().items()}
         made.strategy.warm_up(made.sampler.batch(0))
         for step in range(WINDOWS * made.strategy.window_steps):
             made.strategy.step(made.sampler.batch(step))
-        weights[graphs] = {name: value - before[name] for name, value in made.modules.state().items()}
+        weights[graphs] = {name: value - before[name] for name, value in made.modules.state_dict().items()}
         troubles = made.system.fixed.trouble
     distances = {}
     for part in ("encoder", "filter"):

@@ -16,7 +16,8 @@ from grambench.events import types as ev
 from grambench.events.control import Ending
 from grambench.models.attention import choose_attention
 from grambench.training.loop import Effects, Trainer
-from grambench.training.phases import Strategy, System
+from grambench.training.phases import System
+from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, build_system
 from grambench.worker.planning import use_graphs

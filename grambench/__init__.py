@@ -1,20 +1,20 @@
 """grambench: a live benchmark of training strategies for content-based collaborative filtering.
 
-The strategies are a library too: `grambench.SingleStep` and its siblings are imported when they are
-first used, so that `import grambench` alone loads no torch.
+The method is a library too (docs/library.md): `grambench.SingleStep` and its siblings are imported when they
+are first used, so that `import grambench` alone loads no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grambench.training.strategies import EndToEnd, EndToEndUnique, MultiStep, SingleStep
+    from grambench.gram import Hooks, ItemTable, MultiStep, Optimizers, SingleStep
 
 __version__ = "0.1.0"
-__all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "__version__"]
+__all__ = ["Hooks", "ItemTable", "MultiStep", "Optimizers", "SingleStep", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("grambench.training.strategies"), name)
+        return getattr(import_module("grambench.gram"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

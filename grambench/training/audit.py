@@ -12,7 +12,8 @@ from grambench.domains.prepared import Prepared
 from grambench.domains.training import make_sampler
 from grambench.events.types import AuditFinished, Event
 from grambench.training.encoder_check import check_encoder, require_equal
-from grambench.training.phases import Batch, System
+from grambench.training.phases import System
+from grambench.training.protocols import Batch
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.system import Modules, build_system

@@ -1,4 +1,4 @@
-"""Stops a trial whose loss is no number before its weights are none, without waiting for the device."""
+"""Stops a trial with a non-finite loss before its weights are non-finite, without waiting for the device."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from grambench.transfer import read
 
 
-class Guard:
+class NonFiniteGuard:
     """Remembers on the device whether a loss, or its gradient, was not finite.
 
     `found` is what Adam calls `found_inf`: from then on every update is skipped on the device itself, so that

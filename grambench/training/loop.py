@@ -9,7 +9,8 @@ from typing import Any, Literal, NoReturn, Protocol
 from grambench.events import types as ev
 from grambench.events.control import Ending
 from grambench.metrics.ranking import NotFiniteError
-from grambench.training.phases import Batch, StepResult, Strategy, System
+from grambench.training.phases import System
+from grambench.training.protocols import Batch, StepResult, Strategy
 from grambench.training.tally import Tally
 from grambench.training.validations import Validations
 
@@ -282,24 +283,24 @@ class Trainer:
         was_running = self.system.clock.running
         self._rest()
         self.tally.report(batch)
-        kept = self.effects.save_state(self.state())
+        kept = self.effects.save_state(self.state_dict())
         self._saved_ns = time.monotonic_ns()
         if was_running:
             self._go_on()
         return kept
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """The loop's own numbers, as JSON."""
         return {
-            "tally": self.tally.state(),
+            "tally": self.tally.state_dict(),
             "best": dataclasses.asdict(self.best) if self.best else None,
-            **self.validations.state(),
+            **self.validations.state_dict(),
             "owes_validation": self._owes_validation,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; weights, optimisers and strategy are restored by their owners."""
-        self.tally.restore(state["tally"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume where `state_dict` was taken; others load weights, optimisers and strategy."""
+        self.tally.load_state_dict(state["tally"])
         self.best = ev.Evaluated.from_fields(state["best"]) if state["best"] else None
         self._owes_validation = state["owes_validation"]
-        self.validations.restore(state)
+        self.validations.load_state_dict(state)

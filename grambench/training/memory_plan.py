@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from grambench.config.spec import Training
-from grambench.training.phases import Batch, System
+from grambench.gram import encoder_backward
+from grambench.training.phases import System
+from grambench.training.protocols import Batch
 
 _V2, _V1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
 _GROUP_FILES = (
@@ -128,7 +130,7 @@ def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = run()
-    torch.autograd.backward(result, torch.zeros_like(result))
+    encoder_backward(result, torch.zeros_like(result))
     for parameter in parameters:
         parameter.grad = None
     return sum(kept.values())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from grambench.config.spec import Optimizer
 from grambench.models.encoders.free import FreeVectors
-from grambench.training.guard import Guard
+from grambench.training.guard import NonFiniteGuard
 from grambench.training.touched_rows import TouchedRowsAdam
 
 BETAS = (0.9, 0.999)
@@ -47,25 +47,25 @@ class ScheduledAdam:
         self._adam = torch.optim.Adam(tables, betas=BETAS, eps=EPS, fused=True) if tables else None
         """None for a baseline without a content encoder."""
 
-    def obey(self, guard: Guard) -> None:
+    def attach_guard(self, guard: NonFiniteGuard) -> None:
         """Skip every update once the guard has found a number that is not finite."""
         if self._adam is not None:
             self._adam.found_inf = guard.found  # type: ignore[attr-defined] # read by the fused kernel
         if self._rows is not None:
             self._rows.found_inf = guard.found
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Moments and counts of each parameter that was updated, and the count of all."""
         found = {"steps": torch.tensor(self.steps)}
         for number, parameter in enumerate(self.parameters):
             kept = self._adam.state.get(parameter, {}) if self._adam is not None else {}
             found |= {f"{number}.{name}": tensor for name, tensor in kept.items()}
         if self._rows is not None:
-            found |= {f"{len(self.parameters)}.{name}": t for name, t in self._rows.state().items()}
+            found |= {f"{len(self.parameters)}.{name}": t for name, t in self._rows.state_dict().items()}
         return found
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; tensors that are there already keep their addresses, for CUDA graphs."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load them; tensors that are there already keep their addresses, for CUDA graphs."""
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self.parameters):
             prefix = f"{number}."
@@ -79,7 +79,8 @@ class ScheduledAdam:
                         there[name] = value.to(parameter.device)
         if self._rows is not None:
             prefix = f"{len(self.parameters)}."  # the place that the rows have among dense parameters
-            self._rows.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            rows = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            self._rows.load_state_dict(rows)
 
     def rate(self) -> float:
         """Learning rate of the next step; free vectors have their own."""

@@ -58,13 +58,13 @@ class Modules:
         self.encoder.train(mode)
         self.filter.train(mode)
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """Weights under `encoder.` and `filter.`."""
         named = [("encoder", self.encoder), ("filter", self.filter)]
         return {f"{prefix}.{k}": v for prefix, module in named for k, v in module.state_dict().items()}
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """The inverse of `state`."""
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Load them."""
         for prefix, module in (("encoder.", self.encoder), ("filter.", self.filter)):
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             module.load_state_dict(own)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from grambench.events import types as ev
 from grambench.models.encoders.buckets import EncodingCounts
-from grambench.training.phases import Batch, ClosedWindow, StepResult, System
+from grambench.training.phases import System
+from grambench.training.protocols import Batch, ClosedWindow, StepResult
 
 REPORT_S = 0.5
 """Seconds between two progress events; each is a synchronised point."""
@@ -152,7 +153,7 @@ class Tally:
             )
         )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything as JSON; to be called right after a report, so that no loss is under way."""
         train_s, encode_s = self.system.clock.read()
         return {
@@ -165,8 +166,8 @@ class Tally:
             "window_encode_s": self._window_encode_s,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Count on from there."""
         self.totals = Totals(**state["totals"])
         self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
         self.system.encode.counts = EncodingCounts(**state["encoded"])

@@ -123,7 +123,7 @@ class TrainClock:
             end()
 
     @contextmanager
-    def rehearsing(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         """Forget what the enclosed work adds to the encoder's seconds."""
         before_ns = self._encode_ns
         yield

@@ -30,19 +30,19 @@ class TouchedRowsAdam:
         self.found_inf = torch.zeros((), device=self.mean_ID.device)
         """1 where the update is to be skipped; read on the device, so that nothing waits for it."""
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Moments of all rows and the count of steps, named as dense Adam names them."""
         return {"exp_avg": self.mean_ID, "exp_avg_sq": self.square_ID, "step": self.steps}
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `state`; also takes the moments of dense Adam, which are none before a step."""
-        own = self.state()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load them; also takes the moments of dense Adam, which are none before a step."""
+        own = self.state_dict()
         for name, tensor in state.items():
             own[name].copy_(tensor)
 
     def touched(self) -> list[Tensor]:
         """Tensors that an update changes."""
-        return [self.vectors.rows_ID, *self.state().values()]
+        return [self.vectors.rows_ID, *self.state_dict().values()]
 
     @torch.no_grad()
     def step(self) -> None:

@@ -60,11 +60,11 @@ class Validations:
         """True where training is to end."""
         return self.stale >= self.patience
 
-    def state(self) -> dict[str, int | bool]:
+    def state_dict(self) -> dict[str, int | bool]:
         """What it remembers, as JSON."""
         return {"stale": self.stale, "improved": self._improved, "waits": self._waits}
 
-    def restore(self, state: dict[str, int | bool]) -> None:
-        """The inverse of `state`; version 0.1 validated at the end of epochs only, and kept only `stale`."""
+    def load_state_dict(self, state: dict[str, int | bool]) -> None:
+        """Load it; version 0.1 validated at the end of epochs only, and kept only `stale`."""
         self.stale = int(state["stale"])
         self._improved, self._waits = bool(state.get("improved", False)), bool(state.get("waits", False))

@@ -18,7 +18,8 @@ from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
-from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
+from grambench.training.phases import System, dry_run, encode, warm_up_encoder
+from grambench.training.protocols import Batch, Strategy
 from grambench.training.strategies import MultiStep, SingleStep, window_steps
 from grambench.training.strategies.no_finetune import TrainedPooling
 from grambench.training.system import Modules, Residency
@@ -203,12 +204,13 @@ def compile_seconds(system: System, samples: Sequence[Sample]) -> float:
 
     def calls() -> float:
         began_ns = time.monotonic_ns()
-        with rehearsal(system):
+        with dry_run(system):
             for sample in samples:
-                with torch.set_grad_enabled(sample.with_graph):
-                    vectors_ND = encode(system, sample.items_N)
                 if sample.with_graph:
-                    vectors_ND.sum().backward()
+                    warm_up_encoder(system, sample.items_N)
+                    continue
+                with torch.no_grad():
+                    encode(system, sample.items_N)
         system.clock.read()  # waits for the device
         return (time.monotonic_ns() - began_ns) / 1e9
 

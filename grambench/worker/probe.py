@@ -26,7 +26,7 @@ from grambench.models.attention import Attention, choose_attention
 from grambench.models.encoders.buckets import Buckets
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.memory_plan import free_bytes
-from grambench.training.phases import System, encode
+from grambench.training.phases import System, warm_up_encoder
 from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
 from grambench.worker.device import Device
 
@@ -112,7 +112,7 @@ class _Probe:
 
         def run() -> float:
             began = time.perf_counter()
-            encode(self.system, self.items_N).sum().backward()
+            warm_up_encoder(self.system, self.items_N)
             self.system.encoder_optimizer.discard()
             self.system.clock.read()  # waits for the device
             return time.perf_counter() - began

@@ -13,6 +13,7 @@ from grambench.config.changes import differences
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
+from grambench.gram import RandomState
 from grambench.training.checkpoint import (
     SCHEMA_VERSION,
     Checkpoints,
@@ -21,8 +22,8 @@ from grambench.training.checkpoint import (
     read_numbers,
 )
 from grambench.training.memory_plan import GraphPlan
-from grambench.training.phases import Strategy, System
-from grambench.training.random_state import RandomState
+from grambench.training.phases import System
+from grambench.training.protocols import Strategy
 from grambench.training.system import Modules
 
 MODEL, ENCODER, FILTER, STRATEGY, RANDOM = (
@@ -95,15 +96,15 @@ def _as_now(spec: Any) -> Any:
 
 def collect(system: System, modules: Modules, strategy: Strategy) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by dotted names, and the strategy's numbers."""
-    kept = strategy.state()
+    kept = strategy.state_dict()
     arrays = {k: _tensor(v) for k, v in kept.items() if isinstance(v, (Tensor, np.ndarray))}
     numbers = {k: v for k, v in kept.items() if not isinstance(v, (Tensor, np.ndarray))}
     state = RandomState.capture(system.clock.device)
     random = {"cpu": state.cpu} | ({} if state.cuda is None else {"cuda": state.cuda})
     parts = {
-        MODEL: modules.state(),
-        ENCODER: system.encoder_optimizer.state(),
-        FILTER: system.filter_optimizer.state(),
+        MODEL: modules.state_dict(),
+        ENCODER: system.encoder_optimizer.state_dict(),
+        FILTER: system.filter_optimizer.state_dict(),
         STRATEGY: arrays,
         RANDOM: random,
     }
@@ -114,10 +115,10 @@ def collect(system: System, modules: Modules, strategy: Strategy) -> tuple[dict[
 def restore(resumed: Resumed, system: System, modules: Modules, strategy: Strategy) -> None:
     """The inverse of `collect`, on freshly built objects; the random states come last."""
     device = system.clock.device
-    modules.load(_part(resumed, MODEL))
-    system.encoder_optimizer.restore(_part(resumed, ENCODER))
-    system.filter_optimizer.restore(_part(resumed, FILTER))
-    strategy.restore({**_part(resumed, STRATEGY), **resumed.numbers["strategy"]})
+    modules.load_state_dict(_part(resumed, MODEL))
+    system.encoder_optimizer.load_state_dict(_part(resumed, ENCODER))
+    system.filter_optimizer.load_state_dict(_part(resumed, FILTER))
+    strategy.load_state_dict({**_part(resumed, STRATEGY), **resumed.numbers["strategy"]})
     random = _part(resumed, RANDOM)
     RandomState(random["cpu"], random.get("cuda"), device).restore()
 

@@ -20,7 +20,8 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
 from grambench.training.loop import Effects, LeftError, Trainer, Turn
 from grambench.training.memory_plan import GraphPlan
-from grambench.training.phases import Strategy, System
+from grambench.training.phases import System
+from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Residency, build_system, residency
 from grambench.worker import resume
@@ -177,7 +178,7 @@ class _Training:
         if resumed is not None:
             if resumed.trained is None:
                 resume.restore(resumed, self.system, self.modules, self.strategy)
-            trainer.restore(resumed.numbers["loop"])
+            trainer.load_state_dict(resumed.numbers["loop"])
             windows = int(resumed.numbers["loop"]["tally"]["windows"])
         train_s = self.system.clock.read()[0]
         self.trial.emit(ev.TrialResumed(trainer.tally.totals.steps, train_s, windows))
@@ -194,9 +195,9 @@ class _Training:
             words = f"CUDA graphs could not be captured, and steps were plain: {self.system.fixed.trouble}"
             self.trial.emit(ev.Warned("no-graphs", words))
         if outcome in ("completed", "early-stopped") and trainer.best is not None:
-            self._write(trainer.state(), {}, {"trained": [outcome, reason], "strategy": {}})
+            self._write(trainer.state_dict(), {}, {"trained": [outcome, reason], "strategy": {}})
             self.trial.emit(ev.PhaseEntered("test"))
-            self.modules.load(load_weights(self.trial.folder / "best"))
+            self.modules.load_state_dict(load_weights(self.trial.folder / "best"))
             chosen = trainer.best
             try:
                 scored = evaluate("test")
@@ -214,7 +215,7 @@ class _Training:
         best, written, is_told = self.trial.folder / "best", None, False
         while written is None:
             try:
-                written = save_weights(best, self.modules.state(), {"epoch": epoch, "step": step})
+                written = save_weights(best, self.modules.state_dict(), {"epoch": epoch, "step": step})
             except OSError as error:
                 if not is_told:
                     words = f"the best weights cannot be written: {error.strerror or error}; waiting for room"

@@ -34,12 +34,12 @@ def made(small: tuple[Spec, Prepared]) -> Trial:
 
 
 def weights(made: Trial) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in made.modules.state().items()}
+    return {name: value.clone() for name, value in made.modules.state_dict().items()}
 
 
 def changed(before: dict[str, torch.Tensor], made: Trial) -> set[str]:
     """The modules with a weight that differs."""
-    after = made.modules.state()
+    after = made.modules.state_dict()
     return {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
 
 

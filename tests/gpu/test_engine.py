@@ -10,7 +10,8 @@ from tiny_systems import encoder_spec, news_sampler, random_part, tiny_data
 
 from grambench.config.spec import Engine, Filter, MultiStep, Spec
 from grambench.models.attention import attention_in_use, choose_attention
-from grambench.training.phases import Strategy, System
+from grambench.training.phases import System
+from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system
 from grambench.worker.planning import use_graphs

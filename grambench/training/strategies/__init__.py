@@ -10,7 +10,8 @@ from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.states import TokenStates
 from grambench.models.encoders.text import TextEncoder
-from grambench.training.phases import Sampler, Strategy, System
+from grambench.training.phases import System
+from grambench.training.protocols import Sampler, Strategy
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.filter_only import FilterOnly

@@ -10,16 +10,15 @@ from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.phases import (
-    Batch,
-    ClosedWindow,
-    Sampler,
-    State,
-    StepResult,
     System,
+    dry_run,
     encode,
-    rehearsal,
+    loss_backward,
+    pseudo_loss_backward,
+    warm_up_encoder,
 )
-from grambench.training.strategies.follow import follow
+from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
+from grambench.training.strategies.fit_encoder import fit_encoder
 from grambench.training.strategies.item_table import Window
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import sent
@@ -29,23 +28,21 @@ _EPS = 1e-12
 
 
 def pulled_backward(
-    system: System, vectors: PulledVectors, batch: Batch, content_UD: Tensor, pull: float
-) -> tuple[Tensor, Tensor, int]:
-    """Gradients of 𝓛 + λ Σ ‖e − CE(c)‖² in the filter and the free vectors e; CE(c) is a constant.
+    system: System, vectors: PulledVectors, view: View, content_UD: Tensor, pull: float, users: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients of (𝓛 + λ Σ ‖e − CE(c)‖²) / `users` in the filter and the free vectors e; CE(c) is fixed.
 
     An item that training has not met before starts at e = CE(c), unless free vectors start at random.
 
     Returns:
-        𝓛 summed over the users, the free vectors [U, D] of the batch's distinct items, and its occurrences.
+        𝓛 summed over the users of the view, and the free vectors [U, D] of its distinct items.
     """
-    view = batch.unique()
     vectors.meet(view.items_N, content_UD)
     free_UD = vectors.free(view.items_N)
     loss = system.filter.loss(free_UD, view)
     distance = (free_UD - content_UD).square().sum()
-    ((loss + pull * distance) / batch.users).backward()
-    system.guard.see(loss + pull * distance)
-    return loss.detach(), free_UD.detach(), view.occurrences
+    loss_backward(system, loss + pull * distance, users)
+    return loss.detach(), free_UD.detach()
 
 
 class CRCFStep(OneStep):
@@ -62,14 +59,13 @@ class CRCFStep(OneStep):
 
     def gradients(self, batch: Batch) -> StepResult:
         """Pull the batch's free vectors to their texts, and regress the encoder to them as they were."""
-        items_U = batch.unique().host_items_N
-        content_UD = encode(self.system, items_U)
-        loss, free_UD, occurrences = pulled_backward(
-            self.system, self.vectors, batch, content_UD.detach(), self.pull
+        view = batch.unique()
+        content_UD, items = encode(self.system, view.host_items_N), len(view.host_items_N)
+        loss, free_UD = pulled_backward(
+            self.system, self.vectors, view, content_UD.detach(), self.pull, batch.users
         )
-        with self.system.clock.encoding():
-            (0.5 * (content_UD - free_UD).square().sum() / len(items_U)).backward()
-        return StepResult(loss, batch.users, occurrences, len(items_U))
+        pseudo_loss_backward(self.system, 0.5 * (content_UD - free_UD).square().sum(), items)
+        return StepResult(loss, batch.users, view.occurrences, items)
 
 
 class CRCFEpoch:
@@ -91,12 +87,12 @@ class CRCFEpoch:
     def warm_up(self, batch: Batch) -> None:
         """The gradients of a batch, and one mini-batch of the encoder, dropped."""
         view = batch.unique()
-        with self.vectors.unmet_afterwards(view.items_N), rehearsal(self.system):
+        with self.vectors.unmet_afterwards(view.items_N), dry_run(self.system):
             items_U = view.host_items_N
             with torch.no_grad():
                 content_UD = encode(self.system, items_U)
-            pulled_backward(self.system, self.vectors, batch, content_UD, self.pull)
-            encode(self.system, items_U[: self.spec.encoder_batch]).sum().backward()
+            pulled_backward(self.system, self.vectors, view, content_UD, self.pull, batch.users)
+            warm_up_encoder(self.system, items_U[: self.spec.encoder_batch])
 
     def step(self, batch: Batch) -> StepResult:
         """A CF step; the epoch's last one also teaches the encoder."""
@@ -104,26 +100,26 @@ class CRCFEpoch:
         if self.content is None:
             self.content = self._open(batch)
             joined = len(self.content)
-        window = self.content
-        content_UD = window.read(window.slots_I[batch.unique().items_N])
-        loss, _, occurrences = pulled_backward(self.system, self.vectors, batch, content_UD, self.pull)
+        window, view = self.content, batch.unique()
+        content_UD = window.read(window.slots_I[view.items_N])
+        loss, _ = pulled_backward(self.system, self.vectors, view, content_UD, self.pull, batch.users)
         self.system.filter_optimizer.step()
         window.steps += 1
-        window.occurrences += occurrences
+        window.occurrences += view.occurrences
         ends = batch.ends_epoch or batch.ends_training
         closed = self._close(window, batch.epoch) if ends else None
-        return StepResult(loss, batch.users, occurrences, joined, closed)
+        return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """The window of the epoch under way."""
-        return {} if self.content is None else self.content.state()
+        return {} if self.content is None else self.content.state_dict()
 
-    def restore(self, state: State) -> None:
-        """Its inverse."""
+    def load_state_dict(self, state: State) -> None:
+        """Load it."""
         self.content = None
         if state:
             self.content = self._window()
-            self.content.restore(state)
+            self.content.load_state_dict(state)
 
     def _window(self) -> Window:
         encoder = self.system.encode.encoder
@@ -146,7 +142,7 @@ class CRCFEpoch:
             free_UD = self.vectors.free(ids_U)
         content_UD = window.start_UD
         drift = ((free_UD - content_UD).norm(dim=1) / content_UD.norm(dim=1).clamp_min(_EPS)).mean()
-        pseudo_loss = follow(
+        pseudo_loss = fit_encoder(
             self.system,
             items_U,
             free_UD,

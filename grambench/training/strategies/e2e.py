@@ -2,7 +2,8 @@
 
 import torch
 
-from grambench.training.phases import Batch, StepResult, System, encode, encoder_backward, filter_backward
+from grambench.training.phases import System, encode, encoder_backward, filter_backward, loss_backward
+from grambench.training.protocols import Batch, StepResult
 from grambench.training.strategies.one_step import OneStep
 
 
@@ -39,6 +40,5 @@ class EndToEndUnique(OneStep):
         vectors_ND = encode(self.system, view.host_items_N)
         loss = self.system.filter.loss(vectors_ND, view)
         with self.system.clock.encoding_behind(vectors_ND):
-            (loss / batch.users).backward()
-        self.system.guard.see(loss)
-        return StepResult(loss.detach(), batch.users, view.occurrences, len(view.items_N))
+            loss = loss_backward(self.system, loss, batch.users)
+        return StepResult(loss, batch.users, view.occurrences, len(view.items_N))

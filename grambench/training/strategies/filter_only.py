@@ -2,7 +2,8 @@
 
 import torch
 
-from grambench.training.phases import Batch, StepResult, System, encode
+from grambench.training.phases import System, encode, loss_backward
+from grambench.training.protocols import Batch, StepResult
 from grambench.training.strategies.one_step import OneStep
 
 
@@ -19,8 +20,6 @@ class FilterOnly(OneStep):
         for part in batch.split(self.micro_batch):
             view = part.occurrences()
             loss = self.system.filter.loss(encode(self.system, view.host_items_N), view)
-            (loss / batch.users).backward()
-            self.system.guard.see(loss)
-            losses.append(loss.detach())
+            losses.append(loss_backward(self.system, loss, batch.users))
             occurrences += view.occurrences
         return StepResult(torch.stack(losses).sum(), batch.users, occurrences, 0)

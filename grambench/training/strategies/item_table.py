@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grambench.gram import row_adagrad
 from grambench.transfer import sent
 
 _EPS = 1e-12
@@ -53,8 +54,7 @@ class TableOptimizer:
     def displacement(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
         """What is added to the rows of `items_N` (distinct ids) for the gradient of the SUM loss.
 
-        Row-wise Adagrad: G ← G + mean(g²), displacement −lr · g / √G. The first one of a row has length
-        lr · √D whatever g and the vectors are.
+        `adagrad`: see `gram.row_adagrad`.
 
         `relative`: G ← G + ‖g‖², Ḡ the mean of ‖g‖² over all rows touched in this epoch, s the spread of the
         window's items, displacement −lr · s · g / √(G + Ḡ). A first displacement is at most lr · s, and is
@@ -66,10 +66,7 @@ class TableOptimizer:
             return -self.lr * gradient_ND
         if self.rule == "relative":
             return self._relative(items_N, gradient_ND)
-        squares_N = self.accumulator_I[items_N] + gradient_ND.square().mean(dim=1).double()
-        self.accumulator_I[items_N] = squares_N
-        scale_N = self.lr / (squares_N + _EPS).sqrt()
-        return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
+        return row_adagrad(self.accumulator_I, items_N, gradient_ND, self.lr)
 
     def _relative(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
         lengths_N = gradient_ND.double().square().sum(dim=1)
@@ -85,13 +82,13 @@ class TableOptimizer:
         """Tensors that a displacement changes."""
         return [self.accumulator_I, self.totals_2]
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """The accumulators, and what `relative` keeps beside them."""
         more = {"totals": self.totals_2, "spread": self.spread} if self.rule == "relative" else {}
         return {"accumulator": self.accumulator_I[:-1], **more}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load them."""
         self.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
         if self.rule == "relative":
             self.totals_2.copy_(torch.as_tensor(state["totals"]))
@@ -208,7 +205,7 @@ class Window:
         """h̃ ← h̃ + displacement on distinct rows; every other row stays bit-equal."""
         self.rows.table.index_add_(0, slots_N, displacement_ND)
 
-    def state(self) -> dict[str, Tensor | NDArray[Any] | int | float]:
+    def state_dict(self) -> dict[str, Tensor | NDArray[Any] | int | float]:
         """Items, both vectors of each, and the counts."""
         return {
             "items": self.host_items_U,
@@ -219,8 +216,8 @@ class Window:
             "touched": self.touched_U,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`, for a window without items."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load them into a window without items."""
         self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
         self.table_UD.copy_(torch.as_tensor(state["table"]))
         self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])

@@ -8,19 +8,9 @@ from torch import Tensor
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
-from grambench.training.phases import (
-    Batch,
-    ClosedWindow,
-    Sampler,
-    State,
-    StepResult,
-    System,
-    View,
-    encode,
-    filter_backward,
-    rehearsal,
-)
-from grambench.training.strategies.follow import follow
+from grambench.training.phases import System, dry_run, encode, filter_backward, warm_up_encoder
+from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
+from grambench.training.strategies.fit_encoder import fit_encoder
 from grambench.training.strategies.item_table import Rows, TableOptimizer, Window
 from grambench.training.strategies.windows import WindowRule
 
@@ -59,15 +49,15 @@ class MultiStep:
     def warm_up(self, batch: Batch) -> None:
         """The filter's gradients of a batch, and one mini-batch of the encoder, dropped."""
         if self.system.fixed.filter_steps or self.system.fixed.encoder_steps:
-            with rehearsal(self.system):
+            with dry_run(self.system):
                 self._warm_up_fixed(batch)
             return
-        with rehearsal(self.system):
+        with dry_run(self.system):
             view = batch.unique()
             with torch.no_grad():
                 vectors_ND = encode(self.system, view.host_items_N)
             filter_backward(self.system, view, vectors_ND, batch.users)
-            encode(self.system, view.host_items_N[: self.chunk]).sum().backward()
+            warm_up_encoder(self.system, view.host_items_N[: self.chunk])
 
     def step(self, batch: Batch) -> StepResult:
         """A CF step against the table; the window's last one also teaches the encoder."""
@@ -111,13 +101,13 @@ class MultiStep:
             with torch.no_grad():
                 window.join(view.host_items_N, encode(self.system, view.host_items_N))
         if not len(window.unknown(view.host_items_N)):
-            with rehearsal(self.system, self._touched(window)):
+            with dry_run(self.system, self._touched(window)):
                 self._filter_step(window, view, batch.users)
         items_N = view.host_items_N[: self.spec.encoder_batch]
         with torch.no_grad():
             targets_ND = encode(self.system, items_N)
-        with rehearsal(self.system, self.system.encoder_optimizer.touched()):
-            follow(
+        with dry_run(self.system, self.system.encoder_optimizer.touched()):
+            fit_encoder(
                 self.system,
                 items_N,
                 targets_ND,
@@ -132,27 +122,27 @@ class MultiStep:
         table = [window.rows.table, *self.table_optimizer.touched()]
         return [self.system.guard.found, *table, *self.system.filter_optimizer.touched()]
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """The open window, the table optimiser's accumulators, the rule's memory, and the counts."""
-        window = {} if self.window is None else self.window.state()
+        window = {} if self.window is None else self.window.state_dict()
         return {
             **{f"window.{name}": value for name, value in window.items()},
-            **{f"rule.{name}": value for name, value in self.rule.state().items()},
-            **self.table_optimizer.state(),
+            **{f"rule.{name}": value for name, value in self.rule.state_dict().items()},
+            **self.table_optimizer.state_dict(),
             "windows": self.windows,
             "epoch": self._epoch,
         }
 
-    def restore(self, state: State) -> None:
-        """Its inverse."""
+    def load_state_dict(self, state: State) -> None:
+        """Load them."""
         self.windows, self._epoch = int(state["windows"]), int(state["epoch"])
-        self.table_optimizer.restore(state)
-        self.rule.restore(_part(state, "rule."))
+        self.table_optimizer.load_state_dict(state)
+        self.rule.load_state_dict(_part(state, "rule."))
         window = _part(state, "window.")
         self.window = None
         if window:
             self.window = self._open()
-            self.window.restore(window)
+            self.window.load_state_dict(window)
 
     def _open(self) -> Window:
         width, device = self.system.encode.encoder.width, self.sampler.device
@@ -178,7 +168,7 @@ class MultiStep:
     def _close(self, window: Window) -> ClosedWindow:
         """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
         items_U, device = window.host_items_U[window.touched_U], self.sampler.device
-        pseudo_loss = follow(
+        pseudo_loss = fit_encoder(
             self.system,
             items_U,
             window.table_UD[window.touched_rows()],

@@ -4,17 +4,8 @@ import numpy as np
 import torch
 
 from grambench.models.encoders.states import TokenStates
-from grambench.training.phases import (
-    Batch,
-    Sampler,
-    State,
-    StepResult,
-    System,
-    encode,
-    encoder_backward,
-    filter_backward,
-    rehearsal,
-)
+from grambench.training.phases import System, dry_run, encode, encoder_backward, filter_backward
+from grambench.training.protocols import Batch, Sampler, State, StepResult
 from grambench.training.strategies.item_table import Window
 from grambench.training.strategies.one_step import OneStep
 
@@ -33,7 +24,7 @@ class NoFinetune:
 
     def warm_up(self, batch: Batch) -> None:
         """The filter's gradients of a batch, dropped."""
-        with rehearsal(self.system):
+        with dry_run(self.system):
             view = batch.unique()
             with torch.no_grad():
                 vectors_ND = encode(self.system, view.host_items_N)
@@ -48,14 +39,14 @@ class NoFinetune:
         self.system.filter_optimizer.step()
         return StepResult(loss, batch.users, view.occurrences, joined)
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """The vectors so far, and the epoch that was looked at."""
-        return {**self.vectors.state(), "epoch": self._epoch}
+        return {**self.vectors.state_dict(), "epoch": self._epoch}
 
-    def restore(self, state: State) -> None:
-        """Its inverse."""
+    def load_state_dict(self, state: State) -> None:
+        """Load them."""
         self._epoch = int(state["epoch"])
-        self.vectors.restore(state)
+        self.vectors.load_state_dict(state)
 
     def _look_ahead(self, batch: Batch) -> int:
         """Encode the epoch's items that are not there yet; how many."""
@@ -79,7 +70,7 @@ class TrainedPooling(OneStep):
 
     def warm_up(self, batch: Batch) -> None:
         """The gradients of a batch, dropped; no state is kept."""
-        with rehearsal(self.system):
+        with dry_run(self.system):
             view = batch.unique()
             vectors_ND = encode(self.system, view.host_items_N)
             _, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
@@ -95,11 +86,11 @@ class TrainedPooling(OneStep):
         encoder_backward(self.system, vectors_ND, gradient_ND)
         return StepResult(loss, batch.users, view.occurrences, joined)
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """The epoch that was looked at: the states are those of weights that stay."""
         return {"epoch": self._epoch}
 
-    def restore(self, state: State) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Make the states again, in the same calls, so that they have the same last bits."""
         self._known_I[:] = False
         for epoch in range(int(state["epoch"]) + 1):

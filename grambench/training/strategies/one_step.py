@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 
-from grambench.training.phases import Batch, State, StepResult, System, rehearsal
+from grambench.training.phases import System, dry_run
+from grambench.training.protocols import Batch, State, StepResult
 
 
 class OneStep(ABC):
@@ -24,15 +25,15 @@ class OneStep(ABC):
         self.system.encoder_optimizer.step()
         return result
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """Nothing: all of it is in weights and optimisers."""
         return {}
 
-    def restore(self, state: State) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Nothing."""
         del state
 
     def warm_up(self, batch: Batch) -> None:
         """The gradients of a batch, dropped."""
-        with rehearsal(self.system):
+        with dry_run(self.system):
             self.gradients(batch)

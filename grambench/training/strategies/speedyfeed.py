@@ -12,16 +12,8 @@ from torch import Tensor
 
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.data.batches import counter
-from grambench.training.phases import (
-    Batch,
-    Sampler,
-    State,
-    StepResult,
-    System,
-    encode,
-    encoder_backward,
-    filter_backward,
-)
+from grambench.training.phases import System, encode, encoder_backward, filter_backward
+from grambench.training.protocols import Batch, Sampler, State, StepResult
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import read, sent
 
@@ -74,12 +66,12 @@ class SpeedyFeed(OneStep):
             self.encoded_at_I[fresh_F] = batch.step
         return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
 
-    def state(self) -> State:
+    def state_dict(self) -> State:
         """The cache and when its vectors were made."""
         return {"encoded_at": self.encoded_at_I, "cache": self.cache_ID}
 
-    def restore(self, state: State) -> None:
-        """Its inverse."""
+    def load_state_dict(self, state: State) -> None:
+        """Load them."""
         self.encoded_at_I = np.asarray(state["encoded_at"])
         self.cache_ID.copy_(torch.as_tensor(state["cache"]))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from grambench.training.phases import Batch
+from grambench.training.protocols import Batch
 from grambench.training.strategies.item_table import Window
 from grambench.transfer import read
 
@@ -23,11 +23,11 @@ class WindowRule(Protocol):
     def is_over(self, window: Window, batch: Batch) -> bool:
         """True when the window closes with this batch."""
 
-    def state(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int]:
         """What it remembers between two steps."""
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Remember it again."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load it again."""
 
 
 class Forgetful:
@@ -35,11 +35,11 @@ class Forgetful:
 
     __slots__ = ()
 
-    def state(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int]:
         """Nothing."""
         return {}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to remember."""
 
 
@@ -156,12 +156,12 @@ class SpreadWindow:
         looks = steps * self.limit / self.check_steps / drift if drift > 0 else math.inf
         return self.check_steps * max(1, math.ceil(min(looks, most)))
 
-    def state(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int]:
         """Both counts of steps."""
         return {"expected": self._expected, "held": self._held}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load both."""
         self._expected, self._held = int(state["expected"]), int(state["held"])
 
 

@@ -41,7 +41,8 @@ from grambench.models.encoders.free import FreeItemEncoder, FreeVectors, PulledI
 from grambench.training import memory_plan
 from grambench.training.memory_plan import plan_users
 from grambench.training.optim import ScheduledAdam
-from grambench.training.phases import Batch, System
+from grambench.training.phases import System
+from grambench.training.protocols import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
@@ -413,7 +414,7 @@ def test_nofinetune_trains_its_pooling_and_leaves_the_transformer(cache_gib: flo
         for step in range(sampler.steps_per_epoch + 1):
             strategy.step(sampler.batch(step))
             modules.encoder.zero_grad()
-        built[name] = modules.state()
+        built[name] = modules.state_dict()
         for key, value in modules.encoder.state_dict().items():
             assert torch.equal(value, before[key]) is not key.startswith("pool."), key
         if name == "nofinetune":

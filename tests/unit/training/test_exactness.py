@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_systems import DOMAINS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
 from torch import Tensor
 
-from grambench.training.phases import Batch
+from grambench.training.protocols import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.single_step import SingleStep

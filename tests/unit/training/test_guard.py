@@ -7,7 +7,7 @@ import torch
 from tiny_systems import DOMAINS, sampler_of, tiny_system
 
 from grambench.config.spec import MultiStep
-from grambench.training.guard import Guard
+from grambench.training.guard import NonFiniteGuard
 from grambench.training.strategies import make_strategy
 
 CPU = torch.device("cpu")
@@ -16,7 +16,7 @@ STRATEGIES = ("e2e", "e2e-unique", "gram-1s", "gram-2s", "nofinetune", "speedyfe
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_the_first_bad_step_is_remembered(bad: float) -> None:
-    guard = Guard(CPU)
+    guard = NonFiniteGuard(CPU)
     for loss in (1.0, 2.0):
         guard.see(torch.tensor(loss))
         guard.count_step()
@@ -28,7 +28,7 @@ def test_the_first_bad_step_is_remembered(bad: float) -> None:
 
 
 def test_a_bad_gradient_counts_like_a_bad_loss() -> None:
-    guard = Guard(CPU)
+    guard = NonFiniteGuard(CPU)
     guard.see(torch.tensor(1.0), torch.tensor([[0.0, math.inf]]))
     assert guard.bad_step() == 1
 

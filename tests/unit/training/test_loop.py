@@ -15,9 +15,9 @@ from grambench.events import types as ev
 from grambench.events.control import Ending
 from grambench.metrics.ranking import NotFiniteError
 from grambench.models.encoders.buckets import EncodingCounts
-from grambench.training.guard import Guard
+from grambench.training.guard import NonFiniteGuard
 from grambench.training.loop import Effects, LeftError, Trainer
-from grambench.training.phases import ClosedWindow, StepResult
+from grambench.training.protocols import ClosedWindow, StepResult
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -121,7 +121,7 @@ class World:
     states: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     disk_is_full: bool = False
     no_room_for_best: bool = False
-    guard: Guard = dataclasses.field(default_factory=lambda: Guard(torch.device("cpu")))
+    guard: NonFiniteGuard = dataclasses.field(default_factory=lambda: NonFiniteGuard(torch.device("cpu")))
 
     def save_best(self, epoch: int, step: int) -> bool:
         if self.no_room_for_best:
@@ -188,7 +188,7 @@ class World:
         )
         self.trainer = Trainer(system, self, Batches(total_steps), effects, patience, checkpoint_s, every)
         if state is not None:
-            self.trainer.restore(state)
+            self.trainer.load_state_dict(state)
         outcome = self.trainer.run()
         assert not self.clock.running
         return outcome
@@ -271,7 +271,7 @@ def test_a_trial_with_validations_within_epochs_goes_on_as_if_never_left(steps: 
     for kind in (ev.EpochFinished, ev.Evaluated):
         assert first.all(kind) + second.all(kind) == whole.all(kind)
     assert first.saved + second.saved == whole.saved
-    assert second.trainer.state()["stale"] == whole.trainer.state()["stale"] == 1
+    assert second.trainer.state_dict()["stale"] == whole.trainer.state_dict()["stale"] == 1
 
 
 def test_a_validation_within_an_epoch_that_is_given_up_is_made_good_later() -> None:
@@ -288,7 +288,7 @@ def test_a_validation_within_an_epoch_that_is_given_up_is_made_good_later() -> N
 def test_numbers_of_version_0_1_are_taken_up() -> None:
     world = World(aucs=[0.5, 0.4])
     world.run(6)
-    state = {k: v for k, v in world.trainer.state().items() if k not in ("improved", "waits")}
+    state = {k: v for k, v in world.trainer.state_dict().items() if k not in ("improved", "waits")}
     assert state.keys() == {"tally", "best", "stale", "owes_validation"}
     later = World(aucs=[0.3])
     later.steps = 6
@@ -504,7 +504,7 @@ def test_an_evaluation_that_is_given_up_is_made_good_later() -> None:
 def test_a_trial_that_had_lost_its_patience_trains_no_further() -> None:
     world = World(aucs=[0.5, 0.4, 0.3])
     world.run(12, patience=2)
-    state = world.trainer.state()
+    state = world.trainer.state_dict()
     later = World()
     assert later.run(12, patience=2, state=state)[0] == "early-stopped"
     assert later.steps == 0

@@ -82,9 +82,9 @@ def test_restored_moments_keep_their_addresses_for_graphs() -> None:
     fresh = [tensor.data_ptr() for tensor in adam.touched()]
     parameter.grad = torch.ones(3)
     adam.step()
-    state = {name: tensor.clone() for name, tensor in adam.state().items()}
+    state = {name: tensor.clone() for name, tensor in adam.state_dict().items()}
     parameter.grad = torch.full((3,), 5.0)
     adam.step()
-    adam.restore(state)
+    adam.load_state_dict(state)
     assert [tensor.data_ptr() for tensor in adam.touched()] == fresh
-    assert all(torch.equal(adam.state()[name], tensor) for name, tensor in state.items())
+    assert all(torch.equal(adam.state_dict()[name], tensor) for name, tensor in state.items())

@@ -6,7 +6,7 @@ import torch
 from tiny_systems import CPU, Tiny, assert_same, news_sampler, random_part, tiny_system
 from torch import Tensor
 
-from grambench.training.random_state import RandomState
+from grambench.gram import RandomState
 from grambench.training.strategies.single_step import SingleStep
 
 CHUNK = 5

@@ -23,9 +23,9 @@ def modules(seed: int = 0) -> Modules:
 
 
 def test_weights_follow_the_seed_and_nothing_else() -> None:
-    first, other = modules(1).state(), modules(2).state()
+    first, other = modules(1).state_dict(), modules(2).state_dict()
     torch.rand(17)
-    again = modules(1).state()
+    again = modules(1).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
@@ -41,24 +41,24 @@ def test_optimisers_hold_every_parameter_of_their_module_once() -> None:
 
 def test_state_goes_to_disk_and_back(tmp_path: Path) -> None:
     source, target = modules(1), modules(2)
-    written = save_weights(tmp_path / "best", source.state(), {"epoch": 1})
+    written = save_weights(tmp_path / "best", source.state_dict(), {"epoch": 1})
     assert written.bytes == (tmp_path / "best" / WEIGHTS).stat().st_size
     assert len(written.sha256) == 64
-    target.load(load_weights(tmp_path / "best"))
-    wanted = source.state()
-    assert all(torch.equal(value, wanted[name]) for name, value in target.state().items())
+    target.load_state_dict(load_weights(tmp_path / "best"))
+    wanted = source.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in target.state_dict().items())
 
 
 def test_later_weights_replace_earlier_ones(tmp_path: Path) -> None:
     for seed in (1, 2):
-        save_weights(tmp_path / "best", modules(seed).state(), {})
-    wanted = modules(2).state()
+        save_weights(tmp_path / "best", modules(seed).state_dict(), {})
+    wanted = modules(2).state_dict()
     assert all(torch.equal(value, wanted[name]) for name, value in load_weights(tmp_path / "best").items())
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
 def test_flipped_bit_is_a_data_error(tmp_path: Path) -> None:
-    save_weights(tmp_path / "best", modules().state(), {})
+    save_weights(tmp_path / "best", modules().state_dict(), {})
     file = tmp_path / "best" / WEIGHTS
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -149,5 +149,5 @@ def test_encoder_is_compiled_when_asked_and_keeps_the_names_of_its_weights(
     for mode in ("off", "default", "reduce-overhead"):
         encoder = SPEC.encoder.model_copy(update={"compile": mode})
         built = build_system(SPEC.model_copy(update={"encoder": encoder}), tiny_data(), CPU, seed=0)[1]
-        assert built.state().keys() == modules().state().keys()
+        assert built.state_dict().keys() == modules().state_dict().keys()
     assert asked == [{"mode": None, "dynamic": True}, {"mode": "reduce-overhead", "dynamic": True}]

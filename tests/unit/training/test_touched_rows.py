@@ -14,7 +14,7 @@ from grambench.config.spec import Filter, MultiStep, Optimizer, Spec, Training
 from grambench.models.encoders.free import FreeVectors, free_vectors
 from grambench.training import system as building
 from grambench.training.optim import ScheduledAdam
-from grambench.training.phases import System, rehearsal
+from grambench.training.phases import System, dry_run
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, build_system
 from grambench.training.touched_rows import coalesced
@@ -53,7 +53,7 @@ def free_of(modules: Modules) -> FreeVectors:
 def rows_state(system: System) -> dict[str, Tensor]:
     """Moments and steps of the touched rows, which stand behind the dense parameters."""
     prefix = f"{len(system.filter_optimizer.parameters)}."
-    state = system.filter_optimizer.state().items()
+    state = system.filter_optimizer.state_dict().items()
     return {key.removeprefix(prefix): tensor.clone() for key, tensor in state if key.startswith(prefix)}
 
 
@@ -116,7 +116,7 @@ def test_first_step_is_that_of_dense_adam(name: str) -> None:
     for rule in ("dense", "touched"):
         system, modules = built(name, rule)
         strategy_of(name, system).step(sampler_of("news").batch(0))
-        found.append(modules.state())
+        found.append(modules.state_dict())
     for key, wanted in found[0].items():
         assert torch.allclose(found[1][key].double(), wanted.double(), rtol=0, atol=1e-12), key
 
@@ -189,11 +189,11 @@ def test_no_operator_of_a_step_works_on_the_whole_catalogue(name: str) -> None:
     assert dense.made["embedding_dense_backward"] >= 1  # or the test would see nothing
 
 
-def test_rehearsal_and_discard_drop_the_gradients_of_rows() -> None:
+def test_dry_run_and_discard_drop_the_gradients_of_rows() -> None:
     system, modules = built("nocontent", "touched")
     free, strategy, batch = free_of(modules), strategy_of("nocontent", system), sampler_of("news").batch(0)
     before = free.rows_ID.detach().clone()
-    with rehearsal(system):
+    with dry_run(system):
         strategy.gradients(batch)
         assert free.row_gradients
     assert not free.row_gradients
@@ -214,7 +214,7 @@ def test_a_non_finite_loss_changes_no_row(name: str, monkeypatch: pytest.MonkeyP
 
     def weights() -> dict[str, Tensor]:
         """Of the rows those that have been trained: the others are set when an item is first met."""
-        found = {key: tensor for key, tensor in modules.state().items() if "met_I" not in key}
+        found = {key: tensor for key, tensor in modules.state_dict().items() if "met_I" not in key}
         return {key: tensor[met_I] if "rows_ID" in key else tensor for key, tensor in found.items()}
 
     before = {key: tensor.clone() for key, tensor in weights().items()}
@@ -237,7 +237,7 @@ def test_a_checkpoint_with_dense_moments_is_taken_over() -> None:
     old, new = (ScheduledAdam([], NOAM, vectors) for vectors in (dense, touched))
     for adam, vectors in ((old, dense), (old, dense), (new, touched), (old, dense)):
         if adam is new:
-            new.restore(old.state())
+            new.load_state_dict(old.state_dict())
             with torch.no_grad():
                 touched.rows_ID.copy_(dense.rows_ID)
         vectors(items).square().sum().backward()

@@ -123,7 +123,7 @@ class World:
         return ev.Evaluated(part, 0, 0, 0.0, result.metrics, result.impressions, 0, False, 0.0, False)
 
     def save_best(self, epoch: int, step: int) -> bool:
-        self.best = {name: tensor.clone() for name, tensor in self.modules.state().items()}
+        self.best = {name: tensor.clone() for name, tensor in self.modules.state_dict().items()}
         return True
 
     def save_state(self, loop: dict[str, Any]) -> bool:
@@ -135,7 +135,7 @@ class World:
     def go_on(self, before: "World") -> None:
         assert before.kept is not None
         resume.restore(before.kept, self.system, self.modules, self.strategy)
-        self.trainer.restore(before.kept.numbers["loop"])
+        self.trainer.load_state_dict(before.kept.numbers["loop"])
 
     @property
     def scores(self) -> list[tuple[int, int, float, bool]]:
@@ -165,8 +165,8 @@ def test_strategies_are_validated_when_their_encoder_has_followed(
         second.go_on(first)
         second.trainer.run()
         assert first.scores + second.scores == whole.scores
-        kept = second.modules.state(), second.best or first.best
-        for found, wanted in zip(kept, (whole.modules.state(), whole.best), strict=True):
+        kept = second.modules.state_dict(), second.best or first.best
+        for found, wanted in zip(kept, (whole.modules.state_dict(), whole.best), strict=True):
             assert all(torch.equal(found[key], value) for key, value in wanted.items())
 
 
@@ -175,5 +175,5 @@ def test_validations_within_epochs_change_no_weight() -> None:
     often.trainer.run()
     seldom.trainer.run()
     assert len(often.scores) > len(seldom.scores) == 2
-    states = often.modules.state(), seldom.modules.state()
+    states = often.modules.state_dict(), seldom.modules.state_dict()
     assert all(torch.equal(states[0][key], value) for key, value in states[1].items())

@@ -11,7 +11,7 @@ from grambench.config.spec import Filter, MultiStep, Spec
 from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.checkpoint import NUMBERS, WEIGHTS, Checkpoints
-from grambench.training.phases import Strategy
+from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, build_system
 from grambench.worker import resume
@@ -73,7 +73,7 @@ def test_every_strategy_goes_on_bit_equal_from_every_step(
     total = 8
     whole = World(name, domain, free_rows=free_rows)
     losses = whole.train(0, total)
-    wanted = whole.modules.state()
+    wanted = whole.modules.state_dict()
     for step in (1, 2, 4, 5, 7):
         first = World(name, domain, free_rows=free_rows)
         first.train(0, step)
@@ -83,7 +83,7 @@ def test_every_strategy_goes_on_bit_equal_from_every_step(
         second.strategy.warm_up(second.sampler.batch(0))
         second.go_on(checkpoints)
         assert second.train(step, total) == losses[step:]
-        for key, value in second.modules.state().items():
+        for key, value in second.modules.state_dict().items():
             assert torch.equal(value, wanted[key]), (step, key)
 
 

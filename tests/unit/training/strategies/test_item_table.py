@@ -100,12 +100,12 @@ def test_items_that_no_step_has_read_do_not_thin_the_drift() -> None:
 def test_a_window_is_restored_with_what_was_read_of_it() -> None:
     table = window(torch.ones(3, 2), [7, 9, 11])
     table.touch(np.array([9]))
-    kept = table.state()
+    kept = table.state_dict()
     again = Window(100, 2, torch.float32, CPU, False)
-    again.restore(kept)
+    again.load_state_dict(kept)
     assert again.touched_U.tolist() == [False, True, False]
     before = Window(100, 2, torch.float32, CPU, False)  # version 0.1 read all that it encoded
-    before.restore({name: value for name, value in kept.items() if name != "touched"})
+    before.load_state_dict({name: value for name, value in kept.items() if name != "touched"})
     assert before.touched_U.all()
 
 

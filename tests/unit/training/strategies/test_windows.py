@@ -13,7 +13,7 @@ from tiny_systems import assert_same, encode_one_by_one, news_sampler, random_pa
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.domains.news.sampler import NewsSampler
-from grambench.training.phases import StepResult
+from grambench.training.protocols import StepResult
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.windows import DriftWindow, SpreadWindow
@@ -117,10 +117,10 @@ def test_a_window_holds_items_for_as_long_as_the_newest_reading_promises() -> No
     assert not over(8, 47, 0.1)
     assert over(16, 55, 1.0)
     assert ahead(0, 56) == 16
-    kept = rule.state()
+    kept = rule.state_dict()
     again = SpreadWindow(limit=1.0, check_steps=8, ceiling=1000, steps_per_epoch=1000)
-    again.restore(kept)
-    assert again.state() == kept == {"expected": 16, "held": 16}
+    again.load_state_dict(kept)
+    assert again.state_dict() == kept == {"expected": 16, "held": 16}
     assert ahead(0, 977) == 23  # the epoch's last 7 steps are no window of their own
 
 
@@ -223,13 +223,13 @@ def test_a_window_that_closes_earlier_than_expected_counts_what_it_did_not_read(
         spec = MultiStepSpec(encoder_batch=7, auto_drift=1e-12, auto_floor=2)
         options = {"multi_step": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
         strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
-        strategy.rule.restore({"expected": 6, "held": 0})
+        strategy.rule.load_state_dict({"expected": 6, "held": 0})
         first = strategy.step(sampler.batch(0))
         assert first.unique_items == len(sampler.items_ahead(0, 6))
         if stops:
-            kept = strategy.state()
+            kept = strategy.state_dict()
             strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
-            strategy.restore(kept)
+            strategy.load_state_dict(kept)
         closed = strategy.step(sampler.batch(1)).window
         items = sampler.items_ahead(0, 2)
         assert closed.steps == 2

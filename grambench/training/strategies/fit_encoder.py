@@ -1,21 +1,22 @@
-"""The encoder follows: steps on the pseudo-loss over shuffled mini-batches of items.
+"""The encoder's steps at the end of a window: towards the table, over shuffled mini-batches of items.
 
-Legend: U items, N of a part, D width.
+Legend: U items, N of a mini-batch or a part of one, D width.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grambench import gram
 from grambench.models.encoders.packed import PackedCall, PackedInput, PackedRows
-from grambench.training.phases import System, encode
+from grambench.training.phases import System, encode, loss_backward, pseudo_loss_backward
 from grambench.transfer import read
 
 
-def follow(
+def fit_encoder(
     system: System,
     items_U: NDArray[np.int64],
     targets_UD: Tensor,
@@ -39,29 +40,19 @@ def follow(
     Returns:
         the mean over the items of the pseudo-loss during the last pass.
     """
-    count = len(items_U)
-    losses: list[Tensor] = []
-    for turn in range(passes):
-        losses.clear()
-        shuffled_U = order(turn)
-        host_items_U = items_U[read(shuffled_U)]
-        for start in range(0, count, batch):
-            stop = min(start + batch, count)
-            rows = slice(start, stop)
-            system.encoder_optimizer.schedule()
-            if stop - start == batch and (call := _fixed_call(system, host_items_U[rows], chunk)):
-                losses.append(_fixed_step(system, call, targets_UD[shuffled_U[rows]]))
-                continue
-            for low in range(start, stop, chunk):
-                rows = slice(low, min(low + chunk, stop))
-                residual_ND = encode(system, host_items_U[rows]) - targets_UD[shuffled_U[rows]]
-                loss = 0.5 * residual_ND.square().sum()
-                with system.clock.encoding():
-                    (loss / (stop - start)).backward()
-                system.guard.see(loss)
-                losses.append(loss.detach())
-            system.encoder_optimizer.update()
-    return torch.stack(losses).sum() / count
+    orders = map(order, range(passes))
+    shuffled = ((items_U[read(rows_U)], rows_U) for rows_U in orders)
+
+    def step(items_N: NDArray[np.int64], targets_ND: Tensor) -> list[Tensor]:
+        system.encoder_optimizer.schedule()
+        if len(items_N) == batch and (call := _fixed_call(system, items_N, chunk)):
+            return [_fixed_step(system, call, targets_ND)]
+        encode_, backward = (functools.partial(phase, system) for phase in (encode, pseudo_loss_backward))
+        losses = gram.pseudo_loss_backward(encode_, items_N, targets_ND, len(items_N), chunk, backward)
+        system.encoder_optimizer.update()
+        return losses
+
+    return gram.fit_encoder_to_table(shuffled, targets_UD, batch, step)
 
 
 def _fixed_call(system: System, items_N: NDArray[np.int64], chunk: int) -> PackedCall | None:
@@ -80,11 +71,10 @@ def _fixed_step(system: System, call: PackedCall, targets_ND: Tensor) -> Tensor:
     """The encoder's step over fixed tensors; its seconds, the optimiser's included, are the encoder's."""
 
     def moves(call: PackedInput, targets_ND: Tensor) -> tuple[Tensor]:
-        loss = 0.5 * (system.encode.encoder.packed(call) - targets_ND).square().sum()
-        (loss / len(targets_ND)).backward()
-        system.guard.see(loss)
+        residual_ND = system.encode.encoder.packed(call) - targets_ND
+        loss = loss_backward(system, 0.5 * residual_ND.square().sum(), len(targets_ND))
         system.encoder_optimizer.update()
-        return (loss.detach(),)
+        return (loss,)
 
     def touched() -> list[Tensor]:
         return [system.guard.found, *system.encoder_optimizer.touched()]
