@@ -219,7 +219,9 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
     if path[:1] == ["trials"] and problem["type"] == "value_error":
         words, _, fix = words.partition("; ")
         question = "?" if fix.startswith("did you") else "."
-        return ConfigError(f"{origin}: {key}: {words}.", f"{fix[:1].upper()}{fix[1:]}{question}" if fix else "")
+        return ConfigError(
+            f"{origin}: {key}: {words}.", f"{fix[:1].upper()}{fix[1:]}{question}" if fix else ""
+        )
     own_words = problem["type"] in ("missing", "value_error")
     shown = "" if own_words else f", not {problem['input']!r:.80}"
     info = _info(path)

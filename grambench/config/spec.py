@@ -424,8 +424,8 @@ class Spec(Table):
     audit: Audit = Audit()
     engine: Engine = Engine()
     trials: tuple[TrialEntry, ...] = ()
-    """`[[trials]]` in place of `training.strategies`: each with a label, a strategy, and those settings in which
-    it differs from the run's."""
+    """`[[trials]]` in place of `training.strategies`: each with a label, a strategy, and settings in place of
+    the run's."""
 
     @field_validator("trials")
     @classmethod
@@ -434,8 +434,8 @@ class Spec(Table):
             require_strategy(trial.strategy)
             if trial.label != trial.strategy and STRATEGY_PATTERN.match(trial.label):
                 raise ValueError(
-                    f"the label {trial.label!r} of a trial of {trial.strategy} is the name of another strategy;"
-                    " choose another label"
+                    f"the label {trial.label!r} of a trial of {trial.strategy} is the name of another"
+                    " strategy; choose another label"
                 )
             if info.data.keys() >= cls.model_fields.keys() - {info.field_name}:  # else another error is told
                 require_settings(trial, cls, info.data)

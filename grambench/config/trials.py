@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grambench.config.table import Table
 from grambench.config.trial_name import NULL
@@ -37,7 +37,7 @@ class TrialEntry(Table):
     """What the trial is called, up to 24 letters, digits, `.`, `_` and `-`; unset: as its strategy."""
     strategy: str
     """As in `training.strategies`."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     """Dotted key -> value, in place of the run's; in a preset written as `encoder_optimizer.lr = 3e-4`."""
 
     @model_validator(mode="before")

@@ -14,7 +14,7 @@ from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.reports.cautions import trial_cautions
-from grambench.reports.section import Reasons
+from grambench.reports.section import Reasons, finite
 from grambench.reports.trial_schema import (
     Curves,
     Disturbed,
@@ -46,6 +46,8 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
     return Trial(
         name=trial.name,
         strategy=trial.strategy,
+        label=trial.label,
+        settings=finite(trial.settings),
         seed=trial.seed,
         outcome=why.given("outcome", trial.outcome, "the trial has not ended" if begun else absent),
         phase=why.given("phase", trial.phase, absent),

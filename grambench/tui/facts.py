@@ -89,6 +89,8 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
         (
             "plan",
             (
+                *([("strategy", trial.strategy)] if trial.label != trial.strategy else []),
+                *((safe_text(key, 60), safe_text(value, 40)) for key, value in trial.settings.items()),
                 ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
                 (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
                 ("micro-batch", numbers.count(plan.micro_batch if plan else None)),

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import NULL, Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import Spec, Vocabulary, vocabulary_of
+from grambench.config.trial_name import TrialName
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
@@ -45,7 +46,7 @@ _ROOM_S = 1.0
 def run_trial(
     spec: Spec,
     run: Path,
-    name: str,
+    name: TrialName,
     device: Device,
     emit: Emit,
     turn: Turn,
@@ -53,7 +54,7 @@ def run_trial(
     engine: Spec | None = None,
     stops: StopDetector | None = None,
 ) -> tuple[ev.Outcome, str]:
-    """Train `<strategy>.s<seed>` and score it; returns how it ended and why.
+    """Train `<label>.s<seed>` and score it; returns how it ended and why.
 
     Args:
         spec: the run's specification.
@@ -69,8 +70,7 @@ def run_trial(
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
-    strategy_name = name.removeprefix(NULL).rpartition(".s")[0]
-    vocabulary = vocabulary_of(strategy_name)
+    vocabulary = vocabulary_of(spec.entry(name).strategy)
     data = open_prepared(_prepared_folder(run, vocabulary))
     checks = checks_of(run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), run.name) as watch:
@@ -81,7 +81,7 @@ def run_trial(
 def _run_trial(
     spec: Spec,
     run: Path,
-    name: str,
+    name: TrialName,
     device: Device,
     emit: Emit,
     turn: Turn,
@@ -93,24 +93,24 @@ def _run_trial(
     watch: FilesWatch,
 ) -> tuple[ev.Outcome, str]:
     """As `run_trial`, with the arrays mapped."""
-    strategy_name, _, seed = name.removeprefix(NULL).rpartition(".s")
+    entry, seed = spec.entry(name), name.seed
     identity = resume.identity(spec, data.manifest.fingerprint, device.torch)
-    checkpoints = resume.folder_of(run, name)
+    checkpoints = resume.folder_of(run, str(name))
     resumed, complaints = resume.newest(checkpoints, identity)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
-    spec = engine or spec
+    spec = (engine or spec).of(entry)
     system, modules = build_system(
-        spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
+        spec, data, device.torch, seed=seed, strategy=entry.strategy, autocast=device.autocast
     )
-    require_inputs(spec, vocabulary_of(strategy_name), checks)
+    require_inputs(spec, vocabulary_of(entry.strategy), checks)
     for warning in word_warnings(modules, system):
         emit(warning)
     if stops is not None:
         system.clock.stops, stops.counted = stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
     kept = residency(spec, data)
-    sampler = make_sampler(spec, data, device.torch, seed=int(seed), resident=kept.interactions)
+    sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
 
     turn.wait()
@@ -121,28 +121,28 @@ def _run_trial(
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
     compile_s = None
     if can_compile:
-        compile_s = compile_seconds(system, to_compile(spec, strategy_name, sampler, system))
+        compile_s = compile_seconds(system, to_compile(spec, entry.strategy, sampler, system))
     sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
     plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
-        strategy_name,
+        entry.strategy,
         system,
         sampler,
         multi_step=spec.multi_step,
         micro_batch=plan.micro_batch,
         encoder_chunk=plan.encoder_chunk,
-        seed=int(seed),
+        seed=seed,
         speedyfeed=spec.speedyfeed,
         nofinetune=spec.nofinetune,
     )
-    emit(planned(spec, strategy_name, int(seed), sampler, strategy, plan, system, modules, kept, graphs))
+    emit(planned(spec, entry, name, sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)
 
-    trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn, watch)
+    trial = _Trial(run / str(name), system, modules, strategy, plan, checkpoints, identity, emit, turn, watch)
     effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
     training = spec.training
     trainer = Trainer(
@@ -248,7 +248,7 @@ class _Trial:
 
 def _memory_share(spec: Spec) -> float:
     """Racers share what is free."""
-    racers = len(spec.training.strategies) + spec.null_test if spec.schedule == "race" else 1
+    racers = len(spec.entries) + spec.null_test if spec.schedule == "race" else 1
     return spec.training.memory_share / racers
 
 
