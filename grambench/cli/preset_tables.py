@@ -90,6 +90,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return _quoted(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], dict):
+        return "".join(("[\n", *(f"  {_toml(row)},\n" for row in value), "]"))
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):

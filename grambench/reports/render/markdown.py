@@ -74,7 +74,7 @@ def _differing(report: Report) -> list[str]:
     """A line a label with settings of its own, beside the run's."""
     found = {}
     for trial in report.trials:
-        own = [f"{key} = {value}, not {_of_run(report, key)}" for key, value in trial.settings.items()]
+        own = [f"{key} = {value}{_instead(report, key, value)}" for key, value in trial.settings.items()]
         label = trial.label or trial.strategy
         of = "" if label == trial.strategy else f" ({trial.strategy})"
         if own or of:
@@ -82,10 +82,12 @@ def _differing(report: Report) -> list[str]:
     return list(found.values())
 
 
-def _of_run(report: Report, key: str) -> Any:
+def _instead(report: Report, key: str, value: Any) -> str:
+    """The run's own value of a setting, where it is another one."""
     table, _, name = key.partition(".")
     settings = report.spec.get(table)
-    return settings.get(name) if isinstance(settings, dict) else None
+    of_run = settings.get(name) if isinstance(settings, dict) else None
+    return "" if of_run == value else f" instead of {of_run}"
 
 
 def _peak(memory: Memory) -> str:
