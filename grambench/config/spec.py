@@ -481,7 +481,7 @@ class Spec(Table):
             raise ConfigError(f"The run has no trial {trial}.", "Its run.json names the trials.")
         return found
 
-    def of(self, entry: TrialEntry) -> "Spec":
+    def with_own(self, entry: TrialEntry) -> "Spec":
         """The specification with a trial's own settings in place of the run's."""
         return self.model_copy(update=own_tables(entry, {name: getattr(self, name) for name in MAY_DIFFER}))
 

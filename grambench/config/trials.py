@@ -51,7 +51,8 @@ class TrialEntry(Table):
         nested = written.get("settings", {})
         if not isinstance(nested, Mapping):
             return written
-        label = known.get("label") or known.get("strategy")
+        strategy = known.get("strategy")
+        label = known.get("label") or (strategy if isinstance(strategy, str) else "")
         return {**known, "label": label, "settings": dict(_flat({**settings, **nested}))}
 
     @model_validator(mode="after")
@@ -146,10 +147,7 @@ def require_distinct(entries: Sequence[TrialEntry]) -> None:
 
 def _is_setting(run: type[BaseModel], key: str, tables: Mapping[str, Any]) -> bool:
     table, _, name = key.partition(".")
-    if not name or table not in tables:
-        return table in run.model_fields
-    model = tables[table]
-    return isinstance(model, BaseModel) and name.partition(".")[0] in type(model).model_fields
+    return name in type(tables[table]).model_fields if table in MAY_DIFFER else table in run.model_fields
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -99,7 +99,7 @@ def _run_trial(
     resumed, complaints = resume.newest(checkpoints, identity)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
-    spec = (engine or spec).of(entry)
+    spec = (engine or spec).with_own(entry)
     system, modules = build_system(
         spec, data, device.torch, seed=seed, strategy=entry.strategy, autocast=device.autocast
     )

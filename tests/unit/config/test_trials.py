@@ -75,11 +75,11 @@ def test_a_preset_names_its_trials(preset: str) -> None:
 
 def test_own_settings_take_the_place_of_the_run_s(preset: str) -> None:
     spec = load_preset(preset)
-    own = spec.of(spec.entry(TrialName("fast", 4)))
+    own = spec.with_own(spec.entry(TrialName("fast", 4)))
     assert (own.encoder_optimizer.lr, own.multi_step.encoder_batch) == (3e-3, 32)
     assert own.encoder_optimizer.schedule == spec.encoder_optimizer.schedule
     assert (own.data, own.training, own.trials) == (spec.data, spec.training, spec.trials)
-    assert spec.of(spec.entry(TrialName("null-e2e", 0))) == spec
+    assert spec.with_own(spec.entry(TrialName("null-e2e", 0))) == spec
     with pytest.raises(ConfigError, match=r"no trial gram-1e\.s0"):
         spec.entry(TrialName("gram-1e", 0))
 
@@ -121,6 +121,8 @@ def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
         (("a: gram-1e, evaluation.every=1s",), "a: evaluation.every may not differ"),
         (("a: gram-1e, engine.graphs=on",), "a: engine.graphs may not differ"),
         (("a: gram-1e, training.seeds=1",), "a: training.seeds may not differ"),
+        (("a: gram-1e, encoder_optimizer.lr.x=1",), "Did you mean 'encoder_optimizer.lr'?"),
+        (("a: gram-1e, multi_step=1",), "there is no setting 'multi_step'. Did you mean 'multi_step."),
         (("a: gram-1e, device=cpu",), "a: device may not differ"),
         (("a: gram-1e, encoder_optimizer.lr=-1",), "a: encoder_optimizer.lr: input should be greater"),
         (("a: gram-1e, training.batch_size=many",), "a: training.batch_size: input should be"),
