@@ -3,6 +3,7 @@
 from statistics import median
 from typing import Literal
 
+from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState, TrialState
 
 REFERENCES: tuple[Literal["e2e", "e2e-unique"], ...] = ("e2e", "e2e-unique")
@@ -58,13 +59,24 @@ def seconds_to(trial: TrialState, target_auc: float) -> float | None:
 
 
 def reference_of(state: RunState, trial: TrialState, strategy: str) -> TrialState | None:
-    """The trial of `strategy` with the same seed."""
-    return state.trials.get(f"{strategy}.s{trial.seed}")
+    """The trial of `strategy` with the same seed: the one that has no other label, else the first."""
+    named = state.named(TrialName(strategy, trial.seed))
+    others = (t for t in state.trials.values() if t.strategy == strategy and t.seed == trial.seed)
+    return named or next(others, None)
+
+
+def repeated_by(state: RunState, trial: TrialState) -> TrialState | None:
+    """The trial that a null test repeats."""
+    return state.named(TrialName(trial.label, trial.seed).repeated)
 
 
 def speedup(state: RunState, trial: TrialState, strategy: str = "e2e") -> float | None:
     """Samples/s of `trial` over samples/s of the reference with the same seed; None: not both measured."""
-    reference = reference_of(state, trial, strategy)
+    return ratio_over(trial, reference_of(state, trial, strategy))
+
+
+def ratio_over(trial: TrialState, reference: TrialState | None) -> float | None:
+    """Samples/s of a trial over those of another; None: not both measured."""
     if reference is None:
         return None
     own, other = samples_per_second(trial), samples_per_second(reference)

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from grambench.analysis.comparison import samples_per_second
+from grambench.analysis.comparison import repeated_by, samples_per_second
 from grambench.events.state import RunState, TrialState
 
-NULL = "null-"
-"""Before the strategy of a trial that repeats another one (as in `config.spec`)."""
 _T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
@@ -26,11 +24,6 @@ class Interval:
     high: float
 
 
-def is_null(trial: TrialState) -> bool:
-    """True for a trial that repeats another one."""
-    return trial.strategy.startswith(NULL)
-
-
 def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) -> Interval | None:
     """Of the ratio of samples/s; None with fewer than two finished epochs of either trial.
 
@@ -40,7 +33,7 @@ def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) 
     own, other = seconds_per_sample(trial), seconds_per_sample(reference)
     if trial is reference or len(own) < 2 or len(other) < 2:
         return None
-    floor = 0.0 if is_null(trial) else noise_floor(state, trial.seed) or 0.0
+    floor = 0.0 if trial.is_null else noise_floor(state, trial.seed) or 0.0
     rates = samples_per_second(trial), samples_per_second(reference)
     centre = rates[0] / rates[1] if rates[0] and rates[1] else None
     try:
@@ -57,9 +50,9 @@ def seconds_per_sample(trial: TrialState) -> list[float]:
 def noise_floor(state: RunState, seed: int) -> float | None:
     """|log| of the apparent speed-up of a strategy over itself; None: no null test of the seed."""
     for trial in state.trials.values():
-        if trial.seed != seed or not is_null(trial):
+        if trial.seed != seed or not trial.is_null:
             continue
-        repeated = state.trials.get(f"{trial.strategy.removeprefix(NULL)}.s{seed}")
+        repeated = repeated_by(state, trial)
         own = seconds_per_sample(trial)
         other = seconds_per_sample(repeated) if repeated is not None else []
         if own and other:

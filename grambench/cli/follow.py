@@ -210,12 +210,15 @@ def _print_results(state: RunState, report: str) -> None:
     from rich.console import Console
 
     from grambench.events.disturbance import disturbances
+    from grambench.views.comparison_table import own_settings
     from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
     if any(trial.progress for trial in state.trials.values()):
         console.print(summary_table(state, console.width))
+    for label, words in own_settings(state).items():
+        typer.echo(f"{label}: {words}")
     for trial in state.trials.values():
         for found in disturbances(trial):
             typer.echo(f"warning: {trial.name}: {found.message}")

@@ -53,7 +53,8 @@ def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
     Yields:
         the setting and the comment of a line; the two make up the line.
     """
-    rows = [(key, _setting(key, value, width), meaning) for key, value, meaning in fields(spec)]
+    given = [row for row in fields(spec) if not spec.trials or row[0] != "training.strategies"]
+    rows = [(key, _setting(key, value, width), meaning) for key, value, meaning in given]
     fitting = [len(left) for _, left, _ in rows if len(left) <= _MEANING_AT - 2]
     column = max(fitting, default=0) + 2
     table = ""
@@ -89,8 +90,12 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return _quoted(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], dict):
+        return "".join(("[\n", *(f"  {_toml(row)},\n" for row in value), "]"))
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(own)}' for key, own in value.items())} }}"
     return repr(value)
 
 

@@ -20,6 +20,14 @@ def run(
     strategies: Annotated[
         str | None, typer.Option(metavar="LIST", help="Comma-separated, for example e2e,gram-1s,gram-1e.")
     ] = None,
+    trials: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trial",
+            metavar="'LABEL: STRATEGY, TABLE.KEY=VALUE'",
+            help="A trial with settings of its own; may be repeated.",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
@@ -64,7 +72,16 @@ def run(
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
     start_method()  # a value that is not known is refused before anything is made
-    options = Options(tuple(assignments or ()), strategies, seeds, device, data_dir, schedule, null_test)
+    options = Options(
+        tuple(assignments or ()),
+        strategies,
+        seeds,
+        device,
+        data_dir,
+        schedule,
+        null_test,
+        tuple(trials or ()),
+    )
     if resume is not None:
         folder = find_run(resume, out)
         asked = preset is not None or options != Options()

@@ -19,6 +19,7 @@ class Options:
     data_dir: Path | None = None
     schedule: str | None = None
     null_test: bool = False
+    trials: tuple[str, ...] = ()
 
     def changes(self) -> list[str]:
         """As assignments, `table.key=value`."""
@@ -43,7 +44,7 @@ class Options:
         Raises:
             ConfigError: a setting that cannot be used.
         """
-        spec = load_preset(preset, self.changes())
+        spec = load_preset(preset, self.changes(), self.trials)
         if spec.data.is_generated and spec.data.dir is not None:
             raise ConfigError(
                 f"{preset} generates its data, so it reads no folder.",

@@ -14,8 +14,16 @@ def spec_digest(spec: Mapping[str, Any]) -> str:
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
     """`name: A, now B` for every leaf that differs."""
+    if _labels(before) == _labels(now) != []:
+        before, now = ({row["label"]: row for row in rows} for rows in (before, now))
     if isinstance(before, dict) and isinstance(now, dict):
         keys = dict.fromkeys((*before, *now))
         parts = [differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k)) for k in keys]
         return [line for part in parts for line in part]
     return [] if before == now else [f"{name}: {json.dumps(before)}, now {json.dumps(now)}"]
+
+
+def _labels(value: Any) -> list[str]:
+    """Of the trials in a specification; empty: it is something else."""
+    rows = value if isinstance(value, list) else []
+    return [row["label"] for row in rows if isinstance(row, dict) and "label" in row]

@@ -26,12 +26,13 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in presets_folder().glob("*.toml") if not path.stem.startswith("_"))
 
 
-def load_preset(name: str, assignments: Sequence[str] = ()) -> Spec:
+def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str] = ()) -> Spec:
     """Resolve a preset and validate it.
 
     Args:
         name: a preset's name, or a path that ends in `.toml`.
         assignments: `table.key=value` each; the value is TOML, else a plain string.
+        trials: `label: strategy, table.key=value` each, in place of the preset's trials.
 
     Raises:
         ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
@@ -41,9 +42,11 @@ def load_preset(name: str, assignments: Sequence[str] = ()) -> Spec:
     changes: dict[str, Any] = {}
     for assignment in assignments:
         _assign(changes, assignment)
-    tables = _one_model_each(_merge(tables, changes), changes)
-    given = frozenset(assignment.partition("=")[0].strip() for assignment in assignments)
-    return validate(tables, str(path), given)
+    given = {assignment.partition("=")[0].strip() for assignment in assignments}
+    if trials:
+        changes["trials"] = [_trial(words) for words in trials]
+        given.add("trials")
+    return validate(_over(tables, changes), str(path), frozenset(given))
 
 
 def find_preset(name: str) -> Path:
@@ -77,6 +80,11 @@ def validate(tables: Mapping[str, Any], origin: str, given: frozenset[str] = fro
     Raises:
         ConfigError: the first problem, with file, key, value and the nearest valid key.
     """
+    if tables.get("trials") and _strategies(tables):
+        raise ConfigError(
+            f"{_origin('trials', origin, given)}: training.strategies and trials are both given.",
+            "Keep one of them: the list is the short form of trials without settings of their own.",
+        )
     try:
         return Spec.model_validate(_tuples(tables))
     except ValidationError as error:
@@ -90,6 +98,8 @@ def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]
         if isinstance(value, BaseModel):
             yield from fields(value, f"{prefix}{name}.")
         else:
+            if name == "trials":
+                value = tuple(trial.table() for trial in value)
             yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
 
 
@@ -111,11 +121,20 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: extends must name one preset, not {parent!r}.")
     sibling = path.parent / f"{parent}.toml"
     base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path))
-    return _one_model_each(_merge(base, tables), tables)
+    return _over(base, tables)
 
 
-def _one_model_each(merged: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """A child's `model` takes the place of its parent's `architecture`, and the other way round."""
+def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """A child's tables over its parent's.
+
+    Its `model` takes the place of the parent's `architecture`, its `trials` that of the parent's
+    `training.strategies`, and the other way round.
+    """
+    merged = _merge(base, top)
+    if top.get("trials") and not _strategies(top) and _strategies(merged):
+        merged["training"] = {k: v for k, v in merged["training"].items() if k != "strategies"}
+    elif _strategies(top) and not top.get("trials"):
+        merged.pop("trials", None)
     rivals = {"model": "architecture", "architecture": "model"}
     for table in ("encoder", "language_model"):
         chosen = top.get(table, {})
@@ -123,6 +142,11 @@ def _one_model_each(merged: dict[str, Any], top: dict[str, Any]) -> dict[str, An
             if key in chosen and rival not in chosen:
                 merged[table] = {k: v for k, v in merged[table].items() if k != rival}
     return merged
+
+
+def _strategies(tables: Mapping[str, Any]) -> Any:
+    training = tables.get("training")
+    return training.get("strategies") if isinstance(training, Mapping) else None
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +172,21 @@ def _assign(tables: dict[str, Any], assignment: str) -> None:
     table[parts[-1]] = _value(text.strip())
 
 
+def _trial(words: str) -> dict[str, Any]:
+    """An entry of `trials` from the words of `--trial`."""
+    head, *assignments = (part.strip() for part in words.split(","))
+    label, colon, strategy = head.rpartition(":")
+    pairs = [assignment.partition("=") for assignment in assignments]
+    if not strategy or (colon and not label) or not all(key.strip() and sign for key, sign, _ in pairs):
+        raise ConfigError(
+            f"--trial {words!r} cannot be read.",
+            "Write --trial 'label: strategy, table.key=value', for example"
+            " --trial 'fast: gram-1e, encoder_optimizer.lr=3e-4'.",
+        )
+    settings = {key.strip(): _value(value.strip()) for key, _, value in pairs}
+    return {"label": label.strip(), "strategy": strategy.strip(), "settings": settings}
+
+
 def _value(text: str) -> Any:
     if text in ("none", "null"):
         return None
@@ -169,7 +208,7 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
     path = [part for part in problem["loc"] if isinstance(part, str)]
     path = [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
     key = ".".join(path) or "the specification"
-    origin = "command line" if key in given else origin
+    origin = _origin(key, origin, given)
     if problem["type"] == "extra_forbidden":
         known = _keys_of(path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)
@@ -177,12 +216,23 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
         return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
     words = problem["msg"].removeprefix("Value error, ")
     words = words[:1].lower() + words[1:]
+    if path[:1] == ["trials"] and problem["type"] == "value_error":
+        words, _, fix = words.partition("; ")
+        question = "?" if fix.startswith("did you") else "."
+        return ConfigError(
+            f"{origin}: {key}: {words}.", f"{fix[:1].upper()}{fix[1:]}{question}" if fix else ""
+        )
     own_words = problem["type"] in ("missing", "value_error")
     shown = "" if own_words else f", not {problem['input']!r:.80}"
     info = _info(path)
     described = " ".join((info.description or "").split()) if info is not None else ""
     meaning = f"It means: {described}" if described else ""
     return ConfigError(f"{origin}: {key}: {words}{shown}.", meaning)
+
+
+def _origin(key: str, origin: str, given: frozenset[str]) -> str:
+    """Where a setting comes from, for messages."""
+    return "command line" if any(f"{key}.".startswith(f"{known}.") for known in given) else origin
 
 
 def _keys_of(path: Sequence[str]) -> list[str]:

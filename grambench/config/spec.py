@@ -8,18 +8,19 @@ the descriptions below. An unknown key is an error that names the nearest known 
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFeed, Words
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
+from grambench.config.trial_name import TrialName
+from grambench.config.trials import MAY_DIFFER, TrialEntry, own_tables, require_distinct, require_settings
+from grambench.errors import ConfigError
 
 WORD_BASELINES = ("eernn", "nrms")
 """Trained end to end on pretrained word vectors."""
 LM_KT = "lm-kt"
 """A language model in place of encoder and filter."""
-NULL = "null-"
-"""Stands before the strategy of a trial that repeats another one."""
 Vocabulary = Literal["encoder", "words", "language-model"]
 """What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
 BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, LM_KT, "speedyfeed")
@@ -37,6 +38,21 @@ def vocabulary_of(strategy: str) -> Vocabulary:
     if strategy in WORD_BASELINES:
         return "words"
     return "language-model" if strategy == LM_KT else "encoder"
+
+
+def require_strategy(name: str) -> None:
+    """Refuse what is not the name of a strategy.
+
+    Raises:
+        ValueError: with the names that are known.
+    """
+    window = STRATEGY_PATTERN.match(name)
+    if window is None or (window[3] and float(window[3]) == 0):
+        raise ValueError(
+            f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
+            " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, gram-auto, and the baselines"
+            f" {', '.join(BASELINES)}"
+        )
 
 
 Domain = Literal["news", "knowledge-tracing"]
@@ -307,13 +323,7 @@ class Training(Table):
         if not names:
             raise ValueError("name at least one strategy")
         for name in names:
-            window = STRATEGY_PATTERN.match(name)
-            if window is None or (window[3] and float(window[3]) == 0):
-                raise ValueError(
-                    f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
-                    " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, gram-auto, and the baselines"
-                    f" {', '.join(BASELINES)}"
-                )
+            require_strategy(name)
         if len(set(names)) != len(names):
             raise ValueError("a strategy is named twice")
         return names
@@ -413,6 +423,31 @@ class Spec(Table):
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()
     engine: Engine = Engine()
+    trials: tuple[TrialEntry, ...] = ()
+    """`[[trials]]` in place of `training.strategies`: each with a label, a strategy, and settings in place of
+    the run's."""
+
+    @field_validator("trials")
+    @classmethod
+    def _known_trials(cls, trials: tuple[TrialEntry, ...], info: ValidationInfo) -> tuple[TrialEntry, ...]:
+        for trial in trials:
+            require_strategy(trial.strategy)
+            if trial.label != trial.strategy and STRATEGY_PATTERN.match(trial.label):
+                raise ValueError(
+                    f"the label {trial.label!r} of a trial of {trial.strategy} is the name of another"
+                    " strategy; choose another label"
+                )
+            if info.data.keys() >= cls.model_fields.keys() - {info.field_name}:  # else another error is told
+                require_settings(trial, cls, info.data)
+        require_distinct(trials)
+        return trials
+
+    @model_validator(mode="after")
+    def _strategies_are_the_trials(self) -> "Spec":
+        if self.trials:
+            names = tuple(dict.fromkeys(trial.strategy for trial in self.trials))
+            object.__setattr__(self, "training", self.training.model_copy(update={"strategies": names}))
+        return self
 
     @model_validator(mode="after")
     def _strategies_fit_domain(self) -> "Spec":
@@ -428,6 +463,27 @@ class Spec(Table):
         if "," in self.device and self.schedule != "parallel":
             raise ValueError(f"schedule = {self.schedule} uses one device, not {self.device}")
         return self
+
+    @property
+    def entries(self) -> tuple[TrialEntry, ...]:
+        """What is trained with each seed, in running order: `trials`, else an entry a strategy."""
+        return self.trials or tuple(TrialEntry(strategy=name) for name in self.training.strategies)
+
+    def entry(self, trial: TrialName) -> TrialEntry:
+        """What a trial trains; a null test trains what it repeats.
+
+        Raises:
+            ConfigError: the run has no such trial.
+        """
+        label = trial.repeated.label
+        found = next((entry for entry in self.entries if entry.label == label), None)
+        if found is None:
+            raise ConfigError(f"The run has no trial {trial}.", "Its run.json names the trials.")
+        return found
+
+    def with_own(self, entry: TrialEntry) -> "Spec":
+        """The specification with a trial's own settings in place of the run's."""
+        return self.model_copy(update=own_tables(entry, {name: getattr(self, name) for name in MAY_DIFFER}))
 
     @property
     def devices(self) -> tuple[str, ...]:

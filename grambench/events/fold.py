@@ -1,16 +1,17 @@
 """The one fold: `events -> RunState`. What it does not know, nobody shows."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from grambench.config.trial_name import NULL, TrialName
 from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy, nobody_watched
-from grambench.events.state import SETUP, GpuState, HostState, LogLine, RunState, TrialState, parse_trial
+from grambench.events.state import SETUP, GpuState, HostState, LogLine, RunState, TrialState
 from grambench.events.types import Event
 from grambench.text import safe_text
 
@@ -73,17 +74,19 @@ class Fold:
     def _trial(self, name: str) -> TrialState:
         """The trial of a name; for one that the run does not have, a state that nobody sees."""
         if name not in self.state.trials and not self.state.run:  # the trials were not named yet
-            self._add_trial(name)
+            self._add_trial(name, {})
         if name in self.state.trials:
             return self.state.trials[name]
         words = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
         self.state.warnings["unknown-trial"] = f"{words} What they say about it is left out."
         return TrialState(name, "", 0)
 
-    def _add_trial(self, name: str) -> None:
-        parsed = parse_trial(name)
-        if parsed is not None:
-            self.state.trials.setdefault(name, TrialState(name, *parsed))
+    def _add_trial(self, name: str, strategies: Mapping[str, str]) -> None:
+        trial = TrialName.parse(name)
+        if trial is not None:
+            strategy = strategies.get(trial.repeated.label, trial.repeated.label)
+            known = TrialState(name, _with_null(trial, strategy), trial.seed)
+            self.state.trials.setdefault(name, known)
 
     # --- the run -------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Fold:
         for gpu in state.gpus.values():
             nobody_watched(gpu, state.trials)
         for name in event.trials:
-            self._add_trial(name)
+            self._add_trial(name, event.strategies)
 
     def _preloading(self, _: str, __: ev.Preloading) -> None:
         self.state.setup.phase = self.state.setup.phase or "start"
@@ -265,7 +268,10 @@ class Fold:
         target.phase = event.phase
 
     def _trial_planned(self, source: str, event: ev.TrialPlanned) -> None:
-        self._trial(source).plan = event
+        trial = self._trial(source)
+        trial.plan = event
+        if event.label:  # also where the line that names the trials is lost
+            trial.strategy = _with_null(trial, event.strategy)
 
     def _trial_resumed(self, source: str, event: ev.TrialResumed) -> None:
         """What the log tells beyond the checkpoint is forgotten: it will be done again."""
@@ -493,6 +499,10 @@ def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None
         case ev.RunFinished():
             return "info", f"run finished in {event.seconds:.1f} s"
     return None
+
+
+def _with_null(trial: TrialName | TrialState, strategy: str) -> str:
+    return NULL + strategy if trial.is_null else strategy
 
 
 def _is_within_epoch(event: ev.Evaluated, trial: TrialState | None) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
+from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
 from grambench.events.codec import Record, decode
 from grambench.events.fold import Fold
 from grambench.events.journal import Follower
 from grambench.events.log_check import LogCheck
 from grambench.events.snapshot import Snapshot, code_digest, load, mark_of
-from grambench.events.state import SETUP, RunState, parse_trial
+from grambench.events.state import SETUP, RunState
 
 _RUN_STARTED = f'"type":"{ev.RunStarted.type}"'.encode()
 _LOOK_EVERY = 64  # records between two looks at the clock
@@ -103,11 +104,11 @@ class RunReader:
             if record is None or not isinstance(record.event, ev.RunStarted):
                 continue
             self._boots.setdefault(record.stamp.boot, len(self._boots))
-            for name in filter(parse_trial, record.event.trials):
+            for name in filter(TrialName.parse, record.event.trials):
                 self._follow(name)
         if not self._boots:  # the line that names the trials is damaged or lost, or comes later
-            for path in sorted(self._folder.glob("*.s*/events.jsonl")):
-                if parse_trial(path.parent.name):
+            for path in sorted(self._folder.glob("*/events.jsonl")):
+                if TrialName.parse(path.parent.name):
                     self._follow(path.parent.name)
 
     def _starts(self) -> list[bytes]:

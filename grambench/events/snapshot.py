@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grambench import __version__
+from grambench.config import trial_name
 from grambench.events import (
     codec,
     disturbance,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 FILE = "state.json"
 _TAIL_BYTES = 4096
+_DECIDE = (types, fields, codec, log_check, journal, state, series, energy, disturbance, fold, trial_name)
+"""Modules that decide what a snapshot holds."""
 
 
 @dataclass(slots=True)
@@ -102,7 +105,7 @@ def mark_of(log: Path, offset: int) -> Mark:
 def code_digest() -> str:
     """Digest of the code that decides what a snapshot holds."""
     digest = hashlib.sha256(__version__.encode())
-    for module in (types, fields, codec, log_check, journal, state, series, energy, disturbance, fold):
+    for module in _DECIDE:
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 

@@ -1,8 +1,9 @@
 """What a run is known to be: the state that the fold builds and every view shows."""
 
-import re
 from dataclasses import dataclass, field
+from typing import Any
 
+from grambench.config.trial_name import NULL, TrialName
 from grambench.events.gpu_identity import used_gpu
 from grambench.events.log_check import LogCheck
 from grambench.events.series import Series
@@ -29,13 +30,6 @@ from grambench.events.types import (
 )
 
 SETUP = "setup"
-_TRIAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
-
-
-def parse_trial(name: str) -> tuple[str, int] | None:
-    """Strategy and seed of a trial's name, which is also a folder's; None: it cannot be one."""
-    found = _TRIAL.fullmatch(name)
-    return (found[1], int(found[2])) if found else None
 
 
 @dataclass(slots=True)
@@ -78,11 +72,12 @@ class HostState:
 
 @dataclass(slots=True)
 class TrialState:
-    """One strategy with one seed."""
+    """One entry of the run with one seed."""
 
     name: str
-    """`<strategy>.s<seed>`, also the folder's name."""
+    """`<label>.s<seed>`, also the folder's name."""
     strategy: str
+    """Of a null test: with `null-` before it."""
     seed: int
     phase: Phase | None = None
     """None: not begun."""
@@ -187,6 +182,22 @@ class TrialState:
     """Of how many CPUs."""
 
     @property
+    def label(self) -> str:
+        """What views call it: the strategy's name, unless it has a label of its own."""
+        name = TrialName.parse(self.name)
+        return name.label if name else self.name
+
+    @property
+    def is_null(self) -> bool:
+        """True for a null test."""
+        return self.label.startswith(NULL)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Dotted key -> value of the settings that it has in place of the run's, as far as it was planned."""
+        return self.plan.settings if self.plan else {}
+
+    @property
     def ended(self) -> bool:
         """True when nothing more will come."""
         return self.outcome is not None
@@ -268,6 +279,10 @@ class RunState:
     """Of the run itself: code -> message."""
     logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
     """Log (empty: the supervisor's) -> what is wrong with it."""
+
+    def named(self, name: TrialName) -> TrialState | None:
+        """The trial of a label and a seed."""
+        return self.trials.get(str(name))
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:
         """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""

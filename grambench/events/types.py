@@ -44,7 +44,7 @@ class RunStarted(Event):
     run: str
     preset: str
     trials: list[str]
-    """Trials in running order, each `<strategy>.s<seed>`."""
+    """Trials in running order, each `<label>.s<seed>`."""
     pid: int
     model_label: str = ""
     """The encoder in words, for example `nreimers/TinyBERT_L-6_H-768_v2`."""
@@ -52,6 +52,8 @@ class RunStarted(Event):
     schedule: str = "sequential"
     spec: dict[str, Any] = field(default_factory=dict)
     """The specification, as in `run.json`."""
+    strategies: dict[str, str] = field(default_factory=dict)
+    """Label -> strategy, of trials with a label of their own; any other label is the strategy's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +429,10 @@ class TrialPlanned(Event):
     """Which steps run over fixed shapes, as CUDA graphs on CUDA, and why others do not."""
     why: str = ""
     """How the automatic choices were made."""
+    label: str = ""
+    """What the trial is called; empty: an older log, in which trials are called as their strategies."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Dotted key -> value, of the settings that the trial has in place of the run's."""
 
 
 @dataclass(frozen=True, slots=True)

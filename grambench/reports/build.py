@@ -9,8 +9,9 @@ from typing import Any
 import pydantic
 
 from grambench.analysis import comparison
-from grambench.analysis.intervals import NULL, is_null, noise_floor, speedup_interval
+from grambench.analysis.intervals import noise_floor, speedup_interval
 from grambench.config.changes import spec_digest
+from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
@@ -65,7 +66,7 @@ def build_report(folder: Path) -> Report:
         data=_data(state),
         audit=_audit(state),
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
-        null_tests=[_null_test(state, trial) for trial in state.trials.values() if is_null(trial)],
+        null_tests=[_null_test(state, trial) for trial in state.trials.values() if trial.is_null],
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
     )
@@ -244,8 +245,7 @@ def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:
 
 
 def _null_test(state: RunState, trial: TrialState) -> NullTest:
-    strategy = trial.strategy.removeprefix(NULL)
-    repeated = state.trials.get(f"{strategy}.s{trial.seed}")
+    repeated = comparison.repeated_by(state, trial)
     interval = speedup_interval(state, trial, repeated) if repeated is not None else None
     floor = noise_floor(state, trial.seed)
     few = "needs two finished epochs of both trials"
@@ -257,8 +257,8 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
             "noise_percent": "no epoch was finished",
         },
         trial=trial.name,
-        repeats=repeated.name if repeated else f"{strategy}.s{trial.seed}",
-        samples_per_s=comparison.speedup(state, trial, strategy),
+        repeats=str(TrialName(trial.label, trial.seed).repeated),
+        samples_per_s=comparison.ratio_over(trial, repeated),
         samples_per_s_low=interval.low if interval else None,
         samples_per_s_high=interval.high if interval else None,
         noise_percent=None if floor is None else 100 * math.expm1(floor),
@@ -266,18 +266,19 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
 
 
 def _seed_summaries(state: RunState) -> list[SeedSummary]:
-    """Mean and standard deviation of each strategy that ran with two or more seeds."""
+    """Mean and standard deviation of each label that ran with two or more seeds."""
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials.values():
-        groups.setdefault(trial.strategy, []).append(trial)
-    return [_seed_summary(name, trials) for name, trials in groups.items() if len(trials) > 1]
+        groups.setdefault(trial.label, []).append(trial)
+    return [_seed_summary(trials) for trials in groups.values() if len(trials) > 1]
 
 
-def _seed_summary(strategy: str, trials: list[TrialState]) -> SeedSummary:
+def _seed_summary(trials: list[TrialState]) -> SeedSummary:
     return build_section(
         SeedSummary,
         otherwise="measured with fewer than two seeds",
-        strategy=strategy,
+        strategy=trials[0].strategy,
+        label=trials[0].label,
         seeds=[trial.seed for trial in trials],
         test_auc=_spread([trial.test.metrics.get("auc") if trial.test else None for trial in trials]),
         samples_per_s=_spread([comparison.samples_per_second(trial) for trial in trials]),

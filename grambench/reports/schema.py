@@ -231,10 +231,12 @@ class Spread(Model):
 
 
 class SeedSummary(Section):
-    """One strategy over its seeds."""
+    """One label over its seeds."""
 
     strategy: str
     """Name of the strategy."""
+    label: str = ""
+    """What its trials are called; empty: a report of an earlier version, where it is the strategy."""
     seeds: list[int]
     """Seeds that were run."""
     test_auc: Spread | None

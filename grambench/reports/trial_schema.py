@@ -1,6 +1,6 @@
 """The report's part about one trial: one strategy with one seed."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -262,12 +262,16 @@ class Curves(Model):
 
 
 class Trial(Section):
-    """One strategy with one seed."""
+    """One label with one seed."""
 
     name: str
-    """`<strategy>.s<seed>`."""
+    """`<label>.s<seed>`."""
     strategy: str
     """For example `e2e` or `gram-1s`."""
+    label: str = ""
+    """What it is called; empty: a report of an earlier version, where it is the strategy."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Dotted key -> value of the settings that it had in place of those in `spec`, once it was planned."""
     seed: int
     """Seed of weights, batches and negatives."""
     outcome: Outcome | None

@@ -1,11 +1,12 @@
-"""Names of trials: `<strategy>.s<seed>`, also the folders of a run."""
+"""The trials of a run, in running order."""
 
-from grambench.config.spec import NULL, Spec
+from grambench.config.spec import Spec
+from grambench.config.trial_name import NULL, TrialName
 
 
 def trial_names(spec: Spec) -> list[str]:
-    """Trials in running order: every strategy of a seed, and its null test, before the next seed."""
-    strategies = list(spec.training.strategies)
+    """Every trial of a seed, the null test behind the first, before the next seed."""
+    labels = [entry.label for entry in spec.entries]
     if spec.null_test:
-        strategies.insert(1, NULL + strategies[0])
-    return [f"{name}.s{seed}" for seed in spec.training.seeds for name in strategies]
+        labels.insert(1, NULL + labels[0])
+    return [str(TrialName(label, seed)) for seed in spec.training.seeds for label in labels]

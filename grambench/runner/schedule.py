@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from grambench.config.spec import Spec
+from grambench.config.trial_name import TrialName
 
 
 @dataclass(slots=True)
@@ -127,5 +128,6 @@ def _endless(seats: Mapping[str, Seat]) -> Turn | None:
     return None
 
 
-def _seed(trial: str) -> str:
-    return trial.rpartition(".s")[2]
+def _seed(trial: str) -> int | None:
+    name = TrialName.parse(trial)
+    return name.seed if name else None

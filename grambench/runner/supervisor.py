@@ -125,6 +125,7 @@ class Supervisor:
             data_label=data_label(self.spec),
             schedule=self.spec.schedule,
             spec=self.spec.model_dump(mode="json"),
+            strategies={entry.label: entry.strategy for entry in self.spec.trials},
         )
 
     # --- setup and trials ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from grambench.text import safe_text
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
-from grambench.views.comparison_table import memory_of
+from grambench.views.comparison_table import memory_of, settings_words
 
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
@@ -90,6 +90,8 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
         (
             "plan",
             (
+                *([("strategy", trial.strategy)] if trial.label != trial.strategy else []),
+                *(("", settings_words({key: value})) for key, value in trial.settings.items()),
                 ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
                 (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
                 ("micro-batch", numbers.count(plan.micro_batch if plan else None)),

@@ -1,6 +1,6 @@
-"""One colour and one marker per strategy (Okabe-Ito), and the quiet tones around them."""
+"""One colour and one marker per label (Okabe-Ito), and the quiet tones around them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.theme import Theme
@@ -93,6 +93,10 @@ _FAMILIES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
 }
 
 
+_AGAIN = 0.65
+"""What is left of a shade that is used again, nearer to the colour of the text."""
+
+
 def _family(strategy: str) -> str:
     if strategy in ("e2e", "e2e-unique"):
         return strategy
@@ -105,21 +109,32 @@ def _family(strategy: str) -> str:
     return "baseline"
 
 
-def looks(strategies: Iterable[str], dark: bool = True) -> dict[str, Look]:
-    """The look of each strategy; members of a family differ in shade and marker.
+def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
+    """The look of each label; members of a family differ in shade and marker.
 
     `gram-1e` is the family's first shade whenever it runs, so that it looks the same in every run.
+
+    Args:
+        strategies: label -> strategy.
+        dark: the screen.
     """
     found: dict[str, Look] = {}
     taken: dict[str, int] = {}
-    for strategy in sorted(dict.fromkeys(strategies), key=lambda name: name != "gram-1e"):
-        family = _family(strategy)
+    for label in sorted(strategies, key=lambda name: name != "gram-1e"):
+        family = _family(strategies[label])
         shades, markers = _FAMILIES[family]
         index = taken.get(family, 0)
         taken[family] = index + 1
         shade = shades[index % len(shades)][0 if dark else 1]
-        found[strategy] = Look(shade, markers[index % len(markers)])
+        colour = _nearer(shade, DARK.text if dark else LIGHT.text, 1 - _AGAIN ** (index // len(shades)))
+        found[label] = Look(colour, markers[index % len(markers)])
     return found
+
+
+def _nearer(colour: str, other: str, share: float) -> str:
+    """A colour moved towards another one; 0: itself."""
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round(a + share * (b - a)) for a, b in pairs).hex().upper()
 
 
 def state_colour(word: str, tones: Tones, own: str) -> str:

@@ -130,17 +130,17 @@ def _curves(
     name: Callable[[TrialState], str],
     pick: Pick,
 ) -> tuple[Curve, ...]:
-    """One curve per trial; a strategy is named once, at the end of its longest curve."""
+    """One curve per trial; a label is named once, at the end of its longest curve."""
     found = {trial.name: points(trial) for trial in scene.state.trials.values()}
     longest: dict[str, str] = {}
     for trial in scene.state.trials.values():
-        best = longest.get(trial.strategy)
+        best = longest.get(trial.label)
         ends = found[trial.name][-1][0] if found[trial.name] else -1.0
         if best is None or ends > (found[best][-1][0] if found[best] else -1.0):
-            longest[trial.strategy] = trial.name
+            longest[trial.label] = trial.name
     return tuple(
         Curve(
-            name(trial) if longest[trial.strategy] == trial.name else "",
+            name(trial) if longest[trial.label] == trial.name else "",
             scene.look(trial).colour,
             scene.look(trial).marker,
             thin(found[trial.name], most, pick),
@@ -150,13 +150,13 @@ def _curves(
 
 
 def _long_name(trial: TrialState) -> str:
-    return safe_text(trial.strategy, 16)
+    return safe_text(trial.label, 16)
 
 
 def _short_name(trial: TrialState) -> str:
     """`1S` for gram-1s, `E2E` for e2e: the paper's own short forms."""
     name = _long_name(trial).removeprefix("gram-")
-    return name.upper() if len(name) <= 4 else name
+    return name.upper() if len(name) <= 4 and trial.label == trial.strategy else name
 
 
 # --- words in the place of a plot ------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What every widget is given to draw: the state, and how strategies and quiet things look."""
+"""What every widget is given to draw: the state, and how trials and quiet things look."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Scene:
         cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False, view: View = PLAIN
     ) -> "Scene":
         """The scene of a state under the dark or the light theme."""
-        strategies = [trial.strategy for trial in state.trials.values()]
+        strategies = {trial.label: trial.strategy for trial in state.trials.values()}
         tones = DARK if dark else LIGHT
         return cls(
             state, looks(strategies, dark), tones, comparison_table.several_seeds(state), reported, gone, view
@@ -38,11 +38,11 @@ class Scene:
 
     def look(self, trial: TrialState) -> Look:
         """Colour and marker of a trial."""
-        return self.looks[trial.strategy]
+        return self.looks[trial.label]
 
     def title(self, trial: TrialState, limit: int = 24) -> str:
         """`gram-1e`, or `gram-1e s1` where several seeds run."""
-        name = safe_text(trial.strategy, limit)
+        name = safe_text(trial.label, limit)
         return f"{name} s{trial.seed}" if self.seeds else name
 
     def words(self, trial: TrialState) -> str:

@@ -3,8 +3,9 @@
 The dashboard's leaderboard and the table printed after a run are this very table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from grambench.analysis import comparison
 from grambench.analysis.intervals import speedup_interval
@@ -163,30 +164,40 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
 
 
 def ordered(state: RunState) -> list[TrialState]:
-    """By test AUC, else by best validation AUC; the seeds of a strategy stand together.
+    """By test AUC, else by best validation AUC; the seeds of a label stand together.
 
-    A strategy's place is that of the mean over its seeds. Trials without a score keep the running
+    A label's place is that of the mean over its seeds. Trials without a score keep the running
     order, below those that have one.
     """
     trials = list(state.trials.values())
     use_test = bool(trials) and all(_test_auc(trial) is not None for trial in trials if _best_auc(trial))
     score = _test_auc if use_test else _best_auc
     means: dict[str, float] = {}
-    for strategy in {trial.strategy for trial in trials}:
-        scores = [s for t in trials if t.strategy == strategy and (s := score(t)) is not None]
-        means[strategy] = sum(scores) / len(scores) if scores else -1.0
-    first = {trial.strategy: index for index, trial in reversed(list(enumerate(trials)))}
-    return sorted(trials, key=lambda t: (-means[t.strategy], first[t.strategy], t.seed))
+    for label in {trial.label for trial in trials}:
+        scores = [s for t in trials if t.label == label and (s := score(t)) is not None]
+        means[label] = sum(scores) / len(scores) if scores else -1.0
+    first = {trial.label: index for index, trial in reversed(list(enumerate(trials)))}
+    return sorted(trials, key=lambda t: (-means[t.label], first[t.label], t.seed))
+
+
+def settings_words(settings: Mapping[str, Any]) -> str:
+    """A trial's own settings, `encoder_optimizer.lr = 0.0003`; empty: it has none."""
+    return safe_text(", ".join(f"{key} = {value}" for key, value in settings.items()), 160)
+
+
+def own_settings(state: RunState) -> dict[str, str]:
+    """Label -> the settings in which its trials differ from the run's; those that have some."""
+    return {name_of(t): words for t in state.trials.values() if (words := settings_words(t.settings))}
 
 
 def name_of(trial: TrialState) -> str:
-    """The strategy's name, safe for a terminal."""
-    return safe_text(trial.strategy, NAME_LIMIT)
+    """The trial's label, safe for a terminal."""
+    return safe_text(trial.label, NAME_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Standings:
-    """Cells ready to be drawn; the first column (marker and strategy) is `names`."""
+    """Cells ready to be drawn; the first column (marker and label) is `names`."""
 
     trials: tuple[TrialState, ...]
     names: tuple[str, ...]

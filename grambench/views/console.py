@@ -14,7 +14,7 @@ from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
 from grambench.text import safe_text
 from grambench.views import numbers
-from grambench.views.comparison_table import name_of, several_seeds, standings
+from grambench.views.comparison_table import name_of, settings_words, several_seeds, standings
 
 _TEXT_LIMIT = 400
 EVERY_COLUMN = 200
@@ -105,7 +105,8 @@ class PlainPrinter:
         if plan is None or trial.name in self._phases:
             return
         self._phases[trial.name] = "planned"
-        why = f" ({safe_text(plan.why, 160)})" if plan.why else ""
+        notes = (settings_words(trial.settings), safe_text(plan.why, 160))
+        why = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
         steps = f"{numbers.count(plan.max_steps)} steps, {numbers.count(plan.steps_per_epoch)} an epoch"
         self._say(state.elapsed_s, _who(state, trial.name), f"{steps}, batch {plan.batch_size}{why}")
 
@@ -127,7 +128,7 @@ class PlainPrinter:
             f"ETA {numbers.clock(comparison.remaining_s(trial))}",
         ]
         faster = comparison.speedup(state, trial)
-        if faster is not None and trial.strategy != "e2e":
+        if faster is not None and comparison.reference_of(state, trial, "e2e") is not trial:
             parts.insert(3, f"{numbers.times(faster)} e2e")
         self._say(state.elapsed_s, _who(state, trial.name), ", ".join(parts))
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from grambench.config.changes import spec_digest
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec, Vocabulary, vocabulary_of
-from grambench.errors import DataError, ExitCode, GrambenchError
+from grambench.config.trial_name import TrialName
+from grambench.errors import ConfigError, DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.patient import PatientJournal
@@ -111,7 +112,11 @@ def _lost_engine(folder: Path) -> ev.Warned | None:
     for _ in log.read():
         pass
     lost = log.check.damaged or log.check.missing
-    if not lost or not any(path.stat().st_size for path in folder.parent.glob("*.s*/events.jsonl")):
+    if not lost or not any(
+        path.stat().st_size
+        for path in folder.parent.glob("*/events.jsonl")
+        if TrialName.parse(path.parent.name)
+    ):
         return None
     words = "the setup's log is damaged, and what it says about the engine is lost: the engine is chosen anew"
     return ev.Warned("engine-lost", f"{words}, so that resumed trials may differ in the last bits")
@@ -208,6 +213,9 @@ def _trial(
     stops: StopDetector,
     place: str | None,
 ) -> int:
+    trial = TrialName.parse(name)
+    if trial is None:
+        raise ConfigError(f"{name!r} is not the name of a trial.", "Write `label.sSEED`.")
     turn = PipeTurn(sys.stdin.fileno(), pulse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: turn.end("interrupted"))
@@ -223,7 +231,7 @@ def _trial(
     own = engine.model_copy(update={"device": place or spec.devices[0]})
     device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
-    outcome, reason = run_trial(Trial(spec, run, name, device, emit, turn, again, engine, stops))
+    outcome, reason = run_trial(Trial(spec, run, trial, device, emit, turn, again, engine, stops))
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from grambench.config.spec import LM_KT, Spec, Training
+from grambench.config.trial_name import TrialName
+from grambench.config.trials import TrialEntry
 from grambench.domains.training import TrainSampler
 from grambench.errors import MachineError
 from grambench.events import types as ev
@@ -43,8 +45,8 @@ def plan_sizes(spec: Training, system: System, batch: Batch, device: torch.devic
 
 def planned(
     spec: Spec,
-    name: str,
-    seed: int,
+    entry: TrialEntry,
+    name: TrialName,
     sampler: TrainSampler,
     strategy: Strategy,
     plan: GraphPlan,
@@ -55,15 +57,15 @@ def planned(
 ) -> ev.TrialPlanned:
     multi = isinstance(strategy, MultiStep)
     return ev.TrialPlanned(
-        strategy=name,
-        seed=seed,
+        strategy=entry.strategy,
+        seed=name.seed,
         steps_per_epoch=sampler.steps_per_epoch,
         max_steps=sampler.total_steps,
         batch_size=spec.training.batch_size,
         window_steps=strategy.window_steps,
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
-        micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
+        micro_batch=plan.micro_batch if entry.strategy in ("e2e", LM_KT) else None,
         encoder_chunk=plan.encoder_chunk if multi or _is_chunked(strategy) else None,
         encoder_batch=spec.multi_step.encoder_batch if multi else None,
         encoder_revision=modules.encoder.revision,
@@ -83,6 +85,8 @@ def planned(
                 ),
             )
         ),
+        label=name.label,
+        settings=entry.settings,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import NULL, Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import Spec, Vocabulary, vocabulary_of
+from grambench.config.trial_name import TrialName
+from grambench.config.trials import TrialEntry
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
@@ -51,8 +53,7 @@ class Trial:
     """The run's specification."""
     run: Path
     """The run's folder."""
-    name: str
-    """`<strategy>.s<seed>`."""
+    name: TrialName
     device: Device
     """Where it trains."""
     emit: Emit
@@ -67,19 +68,14 @@ class Trial:
     """Knows for how long the process was stopped; None: nobody looks."""
 
     @property
-    def strategy(self) -> str:
-        """Of the name; a null test's is the one that it repeats."""
-        return self.name.removeprefix(NULL).rpartition(".s")[0]
-
-    @property
-    def seed(self) -> int:
-        """Of the name."""
-        return int(self.name.rpartition(".s")[2])
+    def entry(self) -> TrialEntry:
+        """What the specification says of it."""
+        return self.spec.entry(self.name)
 
     @property
     def folder(self) -> Path:
         """Its own, in the run's."""
-        return self.run / self.name
+        return self.run / str(self.name)
 
 
 def run_trial(trial: Trial) -> tuple[ev.Outcome, str]:
@@ -88,7 +84,7 @@ def run_trial(trial: Trial) -> tuple[ev.Outcome, str]:
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
-    vocabulary = vocabulary_of(trial.strategy)
+    vocabulary = vocabulary_of(trial.entry.strategy)
     data = open_prepared(_prepared_folder(trial.run, vocabulary))
     checks = checks_of(trial.run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), trial.run.name) as watch:
@@ -100,17 +96,17 @@ def _run_trial(
     trial: Trial, data: Prepared, checks: Mapping[str, ev.FilesChecked], watch: FilesWatch
 ) -> tuple[ev.Outcome, str]:
     """As `run_trial`, with the arrays mapped."""
-    emit, turn, device, seed = trial.emit, trial.turn, trial.device, trial.seed
+    emit, turn, device, seed, entry = trial.emit, trial.turn, trial.device, trial.name.seed, trial.entry
     identity = resume.identity(trial.spec, data.manifest.fingerprint, device.torch)
-    checkpoints = resume.folder_of(trial.run, trial.name)
+    checkpoints = resume.folder_of(trial.run, str(trial.name))
     resumed, complaints = resume.newest(checkpoints, identity)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
-    spec = trial.engine or trial.spec
+    spec = (trial.engine or trial.spec).with_own(entry)
     system, modules = build_system(
-        spec, data, device.torch, seed=seed, strategy=trial.strategy, autocast=device.autocast
+        spec, data, device.torch, seed=seed, strategy=entry.strategy, autocast=device.autocast
     )
-    require_inputs(spec, vocabulary_of(trial.strategy), checks)
+    require_inputs(spec, vocabulary_of(entry.strategy), checks)
     for warning in word_warnings(modules, system):
         emit(warning)
     if trial.stops is not None:
@@ -128,11 +124,11 @@ def _run_trial(
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
     compile_s = None
     if can_compile:
-        compile_s = compile_seconds(system, to_compile(spec, trial.strategy, sampler, system))
+        compile_s = compile_seconds(system, to_compile(spec, entry.strategy, sampler, system))
     sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
     plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
     strategy = make_strategy(
-        trial.strategy,
+        entry.strategy,
         system,
         sampler,
         multi_step=spec.multi_step,
@@ -142,7 +138,7 @@ def _run_trial(
         speedyfeed=spec.speedyfeed,
         nofinetune=spec.nofinetune,
     )
-    emit(planned(spec, trial.strategy, seed, sampler, strategy, plan, system, modules, kept, graphs))
+    emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
@@ -252,7 +248,7 @@ class _Training:
 
 def _memory_share(spec: Spec) -> float:
     """Racers share what is free."""
-    racers = len(spec.training.strategies) + spec.null_test if spec.schedule == "race" else 1
+    racers = len(spec.entries) + spec.null_test if spec.schedule == "race" else 1
     return spec.training.memory_share / racers
 
 

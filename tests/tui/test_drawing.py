@@ -85,6 +85,13 @@ def test_big_digits_are_three_even_rows() -> None:
 @pytest.mark.parametrize("dark", [True, False])
 def test_every_strategy_of_a_run_looks_different(dark: bool) -> None:
     names = ["e2e", "e2e-unique", "gram-1s", "gram-10s", "gram-50s", "gram-0.5e", "gram-1e", "gram-auto"]
-    found = looks([*names, "nofinetune", "nocontent"], dark)
+    found = looks({name: name for name in (*names, "nofinetune", "nocontent")}, dark)
     assert len({(look.colour, look.marker) for look in found.values()}) == len(names) + 2
-    assert found["gram-1e"] == looks(["gram-1e"], dark)["gram-1e"]
+    assert found["gram-1e"] == looks({"gram-1e": "gram-1e"}, dark)["gram-1e"]
+
+
+@pytest.mark.parametrize("dark", [True, False])
+@pytest.mark.parametrize("strategy", ["e2e", "gram-1s", "gram-1e", "gram-auto", "speedyfeed"])
+def test_trials_of_one_strategy_have_colours_of_their_own(strategy: str, dark: bool) -> None:
+    found = looks(dict.fromkeys(("slow", "middle", "fast", "faster", strategy), strategy), dark)
+    assert len({look.colour for look in found.values()}) == 5

@@ -1,6 +1,7 @@
 """A report as a Markdown page (GitHub's dialect, for its tables)."""
 
 from functools import cache
+from typing import Any
 
 import jinja2
 
@@ -37,6 +38,8 @@ def _template() -> jinja2.Template:
         environment=_environment_line,
         peak=_peak,
         speedup=_speedup,
+        reference=_reference,
+        differing=_differing,
     )
     return environment.get_template("report.md.j2")
 
@@ -59,6 +62,32 @@ def _speedup(trial: Trial) -> str:
     low, high = found.samples_per_s_low, found.samples_per_s_high
     interval = "" if low is None or high is None else f" ({low:,.2f}–{high:,.2f})"
     return f"{found.samples_per_s:,.2f}×{interval}"
+
+
+def _reference(report: Report) -> str:
+    """The label of the trial that speed-ups are over."""
+    labels = [trial.label or trial.strategy for trial in report.trials if trial.strategy == "e2e"]
+    return labels[0] if labels and "e2e" not in labels else "e2e"
+
+
+def _differing(report: Report) -> list[str]:
+    """A line a label with settings of its own, beside the run's."""
+    found = {}
+    for trial in report.trials:
+        own = [f"{key} = {value}{_instead(report, key, value)}" for key, value in trial.settings.items()]
+        label = trial.label or trial.strategy
+        of = "" if label == trial.strategy else f" ({trial.strategy})"
+        if own or of:
+            found[label] = f"{label}{of}: {'; '.join(own) or 'the settings of the run'}"
+    return list(found.values())
+
+
+def _instead(report: Report, key: str, value: Any) -> str:
+    """The run's own value of a setting, where it is another one."""
+    table, _, name = key.partition(".")
+    settings = report.spec.get(table)
+    of_run = settings.get(name) if isinstance(settings, dict) else None
+    return "" if of_run == value else f" instead of {of_run}"
 
 
 def _peak(memory: Memory) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from grambench.config.changes import spec_digest
 from grambench.config.spec import Spec
+from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
 from grambench.events.types import Event
@@ -123,13 +124,26 @@ def evaluated(part: Any, epoch: int, train_s: float, auc: float | None, **change
 
 
 def write_trial(
-    run: Run, name: str, t_s: float, epoch_s: float, aucs: tuple[float, float], test_auc: float = 0.6
+    run: Run,
+    name: str,
+    t_s: float,
+    epoch_s: float,
+    aucs: tuple[float, float],
+    test_auc: float = 0.6,
+    **plan: Any,
 ) -> float:
-    """A whole trial of two epochs from `t_s` on; returns when it ended."""
-    strategy, _, seed = name.rpartition(".s")
+    """A whole trial of two epochs from `t_s` on, `plan` in its plan; returns when it ended."""
+    trial = TrialName.parse(name)
+    assert trial is not None
     end_s = t_s + 2 * epoch_s + 3
     run.log("", t_s, ev.WorkerSpawned(name, 12), ev.TurnGranted(name, 1))
-    run.log(name, t_s, worker_started(name), ev.PhaseEntered("load"), planned(strategy, int(seed)))
+    run.log(
+        name,
+        t_s,
+        worker_started(name),
+        ev.PhaseEntered("load"),
+        planned(**{"strategy": trial.label, "seed": trial.seed} | plan),
+    )
     run.log("", t_s + 0.5, ev.ProcessSample(name, 12, rss_bytes=500))
     run.log(name, t_s + 1, ev.PhaseEntered("train"))
     best = 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from grambench.config.spec import Spec, Training
+from grambench.config.trials import TrialEntry
 from grambench.errors import ConfigError
 from grambench.events.journal import Journal
 from grambench.events.types import RunStarted
@@ -52,3 +53,17 @@ def test_a_run_of_version_01_keeps_repeated_answers(tmp_path: Path) -> None:
     first = spec.data.model_copy(update={"repeated_answers": "first"})
     with pytest.raises(ConfigError, match=r'data\.repeated_answers: "keep", now "first"'):
         check_resumable(folder, spec.model_copy(update={"data": first}))
+
+
+def test_a_changed_setting_of_one_trial_is_another_run(tmp_path: Path) -> None:
+    def spec(rate: float) -> Spec:
+        fast = TrialEntry(label="fast", strategy="gram-1e", settings={"encoder_optimizer.lr": rate})
+        return Spec(trials=(TrialEntry(strategy="e2e"), fast))
+
+    folder = create_run(spec(1e-3), "demo", tmp_path, ["grambench"])
+    check_resumable(folder, spec(1e-3))
+    words = r"trials\.fast\.settings\.encoder_optimizer\.lr: 0\.001, now 0\.002\. Write"
+    with pytest.raises(ConfigError, match=words):
+        check_resumable(folder, spec(2e-3))
+    with pytest.raises(ConfigError, match="trials: "):
+        check_resumable(folder, Spec(training=Training(strategies=("e2e", "gram-1e"))))

@@ -7,6 +7,7 @@ import pytest
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec, Training
+from grambench.config.trials import TrialEntry
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
 from grambench.events.state import RunState, SetupState, TrialState
@@ -90,6 +91,15 @@ def test_a_null_test_stands_behind_the_strategy_that_it_repeats() -> None:
     assert trial_names(spec) == [
         *("e2e.s3", "null-e2e.s3", "gram-1s.s3"),
         *("e2e.s0", "null-e2e.s0", "gram-1s.s0"),
+    ]
+
+
+def test_trials_are_called_by_their_labels() -> None:
+    trials = tuple(TrialEntry(label=label, strategy="gram-1e") for label in ("slow", "fast"))
+    spec = Spec(trials=trials, training=Training(seeds=(3, 0)), null_test=True)
+    assert trial_names(spec) == [
+        *("slow.s3", "null-slow.s3", "fast.s3"),
+        *("slow.s0", "null-slow.s0", "fast.s0"),
     ]
 
 

@@ -13,6 +13,7 @@ from damage import flip, flip_later
 
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
+from grambench.config.trial_name import TrialName
 from grambench.data.prepared import sources as prepared_sources
 from grambench.data.prepared.check import check_prepared
 from grambench.data.prepared.manifest import MANIFEST_FILE, read_manifest
@@ -230,7 +231,7 @@ def trained(
         spoil(event)
 
     try:
-        return run_trial(Trial(small(), run, "e2e.s0", device, emit, turn, again))[0], told
+        return run_trial(Trial(small(), run, TrialName("e2e", 0), device, emit, turn, again))[0], told
     except DataError as error:
         return error.message, told
 

@@ -6,6 +6,8 @@ import torch
 from tiny_systems import CPU, ITEMS, WIDTH, encoder_spec, news_sampler, random_part, tiny_data
 
 from grambench.config.spec import Data, Engine, Filter, MultiStep, Spec, Training
+from grambench.config.trial_name import TrialName
+from grambench.config.trials import TrialEntry
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.strategies import make_strategy
@@ -34,7 +36,9 @@ def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, 
         name, system, sampler, multi_step=spec.multi_step, micro_batch=4, encoder_chunk=None, seed=0
     )
     kept = residency(spec, data)
-    assert planned(spec, name, 0, sampler, strategy, plan, system, modules, kept, "off").why == wanted
+    entry, trial = TrialEntry(strategy=name), TrialName(name, 0)
+    event = planned(spec, entry, trial, sampler, strategy, plan, system, modules, kept, "off")
+    assert event.why == wanted
 
 
 def packed_spec(**changes: object) -> Spec:

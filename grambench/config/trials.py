@@ -1,0 +1,159 @@
+"""`[[trials]]`: what a run trains, each with a label and settings of its own."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from grambench.config.table import Table
+from grambench.config.trial_name import NULL
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
+_RESERVED = "setup"
+MAY_DIFFER: dict[str, tuple[str, ...] | None] = {
+    "encoder_optimizer": None,
+    "filter_optimizer": None,
+    "crcf_optimizer": None,
+    "nocontent_optimizer": None,
+    "multi_step": None,
+    "speedyfeed": None,
+    "crcf": None,
+    "nofinetune": None,
+    "training": ("epochs", "batch_size", "patience", "micro_batch", "encoder_chunk", "free_rows"),
+}
+"""Table -> its settings that may differ between the trials of a run; None: all.
+
+They say how a trial is trained. What all trials of a run share makes them comparable: data and their parts,
+model, evaluation, engine.
+"""
+
+
+class TrialEntry(Table):
+    """One `[[trials]]`."""
+
+    label: str = ""
+    """What the trial is called, up to 24 letters, digits, `.`, `_` and `-`; unset: as its strategy."""
+    strategy: str
+    """As in `training.strategies`."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Dotted key -> value, in place of the run's; in a preset written as `encoder_optimizer.lr = 3e-4`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collected(cls, written: Any) -> Any:
+        """Tables beside label and strategy are the settings."""
+        if not isinstance(written, dict):
+            return written
+        known = {name: written[name] for name in ("label", "strategy") if name in written}
+        settings = {name: value for name, value in written.items() if name not in cls.model_fields}
+        nested = written.get("settings", {})
+        if not isinstance(nested, Mapping):
+            return written
+        strategy = known.get("strategy")
+        label = known.get("label") or (strategy if isinstance(strategy, str) else "")
+        return {**known, "label": label, "settings": dict(_flat({**settings, **nested}))}
+
+    @model_validator(mode="after")
+    def _safe_label(self) -> "TrialEntry":
+        if self.label == self.strategy:
+            return self
+        if not _LABEL.fullmatch(self.label):
+            raise ValueError(
+                f"{self.label!r} cannot be a label, which names a folder; use up to 24 letters, digits, '.',"
+                " '_' and '-', a letter or digit first"
+            )
+        if self.label.startswith(NULL) or self.label == _RESERVED:
+            raise ValueError(f"the label {self.label!r} is reserved; choose another label")
+        return self
+
+    def table(self) -> dict[str, Any]:
+        """As it stands in a preset."""
+        return {"label": self.label, "strategy": self.strategy, **self.settings}
+
+
+def own_tables(entry: TrialEntry, tables: Mapping[str, Any]) -> dict[str, BaseModel]:
+    """The tables that an entry changes, with its settings in them.
+
+    Args:
+        entry: whose settings `require_settings` has allowed.
+        tables: the run's, by name.
+
+    Raises:
+        ValueError: a value that its setting cannot have.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in entry.settings.items():
+        table, _, name = key.partition(".")
+        changes.setdefault(table, {})[name] = value
+    return {table: _changed(entry, table, tables[table], values) for table, values in changes.items()}
+
+
+def _changed(entry: TrialEntry, table: str, before: BaseModel, values: dict[str, Any]) -> BaseModel:
+    try:
+        return type(before).model_validate({**before.model_dump(), **values})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = f"{table}.{problem['loc'][0]}"
+        words = problem["msg"].removeprefix("Value error, ")
+        raise ValueError(
+            f"{entry.label}: {key}: {words[:1].lower()}{words[1:]}, not {problem['input']!r:.80}"
+        ) from error
+
+
+def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[str, Any]) -> None:
+    """Refuse settings that are unknown, that all trials of a run share, or that have a wrong value.
+
+    Args:
+        entry: of `[[trials]]`.
+        run: the model of the whole specification.
+        tables: the run's tables, by name.
+
+    Raises:
+        ValueError: the first of them, with the nearest key.
+    """
+    allowed = [
+        f"{table}.{name}"
+        for table, names in MAY_DIFFER.items()
+        for name in names or type(tables[table]).model_fields
+    ]
+    for key in entry.settings:
+        if key in allowed:
+            continue
+        if _is_setting(run, key, tables):
+            raise ValueError(
+                f"{entry.label}: {key} may not differ between the trials of a run, which share data, model,"
+                " evaluation and engine; set it for the whole run"
+            )
+        near = difflib.get_close_matches(key, [*allowed, *TrialEntry.model_fields], n=1)
+        meant = f"did you mean {near[0]!r}" if near else "write table.key, such as encoder_optimizer.lr"
+        raise ValueError(f"{entry.label}: there is no setting {key!r}; {meant}")
+    own_tables(entry, tables)
+
+
+def require_distinct(entries: Sequence[TrialEntry]) -> None:
+    """Refuse labels that would share a folder, on file systems without case too.
+
+    Raises:
+        ValueError: two trials have one label.
+    """
+    seen: dict[str, str] = {}
+    for entry in entries:
+        if entry.label.lower() in seen:
+            raise ValueError(f"two trials are called {entry.label!r}; give each a label of its own")
+        seen[entry.label.lower()] = entry.label
+
+
+def _is_setting(run: type[BaseModel], key: str, tables: Mapping[str, Any]) -> bool:
+    table, _, name = key.partition(".")
+    return name in type(tables[table]).model_fields if table in MAY_DIFFER else table in run.model_fields
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables as dotted keys."""
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

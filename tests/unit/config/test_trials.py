@@ -1,0 +1,182 @@
+"""Names of trials, and trials with labels and settings of their own: read, merged, refused."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grambench.cli.preset_tables import listing
+from grambench.config.changes import differences
+from grambench.config.kept import as_kept, read_kept
+from grambench.config.presets import load_preset, validate
+from grambench.config.spec import Spec, Training
+from grambench.config.trial_name import TrialName
+from grambench.config.trials import TrialEntry
+from grambench.errors import ConfigError
+
+TWO_RATES = """
+extends = "demo"
+
+[[trials]]
+strategy = "e2e"
+
+[[trials]]
+label = "fast"
+strategy = "gram-1e"
+encoder_optimizer.lr = 3e-3
+multi_step = { encoder_batch = 32 }
+"""
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> str:
+    path = tmp_path / "own.toml"
+    path.write_text(TWO_RATES)
+    return str(path)
+
+
+def refusal(*trials: str, preset: str = "demo", sets: tuple[str, ...] = ()) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load_preset(preset, sets, trials)
+    assert refused.value.exit_code == 2
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "repeated"), [("e2e", "e2e"), ("gram-0.5e", "gram-0.5e"), ("a.s1", "a.s1"), ("null-e2e", "e2e")]
+)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_a_name_is_read_as_it_was_printed(label: str, repeated: str, seed: int) -> None:
+    name = TrialName(label, seed)
+    assert TrialName.parse(str(name)) == name
+    assert name.repeated == TrialName(repeated, seed)
+    assert name.is_null == (label != repeated)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "setup", "e2e", "e2e.s", ".s0", "../e2e.s0", "e2e.s-1", "e2e.s0\n", "a b.s0"]
+)
+def test_other_names_are_no_trials(name: str) -> None:
+    assert TrialName.parse(name) is None
+
+
+def test_a_preset_names_its_trials(preset: str) -> None:
+    spec = load_preset(preset)
+    plain, fast = spec.entries
+    assert (plain.label, plain.strategy, plain.settings) == ("e2e", "e2e", {})
+    assert fast.settings == {"encoder_optimizer.lr": 3e-3, "multi_step.encoder_batch": 32}
+    assert spec.training.strategies == ("e2e", "gram-1e")
+
+
+def test_own_settings_take_the_place_of_the_run_s(preset: str) -> None:
+    spec = load_preset(preset)
+    own = spec.with_own(spec.entry(TrialName("fast", 4)))
+    assert (own.encoder_optimizer.lr, own.multi_step.encoder_batch) == (3e-3, 32)
+    assert own.encoder_optimizer.schedule == spec.encoder_optimizer.schedule
+    assert (own.data, own.training, own.trials) == (spec.data, spec.training, spec.trials)
+    assert spec.with_own(spec.entry(TrialName("null-e2e", 0))) == spec
+    with pytest.raises(ConfigError, match=r"no trial gram-1e\.s0"):
+        spec.entry(TrialName("gram-1e", 0))
+
+
+def test_the_list_of_strategies_is_the_short_form() -> None:
+    spec = load_preset("demo", ['training.strategies=["e2e", "gram-1s"]'])
+    assert [(e.label, e.strategy, e.settings) for e in spec.entries] == [
+        ("e2e", "e2e", {}),
+        ("gram-1s", "gram-1s", {}),
+    ]
+    assert spec.trials == ()
+
+
+def test_the_command_line_says_the_same_as_a_preset(preset: str) -> None:
+    words = "fast: gram-1e, encoder_optimizer.lr=3e-3, multi_step.encoder_batch=32"
+    assert load_preset("demo", (), ("e2e", words)) == load_preset(preset)
+
+
+def test_either_form_takes_the_place_of_the_other_of_the_parent(preset: str) -> None:
+    assert load_preset(preset, ['training.strategies=["gram-1s"]']).trials == ()
+    assert [entry.label for entry in load_preset(preset, (), ("x: gram-1s",)).entries] == ["x"]
+
+
+def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "both.toml"
+    path.write_text(TWO_RATES + '\n[training]\nstrategies = ["e2e"]\n')
+    both = "training.strategies and trials are both given. Keep one of them"
+    assert f"{path}: {both}" in refusal(preset=str(path))
+    assert f"command line: {both}" in refusal("e2e", sets=('training.strategies=["e2e"]',))
+
+
+@pytest.mark.parametrize(
+    ("trials", "words"),
+    [
+        (("a: gram-1e, encoder_optimiser.lr=1",), "Did you mean 'encoder_optimizer.lr'?"),
+        (("a: gram-1e, batch_size=1",), "Did you mean 'training.batch_size'?"),
+        (("a: gram-1e, data.validation_share=.2",), "a: data.validation_share may not differ"),
+        (("a: gram-1e, encoder.dropout=.2",), "a: encoder.dropout may not differ"),
+        (("a: gram-1e, evaluation.every=1s",), "a: evaluation.every may not differ"),
+        (("a: gram-1e, engine.graphs=on",), "a: engine.graphs may not differ"),
+        (("a: gram-1e, training.seeds=1",), "a: training.seeds may not differ"),
+        (("a: gram-1e, encoder_optimizer.lr.x=1",), "Did you mean 'encoder_optimizer.lr'?"),
+        (("a: gram-1e, multi_step=1",), "there is no setting 'multi_step'. Did you mean 'multi_step."),
+        (("a: gram-1e, device=cpu",), "a: device may not differ"),
+        (("a: gram-1e, encoder_optimizer.lr=-1",), "a: encoder_optimizer.lr: input should be greater"),
+        (("a: gram-1e, training.batch_size=many",), "a: training.batch_size: input should be"),
+        (("a: gram-1z",), "'gram-1z' is no strategy"),
+        (("gram-1s: gram-1e",), "gram-1e is the name of another strategy. Choose"),
+        (("../x: gram-1e",), "'../x' cannot be a label, which names a folder."),
+        (("null-x: gram-1e",), "'null-x' is reserved"),
+        (("setup: gram-1e",), "'setup' is reserved"),
+        (("a: gram-1e", "A: gram-1e"), "two trials are called 'A'. Give each a label of its own."),
+        (("gram-1e", "gram-1e"), "two trials are called 'gram-1e'"),
+        (("a: gram-1e, lr",), "cannot be read. Write --trial 'label: strategy, table.key=value'"),
+        ((": gram-1e",), "cannot be read"),
+        (("",), "cannot be read"),
+        (("a: nrms, words.width=8",), "a: words.width may not differ"),
+        (("a: lm-kt",), "lm-kt is a system for knowledge-tracing"),
+    ],
+)
+def test_what_cannot_be_a_trial_is_refused_with_the_fix(trials: tuple[str, ...], words: str) -> None:
+    assert words in refusal(*trials)
+
+
+def test_a_wrong_trial_of_a_preset_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(TWO_RATES.replace("encoder_optimizer.lr", "encoder_optimizer.rate"))
+    assert refusal(preset=str(path)).startswith(f"{path}: trials: fast: there is no setting")
+
+
+def test_what_is_shown_of_a_preset_with_trials_is_that_preset(preset: str) -> None:
+    text = "\n".join("".join(line) for line in listing(load_preset(preset), 80))
+    assert validate(tomllib.loads(text), "stdout") == load_preset(preset)
+
+
+def test_a_run_with_trials_is_kept_as_it_is(preset: str) -> None:
+    spec = load_preset(preset)
+    assert read_kept(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
+def test_a_changed_setting_of_a_trial_is_named() -> None:
+    def dumped(rate: float, *labels: str) -> Any:
+        entries = tuple(
+            TrialEntry(label=label, strategy="gram-1e", settings={"filter_optimizer.lr": rate})
+            for label in labels
+        )
+        return Spec(trials=entries).model_dump(mode="json")
+
+    words = "trials.fast.settings.filter_optimizer.lr: 0.001, now 0.002"
+    assert differences(dumped(1e-3, "fast"), dumped(2e-3, "fast")) == [words]
+    assert differences(dumped(1e-3, "fast"), dumped(1e-3, "fast")) == []
+    assert len(differences(dumped(1e-3, "a", "b"), dumped(1e-3, "b", "a"))) == 1
+
+
+def test_a_run_before_trials_had_settings_is_the_same_run() -> None:
+    spec = Spec(training=Training(strategies=("e2e",)))
+    written = spec.model_dump(mode="json")
+    del written["trials"]
+    kept = read_kept(written).model_dump(mode="json")
+    assert differences(kept, as_kept(spec.model_dump(mode="json"), kept, written)) == []
