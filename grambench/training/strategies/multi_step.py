@@ -24,7 +24,6 @@ from grambench.training.strategies.follow import follow
 from grambench.training.strategies.item_table import Rows, TableOptimizer, Window
 from grambench.training.strategies.windows import WindowRule
 
-FOLLOW = 3
 _ROOM = 1.05
 """Over the items of the first window: the negatives of another epoch bring a few more."""
 
@@ -186,7 +185,7 @@ class MultiStep:
             passes=self.spec.encoder_passes,
             chunk=self.chunk,
             order=lambda turn: counter.permutation(
-                counter.key(self.seed, FOLLOW, self.windows, turn), len(items_U), device
+                counter.key(self.seed, counter.Purpose.WINDOW_END, self.windows, turn), len(items_U), device
             ),
         )
         self.window = None
