@@ -237,7 +237,7 @@ def tiny_system(
 def tiny_data(seed: int = 0, impressions: int = 24) -> Prepared:
     """Prepared arrays in memory, as far as training reads them."""
     tokens, offsets = ragged_tokens(seed)
-    manifest = SimpleNamespace(tokenizer=SimpleNamespace(vocabulary_size=VOCABULARY))
+    manifest = SimpleNamespace(domain="news", tokenizer=SimpleNamespace(vocabulary_size=VOCABULARY))
     names = ("train", "validation", "test")
     parts = {name: random_part(seed + i, impressions) for i, name in enumerate(names)}
     return Prepared(None, manifest, tokens, offsets, parts)

@@ -11,34 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFeed, Words
+from grambench.config.strategies import row_of
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
 
-WORD_BASELINES = ("eernn", "nrms")
-"""Trained end to end on pretrained word vectors."""
-LM_KT = "lm-kt"
-"""A language model in place of encoder and filter."""
 NULL = "null-"
 """Stands before the strategy of a trial that repeats another one."""
-Vocabulary = Literal["encoder", "words", "language-model"]
-"""What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
-BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, LM_KT, "speedyfeed")
-"""Systems of the paper that are no way to train the same encoder and filter."""
-STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|lm-kt|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
-)
 
 EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
 """`evaluation.every`: CF steps, or a share of an epoch."""
-
-
-def vocabulary_of(strategy: str) -> Vocabulary:
-    """The tokens that a strategy reads."""
-    if strategy in WORD_BASELINES:
-        return "words"
-    return "language-model" if strategy == LM_KT else "encoder"
-
-
 Domain = Literal["news", "knowledge-tracing"]
 Source = Literal[
     "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
@@ -47,13 +28,6 @@ Track = Literal["es_en", "fr_en"]
 RepeatedAnswers = Literal["error", "first", "keep"]
 NEWS_TABLES = "news-tables"
 NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
-DOMAIN_OF: dict[str, Domain] = {
-    "eernn": "knowledge-tracing",
-    LM_KT: "knowledge-tracing",
-    "nrms": "news",
-    "speedyfeed": "news",
-}
-"""Baselines of one domain only."""
 
 
 class FieldLimits(Table):
@@ -307,13 +281,7 @@ class Training(Table):
         if not names:
             raise ValueError("name at least one strategy")
         for name in names:
-            window = STRATEGY_PATTERN.match(name)
-            if window is None or (window[3] and float(window[3]) == 0):
-                raise ValueError(
-                    f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
-                    " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, gram-auto, and the baselines"
-                    f" {', '.join(BASELINES)}"
-                )
+            row_of(name)
         if len(set(names)) != len(names):
             raise ValueError("a strategy is named twice")
         return names
@@ -418,9 +386,11 @@ class Spec(Table):
     def _strategies_fit_domain(self) -> "Spec":
         if self.data.domain != "news" and self.data.protocol == "paper":
             raise ValueError("data.protocol = paper is for news; knowledge tracing has no part to select on")
-        for name, domain in DOMAIN_OF.items():
-            if name in self.training.strategies and self.data.domain != domain:
-                raise ValueError(f"{name} is a system for {domain}, but the data is {self.data.domain}")
+        for name in self.training.strategies:
+            domains = row_of(name).domains
+            if domains and self.data.domain not in domains:
+                words = f"{name} is a system for {' and '.join(domains)}"
+                raise ValueError(f"{words}, but the data is {self.data.domain}")
         return self
 
     @model_validator(mode="after")

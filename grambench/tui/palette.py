@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from textual.theme import Theme
 
+from grambench.config.strategies import Colours, builtin_row
+
 
 @dataclass(frozen=True, slots=True)
 class Tones:
@@ -82,7 +84,7 @@ LIGHT_THEME = Theme(
 )
 
 # Per family: (dark screen, light screen) of its first, second, … member, and their markers.
-_FAMILIES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+_FAMILIES: dict[Colours, tuple[tuple[tuple[str, str], ...], str]] = {
     "e2e": ((("#E69F00", "#B36B00"),), "●"),
     "e2e-unique": ((("#C2703D", "#8F4514"),), "○"),
     "single": ((("#56B4E9", "#1579B5"),), "■"),
@@ -93,27 +95,16 @@ _FAMILIES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
 }
 
 
-def _family(strategy: str) -> str:
-    if strategy in ("e2e", "e2e-unique"):
-        return strategy
-    if strategy == "gram-1s":
-        return "single"
-    if strategy == "gram-auto":
-        return "auto"
-    if strategy.startswith("gram-") and strategy[-1] in "se":
-        return "steps" if strategy.endswith("s") else "epochs"
-    return "baseline"
-
-
 def looks(strategies: Iterable[str], dark: bool = True) -> dict[str, Look]:
     """The look of each strategy; members of a family differ in shade and marker.
 
     `gram-1e` is the family's first shade whenever it runs, so that it looks the same in every run.
     """
     found: dict[str, Look] = {}
-    taken: dict[str, int] = {}
+    taken: dict[Colours, int] = {}
     for strategy in sorted(dict.fromkeys(strategies), key=lambda name: name != "gram-1e"):
-        family = _family(strategy)
+        row = builtin_row(strategy)
+        family: Colours = row.colours if row is not None else "baseline"
         shades, markers = _FAMILIES[family]
         index = taken.get(family, 0)
         taken[family] = index + 1

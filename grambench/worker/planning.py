@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from grambench.config.spec import LM_KT, Spec, Training
+from grambench.config.spec import Spec, Training
+from grambench.config.strategies import row_of, window_steps
 from grambench.domains.training import TrainSampler
 from grambench.errors import MachineError
 from grambench.events import types as ev
@@ -19,7 +20,6 @@ from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import Batch, Strategy, System, encode, rehearsal
-from grambench.training.strategies import MultiStep, SingleStep, window_steps
 from grambench.training.strategies.no_finetune import TrainedPooling
 from grambench.training.system import Modules, Residency
 
@@ -52,7 +52,8 @@ def planned(
     kept: Residency,
     graphs: str,
 ) -> ev.TrialPlanned:
-    multi = isinstance(strategy, MultiStep)
+    row = row_of(name)
+    sizes = {size: getattr(strategy, size, None) for size in row.plan}
     return ev.TrialPlanned(
         strategy=name,
         seed=seed,
@@ -62,9 +63,9 @@ def planned(
         window_steps=strategy.window_steps,
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
-        micro_batch=plan.micro_batch if name in ("e2e", LM_KT) else None,
-        encoder_chunk=plan.encoder_chunk if multi or _is_chunked(strategy) else None,
-        encoder_batch=spec.multi_step.encoder_batch if multi else None,
+        micro_batch=sizes.get("micro_batch"),
+        encoder_chunk=sizes.get("encoder_chunk"),
+        encoder_batch=sizes.get("encoder_batch"),
         encoder_revision=modules.encoder.revision,
         bucket_tokens=system.encode.bucket_tokens,
         tokens_on_device=kept.tokens,
@@ -83,10 +84,6 @@ def planned(
             )
         ),
     )
-
-
-def _is_chunked(strategy: Strategy) -> bool:
-    return isinstance(strategy, SingleStep) and strategy.encoder_chunk is not None
 
 
 def _kept_states(strategy: Strategy) -> str:
@@ -180,8 +177,9 @@ def to_compile(spec: Spec, name: str, sampler: TrainSampler, system: System) -> 
 
 
 def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
-    window = window_steps(name, sampler.steps_per_epoch) if name.startswith("gram") else 1
-    if window > 1 or name == "gram-auto":
+    row = row_of(name)
+    if row.family == "multi-step":
+        window = window_steps(name, sampler.steps_per_epoch)
         items_N = sampler.items_ahead(0, max(window, spec.multi_step.auto_floor))
         yield Sample(items_N, False)
         yield Sample(items_N[: spec.multi_step.encoder_batch], True)
@@ -189,7 +187,7 @@ def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
         return
     for step in range(min(COMPILED_BATCHES, sampler.total_steps)):
         batch = sampler.batch(step)
-        view = batch.occurrences() if name == "e2e" else batch.unique()
+        view = batch.occurrences() if row.encodes == "occurrences" else batch.unique()
         yield Sample(view.host_items_N, True)
 
 

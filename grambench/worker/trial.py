@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import NULL, Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import NULL, Spec
+from grambench.config.strategies import Vocabulary, row_of
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
@@ -70,7 +71,7 @@ def run_trial(
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
     strategy_name = name.removeprefix(NULL).rpartition(".s")[0]
-    vocabulary = vocabulary_of(strategy_name)
+    vocabulary = row_of(strategy_name).vocabulary
     data = open_prepared(_prepared_folder(run, vocabulary))
     checks = checks_of(run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), run.name) as watch:
@@ -103,7 +104,7 @@ def _run_trial(
     system, modules = build_system(
         spec, data, device.torch, seed=int(seed), strategy=strategy_name, autocast=device.autocast
     )
-    require_inputs(spec, vocabulary_of(strategy_name), checks)
+    require_inputs(spec, row_of(strategy_name).vocabulary, checks)
     for warning in word_warnings(modules, system):
         emit(warning)
     if stops is not None:

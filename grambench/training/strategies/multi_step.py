@@ -44,6 +44,7 @@ class MultiStep:
         self.system, self.sampler, self.spec, self.rule = system, sampler, spec, rule
         self.window_steps = rule.most_steps
         self.seed = seed
+        self.encoder_batch, self.encoder_chunk = spec.encoder_batch, encoder_chunk
         self.chunk = min(spec.encoder_batch, encoder_chunk or spec.encoder_batch)
         self.catalogue = len(system.encode.tokens)
         self.window: Window | None = None

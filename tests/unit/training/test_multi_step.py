@@ -268,7 +268,7 @@ def test_window_steps_of_a_name(name: str, steps_per_epoch: int, steps: int) -> 
 
 
 def test_window_steps_of_another_name() -> None:
-    with pytest.raises(ValueError, match="no strategy"):
+    with pytest.raises(ValueError, match="unknown strategy"):
         window_steps("gram-e", 5)
 
 
