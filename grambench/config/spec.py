@@ -14,6 +14,7 @@ from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFe
 from grambench.config.strategies import row_of
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
+from grambench.metrics.catalogue import SELECTS, metric, selecting
 
 NULL = "null-"
 """Stands before the strategy of a trial that repeats another one."""
@@ -261,7 +262,7 @@ class Training(Table):
     negatives: Positive = 4
     """Unclicked candidates beside each clicked one."""
     patience: Positive = 10
-    """Epochs without a better validation AUC before the trial stops, however often one is validated."""
+    """Epochs without a better validation score before the trial stops, however often one is validated."""
     micro_batch: Positive | Literal["auto"] = "auto"
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
@@ -317,8 +318,12 @@ class Evaluation(Table):
     closes, at the earliest."""
     max_impressions: Positive | None = None
     """Score a fixed sample of so many impressions of each part (marked in the report); unset: all."""
+    select_by: str = SELECTS
+    """The metric of the validation part that selects the checkpoint, ends a trial early and is the target:
+    auc, mrr, ndcg@5, ndcg@10 (news), csauc (knowledge tracing with cold items)."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Seconds to this validation AUC are reported; unset: 99 % of the best AUC of e2e."""
+    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: 99 % of the best AUC of
+    e2e."""
 
     @field_validator("every")
     @classmethod
@@ -391,6 +396,18 @@ class Spec(Table):
             if domains and self.data.domain not in domains:
                 words = f"{name} is a system for {' and '.join(domains)}"
                 raise ValueError(f"{words}, but the data is {self.data.domain}")
+        return self
+
+    @model_validator(mode="after")
+    def _selected_by_a_metric_of_the_domain(self) -> "Spec":
+        name, known = self.evaluation.select_by, selecting(self.data.domain)
+        if name not in known:
+            raise ValueError(
+                f"evaluation.select_by = {name} is no metric that {self.data.domain} is selected by:"
+                f" use {', '.join(known)}"
+            )
+        if metric(name).needs_cold_items and not self.data.cold_items:
+            raise ValueError(f"evaluation.select_by = {name} needs cold items: set data.cold_items above 0")
         return self
 
     @model_validator(mode="after")

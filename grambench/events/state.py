@@ -26,6 +26,7 @@ from grambench.events.types import (
     WindowClosed,
     WorkerStarted,
 )
+from grambench.metrics.catalogue import SELECTS, Metric, metric
 
 SETUP = "setup"
 _TRIAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
@@ -253,6 +254,8 @@ class RunState:
     model_label: str = ""
     data_label: str = ""
     schedule: str = "sequential"
+    select_by: str = SELECTS
+    """The metric that selects checkpoints."""
     pid: int | None = None
     started_wall: str = ""
     elapsed_s: float = 0.0
@@ -283,6 +286,11 @@ class RunState:
     """Of the run itself: code -> message."""
     logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
     """Log (empty: the supervisor's) -> what is wrong with it."""
+
+    @property
+    def metric(self) -> Metric:
+        """What selects checkpoints."""
+        return metric(self.select_by)
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:
         """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""

@@ -135,6 +135,7 @@ def _run_facts(run: RunFile, state: RunState) -> RunFacts:
         schedule=state.schedule,
         model_label=state.model_label,
         data_label=state.data_label,
+        selected_by=state.select_by,
         finished=state.finished,
         exit_code=why.given("exit_code", state.exit_code, unfinished),
         seconds=why.given("seconds", state.seconds, unfinished),

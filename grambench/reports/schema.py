@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from grambench.metrics.catalogue import SELECTS
 from grambench.reports.section import GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
@@ -127,6 +128,8 @@ class RunFacts(Section):
     """The encoder in words."""
     data_label: str
     """The data in words."""
+    selected_by: str = SELECTS
+    """The metric of the validation part that selects checkpoints and is the target."""
     finished: bool
     """True when the runner wrote the run's last event."""
     exit_code: int | None

@@ -106,6 +106,8 @@ class Scores(Section):
     """Lower end of its 95 % bootstrap interval over answers."""
     csauc_high: float | None
     """Upper end of its 95 % bootstrap interval over answers."""
+    others: dict[str, float] = Field(default_factory=dict)
+    """Metrics that have no field of their own, by name."""
     impressions: int
     """Impressions scored (knowledge tracing: answers), a count."""
     skipped: int
@@ -126,11 +128,11 @@ class Times(Section):
     encoder_s: float | None
     """Of these, seconds in the encoder, forward and backward."""
     target_auc: float | None
-    """The validation AUC that `train_s_to_target` waits for; 0 to 1."""
+    """The validation AUC, or score by `run.selected_by`, that `train_s_to_target` waits for."""
     target_source: str
     """Where the target comes from."""
     train_s_to_target: float | None
-    """Training seconds before the first validation AUC at or above the target; null: censored."""
+    """Training seconds before the first validation score as good as the target; null: censored."""
     epoch_s: float | None
     """Median training seconds of a finished epoch."""
     epochs_s: list[float]
@@ -203,7 +205,7 @@ class SpeedUp(Section):
     train_s_to_best: float | None
     """Ratio of the training seconds to the best checkpoint."""
     train_s_to_target: float | None
-    """Ratio of the training seconds to the target AUC."""
+    """Ratio of the training seconds to the target score."""
 
 
 class Divergence(Section):

@@ -13,6 +13,7 @@ from grambench.events.disturbance import disturbed_share
 from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
+from grambench.metrics.catalogue import metric
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.section import Reasons
 from grambench.reports.trial_schema import (
@@ -61,7 +62,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         diverged=why.given("diverged", _divergence(trial.diverged), "every number was finite"),
         best_validation=why.given("best_validation", _scores(trial.best), "no validation was recorded"),
         test=why.given("test", _scores(trial.test), "the test part was not scored"),
-        times=_times(trial, target),
+        times=_times(state, trial, target),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
@@ -137,34 +138,42 @@ def _scores(evaluation: ev.Evaluated | None) -> Scores | None:
 
 _RANKED = "students' answers are not ranked"
 _NOT_COLD = "no item was cold: news, or knowledge tracing with data.cold_items = 0"
-_OTHER_DOMAIN = dict.fromkeys(("mrr", "ndcg@5", "ndcg@10"), _RANKED) | dict.fromkeys(
-    ("csauc", "csauc_low", "csauc_high"), _NOT_COLD
-)
 
 
 def build_scores(evaluation: ev.Evaluated) -> Scores:
     """One evaluation; a metric that is not there or not finite is null with its reason."""
     why = Reasons()
+    asked: set[str] = set()
 
-    def metric(field: str, name: str) -> float | None:
+    def given(name: str) -> float | None:
         missing = "the metric was not finite or not recorded"
         if not evaluation.impressions:
             missing = "no impression was scored"
         elif name not in evaluation.metrics:
-            missing = _OTHER_DOMAIN.get(name, missing)
-        return why.given(field, evaluation.metrics.get(name), missing)
+            row = metric(name)
+            if row.needs_cold_items:
+                missing = _NOT_COLD
+            elif row.domains == ("news",):
+                missing = _RANKED
+        asked.add(name)
+        return why.given(name.replace("@", "_at_"), evaluation.metrics.get(name), missing)
 
     return Scores(
         epoch=evaluation.epoch,
         step=evaluation.step,
         train_s=evaluation.train_s,
-        auc=metric("auc", "auc"),
-        mrr=metric("mrr", "mrr"),
-        ndcg_at_5=metric("ndcg_at_5", "ndcg@5"),
-        ndcg_at_10=metric("ndcg_at_10", "ndcg@10"),
-        csauc=metric("csauc", "csauc"),
-        csauc_low=metric("csauc_low", "csauc_low"),
-        csauc_high=metric("csauc_high", "csauc_high"),
+        auc=given("auc"),
+        mrr=given("mrr"),
+        ndcg_at_5=given("ndcg@5"),
+        ndcg_at_10=given("ndcg@10"),
+        csauc=given("csauc"),
+        csauc_low=given("csauc_low"),
+        csauc_high=given("csauc_high"),
+        others={
+            name: float(value)
+            for name, value in evaluation.metrics.items()
+            if name not in asked and value is not None and math.isfinite(value)
+        },
         impressions=evaluation.impressions,
         skipped=evaluation.skipped,
         sampled=evaluation.sampled,
@@ -178,17 +187,17 @@ def _unsettled(trial: TrialState) -> str:
     return "no window of training steps was closed" if trial.progress else _NOT_TRAINED
 
 
-def _times(trial: TrialState, target: Target) -> Times:
+def _times(state: RunState, trial: TrialState, target: Target) -> Times:
     why = Reasons()
     progress = trial.progress
-    reached, censored = seconds_to_target(trial, target)
+    reached, censored = seconds_to_target(state, trial, target)
     return Times(
         train_s_to_best=why.given(
             "train_s_to_best", comparison.seconds_to_best(trial), "no validation was recorded"
         ),
         train_s=why.given("train_s", progress.train_s if progress else None, _NOT_TRAINED),
         encoder_s=why.given("encoder_s", progress.encode_s if progress else None, _NOT_TRAINED),
-        target_auc=why.given("target_auc", target.auc, target.source),
+        target_auc=why.given("target_auc", target.score, target.source),
         target_source=target.source,
         train_s_to_target=why.given("train_s_to_target", reached, censored),
         epoch_s=why.given("epoch_s", epoch_seconds(trial), "no epoch was finished"),
@@ -207,11 +216,12 @@ def epoch_seconds(trial: TrialState) -> float | None:
     return median(epoch.train_s for epoch in trial.epochs) if trial.epochs else None
 
 
-def seconds_to_target(trial: TrialState, target: Target) -> tuple[float | None, str]:
-    """Training seconds to the target AUC, and why they are missing."""
-    if target.auc is None:
+def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tuple[float | None, str]:
+    """Training seconds to the target score, and why they are missing."""
+    if target.score is None:
         return None, target.source
-    return comparison.seconds_to(trial, target.auc), f"never reached within {trial.train_s:.1f} s of training"
+    reached = comparison.seconds_to(trial, target.score, state.metric)
+    return reached, f"never reached within {trial.train_s:.1f} s of training"
 
 
 def _memory(state: RunState, trial: TrialState) -> Memory:
@@ -314,7 +324,7 @@ def _speedup(
         epoch_s=faster("epoch_s", epoch_seconds, False),
         train_s_to_best=faster("train_s_to_best", comparison.seconds_to_best, False),
         train_s_to_target=faster(
-            "train_s_to_target", lambda trial: seconds_to_target(trial, target)[0], False
+            "train_s_to_target", lambda trial: seconds_to_target(state, trial, target)[0], False
         ),
         reasons=why,
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from grambench.events import types as ev
 from grambench.events.control import Ending
+from grambench.metrics.catalogue import SELECTS, metric
 from grambench.metrics.ranking import NotFiniteError
 from grambench.training.phases import Batch, StepResult, Strategy, System
 from grambench.training.tally import Tally
@@ -78,6 +79,7 @@ class Trainer:
         patience: int,
         checkpoint_s: float = float("inf"),
         every: str = "1e",
+        select_by: str = SELECTS,
     ) -> None:
         """
         Args:
@@ -85,14 +87,16 @@ class Trainer:
             strategy: how.
             batches: with what.
             effects: what the loop may do to the world.
-            patience: epochs without a better validation AUC after which training ends.
+            patience: epochs without a better validation score after which training ends.
             checkpoint_s: seconds between two checkpoints.
             every: `evaluation.every`, when the validation part is scored.
+            select_by: the metric whose best validation is kept.
         """
         self.system, self.strategy, self.batches = system, strategy, batches
         self.effects = effects
         self.validations = Validations(every, batches.steps_per_epoch, patience, strategy.window_steps > 1)
         self.tally = Tally(system, effects.emit, effects.memory)
+        self.metric = metric(select_by)
         self.best: ev.Evaluated | None = None
         self._owes_validation = False
         self._checkpoint_ns = checkpoint_s * 1e9
@@ -233,11 +237,10 @@ class Trainer:
             self.system.encode.counts = trained
             return self._leave(self.effects.turn.ending() or "interrupted")
         self.system.encode.counts = trained  # the encodings of an evaluation are not the trial's
-        auc = scored.metrics.get("auc")
-        if auc is None:
-            return "failed", "no validation impression has both a clicked and an unclicked candidate"
-        best_auc = self.best.metrics["auc"] if self.best else None
-        better = best_auc is None or auc > best_auc
+        score = scored.metrics.get(self.metric.name)
+        if score is None:
+            return "failed", self._no_score()
+        better = self.metric.is_better(score, self.best.metrics[self.metric.name] if self.best else None)
         evaluated = dataclasses.replace(
             scored,
             epoch=batch.epoch + 1,
@@ -255,8 +258,16 @@ class Trainer:
         self.validations.scored(better, batch.ends_epoch or batch.ends_training)
         return self._stopped_early() if self.validations.has_no_patience else None
 
+    def _no_score(self) -> str:
+        if self.metric.name == SELECTS:
+            return "no validation impression has both a clicked and an unclicked candidate"
+        return f"the validation part has no {self.metric.title}, which evaluation.select_by names"
+
     def _stopped_early(self) -> tuple[ev.Outcome, str]:
-        return "early-stopped", f"no better validation AUC for {self.validations.patience} epochs"
+        return (
+            "early-stopped",
+            f"no better validation {self.metric.title} for {self.validations.patience} epochs",
+        )
 
     # --- checkpoints ---------------------------------------------------------------------------
 

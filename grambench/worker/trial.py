@@ -145,9 +145,16 @@ def _run_trial(
 
     trial = _Trial(run / name, system, modules, strategy, plan, checkpoints, identity, emit, turn, watch)
     effects = Effects(emit, evaluate, trial.save_best, turn, _memory_reader(device.torch), trial.save_state)
-    training = spec.training
+    training, scoring = spec.training, spec.evaluation
     trainer = Trainer(
-        system, strategy, sampler, effects, training.patience, training.checkpoint_s, spec.evaluation.every
+        system,
+        strategy,
+        sampler,
+        effects,
+        training.patience,
+        training.checkpoint_s,
+        scoring.every,
+        scoring.select_by,
     )
     if again:
         trial.go_on(trainer, resumed)

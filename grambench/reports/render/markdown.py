@@ -4,6 +4,7 @@ from functools import cache
 
 import jinja2
 
+from grambench.metrics.catalogue import metric
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -37,6 +38,7 @@ def _template() -> jinja2.Template:
         environment=_environment_line,
         peak=_peak,
         speedup=_speedup,
+        metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")
 
