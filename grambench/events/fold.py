@@ -465,8 +465,9 @@ def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> t
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
-            severity = "info" if event.equivalent else "error"
-            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst})"
+            severity = "info" if event.equivalent and not event.unequal else "error"
+            others = "".join(f"; {name} is NOT equivalent" for name in event.unequal)
+            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst}){others}"
         case ev.WarmedUp() if event.compile_s is not None:
             return "info", f"encoder compiled in {event.compile_s:.1f} s, not counted as training"
         case ev.Evaluated():

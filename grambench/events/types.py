@@ -344,6 +344,14 @@ class AuditFinished(Event):
     filter_relative: float | None
     seconds: float
     note: str = ""
+    plugins: list[dict[str, Any]] = field(default_factory=list)
+    """Of each strategy of another package that claims the update of e2e: strategy, package, and as above
+    equivalent, encoder_relative and filter_relative."""
+
+    @property
+    def unequal(self) -> list[str]:
+        """Strategies of other packages whose claim does not hold."""
+        return [str(found.get("strategy")) for found in self.plugins if not found.get("equivalent")]
 
     @property
     def relative(self) -> float | None:
@@ -424,6 +432,8 @@ class TrialPlanned(Event):
     """Which steps run over fixed shapes, as CUDA graphs on CUDA, and why others do not."""
     why: str = ""
     """How the automatic choices were made."""
+    package: str = ""
+    """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 @dataclass(frozen=True, slots=True)

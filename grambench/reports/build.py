@@ -26,6 +26,7 @@ from grambench.reports.schema import (
     Environment,
     HostFacts,
     NullTest,
+    PluginAudit,
     Report,
     RunFacts,
     SamplingCost,
@@ -274,6 +275,23 @@ def _audit(state: RunState) -> AuditFacts | None:
         seconds=number("seconds"),
         note=audit.note,
         vectors=why.given("vectors", _vectors(state.setup.encoder), "not in the log: of an earlier version"),
+        plugins=[_plugin_audit(found) for found in audit.plugins],
+        reasons=why,
+    )
+
+
+def _plugin_audit(found: dict[str, Any]) -> PluginAudit:
+    why = Reasons()
+    return PluginAudit(
+        strategy=str(found.get("strategy")),
+        package=str(found.get("package")),
+        equivalent=bool(found.get("equivalent")),
+        encoder_relative=why.given(
+            "encoder_relative", _number(found.get("encoder_relative")), "not a finite number"
+        ),
+        filter_relative=why.given(
+            "filter_relative", _number(found.get("filter_relative")), "not a finite number"
+        ),
         reasons=why,
     )
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from grambench.metrics.catalogue import SELECTS
 from grambench.reports.section import GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
@@ -193,6 +195,21 @@ class VectorFacts(Section):
     """Seconds of the comparison."""
 
 
+class PluginAudit(Section):
+    """Gradients of a strategy of another package against those of e2e, on the same batch."""
+
+    strategy: str
+    """Its name."""
+    package: str
+    """Name and version of its package."""
+    equivalent: bool
+    """True when every relative difference is within the audit's tolerance."""
+    encoder_relative: float | None
+    """Largest absolute difference over the encoder's largest absolute gradient, a ratio."""
+    filter_relative: float | None
+    """The same of the filter."""
+
+
 class AuditFacts(GrownSection):
     """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
 
@@ -220,6 +237,8 @@ class AuditFacts(GrownSection):
     """What else there is to say."""
     vectors: VectorFacts | None = None
     """Whether the encoder computes what its own model computes."""
+    plugins: list[PluginAudit] = Field(default_factory=list)
+    """Strategies of other packages that claim the update of e2e."""
 
 
 class Spread(Model):

@@ -81,6 +81,8 @@ class Plan(GrownSection):
     """Of these, seconds of torch.compile."""
     why: str
     """How the automatic choices were made."""
+    package: str = ""
+    """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 class Scores(Section):

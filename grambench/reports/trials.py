@@ -128,6 +128,7 @@ def _plan(trial: TrialState) -> Plan | None:
         warm_up_s=why.given("warm_up_s", warmed.seconds if warmed else None, "the warm-up was not finished"),
         compile_s=why.given("compile_s", warmed.compile_s if warmed else None, "the encoder is not compiled"),
         why=plan.why,
+        package=plan.package,
         reasons=why,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from grambench.analysis import comparison
 from grambench.analysis.intervals import speedup_interval
 from grambench.events.state import RunState, TrialState
-from grambench.metrics.catalogue import METRICS
+from grambench.metrics import catalogue
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -134,7 +134,7 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     """
     selecting = state.metric
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
-    others = [m for m in METRICS if m.can_select and m.name in tested and m != selecting]
+    others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),

@@ -72,6 +72,7 @@ def planned(
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
+        package=row.package,
         why="; ".join(
             filter(
                 None,

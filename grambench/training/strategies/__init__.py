@@ -21,15 +21,18 @@ from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.multi_step import MultiStep
 from grambench.training.strategies.networks import ENCODER_AND_FILTER, Networks, with_filter
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
+from grambench.training.strategies.one_step import OneStep
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.strategies.windows import DriftWindow, FixedWindow, SpreadWindow, WindowRule
 
 __all__ = [
+    "ENCODER_AND_FILTER",
     "EndToEnd",
     "EndToEndUnique",
     "Factory",
     "MultiStep",
+    "OneStep",
     "SingleStep",
     "StrategyInputs",
     "factory_of",
