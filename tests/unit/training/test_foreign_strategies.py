@@ -9,6 +9,7 @@ from plugin_packages import EXAMPLE, install, install_example
 from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, tiny_data
 
 from grambench.config import plugins
+from grambench.config.kept import read_kept
 from grambench.config.spec import Audit, Filter, Optimizer, Spec, Training
 from grambench.config.strategies import ROWS, StrategyRow, builtin_row, row_of, window_steps
 from grambench.errors import ConfigError, ExitCode
@@ -140,3 +141,10 @@ def test_no_name_of_grambench_is_looked_for_in_other_packages(monkeypatch: pytes
     monkeypatch.setattr(plugins, "entry_points", looked)
     names = ("e2e", "gram-1s", "gram-7s", "gram-.5e", "gram-auto", "nocontent")
     assert spec_of(*names).training.strategies == names
+
+
+def test_a_run_whose_plugin_is_gone_says_so() -> None:
+    written = spec_of("e2e").model_dump(mode="json")
+    written["training"]["strategies"] = ["gram-halves"]
+    with pytest.raises(ConfigError, match=r"cannot be resumed: unknown strategy 'gram-halves'.*Install the"):
+        read_kept(written)
