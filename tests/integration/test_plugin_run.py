@@ -1,4 +1,7 @@
-"""A strategy of another package in a real run: it trains, is audited, and the report names its package."""
+"""A strategy of another package in a real run: it trains, is audited, and the report names its package.
+
+The run selects by MRR.
+"""
 
 import os
 from pathlib import Path
@@ -13,12 +16,14 @@ def test_a_strategy_of_another_package_trains_and_is_audited(
 ) -> None:
     install_example(tmp_path)
     monkeypatch.setitem(bench.variables, "PYTHONPATH", f"{tmp_path}{os.pathsep}{EXAMPLE}")
-    ended = bench.run("--json", "--strategies", "gram-halves", "--set", "training.epochs=1").wait()
+    ended = bench.run("--json", "--strategies", "gram-halves", "--set", "evaluation.select_by=mrr").wait()
     assert ended.code == 0, ended.err
     report = strict_json(ended.out)
     (trial,) = report["trials"]
     assert trial["outcome"] == "completed"
     assert trial["plan"]["package"] == "grambench-halves 0.1"
+    assert report["run"]["selected_by"] == "mrr"
+    assert trial["best_validation"]["mrr"] == max(found["mrr"] for found in trial["validations"])
     (audited,) = report["audit"]["plugins"]
     assert audited["package"] == "grambench-halves 0.1"
     assert audited["equivalent"]
