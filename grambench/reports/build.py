@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -341,13 +342,15 @@ def _seed_summaries(state: RunState) -> list[SeedSummary]:
 
 def _seed_summary(strategy: str, trials: list[TrialState]) -> SeedSummary:
     why = Reasons()
-    aucs = [trial.test.metrics.get("auc") if trial.test else None for trial in trials]
+    tests = [trial.test.metrics if trial.test else {} for trial in trials]
+    spreads = {name: _spread([test.get(name) for test in tests]) for name in dict.fromkeys(chain(*tests))}
     rates = [comparison.samples_per_second(trial) for trial in trials]
     few = "measured with fewer than two seeds"
     return SeedSummary(
         strategy=strategy,
         seeds=[trial.seed for trial in trials],
-        test_auc=why.given("test_auc", _spread(aucs), few),
+        test_auc=why.given("test_auc", spreads.get("auc"), few),
+        test={name: spread for name, spread in spreads.items() if spread is not None},
         samples_per_s=why.given("samples_per_s", _spread(rates), few),
         reasons=why,
     )

@@ -261,6 +261,8 @@ class SeedSummary(Section):
     """Seeds that were run."""
     test_auc: Spread | None
     """Test AUC, 0 to 1."""
+    test: dict[str, Spread] = Field(default_factory=dict)
+    """Every metric of the test part, by name."""
     samples_per_s: Spread | None
     """Users trained on per training second."""
 

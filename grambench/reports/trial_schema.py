@@ -1,8 +1,8 @@
 """The report's part about one trial: one strategy with one seed."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from grambench.events.types import Outcome, Phase
 from grambench.reports.section import GrownSection, Model, Section
@@ -118,6 +118,13 @@ class Scores(Section):
     """True when only a fixed sample of the part was scored."""
     seconds: float
     """Seconds of the evaluation itself; no part of the training time."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_others(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = fields(self)
+        if not self.others:
+            del found["others"]
+        return found
 
 
 class Times(Section):

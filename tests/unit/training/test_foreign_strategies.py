@@ -18,6 +18,7 @@ from grambench.reports.cautions import run_cautions
 from grambench.runner.supervisor import exit_code
 from grambench.training.audit import audit
 from grambench.training.strategies import FACTORIES, factory_of
+from grambench.worker.resume import identity
 
 OFF = """
 from grambench.config.strategies import StrategyRow
@@ -82,6 +83,14 @@ def test_an_entry_point_is_all_that_a_strategy_needs() -> None:
     assert (row.package, window_steps("gram-halves", 50)) == ("grambench-halves 0.1", 1)
     assert spec_of("e2e", "gram-halves").training.strategies == ("e2e", "gram-halves")
     assert factory_of(row).networks is FACTORIES["e2e"].networks
+
+
+@pytest.mark.usefixtures("site")
+def test_a_checkpoint_knows_the_version_of_the_plugin() -> None:
+    assert identity(spec_of("e2e", "gram-halves"), "f", CPU)["plugins"] == {
+        "gram-halves": "grambench-halves 0.1"
+    }
+    assert "plugins" not in identity(spec_of("e2e"), "f", CPU)
 
 
 @pytest.mark.usefixtures("site")
