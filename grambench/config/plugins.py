@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from grambench.config.strategies import StrategyRow
 
 GROUP = "grambench.strategies"
-_NAME = re.compile(r"(?!null-)[a-z][a-z0-9-]*")
+_NAME = re.compile(r"(?!null-)[a-z][a-z0-9-]{0,39}")
 """Names that are safe as a part of a trial's folder."""
 
 
@@ -36,7 +36,7 @@ def plugin_row(name: str) -> StrategyRow | None:
         raise ValueError(f"strategy {name!r} is in {' and in '.join(packages)}; uninstall all but one")
     of = f"strategy {name!r} of the plug-in {packages[0]}"
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{of} has a name that is not made of lower-case letters, digits and hyphens")
+        raise ValueError(f"{of} has a name that is not 1 to 40 lower-case letters, digits and hyphens")
     try:
         row = found[0].load()
     except Exception as error:  # another package's code can raise anything

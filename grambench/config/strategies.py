@@ -8,6 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 Vocabulary = Literal["encoder", "words", "language-model"]
@@ -141,6 +142,7 @@ ROWS = (
 )
 
 
+@cache
 def builtin_row(name: str) -> StrategyRow | None:
     """The row of a strategy of grambench itself; None: it has none of this name."""
     return next((row for row in ROWS if row.match(name)), None)

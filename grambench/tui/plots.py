@@ -56,7 +56,7 @@ def metric_picture(scene: Scene) -> Picture:
         return smoothed(pairs) if view.smooth else pairs
 
     return Picture(
-        _curves(scene, points, 400, _long_name, max),
+        _curves(scene, points, 400, _long_name, max if scene.state.metric.better > 0 else min),
         scene.tones,
         unit=_UNITS[view.x_axis],
         logarithmic=view.logarithmic,

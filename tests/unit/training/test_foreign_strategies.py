@@ -122,7 +122,7 @@ def test_what_cannot_be_audited_or_made_is_refused() -> None:
     ("name", "words"),
     [
         ("gram-named", "off-by-a-little 0.3 is broken: off:ROW is not a StrategyRow of this name"),
-        ("Gram-X", "has a name that is not made of lower-case letters"),
+        ("Gram-X", "has a name that is not 1 to 40 lower-case letters"),
         ("gram-none", "unknown strategy 'gram-none'.*from plug-ins Gram-X, gram-far, gram-halves"),
     ],
 )
