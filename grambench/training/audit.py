@@ -43,6 +43,8 @@ def audit(
     the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, its users are taken twice, so that
     there is something to share.
 
+    Strategies of other packages that claim the update of e2e are compared on the same batch.
+
     Args:
         spec: the specification, with what the probe has chosen.
         data: the prepared data.
@@ -50,7 +52,8 @@ def audit(
         emit: takes what was found about the encoder.
 
     Raises:
-        ConfigError: the encoder's vectors are not those of its model, or it has no embedding for a token.
+        ConfigError: the encoder's vectors are not those of its model, it has no embedding for a token, or a
+            plug-in's strategy that claims the update of e2e cannot be compared with it.
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
