@@ -123,6 +123,8 @@ class Bench:
 
     folder: Path
     commands: list[Command] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """Beside those of this process."""
 
     def __post_init__(self) -> None:
         self.preset = self.folder / "tiny.toml"
@@ -147,6 +149,7 @@ class Bench:
             "HF_HUB_OFFLINE": "1",
             "CUDA_VISIBLE_DEVICES": "",
             "TERM": "xterm-256color",
+            **self.variables,
         }
 
     def start(self, *arguments: object) -> Command:

@@ -234,10 +234,10 @@ def tiny_system(
     return Tiny(system, encoder, user_model, spy)
 
 
-def tiny_data(seed: int = 0, impressions: int = 24) -> Prepared:
+def tiny_data(seed: int = 0, impressions: int = 24, domain: str = "news") -> Prepared:
     """Prepared arrays in memory, as far as training reads them."""
     tokens, offsets = ragged_tokens(seed)
-    manifest = SimpleNamespace(domain="news", tokenizer=SimpleNamespace(vocabulary_size=VOCABULARY))
+    manifest = SimpleNamespace(domain=domain, tokenizer=SimpleNamespace(vocabulary_size=VOCABULARY))
     names = ("train", "validation", "test")
     parts = {name: random_part(seed + i, impressions) for i, name in enumerate(names)}
     return Prepared(None, manifest, tokens, offsets, parts)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState, TrialState
+from grambench.metrics.catalogue import Metric
 
 REFERENCES: tuple[Literal["e2e", "e2e-unique"], ...] = ("e2e", "e2e-unique")
 """What speed-ups are measured against."""
@@ -49,11 +50,11 @@ def seconds_to_best(trial: TrialState) -> float | None:
     return trial.best.train_s if trial.best else None
 
 
-def seconds_to(trial: TrialState, target_auc: float) -> float | None:
-    """Train-only seconds before the first validation AUC at or above the target; None: never."""
+def seconds_to(trial: TrialState, target: float, metric: Metric) -> float | None:
+    """Train-only seconds before the first validation that is as good as the target; None: never."""
     for evaluation in trial.evaluations:
-        auc = evaluation.metrics.get("auc")
-        if auc is not None and auc >= target_auc:
+        score = evaluation.metrics.get(metric.name)
+        if score is not None and metric.reaches(score, target):
             return evaluation.train_s
     return None
 

@@ -68,6 +68,12 @@ def audit(
             f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
             f"{'; ' + safe_text(result.note) if result.note else ''}"
         )
+        for plugin in result.plugins:
+            verdict = "has" if plugin["equivalent"] else "does NOT have"
+            words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"
+            typer.echo(safe_text(words, 200))
         if setup.encoder is not None:
             typer.echo(vectors_line(setup.encoder))
-    raise typer.Exit(int(ExitCode.OK if result.equivalent else ExitCode.NOT_COMPARABLE))
+    raise typer.Exit(
+        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_COMPARABLE)
+    )

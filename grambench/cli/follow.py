@@ -227,6 +227,8 @@ def _print_results(state: RunState, report: str) -> None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
         typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+        for name in audit.unequal:
+            typer.echo(f"audit: {safe_text(name, 40)} claims the update of e2e, and does NOT have it")
     if state.setup.encoder is not None:
         typer.echo(vectors_line(state.setup.encoder))
     for message in state.warnings.values():

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from grambench.cli.help import DATA_DIR_HELP
+from grambench.config.strategies import ROWS
 
+_STRATEGIES_HELP = f"Comma-separated, of {', '.join(row.name for row in ROWS)}, and those of plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
 
 
@@ -17,9 +19,7 @@ def run(
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
     ] = None,
-    strategies: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Comma-separated, for example e2e,gram-1s,gram-1e.")
-    ] = None,
+    strategies: Annotated[str | None, typer.Option(metavar="LIST", help=_STRATEGIES_HELP)] = None,
     trials: Annotated[
         list[str] | None,
         typer.Option(

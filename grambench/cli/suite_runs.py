@@ -10,7 +10,8 @@ import typer
 from grambench.cli.follow import Follow
 from grambench.cli.run import start_supervisor
 from grambench.cli.settings import resolve
-from grambench.config.spec import DOMAIN_OF, Spec
+from grambench.config.spec import Spec
+from grambench.config.strategies import row_of
 from grambench.domains.locate import locate
 from grambench.errors import ConfigError, DataError, ExitCode
 from grambench.reports.build import build_report, write_report
@@ -130,9 +131,9 @@ def _reasons(suite: Suite, preset: str, settings: Settings) -> dict[str, str]:
         reasons = {row.label: "left out by --strategies" for row in rows if row.label not in settings.only}
     spec = _spec(preset, ["gram-1s"], (), settings)
     for row in rows:
-        domain = DOMAIN_OF.get(row.strategy, spec.data.domain)
-        if domain != spec.data.domain:
-            reasons[row.label] = f"a system for {domain}"
+        domains = row_of(row.strategy).domains
+        if domains and spec.data.domain not in domains:
+            reasons[row.label] = f"a system for {' and '.join(domains)}"
     if spec.data.is_generated:
         return reasons
     try:

@@ -4,7 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from grambench.config.spec import Spec
+from grambench.errors import ConfigError
 
 _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"repeated_answers": "keep"},
@@ -24,11 +27,21 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
 
     Raises:
         ValueError: it is not a specification, or a newer one.
+        ConfigError: a strategy is not known here, as without its plug-in.
     """
     tables = {**_as_before(written), **written}
     for table, settings in _SETTINGS_BEFORE.items():
         tables[table] = {**settings, **written.get(table, {})}
-    return Spec.model_validate_json(json.dumps(tables))
+    try:
+        return Spec.model_validate_json(json.dumps(tables))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        if problem["loc"][:2] != ("training", "strategies") or problem["type"] != "value_error":
+            raise
+        raise ConfigError(
+            f"The run cannot be resumed: {problem['msg'].removeprefix('Value error, ')}.",
+            "Install the plug-ins that the run was started with.",
+        ) from error
 
 
 def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:

@@ -11,50 +11,16 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFeed, Words
+from grambench.config.strategies import builtin_row, row_of
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import MAY_DIFFER, TrialEntry, own_tables, require_distinct, require_settings
 from grambench.errors import ConfigError
-
-WORD_BASELINES = ("eernn", "nrms")
-"""Trained end to end on pretrained word vectors."""
-LM_KT = "lm-kt"
-"""A language model in place of encoder and filter."""
-Vocabulary = Literal["encoder", "words", "language-model"]
-"""What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
-BASELINES = ("nofinetune", "nocontent", "crcf-1s", "crcf-1e", *WORD_BASELINES, LM_KT, "speedyfeed")
-"""Systems of the paper that are no way to train the same encoder and filter."""
-STRATEGY_PATTERN = re.compile(
-    r"^(e2e|e2e-unique|gram-auto|nofinetune|nocontent|crcf-1s|crcf-1e|eernn|lm-kt|nrms|speedyfeed|gram-([1-9]\d*)s|gram-(\d+(?:\.\d+)?|\.\d+)e)\Z",
-)
+from grambench.metrics.catalogue import SELECTS, metric, selecting
 
 EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
 """`evaluation.every`: CF steps, or a share of an epoch."""
-
-
-def vocabulary_of(strategy: str) -> Vocabulary:
-    """The tokens that a strategy reads."""
-    if strategy in WORD_BASELINES:
-        return "words"
-    return "language-model" if strategy == LM_KT else "encoder"
-
-
-def require_strategy(name: str) -> None:
-    """Refuse what is not the name of a strategy.
-
-    Raises:
-        ValueError: with the names that are known.
-    """
-    window = STRATEGY_PATTERN.match(name)
-    if window is None or (window[3] and float(window[3]) == 0):
-        raise ValueError(
-            f"{name!r} is no strategy; known are e2e, e2e-unique, gram-<N>s such as gram-1s"
-            " and gram-10s, gram-<x>e such as gram-0.5e and gram-1e, gram-auto, and the baselines"
-            f" {', '.join(BASELINES)}"
-        )
-
-
 Domain = Literal["news", "knowledge-tracing"]
 Source = Literal[
     "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
@@ -63,13 +29,6 @@ Track = Literal["es_en", "fr_en"]
 RepeatedAnswers = Literal["error", "first", "keep"]
 NEWS_TABLES = "news-tables"
 NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
-DOMAIN_OF: dict[str, Domain] = {
-    "eernn": "knowledge-tracing",
-    LM_KT: "knowledge-tracing",
-    "nrms": "news",
-    "speedyfeed": "news",
-}
-"""Baselines of one domain only."""
 
 
 class FieldLimits(Table):
@@ -303,7 +262,7 @@ class Training(Table):
     negatives: Positive = 4
     """Unclicked candidates beside each clicked one."""
     patience: Positive = 10
-    """Epochs without a better validation AUC before the trial stops, however often one is validated."""
+    """Epochs without a better validation score before the trial stops, however often one is validated."""
     micro_batch: Positive | Literal["auto"] = "auto"
     """E2E: users whose graph is held at once; `auto`: the most that fits. The step stays the batch's."""
     encoder_chunk: Positive | Literal["auto", "off"] = "auto"
@@ -323,7 +282,7 @@ class Training(Table):
         if not names:
             raise ValueError("name at least one strategy")
         for name in names:
-            require_strategy(name)
+            row_of(name)
         if len(set(names)) != len(names):
             raise ValueError("a strategy is named twice")
         return names
@@ -359,8 +318,12 @@ class Evaluation(Table):
     closes, at the earliest."""
     max_impressions: Positive | None = None
     """Score a fixed sample of so many impressions of each part (marked in the report); unset: all."""
+    select_by: str = SELECTS
+    """The metric of the validation part that selects the checkpoint, ends a trial early and is the target:
+    auc, mrr, ndcg@5, ndcg@10 (news), csauc (knowledge tracing with cold items)."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Seconds to this validation AUC are reported; unset: 99 % of the best AUC of e2e."""
+    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: 99 % of the best AUC of
+    e2e."""
 
     @field_validator("every")
     @classmethod
@@ -431,8 +394,8 @@ class Spec(Table):
     @classmethod
     def _known_trials(cls, trials: tuple[TrialEntry, ...], info: ValidationInfo) -> tuple[TrialEntry, ...]:
         for trial in trials:
-            require_strategy(trial.strategy)
-            if trial.label != trial.strategy and STRATEGY_PATTERN.match(trial.label):
+            row_of(trial.strategy)
+            if trial.label != trial.strategy and builtin_row(trial.label) is not None:
                 raise ValueError(
                     f"the label {trial.label!r} of a trial of {trial.strategy} is the name of another"
                     " strategy; choose another label"
@@ -453,9 +416,23 @@ class Spec(Table):
     def _strategies_fit_domain(self) -> "Spec":
         if self.data.domain != "news" and self.data.protocol == "paper":
             raise ValueError("data.protocol = paper is for news; knowledge tracing has no part to select on")
-        for name, domain in DOMAIN_OF.items():
-            if name in self.training.strategies and self.data.domain != domain:
-                raise ValueError(f"{name} is a system for {domain}, but the data is {self.data.domain}")
+        for name in self.training.strategies:
+            domains = row_of(name).domains
+            if domains and self.data.domain not in domains:
+                words = f"{name} is a system for {' and '.join(domains)}"
+                raise ValueError(f"{words}, but the data is {self.data.domain}")
+        return self
+
+    @model_validator(mode="after")
+    def _selected_by_a_metric_of_the_domain(self) -> "Spec":
+        name, known = self.evaluation.select_by, selecting(self.data.domain)
+        if name not in known:
+            raise ValueError(
+                f"evaluation.select_by = {name} is no metric that {self.data.domain} is selected by:"
+                f" use {', '.join(known)}"
+            )
+        if metric(name).needs_cold_items and not self.data.cold_items:
+            raise ValueError(f"evaluation.select_by = {name} needs cold items: set data.cold_items above 0")
         return self
 
     @model_validator(mode="after")

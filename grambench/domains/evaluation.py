@@ -11,8 +11,6 @@ from grambench.metrics.ranking import RankingScores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.transfer import sent
 
-SAMPLE = 4
-"""Purpose of the draw of a sample (`data.batches.counter`)."""
 WHOLE_NUMBERS = 2**26
 """Most numbers of all items' projections that are held at once: 256 MiB in fp32."""
 

@@ -13,6 +13,7 @@ from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy, nobody_watched
 from grambench.events.state import SETUP, GpuState, HostState, LogLine, RunState, TrialState
 from grambench.events.types import Event
+from grambench.metrics.catalogue import SELECTS, Metric
 from grambench.text import safe_text
 
 LOG_KEPT = 500
@@ -48,7 +49,7 @@ class Fold:
         handler = _HANDLERS.get(type(record.event))
         if handler is not None:
             handler(self, source, record.event)
-        text = _sentence(record.event, self.state.trials.get(source))
+        text = _sentence(record.event, self.state.trials.get(source), self.state.metric)
         if text:
             severity, words = text
             trial = getattr(record.event, "trial", source)
@@ -95,6 +96,8 @@ class Fold:
         state.run, state.preset, state.pid = event.run, event.preset, event.pid
         state.model_label, state.data_label = event.model_label, event.data_label
         state.schedule = event.schedule
+        scoring = event.spec.get("evaluation")
+        state.select_by = str(scoring.get("select_by", SELECTS)) if isinstance(scoring, dict) else SELECTS
         state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
         state.paused, state.active = False, None
         state.holders.clear()
@@ -438,7 +441,7 @@ def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinish
     )
 
 
-def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None:
+def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> tuple[str, str] | None:
     """Severity and words of the events that people read in the log; None for the others."""
     match event:
         case ev.DataPrepared():
@@ -455,16 +458,17 @@ def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
-            severity = "info" if event.equivalent else "error"
-            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst})"
+            severity = "info" if event.equivalent and not event.unequal else "error"
+            others = "".join(f"; {name} is NOT equivalent" for name in event.unequal)
+            return severity, f"audit: gram-1s and e2e are {verdict} (relative {worst}){others}"
         case ev.WarmedUp() if event.compile_s is not None:
             return "info", f"encoder compiled in {event.compile_s:.1f} s, not counted as training"
         case ev.Evaluated():
-            auc = event.metrics.get("auc")
-            words = "–" if auc is None else f"{auc:.4f}"
+            score = event.metrics.get(selected_by.name)
+            words = "–" if score is None else f"{score:.4f}"
             star = ", the best so far" if event.best and event.part == "validation" else ""
             within = f", step {event.step:,}" if _is_within_epoch(event, source) else ""
-            return "info", f"epoch {event.epoch}{within}: {event.part} AUC {words}{star}"
+            return "info", f"epoch {event.epoch}{within}: {event.part} {selected_by.title} {words}{star}"
         case ev.Preloading():
             if event.seconds is None:
                 return "info", f"process {event.pid} loads the libraries for all workers"

@@ -28,6 +28,7 @@ from grambench.events.types import (
     WindowClosed,
     WorkerStarted,
 )
+from grambench.metrics.catalogue import SELECTS, Metric, metric
 
 SETUP = "setup"
 
@@ -249,6 +250,8 @@ class RunState:
     model_label: str = ""
     data_label: str = ""
     schedule: str = "sequential"
+    select_by: str = SELECTS
+    """The metric that selects checkpoints."""
     pid: int | None = None
     started_wall: str = ""
     elapsed_s: float = 0.0
@@ -283,6 +286,11 @@ class RunState:
     def named(self, name: TrialName) -> TrialState | None:
         """The trial of a label and a seed."""
         return self.trials.get(str(name))
+
+    @property
+    def metric(self) -> Metric:
+        """What selects checkpoints."""
+        return metric(self.select_by)
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:
         """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""

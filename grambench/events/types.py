@@ -349,6 +349,14 @@ class AuditFinished(Event):
     filter_relative: float | None
     seconds: float
     note: str = ""
+    plugins: list[dict[str, Any]] = field(default_factory=list)
+    """Of each strategy of another package that claims the update of e2e: strategy, package, and as above
+    equivalent, encoder_relative and filter_relative."""
+
+    @property
+    def unequal(self) -> list[str]:
+        """Strategies of other packages whose claim does not hold."""
+        return [str(found.get("strategy")) for found in self.plugins if not found.get("equivalent")]
 
     @property
     def relative(self) -> float | None:
@@ -433,6 +441,8 @@ class TrialPlanned(Event):
     """What the trial is called; empty: an older log, in which trials are called as their strategies."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Dotted key -> value, of the settings that the trial has in place of the run's."""
+    package: str = ""
+    """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 @dataclass(frozen=True, slots=True)

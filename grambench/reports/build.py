@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -27,6 +28,7 @@ from grambench.reports.schema import (
     Environment,
     HostFacts,
     NullTest,
+    PluginAudit,
     Report,
     RunFacts,
     SamplingCost,
@@ -127,7 +129,9 @@ def _missing_of(trial: TrialState) -> str:
 
 def _run_facts(run: RunFile, state: RunState) -> RunFacts:
     unfinished = "the run has not finished, or was cut off"
-    return build_section(RunFacts, run, state, otherwise=unfinished, name=run.run)
+    return build_section(
+        RunFacts, run, state, otherwise=unfinished, name=run.run, selected_by=state.select_by
+    )
 
 
 def _environment(run: RunFile, state: RunState) -> Environment:
@@ -231,12 +235,26 @@ def _texts(counts: Any) -> TextFacts | None:
 def _audit(state: RunState) -> AuditFacts | None:
     if state.setup.audit is None:
         return None
+    audit = state.setup.audit
     return build_section(
         AuditFacts,
-        state.setup.audit,
+        audit,
         reasons={"vectors": "not in the log: of an earlier version"},
         otherwise=_NOT_FINITE,
         vectors=_vectors(state.setup.encoder),
+        plugins=[_plugin_audit(found) for found in audit.plugins],
+    )
+
+
+def _plugin_audit(found: dict[str, Any]) -> PluginAudit:
+    return build_section(
+        PluginAudit,
+        otherwise=_NOT_FINITE,
+        strategy=str(found.get("strategy")),
+        package=str(found.get("package")),
+        equivalent=bool(found.get("equivalent")),
+        encoder_relative=_number(found.get("encoder_relative")),
+        filter_relative=_number(found.get("filter_relative")),
     )
 
 
@@ -274,13 +292,16 @@ def _seed_summaries(state: RunState) -> list[SeedSummary]:
 
 
 def _seed_summary(trials: list[TrialState]) -> SeedSummary:
+    tests = [trial.test.metrics if trial.test else {} for trial in trials]
+    spreads = {name: _spread([test.get(name) for test in tests]) for name in dict.fromkeys(chain(*tests))}
     return build_section(
         SeedSummary,
         otherwise="measured with fewer than two seeds",
         strategy=trials[0].strategy,
         label=trials[0].label,
         seeds=[trial.seed for trial in trials],
-        test_auc=_spread([trial.test.metrics.get("auc") if trial.test else None for trial in trials]),
+        test_auc=spreads.get("auc"),
+        test={name: spread for name, spread in spreads.items() if spread is not None},
         samples_per_s=_spread([comparison.samples_per_second(trial) for trial in trials]),
     )
 

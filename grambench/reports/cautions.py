@@ -19,6 +19,9 @@ def run_cautions(state: RunState) -> list[Caution]:
     audit = state.setup.audit
     if audit is not None and not audit.equivalent:
         found.setdefault("audit-failed", "Single-step is not equivalent to E2E on this model and data.")
+    for name in audit.unequal if audit is not None else ():
+        words = f"{name} claims the update of e2e, but its gradients are others on this model and data."
+        found[f"audit-failed-{name}"] = words
     complaints = state.log_complaints
     if complaints:
         found["damaged-log"] = "; ".join(complaints) + "."

@@ -2,6 +2,9 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
+from grambench.metrics.catalogue import SELECTS
 from grambench.reports.section import GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
@@ -127,6 +130,8 @@ class RunFacts(Section):
     """The encoder in words."""
     data_label: str
     """The data in words."""
+    selected_by: str = SELECTS
+    """The metric of the validation part that selects checkpoints and is the target."""
     finished: bool
     """True when the runner wrote the run's last event."""
     exit_code: int | None
@@ -190,6 +195,21 @@ class VectorFacts(Section):
     """Seconds of the comparison."""
 
 
+class PluginAudit(Section):
+    """Gradients of a strategy of another package against those of e2e, on the same batch."""
+
+    strategy: str
+    """Its name."""
+    package: str
+    """Name and version of its package."""
+    equivalent: bool
+    """True when every relative difference is within the audit's tolerance."""
+    encoder_relative: float | None
+    """Largest absolute difference over the encoder's largest absolute gradient, a ratio."""
+    filter_relative: float | None
+    """The same of the filter."""
+
+
 class AuditFacts(GrownSection):
     """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
 
@@ -217,6 +237,8 @@ class AuditFacts(GrownSection):
     """What else there is to say."""
     vectors: VectorFacts | None = None
     """Whether the encoder computes what its own model computes."""
+    plugins: list[PluginAudit] = Field(default_factory=list)
+    """Strategies of other packages that claim the update of e2e."""
 
 
 class Spread(Model):
@@ -241,6 +263,8 @@ class SeedSummary(Section):
     """Seeds that were run."""
     test_auc: Spread | None
     """Test AUC, 0 to 1."""
+    test: dict[str, Spread] = Field(default_factory=dict)
+    """Every metric of the test part, by name."""
     samples_per_s: Spread | None
     """Users trained on per training second."""
 

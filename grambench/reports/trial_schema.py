@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from grambench.events.types import Outcome, Phase
 from grambench.reports.section import OLDER_REPORT, GrownSection, Model, Section, build_section
@@ -81,6 +81,8 @@ class Plan(GrownSection):
     """Of these, seconds of torch.compile."""
     why: str
     """How the automatic choices were made."""
+    package: str = ""
+    """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 class Scores(Section):
@@ -106,6 +108,8 @@ class Scores(Section):
     """Lower end of its 95 % bootstrap interval over answers."""
     csauc_high: float | None
     """Upper end of its 95 % bootstrap interval over answers."""
+    others: dict[str, float] = Field(default_factory=dict)
+    """Metrics that have no field of their own, by name."""
     impressions: int
     """Impressions scored (knowledge tracing: answers), a count."""
     skipped: int
@@ -114,6 +118,13 @@ class Scores(Section):
     """True when only a fixed sample of the part was scored."""
     seconds: float
     """Seconds of the evaluation itself; no part of the training time."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_others(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = fields(self)
+        if not self.others:
+            del found["others"]
+        return found
 
 
 class Times(Section):
@@ -126,11 +137,11 @@ class Times(Section):
     encoder_s: float | None
     """Of these, seconds in the encoder, forward and backward."""
     target_auc: float | None
-    """The validation AUC that `train_s_to_target` waits for; 0 to 1."""
+    """The validation AUC, or score by `run.selected_by`, that `train_s_to_target` waits for."""
     target_source: str
     """Where the target comes from."""
     train_s_to_target: float | None
-    """Training seconds before the first validation AUC at or above the target; null: censored."""
+    """Training seconds before the first validation score as good as the target; null: censored."""
     epoch_s: float | None
     """Median training seconds of a finished epoch."""
     epochs_s: list[float]
@@ -201,7 +212,7 @@ class SpeedUp(Section):
     train_s_to_best: float | None
     """Ratio of the training seconds to the best checkpoint."""
     train_s_to_target: float | None
-    """Ratio of the training seconds to the target AUC."""
+    """Ratio of the training seconds to the target score."""
 
 
 class Divergence(Section):

@@ -13,6 +13,7 @@ from grambench.events.disturbance import disturbed_share
 from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
+from grambench.metrics.catalogue import metric
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.section import OLDER_LOG, build_section
 from grambench.reports.trial_schema import (
@@ -62,7 +63,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         diverged=_divergence(trial.diverged),
         best_validation=build_scores(trial.best) if trial.best else None,
         test=build_scores(trial.test) if trial.test else None,
-        times=_times(trial, target_of(state, trial, spec)),
+        times=_times(state, trial, target_of(state, trial, spec)),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
@@ -109,9 +110,6 @@ def _plan(trial: TrialState) -> Plan | None:
 
 _RANKED = "students' answers are not ranked"
 _NOT_COLD = "no item was cold: news, or knowledge tracing with data.cold_items = 0"
-_OTHER_DOMAIN = dict.fromkeys(("mrr", "ndcg@5", "ndcg@10"), _RANKED) | dict.fromkeys(
-    ("csauc", "csauc_low", "csauc_high"), _NOT_COLD
-)
 
 
 _METRICS = {
@@ -130,14 +128,24 @@ def build_scores(evaluation: ev.Evaluated) -> Scores:
     """One evaluation; a metric that is not there or not finite is null with its reason."""
     metrics: dict[str, Any] = {field: evaluation.metrics.get(name) for field, name in _METRICS.items()}
     why = {field: _no_metric(evaluation, name) for field, name in _METRICS.items()}
-    return build_section(Scores, evaluation, reasons=why, **metrics)
+    others = {
+        name: float(value)
+        for name, value in evaluation.metrics.items()
+        if name not in _METRICS.values() and value is not None and math.isfinite(value)
+    }
+    return build_section(Scores, evaluation, reasons=why, others=others, **metrics)
 
 
 def _no_metric(evaluation: ev.Evaluated, name: str) -> str:
-    missing = "the metric was not finite or not recorded"
     if not evaluation.impressions:
         return "no impression was scored"
-    return missing if name in evaluation.metrics else _OTHER_DOMAIN.get(name, missing)
+    if name not in evaluation.metrics:
+        row = metric(name)
+        if row.needs_cold_items:
+            return _NOT_COLD
+        if row.domains == ("news",):
+            return _RANKED
+    return "the metric was not finite or not recorded"
 
 
 def _unsettled(trial: TrialState) -> str:
@@ -145,8 +153,8 @@ def _unsettled(trial: TrialState) -> str:
     return "no window of training steps was closed" if trial.progress else _NOT_TRAINED
 
 
-def _times(trial: TrialState, target: Target) -> Times:
-    reached, censored = seconds_to_target(trial, target)
+def _times(state: RunState, trial: TrialState, target: Target) -> Times:
+    reached, censored = seconds_to_target(state, trial, target)
     rates = ("samples_per_s", "items_encoded_per_s", "tokens_per_s")
     return build_section(
         Times,
@@ -161,7 +169,7 @@ def _times(trial: TrialState, target: Target) -> Times:
         },
         train_s_to_best=comparison.seconds_to_best(trial),
         encoder_s=trial.progress.encode_s if trial.progress else None,
-        target_auc=target.auc,
+        target_auc=target.score,
         target_source=target.source,
         train_s_to_target=reached,
         epoch_s=epoch_seconds(trial),
@@ -177,11 +185,12 @@ def epoch_seconds(trial: TrialState) -> float | None:
     return median(epoch.train_s for epoch in trial.epochs) if trial.epochs else None
 
 
-def seconds_to_target(trial: TrialState, target: Target) -> tuple[float | None, str]:
-    """Training seconds to the target AUC, and why they are missing."""
-    if target.auc is None:
+def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tuple[float | None, str]:
+    """Training seconds to the target score, and why they are missing."""
+    if target.score is None:
         return None, target.source
-    return comparison.seconds_to(trial, target.auc), f"never reached within {trial.train_s:.1f} s of training"
+    reached = comparison.seconds_to(trial, target.score, state.metric)
+    return reached, f"never reached within {trial.train_s:.1f} s of training"
 
 
 def _memory(state: RunState, trial: TrialState) -> Memory:
@@ -262,7 +271,7 @@ def _speedup(
         "samples_per_s": comparison.samples_per_second,
         "epoch_s": epoch_seconds,
         "train_s_to_best": comparison.seconds_to_best,
-        "train_s_to_target": lambda trial: seconds_to_target(trial, target)[0],
+        "train_s_to_target": lambda trial: seconds_to_target(state, trial, target)[0],
     }
     few = "it is the reference itself" if trial is reference else "needs two finished epochs of both trials"
     why = dict.fromkeys(SpeedUp.model_fields, few)

@@ -370,7 +370,7 @@ def exit_code(state: RunState, ending: Ending | None = None, killed: bool = Fals
         return ExitCode(code) if known else ExitCode.BUG
     if any(trial.outcome not in ("completed", "early-stopped") for trial in state.trials.values()):
         return ExitCode.PARTIAL
-    if setup.audit is None or not setup.audit.equivalent:
+    if setup.audit is None or not setup.audit.equivalent or setup.audit.unequal:
         return ExitCode.NOT_COMPARABLE
     return ExitCode.OK
 

@@ -3,22 +3,27 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 
 from grambench.config.spec import Spec
+from grambench.config.strategies import StrategyRow, row_of
 from grambench.domains.prepared import Prepared
-from grambench.domains.training import make_sampler
+from grambench.domains.training import TrainSampler, make_sampler
+from grambench.errors import ConfigError
 from grambench.events.types import AuditFinished, Event
 from grambench.training.encoder_check import check_encoder, require_equal
 from grambench.training.phases import System
 from grambench.training.protocols import Batch
+from grambench.training.strategies import ENCODER_AND_FILTER, OneStep, factory_of, make_strategy
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.system import Modules, build_system
 
 TOLERANCE = 1e-10
+Gradients = dict[str, list[torch.Tensor]]
+"""Of `encoder` and `filter`."""
 MAX_TOKENS = 8192
 """Token positions of the audited batch; users are left out until it fits."""
 
@@ -39,6 +44,8 @@ def audit(
     the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, its users are taken twice, so that
     there is something to share.
 
+    Strategies of other packages that claim the update of e2e are compared on the same batch.
+
     Args:
         spec: the specification, with what the probe has chosen.
         data: the prepared data.
@@ -46,7 +53,8 @@ def audit(
         emit: takes what was found about the encoder.
 
     Raises:
-        ConfigError: the encoder's vectors are not those of its model, or it has no embedding for a token.
+        ConfigError: the encoder's vectors are not those of its model, it has no embedding for a token, or a
+            plug-in's strategy that claims the update of e2e cannot be compared with it.
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
@@ -59,7 +67,8 @@ def audit(
         require_equal(checked, spec.encoder.model or "from scratch")
     modules.encoder.to(torch.float64)
     modules.filter.to(torch.float64)
-    batch, note = _audited_batch(spec, data, system, device)
+    sampler = make_sampler(spec, data, device, seed=spec.audit.seed, batch_size=spec.audit.users, epochs=1)
+    batch, note = _audited_batch(sampler, system)
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
     candidate = _gradients(SingleStep(system), modules, batch)
     differences = {name: _difference(reference[name], candidate[name]) for name in reference}
@@ -76,14 +85,59 @@ def audit(
         filter_relative=differences["filter"][1],
         seconds=(time.monotonic_ns() - began) / 1e9,
         note=note,
+        plugins=_audited_plugins(spec, system, modules, sampler, batch, reference),
     )
 
 
-def _audited_batch(
-    spec: Spec, data: Prepared, system: System, device: torch.device
-) -> tuple[AuditedBatch, str]:
-    audited = make_sampler(spec, data, device, seed=spec.audit.seed, batch_size=spec.audit.users, epochs=1)
-    batch: AuditedBatch = audited.batch(0)
+def _audited_plugins(
+    spec: Spec,
+    system: System,
+    modules: Modules,
+    sampler: TrainSampler,
+    batch: AuditedBatch,
+    reference: Gradients,
+) -> list[dict[str, Any]]:
+    """Strategies of other packages that claim the update of e2e, compared with it."""
+    found = []
+    for row in (row_of(name) for name in spec.training.strategies):
+        if not (row.package and row.claims_equality):
+            continue
+        candidate = _gradients(_claimed(row, spec, system, sampler, batch), modules, batch)
+        pairs = {name: _difference(reference[name], candidate[name]) for name in reference}
+        relative = {f"{name}_relative": pair[1] for name, pair in pairs.items()}
+        equivalent = max(max(pair) for pair in pairs.values()) <= TOLERANCE
+        found.append({"strategy": row.name, "package": row.package, "equivalent": equivalent, **relative})
+    return found
+
+
+def _claimed(
+    row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: AuditedBatch
+) -> OneStep:
+    """A plug-in's strategy over the audited system.
+
+    Raises:
+        ConfigError: it cannot be compared with e2e.
+    """
+    strategy = make_strategy(
+        row.name,
+        system,
+        sampler,
+        multi_step=spec.multi_step,
+        micro_batch=batch.users,
+        encoder_chunk=None,
+        seed=spec.audit.seed,
+    )
+    if factory_of(row).networks is ENCODER_AND_FILTER and isinstance(strategy, OneStep):
+        return strategy
+    raise ConfigError(
+        f"{row.name} of the plug-in {row.package} claims the update of e2e, but cannot be audited: it has"
+        " networks of its own, or is no OneStep.",
+        "Set claims_equality=False in its row, or derive it from grambench.training.strategies.OneStep.",
+    )
+
+
+def _audited_batch(sampler: TrainSampler, system: System) -> tuple[AuditedBatch, str]:
+    batch: AuditedBatch = sampler.batch(0)
     whole = batch.users
     while batch.users > 1 and _tokens(system, batch) > MAX_TOKENS:
         batch = next(batch.split(max(1, batch.users // 2)))
@@ -98,9 +152,7 @@ def _tokens(system: System, batch: AuditedBatch) -> int:
     return int(system.encode.tokens.lengths[batch.occurrences().host_items_N].sum())
 
 
-def _gradients(
-    strategy: EndToEnd | SingleStep, modules: Modules, batch: AuditedBatch
-) -> dict[str, list[torch.Tensor]]:
+def _gradients(strategy: OneStep, modules: Modules, batch: AuditedBatch) -> Gradients:
     strategy.gradients(batch)
     taken = {}
     for name, module in (("encoder", modules.encoder), ("filter", modules.filter)):

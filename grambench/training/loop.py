@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from grambench.events import types as ev
 from grambench.events.control import Ending
+from grambench.metrics.catalogue import SELECTS, metric
 from grambench.metrics.ranking import NotFiniteError
 from grambench.training.phases import System
 from grambench.training.protocols import Batch, StepResult, Strategy
@@ -87,6 +88,7 @@ class Trainer:
         patience: int,
         checkpoint_s: float = float("inf"),
         every: str = "1e",
+        select_by: str = SELECTS,
     ) -> None:
         """
         Args:
@@ -94,14 +96,16 @@ class Trainer:
             strategy: how.
             batches: with what.
             effects: what the loop may do to the world.
-            patience: epochs without a better validation AUC after which training ends.
+            patience: epochs without a better validation score after which training ends.
             checkpoint_s: seconds between two checkpoints.
             every: `evaluation.every`, when the validation part is scored.
+            select_by: the metric whose best validation is kept.
         """
         self.system, self.strategy, self.batches = system, strategy, batches
         self.effects = effects
         self.validations = Validations(every, batches.steps_per_epoch, patience, strategy.window_steps > 1)
         self.tally = Tally(system, effects.emit, effects.memory)
+        self.metric = metric(select_by)
         self.best: ev.Evaluated | None = None
         self._owes_validation = False
         self._checkpoint_ns = checkpoint_s * 1e9
@@ -233,13 +237,10 @@ class Trainer:
         """Evaluate, and keep the weights where they are the best so far; may end the trial."""
         self.effects.emit(ev.PhaseEntered("evaluate"))
         scored = self._score_validation()
-        auc = scored.metrics.get("auc")
-        if auc is None:
-            raise _EndedError(
-                "failed", "no validation impression has both a clicked and an unclicked candidate"
-            )
-        best_auc = self.best.metrics["auc"] if self.best else None
-        better = best_auc is None or auc > best_auc
+        score = scored.metrics.get(self.metric.name)
+        if score is None:
+            raise _EndedError("failed", self._no_score())
+        better = self.metric.is_better(score, self.best.metrics[self.metric.name] if self.best else None)
         evaluated = dataclasses.replace(
             scored,
             epoch=batch.epoch + 1,
@@ -271,10 +272,17 @@ class Trainer:
         self.system.encode.counts = trained
         return scored
 
+    def _no_score(self) -> str:
+        if self.metric.name == SELECTS:
+            return "no validation impression has both a clicked and an unclicked candidate"
+        return f"the validation part has no {self.metric.title}, which evaluation.select_by names"
+
     def _stop_early_without_patience(self) -> None:
         if self.validations.has_no_patience:
             patience = self.validations.patience
-            raise _EndedError("early-stopped", f"no better validation AUC for {patience} epochs")
+            raise _EndedError(
+                "early-stopped", f"no better validation {self.metric.title} for {patience} epochs"
+            )
 
     # --- checkpoints ---------------------------------------------------------------------------
 

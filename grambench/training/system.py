@@ -1,18 +1,14 @@
 """Builds encoder, filter and optimisers of one trial from the specification."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from grambench.config.spec import LM_KT, Spec, vocabulary_of
-from grambench.data.prepared.tokens import without
-from grambench.data.word_vectors import read_word_vectors
+from grambench.config.spec import Optimizer, Spec
+from grambench.config.strategies import row_of
 from grambench.domains.prepared import Prepared
-from grambench.domains.training import interaction_bytes, make_filter
+from grambench.domains.training import interaction_bytes
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.free import (
@@ -24,26 +20,19 @@ from grambench.models.encoders.free import (
     PulledVectors,
     free_vectors,
 )
-from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.packed import PackedRows, row_length
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
-from grambench.models.filters.load_lm import load_lm_kt
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
+from grambench.training.strategies import factory_of
+from grambench.training.strategies.networks import FilterModule, NetworkInputs, item_tokens
 from grambench.training.timing import TrainClock
 
 PACKED_GRAPHS = 64
 """Of the compiled encoder: 16 numbers of rows, with autograd and without, in training and evaluation."""
 BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
 """Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
-DENSE_NUMBERS = 2**24
-"""Most numbers in free item vectors that `training.free_rows = "auto"` updates densely."""
-
-
-FilterModule = Any
-"""A collaborative filter: an `nn.Module` with the methods of `training.phases.Filter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +97,19 @@ def build_system(
     bucket_tokens = spec.encoder.bucket_tokens
     if bucket_tokens == "auto":
         bucket_tokens = BUCKET_TOKENS.get(device.type, BUCKET_TOKENS["cpu"])
-    modules = _modules(spec, data, strategy, autocast, bucket_tokens)
+    row = row_of(strategy)
+    factory = factory_of(row)
+    modules = Modules(*factory.networks(NetworkInputs(spec, data, autocast, bucket_tokens)))
     encoder, user_model = modules.encoder.to(device, dtype), modules.filter.to(device, dtype)
     modules.train(True)
-    tokens = ItemTokens(*_tokens(data, strategy), device, residency(spec, data).tokens)
+    tokens = ItemTokens(*item_tokens(data, row.vocabulary), device, residency(spec, data).tokens)
     layout = _layout(spec, encoder, tokens, bucket_tokens)
     if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
         _compile(encoder, spec.encoder.compile, packed=isinstance(layout, PackedRows))
     free = free_vectors(encoder)
     content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
-    filter_rates = spec.encoder_optimizer if strategy == LM_KT else spec.filter_optimizer
-    free_rates = spec.nocontent_optimizer if strategy == "nocontent" else spec.crcf_optimizer
+    filter_rates: Optimizer = getattr(spec, factory.filter_optimizer)
+    free_rates: Optimizer = getattr(spec, factory.free_optimizer)
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
@@ -162,56 +153,6 @@ def _allow_graphs(number: int) -> None:
     config: Any = dynamo.config
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # before torch 2.7
     setattr(config, name, max(getattr(config, name), number))
-
-
-def _modules(spec: Spec, data: Prepared, strategy: str, autocast: bool, bucket_tokens: int) -> Modules:
-    if strategy != LM_KT:
-        encoder = _item_vectors(spec, data, strategy, autocast)
-        return Modules(encoder, make_filter(spec, encoder.width))
-    lm_kt = load_lm_kt(
-        spec.language_model,
-        data.manifest.tokenizer.vocabulary_size,
-        *_tokens(data, strategy),
-        dropout=spec.encoder.dropout,
-        call_tokens=bucket_tokens,
-        autocast=autocast,
-    )
-    return Modules(NoVectors(lm_kt.revision), lm_kt)
-
-
-def _item_vectors(spec: Spec, data: Prepared, strategy: str, autocast: bool) -> ItemVectors:
-    items = len(data.token_offsets) - 1
-    if vocabulary_of(strategy) == "words":
-        path = Path(spec.words.vectors).expanduser() if spec.words.vectors else None
-        words = read_word_vectors(path, data.vocabulary())
-        if strategy == "eernn":
-            return BiLSTMEncoder(words, spec.words.width)
-        heads, width = spec.filter.heads, spec.words.width
-        return AttentiveWordEncoder(words, heads, width // heads, spec.filter.query, spec.words.dropout)
-    if strategy == "nocontent":
-        width = encoder_width(spec.encoder)
-        return FreeVectors(items, width, _updates_touched_rows(spec, items, width))
-    half = autocast and spec.encoder.precision == "bf16-weights"
-    encoder = load_encoder(spec.encoder, data.manifest.tokenizer.vocabulary_size, autocast and not half, half)
-    if strategy.startswith("crcf"):
-        touched_only = _updates_touched_rows(spec, items, encoder.width)
-        return PulledVectors(encoder, items, touched_only, from_content=spec.crcf.start == "content")
-    if strategy == "nofinetune" and spec.nofinetune.pooling == "trained":
-        encoder.freeze()
-    return encoder
-
-
-def _updates_touched_rows(spec: Spec, items: int, width: int) -> bool:
-    """Decided by the size of the data, never by the device: the same run trains the same way anywhere."""
-    rule = spec.training.free_rows
-    return rule == "touched" or (rule == "auto" and items * width > DENSE_NUMBERS)
-
-
-def _tokens(data: Prepared, strategy: str) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    if vocabulary_of(strategy) != "encoder":
-        special = (data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id)
-        return without(special, data.tokens, data.token_offsets)
-    return data.tokens, data.token_offsets
 
 
 def _item_encoder(

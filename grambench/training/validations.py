@@ -18,7 +18,7 @@ class Validations:
         Args:
             every: `evaluation.every`.
             steps_per_epoch: CF steps of an epoch.
-            patience: epochs in a row without a better AUC after which training ends.
+            patience: epochs in a row without a better score after which training ends.
             has_windows: the encoder follows only when a window closes.
         """
         match = EVERY_PATTERN.match(every)
@@ -30,7 +30,7 @@ class Validations:
         """CF steps between two validations within an epoch, not always a whole number."""
         self.steps_per_epoch, self.patience, self.has_windows = steps_per_epoch, patience, has_windows
         self.stale = 0
-        """Epochs in a row that brought no better AUC."""
+        """Epochs in a row that brought no better score."""
         self._improved = False
         self._waits = False
 

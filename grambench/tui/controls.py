@@ -133,27 +133,29 @@ class Controls(App[str | None]):
         self._look(cursor=self.view.moved_cursor(steps))
 
     def action_target(self) -> None:
-        """Set the AUC that the target line shows."""
+        """Set the validation score that the target line shows."""
+
+        title = self.scene.state.metric.title
 
         def answered(text: str | None) -> None:
             if text is None:
                 return
             if not text:
-                self._look(target_auc=None)
+                self._look(target=None)
                 return
             try:
                 target = float(text)
             except ValueError:
                 target = -1.0
             if 0 < target < 1:
-                self._look(target_auc=target)
+                self._look(target=target)
             else:
                 self.notify(
-                    f"{safe_text(text, 20)} is no AUC between 0 and 1.", severity="error", markup=False
+                    f"{safe_text(text, 20)} is no {title} between 0 and 1.", severity="error", markup=False
                 )
 
-        now = "" if self.view.target_auc is None else f"{self.view.target_auc:g}"
-        hint = "A validation AUC between 0 and 1; an empty line takes the target away."
+        now = "" if self.view.target is None else f"{self.view.target:g}"
+        hint = f"A validation {title} between 0 and 1; an empty line takes the target away."
         self.push_screen(PromptScreen("target", hint, now), answered)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -170,6 +172,6 @@ class Controls(App[str | None]):
             ("Axis", "Training seconds, steps or joules", self.action_axis),
             ("Logarithmic", "Linear or logarithmic x-axis", self.action_logarithmic),
             ("Smooth", "A moving average of the curves, or not", self.action_smooth),
-            ("Target", "An AUC to reach, as a line", self.action_target),
+            ("Target", "A validation score to reach, as a line", self.action_target),
         ):
             yield SystemCommand(title, about, action)

@@ -12,7 +12,7 @@ from grambench.text import safe_text
 from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
-from grambench.views.comparison_table import memory_of, settings_words
+from grambench.views.comparison_table import best_score, memory_of, settings_words, test_score
 
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
@@ -24,7 +24,7 @@ _NUMBERS = 41
 
 def strategy_facts(scene: Scene, trial: TrialState) -> Content:
     """State, plan, speed, windows and memory of a trial."""
-    plan, progress = trial.plan, trial.progress
+    plan, progress, title = trial.plan, trial.progress, scene.state.metric.title
     share = progress.encode_s / progress.train_s if progress and progress.train_s > 0 else None
     window = trial.windows[-1] if trial.windows else None
     memory = memory_of(scene.state, trial)
@@ -59,8 +59,8 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
                 ("loss", numbers.score(trial.loss_series.last)),
                 ("encoder's rate", _small(progress.encoder_lr if progress else None)),
                 ("filter's rate", _small(progress.filter_lr if progress else None)),
-                ("val AUC, best", numbers.score(trial.best.metrics.get("auc") if trial.best else None)),
-                ("test AUC", numbers.score(trial.test.metrics.get("auc") if trial.test else None)),
+                (f"val {title}, best", numbers.score(best_score(scene.state, trial))),
+                (f"test {title}", numbers.score(test_score(scene.state, trial))),
             ),
         ),
         (

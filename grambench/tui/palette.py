@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from textual.theme import Theme
 
+from grambench.config.strategies import Colours, builtin_row
+
 
 @dataclass(frozen=True, slots=True)
 class Tones:
@@ -82,7 +84,7 @@ LIGHT_THEME = Theme(
 )
 
 # Per family: (dark screen, light screen) of its first, second, … member, and their markers.
-_FAMILIES: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+_FAMILIES: dict[Colours, tuple[tuple[tuple[str, str], ...], str]] = {
     "e2e": ((("#E69F00", "#B36B00"),), "●"),
     "e2e-unique": ((("#C2703D", "#8F4514"),), "○"),
     "single": ((("#56B4E9", "#1579B5"),), "■"),
@@ -97,18 +99,6 @@ _AGAIN = 0.65
 """What is left of a shade that is used again, nearer to the colour of the text."""
 
 
-def _family(strategy: str) -> str:
-    if strategy in ("e2e", "e2e-unique"):
-        return strategy
-    if strategy == "gram-1s":
-        return "single"
-    if strategy == "gram-auto":
-        return "auto"
-    if strategy.startswith("gram-") and strategy[-1] in "se":
-        return "steps" if strategy.endswith("s") else "epochs"
-    return "baseline"
-
-
 def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
     """The look of each label; members of a family differ in shade and marker.
 
@@ -119,9 +109,10 @@ def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
         dark: the screen.
     """
     found: dict[str, Look] = {}
-    taken: dict[str, int] = {}
+    taken: dict[Colours, int] = {}
     for label in sorted(strategies, key=lambda name: name != "gram-1e"):
-        family = _family(strategies[label])
+        row = builtin_row(strategies[label])
+        family: Colours = row.colours if row is not None else "baseline"
         shades, markers = _FAMILIES[family]
         index = taken.get(family, 0)
         taken[family] = index + 1

@@ -1,4 +1,4 @@
-"""What the three plots show: validation AUC, throughput and memory over training seconds."""
+"""What the three plots show: the validation score, throughput and memory over training seconds."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -29,10 +29,10 @@ _SETUP_WORDS = {
 
 
 _UNITS: dict[XAxis, Unit] = {"seconds": "s", "steps": "steps", "joules": "J"}
-_TITLES: dict[XAxis, str] = {
-    "seconds": "validation AUC over training time",
-    "steps": "validation AUC over steps",
-    "joules": "validation AUC over joules of the GPU",
+_OVER: dict[XAxis, str] = {
+    "seconds": "training time",
+    "steps": "steps",
+    "joules": "joules of the GPU",
 }
 
 
@@ -40,7 +40,8 @@ def metric_title(scene: Scene) -> str:
     """What the plot shows, with the ways of looking that are on."""
     view = scene.view
     more = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
-    return _TITLES[view.x_axis] + (f" ({', '.join(more)})" if more else "")
+    title = f"validation {scene.state.metric.title} over {_OVER[view.x_axis]}"
+    return title + (f" ({', '.join(more)})" if more else "")
 
 
 def metric_picture(scene: Scene) -> Picture:
@@ -48,16 +49,18 @@ def metric_picture(scene: Scene) -> Picture:
     view = scene.view
 
     def points(trial: TrialState) -> list[tuple[float, float]]:
-        found = [(_x_of(trial, e, view.x_axis), e.metrics.get("auc")) for e in trial.evaluations]
+        found = [
+            (_x_of(trial, e, view.x_axis), e.metrics.get(scene.state.select_by)) for e in trial.evaluations
+        ]
         pairs = [(x, y) for x, y in found if x is not None and y is not None]
         return smoothed(pairs) if view.smooth else pairs
 
     return Picture(
-        _curves(scene, points, 400, _long_name, max),
+        _curves(scene, points, 400, _long_name, max if scene.state.metric.better > 0 else min),
         scene.tones,
         unit=_UNITS[view.x_axis],
         logarithmic=view.logarithmic,
-        target=view.target_auc,
+        target=view.target,
         cursor=view.cursor,
     )
 

@@ -18,7 +18,7 @@ class View:
     logarithmic: bool = False
     """Of the x-axis."""
     smooth: bool = False
-    target_auc: float | None = None
+    target: float | None = None
     """Drawn as a line; the leaderboard tells who has reached it when."""
     cursor: float | None = None
     """Place of the read-out on the x-axis, 0 to 1."""

@@ -3,6 +3,7 @@
 The dashboard's leaderboard and the table printed after a run are this very table.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from grambench.analysis import comparison
 from grambench.analysis.intervals import speedup_interval
 from grambench.events.state import RunState, TrialState
+from grambench.metrics import catalogue
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -86,12 +88,14 @@ def _test(name: str) -> Callable[[RunState, TrialState], str]:
     return cell
 
 
-def _best_auc(trial: TrialState) -> float | None:
-    return trial.best.metrics.get("auc") if trial.best else None
+def best_score(state: RunState, trial: TrialState) -> float | None:
+    """The validation score that selected the checkpoint."""
+    return trial.best.metrics.get(state.select_by) if trial.best else None
 
 
-def _test_auc(trial: TrialState) -> float | None:
-    return trial.test.metrics.get("auc") if trial.test else None
+def test_score(state: RunState, trial: TrialState) -> float | None:
+    """The test score of the selected checkpoint, by the metric that selected it."""
+    return trial.test.metrics.get(state.select_by) if trial.test else None
 
 
 def _interval(state: RunState, trial: TrialState) -> str:
@@ -119,15 +123,19 @@ def place(state: RunState, trial: TrialState) -> int | None:
     return 1 + sum(other < own for other in others if other is not None)
 
 
-_METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "csauc"}
-"""Columns that only some domains have."""
+_KEEP = {"auc": 89, "mrr": 40, "ndcg@5": 30, "ndcg@10": 35, "csauc": 88}
+"""Importance of the columns of metrics that do not select; others have `_KEEP_OTHERS`."""
+_KEEP_OTHERS = 20
 
 
-def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
+def columns(state: RunState, target: float | None = None) -> list[Column]:
     """The columns that this run has, marker and strategy left to the caller.
 
-    `target_auc`: adds training seconds to this validation AUC.
+    `target`: adds training seconds to this validation score.
     """
+    selecting = state.metric
+    tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
+    others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
     found = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
@@ -138,18 +146,16 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
         Column("R", 75, lambda _, t: numbers.ratio(comparison.reuse_ratio(t))),
         Column("s/epoch", 65, lambda _, t: numbers.seconds(comparison.seconds_per_epoch(t))),
         Column("samples/s", 80, lambda _, t: numbers.rate(comparison.samples_per_second(t))),
-        Column("val AUC", 95, lambda _, t: numbers.score(_best_auc(t))),
-        Column("test AUC", 90, _test("auc")),
-        Column("MRR", 40, _test("mrr")),
-        Column("nDCG@5", 30, _test("ndcg@5")),
-        Column("nDCG@10", 35, _test("ndcg@10")),
-        Column("CSAUC", 88, _test("csauc")),
+        Column(f"val {selecting.title}", 95, lambda s, t: numbers.score(best_score(s, t))),
+        Column(f"test {selecting.title}", 90, _test(selecting.name)),
+        *(Column(m.title, _KEEP.get(m.name, _KEEP_OTHERS), _test(m.name)) for m in others),
         Column("s to best", 55, lambda _, t: numbers.seconds(comparison.seconds_to_best(t))),
         Column("peak GiB", 50, lambda s, t: numbers.gib(memory_of(s, t).peak)),
     ]
-    if target_auc is not None:
-        head = f"s to {target_auc:g}"
-        found.insert(4, Column(head, 97, lambda _, t: numbers.seconds(comparison.seconds_to(t, target_auc))))
+    if target is not None:
+        head = f"s to {target:g}"
+        seconds_to = comparison.seconds_to
+        found.insert(4, Column(head, 97, lambda _, t: numbers.seconds(seconds_to(t, target, selecting))))
     if not several_seeds(state):
         found = [column for column in found if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
@@ -158,24 +164,23 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
         found = [column for column in found if column.head != "95 %"]
     if not any(place(state, trial) for trial in state.trials.values()):
         found = [column for column in found if column.head != "place"]
-    tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
-    absent = {head for head, name in _METRICS.items() if name not in tested}
-    return [column for column in found if column.head not in absent]
+    return found
 
 
 def ordered(state: RunState) -> list[TrialState]:
-    """By test AUC, else by best validation AUC; the seeds of a label stand together.
+    """By test score, else by best validation score; the seeds of a label stand together.
 
     A label's place is that of the mean over its seeds. Trials without a score keep the running
     order, below those that have one.
     """
     trials = list(state.trials.values())
-    use_test = bool(trials) and all(_test_auc(trial) is not None for trial in trials if _best_auc(trial))
-    score = _test_auc if use_test else _best_auc
+    validated = [trial for trial in trials if best_score(state, trial) is not None]
+    use_test = bool(trials) and all(test_score(state, trial) is not None for trial in validated)
+    score = test_score if use_test else best_score
     means: dict[str, float] = {}
     for label in {trial.label for trial in trials}:
-        scores = [s for t in trials if t.label == label and (s := score(t)) is not None]
-        means[label] = sum(scores) / len(scores) if scores else -1.0
+        scores = [s for t in trials if t.label == label and (s := score(state, t)) is not None]
+        means[label] = state.metric.better * sum(scores) / len(scores) if scores else -math.inf
     first = {trial.label: index for index, trial in reversed(list(enumerate(trials)))}
     return sorted(trials, key=lambda t: (-means[t.label], first[t.label], t.seed))
 
@@ -213,14 +218,14 @@ class Standings:
 
 
 def standings(
-    state: RunState, width: int, gap: int = 2, lead: int = 2, target_auc: float | None = None
+    state: RunState, width: int, gap: int = 2, lead: int = 2, target: float | None = None
 ) -> Standings:
     """The table that fits `width` cells, with `gap` between columns and `lead` for the marker."""
     trials = tuple(ordered(state))
     names = tuple(name_of(trial) for trial in trials)
     left = width - lead - max((len(name) for name in (*names, "strategy")), default=8)
     kept: dict[int, tuple[Column, tuple[str, ...], int]] = {}
-    every = list(enumerate(columns(state, target_auc)))
+    every = list(enumerate(columns(state, target)))
     for index, column in sorted(every, key=lambda pair: -pair[1].keep):
         texts = tuple(column.cell(state, trial) for trial in trials)
         size = max(len(text) for text in (column.head, *texts))

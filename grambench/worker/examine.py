@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from grambench.config.spec import Spec, Vocabulary
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.check import PreparedCheck, check_prepared, remove_folder
 from grambench.domains.prepared import open_prepared
 from grambench.errors import DataError

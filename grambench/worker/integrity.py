@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from grambench.config.spec import Spec, Vocabulary
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.check import UNKNOWN, FileRead, PreparedCheck, check_prepared, read_files
 from grambench.data.word_vectors import vector_files
 from grambench.domains.prepared import Prepared

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from grambench.config.changes import spec_digest
 from grambench.config.kept import read_kept
-from grambench.config.spec import Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary, row_of
 from grambench.config.trial_name import TrialName
 from grambench.errors import ConfigError, DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
@@ -140,7 +141,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     checked_before = checks_of(folder)
     for warning in spec_warnings(spec):
         emit(warning)
-    others = sorted({vocabulary_of(name) for name in spec.training.strategies} - {"encoder"})
+    others = sorted({row_of(name).vocabulary for name in spec.training.strategies} - {"encoder"})
     vocabularies: list[Vocabulary] = [*others, "encoder"]
 
     def prepared() -> dict[Vocabulary, Path]:

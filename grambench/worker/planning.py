@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from grambench.config.spec import LM_KT, Spec, Training
+from grambench.config.spec import Spec, Training
+from grambench.config.strategies import row_of, window_steps
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
 from grambench.domains.training import TrainSampler
@@ -22,7 +23,6 @@ from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
 from grambench.training.protocols import Batch, Strategy
-from grambench.training.strategies import MultiStep, SingleStep, window_steps
 from grambench.training.strategies.no_finetune import TrainedPooling
 from grambench.training.system import Modules, Residency
 
@@ -55,7 +55,8 @@ def planned(
     kept: Residency,
     graphs: str,
 ) -> ev.TrialPlanned:
-    multi = isinstance(strategy, MultiStep)
+    row = row_of(entry.strategy)
+    sizes = {size: getattr(strategy, size, None) for size in row.plan}
     return ev.TrialPlanned(
         strategy=entry.strategy,
         seed=name.seed,
@@ -65,15 +66,16 @@ def planned(
         window_steps=strategy.window_steps,
         encoder_parameters=sum(p.numel() for p in modules.encoder.parameters()),
         filter_parameters=sum(p.numel() for p in modules.filter.parameters()),
-        micro_batch=plan.micro_batch if entry.strategy in ("e2e", LM_KT) else None,
-        encoder_chunk=plan.encoder_chunk if multi or _is_chunked(strategy) else None,
-        encoder_batch=spec.multi_step.encoder_batch if multi else None,
+        micro_batch=sizes.get("micro_batch"),
+        encoder_chunk=sizes.get("encoder_chunk"),
+        encoder_batch=sizes.get("encoder_batch"),
         encoder_revision=modules.encoder.revision,
         bucket_tokens=system.encode.bucket_tokens,
         tokens_on_device=kept.tokens,
         interactions_on_device=kept.interactions,
         layout=system.encode.layout.name,
         graphs=graphs,
+        package=row.package,
         why="; ".join(
             filter(
                 None,
@@ -88,10 +90,6 @@ def planned(
         label=name.label,
         settings=entry.settings,
     )
-
-
-def _is_chunked(strategy: Strategy) -> bool:
-    return isinstance(strategy, SingleStep) and strategy.encoder_chunk is not None
 
 
 def _kept_states(strategy: Strategy) -> str:
@@ -185,8 +183,9 @@ def to_compile(spec: Spec, name: str, sampler: TrainSampler, system: System) -> 
 
 
 def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
-    window = window_steps(name, sampler.steps_per_epoch) if name.startswith("gram") else 1
-    if window > 1 or name == "gram-auto":
+    row = row_of(name)
+    if row.family == "multi-step":
+        window = window_steps(name, sampler.steps_per_epoch)
         items_N = sampler.items_ahead(0, max(window, spec.multi_step.auto_floor))
         yield Sample(items_N, False)
         yield Sample(items_N[: spec.multi_step.encoder_batch], True)
@@ -194,7 +193,7 @@ def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
         return
     for step in range(min(COMPILED_BATCHES, sampler.total_steps)):
         batch = sampler.batch(step)
-        view = batch.occurrences() if name == "e2e" else batch.unique()
+        view = batch.occurrences() if row.encodes == "occurrences" else batch.unique()
         yield Sample(view.host_items_N, True)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from grambench.config.paths import cache_dir, prepared_dir
-from grambench.config.spec import Spec, Vocabulary
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary
 from grambench.config.table import Table
 from grambench.data.cautions import check_validation
 from grambench.data.prepared.manifest import Manifest

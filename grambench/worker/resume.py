@@ -12,6 +12,7 @@ from torch import Tensor
 from grambench.config.changes import differences
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
+from grambench.config.strategies import row_of
 from grambench.errors import ConfigError
 from grambench.gram import RandomState
 from grambench.training.checkpoint import (
@@ -56,11 +57,14 @@ class Resumed:
 
 def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, Any]:
     """What must not change between the parts of a trial."""
+    rows = [row_of(name) for name in spec.training.strategies]
+    packages = {row.name: row.package for row in rows if row.package}
     return {
         "spec": spec.model_dump(mode="json"),
         "data_fingerprint": fingerprint,
         "device": device.type,
         "torch": torch.__version__,
+        **({"plugins": packages} if packages else {}),
     }
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from grambench.config.spec import Spec, Vocabulary, vocabulary_of
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary, row_of
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
 from grambench.domains.prepared import Prepared, open_prepared
@@ -84,7 +85,7 @@ def run_trial(trial: Trial) -> tuple[ev.Outcome, str]:
     Raises:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
-    vocabulary = vocabulary_of(trial.entry.strategy)
+    vocabulary = row_of(trial.entry.strategy).vocabulary
     data = open_prepared(_prepared_folder(trial.run, vocabulary))
     checks = checks_of(trial.run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), trial.run.name) as watch:
@@ -106,7 +107,7 @@ def _run_trial(
     system, modules = build_system(
         spec, data, device.torch, seed=seed, strategy=entry.strategy, autocast=device.autocast
     )
-    require_inputs(spec, vocabulary_of(entry.strategy), checks)
+    require_inputs(spec, row_of(entry.strategy).vocabulary, checks)
     for warning in word_warnings(modules, system):
         emit(warning)
     if trial.stops is not None:
@@ -149,7 +150,8 @@ def _run_trial(
     memory = _memory_reader(device.torch)
     effects = Effects(emit, evaluate, training.save_best, turn, memory, training.save_state)
     patience, checkpoint_s = spec.training.patience, spec.training.checkpoint_s
-    trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, spec.evaluation.every)
+    every, select_by = spec.evaluation.every, spec.evaluation.select_by
+    trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, every, select_by)
     if trial.again:
         training.resume(trainer, resumed)
     return training.finish(trainer, evaluate, resumed.trained if resumed else None)

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from grambench.config.spec import Spec, Vocabulary
+from grambench.config.spec import Spec
+from grambench.config.strategies import Vocabulary
 from grambench.data.cautions import ONE_SPLIT, part_cautions, repeat_cautions
 from grambench.data.prepared.manifest import Manifest
 from grambench.events.types import Warned

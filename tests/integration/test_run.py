@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("begun")  # test_run_report.py's run trains
         (("--preset", "no/such.toml"), "does not exist"),
         (("--set", "training.epoch=3"), "Did you mean 'training.epochs'?"),
         (("--set", "training.batch_size=-1"), "training.batch_size: input should be greater"),
-        (("--strategies", "gram-0s"), "'gram-0s' is no strategy"),
+        (("--strategies", "gram-0s"), "unknown strategy 'gram-0s'"),
         (("--data-dir", "."), "generates its data"),
     ],
 )

@@ -192,14 +192,14 @@ async def test_a_target_is_a_line_and_a_column(live: Callable[[str], Dashboard])
     app = live("finished")
     async with app.run_test(size=(200, 60)) as pilot:
         await pressed(pilot, "g", *"0.65", "enter")
-        assert app.view.target_auc == 0.65
+        assert app.view.target == 0.65
         assert "s to 0.65" in app.query_one(Board)._lines.plain
         await pressed(pilot, "g")
         assert app.screen.query_one(Input).value == "0.65"
         await pressed(pilot, *"7", "enter")
-        assert app.view.target_auc == 0.65
+        assert app.view.target == 0.65
         await pressed(pilot, "g", "backspace", "enter")
-        assert app.view.target_auc is None
+        assert app.view.target is None
         assert "s to" not in app.query_one(Board)._lines.plain.replace("s to best", "")
 
 

@@ -5,9 +5,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.content import Content
 
+from grambench.events.state import RunState
 from grambench.tui.axes import Axis, nice_ticks, thin, tick_labels, time_axis
 from grambench.tui.palette import looks
 from grambench.tui.pieces import bar, big_digits, fill, pair, styled
+from grambench.tui.plots import metric_title
+from grambench.tui.scene import Scene
 
 finite = st.floats(-1e9, 1e9)
 
@@ -95,3 +98,8 @@ def test_every_strategy_of_a_run_looks_different(dark: bool) -> None:
 def test_trials_of_one_strategy_have_colours_of_their_own(strategy: str, dark: bool) -> None:
     found = looks(dict.fromkeys(("slow", "middle", "fast", "faster", strategy), strategy), dark)
     assert len({look.colour for look in found.values()}) == 5
+
+
+def test_the_plot_names_the_metric_that_selects() -> None:
+    title = metric_title(Scene.of(RunState(select_by="ndcg@5"), dark=True))
+    assert title == "validation nDCG@5 over training time"

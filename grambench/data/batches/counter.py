@@ -4,6 +4,8 @@ SplitMix64's finaliser (Steele et al., 2014) over 64-bit integers that wrap; no 
 depends neither on the order of the calls nor on who else draws.
 """
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor
 
@@ -13,8 +15,30 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
 
 
+class Purpose(IntEnum):
+    """What a draw is for: a part of its key. Numbers never change, so that runs can be resumed bit by bit.
+
+    Two numbers stand for two purposes each, whose keys differ in how many parts they have.
+    """
+
+    SHUFFLE = 1
+    """The order of an epoch: seed, purpose, epoch."""
+    NEGATIVES = 2
+    """Unclicked candidates: seed, purpose, epoch."""
+    ANSWER_WINDOWS = 3
+    """Where in a student's answers a sequence begins: seed, purpose, epoch."""
+    WINDOW_END = 3
+    """The order of the items when the encoder follows a window: seed, purpose, window, pass."""
+    SAMPLE = 4
+    """Which impressions or answers of a part are scored: purpose alone."""
+    EPOCH_END = 4
+    """The order of the items when CRCF's encoder follows an epoch: seed, purpose, epoch, pass."""
+    CACHE = 5
+    """Which cached vectors SpeedyFeed uses: seed, purpose, step."""
+
+
 def key(*parts: int) -> int:
-    """One signed 64-bit key of several integers, for example key(seed, SHUFFLE, epoch)."""
+    """One signed 64-bit key of several integers, for example key(seed, Purpose.SHUFFLE, epoch)."""
     state = 0
     for part in parts:
         state = _finalise((state ^ (part & _MASK)) + (_GOLDEN & _MASK))

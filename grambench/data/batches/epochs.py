@@ -17,9 +17,6 @@ from grambench.data.batches import counter
 from grambench.data.batches.block import Block, Place
 from grambench.transfer import HOST, host_reads, read, sent
 
-SHUFFLE, NEGATIVES, WINDOWS = 1, 2, 3
-"""Purposes of the samplers' draws."""
-
 Samples = tuple[Tensor, Tensor, Tensor]
 """A domain's three tensors of some samples, in the order of its batch's fields."""
 BatchT = TypeVar("BatchT")
@@ -121,7 +118,7 @@ class EpochSampler(ABC, Generic[BatchT]):
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
-            draw_key = counter.key(self.seed, SHUFFLE, epoch)
+            draw_key = counter.key(self.seed, counter.Purpose.SHUFFLE, epoch)
             self._order = epoch, counter.permutation(draw_key, self.samples, self.stored_on)
         return self._order[1]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from grambench.data.batches import counter
 from grambench.data.batches.epochs import distinct
-from grambench.domains.evaluation import SAMPLE, Evaluation, encode_all
+from grambench.domains.evaluation import Evaluation, encode_all
 from grambench.domains.knowledge_tracing.sampler import windows_at
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
@@ -75,7 +75,7 @@ class AnswerEvaluator:
         self.sampled = max_sequences is not None and max_sequences < len(part)
         chosen_S = torch.arange(len(part), device=self.stored_on)
         if self.sampled:
-            shuffled = counter.permutation(counter.key(SAMPLE), len(part), self.stored_on)
+            shuffled = counter.permutation(counter.key(counter.Purpose.SAMPLE), len(part), self.stored_on)
             chosen_S = shuffled[:max_sequences]
         sizes_S = offsets.diff()[chosen_S]
         chosen_S = chosen_S[sizes_S.argsort(stable=True)]  # like lengths share a block

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grambench.data.batches import counter
 from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import WINDOWS, EpochSampler, Moment, Samples
+from grambench.data.batches.epochs import EpochSampler, Moment, Samples
 from grambench.domains.knowledge_tracing.batch import AnswerBatch
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.transfer import stored
@@ -56,7 +56,7 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
         """A random window of each student: ids, mask and correctness [S, L]."""
         start_S = self.offsets[samples_S]
         count_S = self.offsets[samples_S + 1] - start_S
-        draw_key = counter.key(self.seed, WINDOWS, epoch)
+        draw_key = counter.key(self.seed, counter.Purpose.ANSWER_WINDOWS, epoch)
         room_S = (count_S - self.length).clamp(min=0) + 1
         first_S = start_S + counter.integers(draw_key, samples_S, room_S)
         return windows_at(self.items, self.correct, first_S, count_S, self.length)

@@ -12,7 +12,7 @@ from torch import Tensor
 from grambench.data.batches import counter
 from grambench.data.batches.epochs import distinct
 from grambench.domains import evaluation
-from grambench.domains.evaluation import SAMPLE, Evaluation, encode_all
+from grambench.domains.evaluation import Evaluation, encode_all
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.sampler import latest_clicks
 from grambench.metrics.ranking import ranking_scores
@@ -52,7 +52,7 @@ class RankingEvaluator:
         self.sampled = max_impressions is not None and max_impressions < count
         chosen_M = torch.arange(count, device=self.stored_on)
         if self.sampled:
-            shuffled = counter.permutation(counter.key(SAMPLE), count, self.stored_on)
+            shuffled = counter.permutation(counter.key(counter.Purpose.SAMPLE), count, self.stored_on)
             chosen_M = shuffled[:max_impressions].sort().values
         self.impressions_M = chosen_M
         self.items_K = self._items()

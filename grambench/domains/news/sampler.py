@@ -14,7 +14,7 @@ from torch import Tensor
 
 from grambench.data.batches import counter
 from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import NEGATIVES, EpochSampler, Moment, Samples
+from grambench.data.batches.epochs import EpochSampler, Moment, Samples
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.news.impressions import Part
 from grambench.errors import DataError
@@ -130,7 +130,7 @@ class NewsSampler(EpochSampler[NewsBatch]):
         """
         impression_B = self.sample_impression[samples_B].long()
         count_B = self.unclicked_count[impression_B].long()
-        draw_key = counter.key(self.seed, NEGATIVES, epoch)
+        draw_key = counter.key(self.seed, counter.Purpose.NEGATIVES, epoch)
         enough_B = count_B >= self.negatives
         start_B = counter.integers(draw_key, samples_B * self.negatives, count_B)
         chosen: list[Tensor] = []

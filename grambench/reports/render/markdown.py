@@ -5,6 +5,7 @@ from typing import Any
 
 import jinja2
 
+from grambench.metrics.catalogue import metric
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -40,6 +41,7 @@ def _template() -> jinja2.Template:
         speedup=_speedup,
         reference=_reference,
         differing=_differing,
+        metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")
 

@@ -1,43 +1,169 @@
-"""The strategies by name."""
+"""The strategies' code: a factory for each row of `config.strategies`."""
 
-import math
-from fractions import Fraction
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
 
 from grambench.config.baselines import NoFinetune as NoFinetuneSpec
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
-from grambench.config.spec import LM_KT, STRATEGY_PATTERN, WORD_BASELINES
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.strategies import StrategyRow, row_of, window_steps
+from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.states import TokenStates
 from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import System
 from grambench.training.protocols import Sampler, Strategy
+from grambench.training.strategies import networks
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.filter_only import FilterOnly
 from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.strategies.networks import ENCODER_AND_FILTER, Networks, with_filter
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
+from grambench.training.strategies.one_step import OneStep
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.strategies.windows import DriftWindow, FixedWindow, SpreadWindow, WindowRule
 
-__all__ = ["EndToEnd", "EndToEndUnique", "MultiStep", "SingleStep", "make_strategy", "window_steps"]
+__all__ = [
+    "ENCODER_AND_FILTER",
+    "EndToEnd",
+    "EndToEndUnique",
+    "Factory",
+    "MultiStep",
+    "OneStep",
+    "SingleStep",
+    "StrategyInputs",
+    "factory_of",
+    "make_strategy",
+    "window_steps",
+]
 
 
-def window_steps(name: str, steps_per_epoch: int) -> int:
-    """CF steps between two encoder updates of a strategy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyInputs:
+    """What a strategy is made of."""
+
+    name: str
+    """As the run has it, with its number."""
+    system: System
+    sampler: Sampler
+    seed: int
+    micro_batch: int
+    """Users whose graph memory planning allows at once."""
+    encoder_chunk: int | None
+    """Items whose graph it allows at once; None: one graph fits."""
+    multi_step: MultiStepSpec
+    speedyfeed: SpeedyFeedSpec
+    nofinetune: NoFinetuneSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Factory:
+    """How a strategy and the networks that it trains are made."""
+
+    strategy: Callable[[StrategyInputs], Strategy]
+    networks: Networks = ENCODER_AND_FILTER
+    filter_optimizer: Literal["encoder_optimizer", "filter_optimizer"] = "filter_optimizer"
+    """The table of the specification with the filter's rates."""
+    free_optimizer: Literal["crcf_optimizer", "nocontent_optimizer"] = "crcf_optimizer"
+    """The table with those of free item vectors, where there are any."""
+
+
+def _no_finetune(made_of: StrategyInputs) -> Strategy:
+    system, sampler = made_of.system, made_of.sampler
+    encoder, tokens = system.encode.encoder, system.encode.tokens
+    if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
+        return NoFinetune(system, sampler)
+    if TokenStates.bytes_for(encoder, tokens) > made_of.nofinetune.cache_gib * 2**30:
+        return SingleStep(system, made_of.encoder_chunk)
+    return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
+
+
+def _pulled(system: System) -> PulledVectors:
+    vectors = system.encode.encoder
+    assert isinstance(vectors, PulledVectors)
+    return vectors
+
+
+def _fixed(made_of: StrategyInputs) -> Strategy:
+    per_epoch = made_of.sampler.steps_per_epoch
+    rule = FixedWindow(window_steps(made_of.name, per_epoch), per_epoch)
+    return _multi_step(made_of, made_of.multi_step, rule)
+
+
+def _auto(made_of: StrategyInputs) -> Strategy:
+    spec, per_epoch = made_of.multi_step, made_of.sampler.steps_per_epoch
+    kind = SpreadWindow if spec.auto_measure == "spread" else DriftWindow
+    rule = kind(spec.auto_drift, spec.auto_floor, spec.auto_ceiling or per_epoch, per_epoch)
+    if spec.table_optimizer == "auto":
+        spec = spec.model_copy(update={"table_optimizer": "relative"})
+    return _multi_step(made_of, spec, rule)
+
+
+def _multi_step(made_of: StrategyInputs, spec: MultiStepSpec, rule: WindowRule) -> MultiStep:
+    return MultiStep(made_of.system, made_of.sampler, spec, rule, made_of.seed, made_of.encoder_chunk)
+
+
+def _each_item_once(made_of: StrategyInputs) -> Strategy:
+    return SingleStep(made_of.system)
+
+
+_PULLED = with_filter(networks.pulled_rows)
+FACTORIES: dict[str, Factory] = {
+    "e2e": Factory(lambda made_of: EndToEnd(made_of.system, made_of.micro_batch)),
+    "e2e-unique": Factory(lambda made_of: EndToEndUnique(made_of.system)),
+    "gram-1s": Factory(lambda made_of: SingleStep(made_of.system, made_of.encoder_chunk)),
+    "gram-<N>s": Factory(_fixed),
+    "gram-<x>e": Factory(_fixed),
+    "gram-auto": Factory(_auto),
+    "nofinetune": Factory(_no_finetune, with_filter(networks.frozen_encoder)),
+    "nocontent": Factory(
+        _each_item_once, with_filter(networks.free_rows), free_optimizer="nocontent_optimizer"
+    ),
+    "crcf-1s": Factory(
+        lambda made_of: CRCFStep(made_of.system, _pulled(made_of.system), made_of.multi_step.pull), _PULLED
+    ),
+    "crcf-1e": Factory(
+        lambda made_of: CRCFEpoch(
+            made_of.system, _pulled(made_of.system), made_of.sampler, made_of.multi_step, made_of.seed
+        ),
+        _PULLED,
+    ),
+    "eernn": Factory(_each_item_once, with_filter(networks.bilstm)),
+    "nrms": Factory(_each_item_once, with_filter(networks.attentive_words)),
+    "lm-kt": Factory(
+        lambda made_of: FilterOnly(made_of.system, made_of.micro_batch),
+        networks.language_model,
+        filter_optimizer="encoder_optimizer",
+    ),
+    "speedyfeed": Factory(
+        lambda made_of: SpeedyFeed(made_of.system, made_of.sampler, made_of.speedyfeed, made_of.seed)
+    ),
+}
+"""By the name of the row."""
+
+
+def factory_of(row: StrategyRow) -> Factory:
+    """The factory of a row; a plug-in's is imported.
 
     Raises:
-        ValueError: the name is no strategy.
+        ConfigError: the plug-in has no such factory.
     """
-    match = STRATEGY_PATTERN.match(name)
-    if match is None:
-        raise ValueError(f"{name!r} is no strategy")
-    if match[2]:
-        return int(match[2])
-    if match[3]:
-        return max(1, math.ceil(Fraction(match[3]) * steps_per_epoch))
-    return 1
+    if not row.package:
+        return FACTORIES[row.name]
+    module, _, attribute = row.factory.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:  # another package's code can raise anything
+        raise ConfigError(
+            f"The factory {row.factory} of the plug-in {row.package} cannot be loaded:"
+            f" {type(error).__name__}: {error}.",
+            "Reinstall the plug-in, or remove its strategy from the run.",
+        ) from error
+    return found if isinstance(found, Factory) else Factory(found)
 
 
 def make_strategy(
@@ -52,39 +178,20 @@ def make_strategy(
     speedyfeed: SpeedyFeedSpec | None = None,
     nofinetune: NoFinetuneSpec | None = None,
 ) -> Strategy:
-    """The strategy of a validated name."""
-    if name == "e2e":
-        return EndToEnd(system, micro_batch)
-    if name == "e2e-unique":
-        return EndToEndUnique(system)
-    if name == "gram-1s":
-        return SingleStep(system, encoder_chunk)
-    if name == "nofinetune":
-        encoder = system.encode.encoder
-        if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
-            return NoFinetune(system, sampler)
-        tokens, cache_gib = system.encode.tokens, (nofinetune or NoFinetuneSpec()).cache_gib
-        if TokenStates.bytes_for(encoder, tokens) > cache_gib * 2**30:
-            return SingleStep(system, encoder_chunk)
-        return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
-    if name in ("nocontent", *WORD_BASELINES):  # trained end to end, each distinct item once
-        return SingleStep(system)
-    if name == LM_KT:
-        return FilterOnly(system, micro_batch)
-    if name == "speedyfeed":
-        return SpeedyFeed(system, sampler, speedyfeed or SpeedyFeedSpec(), seed)
-    vectors = system.encode.encoder
-    if isinstance(vectors, PulledVectors):
-        if name == "crcf-1s":
-            return CRCFStep(system, vectors, multi_step.pull)
-        return CRCFEpoch(system, vectors, sampler, multi_step, seed)
-    rule: WindowRule
-    if name == "gram-auto":
-        ceiling = multi_step.auto_ceiling or sampler.steps_per_epoch
-        kind = SpreadWindow if multi_step.auto_measure == "spread" else DriftWindow
-        rule = kind(multi_step.auto_drift, multi_step.auto_floor, ceiling, sampler.steps_per_epoch)
-        if multi_step.table_optimizer == "auto":
-            multi_step = multi_step.model_copy(update={"table_optimizer": "relative"})
-    else:
-        rule = FixedWindow(window_steps(name, sampler.steps_per_epoch), sampler.steps_per_epoch)
-    return MultiStep(system, sampler, multi_step, rule, seed, encoder_chunk)
+    """The strategy of a validated name.
+
+    Raises:
+        ConfigError: its plug-in has no such factory.
+    """
+    made_of = StrategyInputs(
+        name=name,
+        system=system,
+        sampler=sampler,
+        seed=seed,
+        micro_batch=micro_batch,
+        encoder_chunk=encoder_chunk,
+        multi_step=multi_step,
+        speedyfeed=speedyfeed or SpeedyFeedSpec(),
+        nofinetune=nofinetune or NoFinetuneSpec(),
+    )
+    return factory_of(row_of(name)).strategy(made_of)

@@ -23,7 +23,6 @@ from grambench.training.strategies.item_table import Window
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import sent
 
-FOLLOW = 4
 _EPS = 1e-12
 
 
@@ -150,7 +149,9 @@ class CRCFEpoch:
             passes=self.spec.encoder_passes,
             chunk=self.spec.encoder_batch,
             order=lambda turn: counter.permutation(
-                counter.key(self.seed, FOLLOW, epoch, turn), len(items_U), self.sampler.device
+                counter.key(self.seed, counter.Purpose.EPOCH_END, epoch, turn),
+                len(items_U),
+                self.sampler.device,
             ),
         )
         self.content = None

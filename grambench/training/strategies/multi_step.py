@@ -14,7 +14,6 @@ from grambench.training.strategies.fit_encoder import fit_encoder
 from grambench.training.strategies.item_table import Rows, TableOptimizer, Window
 from grambench.training.strategies.windows import WindowRule
 
-FOLLOW = 3
 _ROOM = 1.05
 """Over the items of the first window: the negatives of another epoch bring a few more."""
 
@@ -35,6 +34,7 @@ class MultiStep:
         self.system, self.sampler, self.spec, self.rule = system, sampler, spec, rule
         self.window_steps = rule.most_steps
         self.seed = seed
+        self.encoder_batch, self.encoder_chunk = spec.encoder_batch, encoder_chunk
         self.chunk = min(spec.encoder_batch, encoder_chunk or spec.encoder_batch)
         self.catalogue = len(system.encode.tokens)
         self.window: Window | None = None
@@ -176,7 +176,7 @@ class MultiStep:
             passes=self.spec.encoder_passes,
             chunk=self.chunk,
             order=lambda turn: counter.permutation(
-                counter.key(self.seed, FOLLOW, self.windows, turn), len(items_U), device
+                counter.key(self.seed, counter.Purpose.WINDOW_END, self.windows, turn), len(items_U), device
             ),
         )
         self.window = None

@@ -17,7 +17,6 @@ from grambench.training.protocols import Batch, Sampler, State, StepResult
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import read, sent
 
-LOOK_UP = 5
 _NEVER = -(1 << 62)
 
 
@@ -80,7 +79,7 @@ class SpeedyFeed(OneStep):
         rate = 1 - math.exp(-self.spec.beta * step)
         drawn_for = items_U if self.spec.draw == "item" else np.zeros(1, np.int64)
         numbers_U = torch.from_numpy(drawn_for)  # on the host, so that reading the draws waits for nothing
-        draws_U = read(counter.bits32(counter.key(self.seed, LOOK_UP, step), numbers_U))
+        draws_U = read(counter.bits32(counter.key(self.seed, counter.Purpose.CACHE, step), numbers_U))
         is_fresh_enough_U = step - self.encoded_at_I[items_U] <= self.spec.expiry
         looked_up_U: NDArray[np.bool_] = (draws_U < rate * 2**32) & is_fresh_enough_U
         return looked_up_U

@@ -84,11 +84,13 @@ class StrategyScreen(DetailScreen):
         self._tell("told", strategy_facts(scene, trial))
         scores = Series()
         for evaluation in trial.evaluations:
-            auc = evaluation.metrics.get("auc")
-            if auc is not None:
-                scores.add(evaluation.train_s, auc)
+            score = evaluation.metrics.get(scene.state.select_by)
+            if score is not None:
+                scores.add(evaluation.train_s, score)
+        validation = f"validation {scene.state.metric.title}"
+        self.query_one("#scores").border_title = validation
         for name, series, unit, what in (
-            ("scores", scores, 1.0, "validation AUC"),
+            ("scores", scores, 1.0, validation),
             ("loss", trial.loss_series, 1.0, "the loss"),
             ("learning", trial.rate_of_learning_series, 1.0, "the learning rate"),
             ("drift", trial.drift_series, 1.0, "drift"),

@@ -62,7 +62,7 @@ def board_width(state: RunState, width: int) -> int:
 def _table(scene: Scene, width: int) -> Content:
     if not scene.state.trials:
         return styled("trials appear when the run starts", scene.tones.muted)
-    table = standings(scene.state, width, target_auc=scene.view.target_auc)
+    table = standings(scene.state, width, target=scene.view.target)
     spare = width - 2 - table.name_width - sum(table.widths) - 2 * len(table.widths)
     gap = " " * (2 + min(2, spare // max(1, len(table.widths))))
     rows = [_head(scene, table, gap)]

@@ -14,7 +14,7 @@ from grambench.tui.palette import state_colour
 from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
-from grambench.views.comparison_table import memory_of
+from grambench.views.comparison_table import best_score, memory_of, test_score
 
 
 class Card(Widget):
@@ -136,7 +136,7 @@ class _Slots:
             (7, styled(f"{numbers.times(self._speedup()):>6}", self.bright)),
             (4, Content.assemble(("R ", self.quiet), (f"{numbers.ratio(self._r()):<4}", self.tones.text))),
             (5, styled(f"{self._epochs():>5}", self.tones.text)),
-            (6, Content.assemble(("AUC ", self.quiet), (numbers.score(self._best_auc()), self.tones.text))),
+            (6, Content.assemble((f"{self._title()} ", self.quiet), (self._best_score(), self.tones.text))),
             (3, styled(f"{numbers.clock(self._remaining()):>6} left", self.quiet)),
         ]
         if marks := self._marks():
@@ -177,15 +177,16 @@ class _Slots:
         return pair(left, styled(blocks, self.look.colour), self.width)
 
     def _metric(self) -> Content:
-        newest = self.trial.evaluations[-1].metrics.get("auc") if self.trial.evaluations else None
-        left = Content.assemble(("AUC ", self.quiet), (numbers.score(newest), self.tones.text))
+        evaluations, name = self.trial.evaluations, self.scene.state.select_by
+        newest = evaluations[-1].metrics.get(name) if evaluations else None
+        left = Content.assemble((f"{self._title()} ", self.quiet), (numbers.score(newest), self.tones.text))
         if self.trial.test is not None and self.width >= 40:
-            test = numbers.score(self.trial.test.metrics.get("auc"))
+            test = numbers.score(test_score(self.scene.state, self.trial))
             left = Content.assemble(left, ("  test ", self.quiet), (test, f"bold {self.tones.text}"))
         return pair(left, self._best(), self.width)
 
     def _best(self) -> Content:
-        return Content.assemble(("best ", self.quiet), (numbers.score(self._best_auc()), self.tones.text))
+        return Content.assemble(("best ", self.quiet), (self._best_score(), self.tones.text))
 
     def _memory(self) -> Content:
         memory = memory_of(self.scene.state, self.trial)
@@ -223,8 +224,11 @@ class _Slots:
     def _r(self) -> float | None:
         return comparison.reuse_ratio(self.trial)
 
-    def _best_auc(self) -> float | None:
-        return self.trial.best.metrics.get("auc") if self.trial.best else None
+    def _title(self) -> str:
+        return self.scene.state.metric.title
+
+    def _best_score(self) -> str:
+        return numbers.score(best_score(self.scene.state, self.trial))
 
     def _remaining(self) -> float | None:
         return None if self.trial.ended else comparison.remaining_s(self.trial)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import STRATEGY_PATTERN, Architecture, Encoder, FieldLimits, Filter, Spec, Training
+from grambench.config.spec import Architecture, Encoder, FieldLimits, Filter, Spec, Training
+from grambench.config.strategies import builtin_row
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -36,13 +37,13 @@ def test_strategies_of_the_paper_are_known(names: tuple[str, ...]) -> None:
     ["", "gram", "gram-0s", "gram-01s", "gram-0e", "gram-0.0e", "gram-.e", "gram--1s", "gram-1se", "GRAM-1s"],
 )
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="is no strategy"):
+    with pytest.raises(ValidationError, match="unknown strategy"):
         Training(strategies=("e2e", name))
 
 
 @pytest.mark.parametrize("name", ["e2e ", "e2e\n", "gram-1s.s0", "../e2e"])
 def test_a_name_that_is_no_safe_folder_is_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="is no strategy"):
+    with pytest.raises(ValidationError, match="unknown strategy"):
         Training(strategies=(name,))
 
 
@@ -58,7 +59,7 @@ def test_a_known_name_is_a_safe_folder_name(name: str) -> None:
         Training(strategies=(name,))
     except ValidationError:
         return
-    assert STRATEGY_PATTERN.match(name)
+    assert builtin_row(name) is not None
     assert not set(name) & set("/\n\0 ")
 
 

@@ -557,6 +557,15 @@ def test_the_log_names_the_step_of_a_validation_within_an_epoch() -> None:
     ]
 
 
+def test_the_metric_that_selects_is_that_of_the_specification() -> None:
+    started = dataclasses.replace(run_started(E2E), spec={"evaluation": {"select_by": "mrr"}})
+    scored = dataclasses.replace(evaluated(1, 0.7, False), metrics={"auc": 0.7, "mrr": 0.25})
+    state = folded(("", 0, started), (E2E, 1, scored))
+    assert state.metric.title == "MRR"
+    assert state.log[-1].text == "epoch 1: validation MRR 0.2500"
+    assert folded(("", 0, run_started(E2E)), (E2E, 1, scored)).select_by == "auc"
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_numbers_that_are_not_finite_pass_through_the_log_as_null(tmp_path: Path, number: float) -> None:
     audit = ev.AuditFinished(False, 1e-9, 1, 1, 1, number, number, 0.0, 0.0, 0.1)

@@ -506,6 +506,7 @@ def test_several_seeds_give_mean_and_standard_deviation(tmp_path: Path) -> None:
     (row,) = report.seeds
     assert (row.strategy, row.seeds) == ("gram-1s", [0, 1, 2])
     assert row.test_auc is not None
+    assert row.test["auc"] == row.test_auc
     assert row.test_auc.mean == pytest.approx(0.67)
     assert row.test_auc.standard_deviation == pytest.approx(0.02)
     assert row.samples_per_s is not None

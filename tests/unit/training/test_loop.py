@@ -13,6 +13,7 @@ import torch
 
 from grambench.events import types as ev
 from grambench.events.control import Ending
+from grambench.metrics import catalogue
 from grambench.metrics.ranking import NotFiniteError
 from grambench.models.encoders.buckets import EncodingCounts
 from grambench.training.guard import NonFiniteGuard
@@ -121,6 +122,7 @@ class World:
     states: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     disk_is_full: bool = False
     no_room_for_best: bool = False
+    metric: str = "auc"
     guard: NonFiniteGuard = dataclasses.field(default_factory=lambda: NonFiniteGuard(torch.device("cpu")))
 
     def save_best(self, epoch: int, step: int) -> bool:
@@ -157,7 +159,7 @@ class World:
         self.encode.counts.items += 10**6
         if isinstance(auc, Exception):
             raise auc
-        return ev.Evaluated("validation", 0, 0, 0.0, {"auc": auc}, 5, 1, False, 0.1, False)
+        return ev.Evaluated("validation", 0, 0, 0.0, {self.metric: auc}, 5, 1, False, 0.1, False)
 
     def run(
         self,
@@ -167,6 +169,7 @@ class World:
         checkpoint_s: float = 1e9,
         state: dict[str, Any] | None = None,
         every: str = "1e",
+        select_by: str = "auc",
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
         optimizer = SimpleNamespace(rate=lambda: 0.5)
@@ -186,7 +189,8 @@ class World:
             lambda: (1, 2, 3),
             self.save_state,
         )
-        self.trainer = Trainer(system, self, Batches(total_steps), effects, patience, checkpoint_s, every)
+        batches = Batches(total_steps)
+        self.trainer = Trainer(system, self, batches, effects, patience, checkpoint_s, every, select_by)
         if state is not None:
             self.trainer.load_state_dict(state)
         outcome = self.trainer.run()
@@ -223,6 +227,25 @@ def test_patience_counts_epochs_without_a_better_auc() -> None:
     assert (outcome, reason) == ("early-stopped", "no better validation AUC for 2 epochs")
     assert world.evaluations == 5
     assert world.steps == 15
+    assert world.saved == [(1, 3), (3, 9)]
+
+
+def test_another_metric_selects_and_ends() -> None:
+    world = World(aucs=[0.5, 0.7, 0.6, 0.6], metric="mrr")
+    assert world.run(18, patience=2, select_by="mrr") == (
+        "early-stopped",
+        "no better validation MRR for 2 epochs",
+    )
+    assert world.saved == [(1, 3), (2, 6)]
+    lacking = World(metric="auc").run(select_by="csauc")
+    assert lacking == ("failed", "the validation part has no CSAUC, which evaluation.select_by names")
+
+
+def test_lower_values_select_where_they_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = catalogue.Metric(name="error", title="error", meaning="", domains=("news",), better=-1)
+    monkeypatch.setattr(catalogue, "METRICS", (*catalogue.METRICS, error))
+    world = World(aucs=[0.5, 0.7, 0.4, 0.6], metric="error")
+    world.run(12, select_by="error")
     assert world.saved == [(1, 3), (3, 9)]
 
 

@@ -22,7 +22,7 @@ from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
 from grambench.domains.news.sampler import NewsSampler
 from grambench.training.strategies import make_strategy, window_steps
-from grambench.training.strategies.multi_step import FOLLOW, MultiStep
+from grambench.training.strategies.multi_step import MultiStep
 
 SEED = 11
 SPECS = {
@@ -103,7 +103,9 @@ class SlowDense:
     def follow(self, items: list[int], table: Tensor) -> float:
         total = 0.0
         for turn in range(self.spec.encoder_passes):
-            order = counter.permutation(counter.key(SEED, FOLLOW, self.windows, turn), len(items), CPU)
+            order = counter.permutation(
+                counter.key(SEED, counter.Purpose.WINDOW_END, self.windows, turn), len(items), CPU
+            )
             total = 0.0
             for rows in order.split(self.spec.encoder_batch):
                 ids = [items[row] for row in rows.tolist()]
@@ -266,7 +268,7 @@ def test_window_steps_of_a_name(name: str, steps_per_epoch: int, steps: int) -> 
 
 
 def test_window_steps_of_another_name() -> None:
-    with pytest.raises(ValueError, match="no strategy"):
+    with pytest.raises(ValueError, match="unknown strategy"):
         window_steps("gram-e", 5)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -123,7 +122,7 @@ def held_bytes(holder: object) -> int:
 
 def random_sequences_of(users: int) -> Prepared:
     parts = {name: random_sequences(i, users) for i, name in enumerate(("train", "validation", "test"))}
-    return dataclasses.replace(tiny_data(), parts=parts, manifest=SimpleNamespace(domain="knowledge-tracing"))
+    return dataclasses.replace(tiny_data(domain="knowledge-tracing"), parts=parts)
 
 
 @pytest.mark.parametrize(

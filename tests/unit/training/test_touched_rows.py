@@ -12,10 +12,10 @@ from torch.utils._pytree import tree_leaves
 
 from grambench.config.spec import Filter, MultiStep, Optimizer, Spec, Training
 from grambench.models.encoders.free import FreeVectors, free_vectors
-from grambench.training import system as building
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System, dry_run
 from grambench.training.strategies import make_strategy
+from grambench.training.strategies import networks as building
 from grambench.training.system import Modules, build_system
 from grambench.training.touched_rows import coalesced
 

@@ -1,5 +1,7 @@
 """The counter-based generator: SplitMix64 word for word, and draws that depend on nothing else."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -53,6 +55,32 @@ def test_key_folds_its_parts_through_splitmix64(parts: list[int]) -> None:
 
 def test_key_tells_order_and_number_of_parts_apart() -> None:
     found = [counter.key(*parts) for parts in ((0,), (0, 0), (1, 2), (2, 1), (1, 2, 0), (12,))]
+    assert len(set(found)) == len(found)
+
+
+PARTS = {
+    "SHUFFLE": 3,
+    "NEGATIVES": 3,
+    "ANSWER_WINDOWS": 3,
+    "WINDOW_END": 4,
+    "SAMPLE": 1,
+    "EPOCH_END": 4,
+    "CACHE": 3,
+}
+"""Purpose -> parts of its keys, the seed first unless the purpose stands alone."""
+
+
+def test_purposes_never_share_a_key() -> None:
+    numbers = {name: int(purpose) for name, purpose in counter.Purpose.__members__.items()}
+    assert numbers == dict(zip(PARTS, (1, 2, 3, 3, 4, 4, 5), strict=True))  # of 0.1, for ever
+    found = []
+    for name, parts in PARTS.items():
+        number = numbers[name]
+        if parts == 1:
+            found.append(counter.key(number))
+            continue
+        for seed, *places in itertools.product(range(6), *[range(6)] * (parts - 2)):
+            found.append(counter.key(seed, number, *places))
     assert len(set(found)) == len(found)
 
 
