@@ -122,7 +122,7 @@ def test_packed_rows_that_the_model_cannot_read_are_refused(monkeypatch: pytest.
         encoder.packing = None
         return encoder
 
-    monkeypatch.setattr("grambench.training.system.load_encoder", without)
+    monkeypatch.setattr("grambench.training.strategies.networks.load_encoder", without)
     with pytest.raises(ConfigError, match=r"cannot read packed rows\. Use --set encoder\.layout=buckets\."):
         choose(spec("packed"))
     monkeypatch.undo()
