@@ -17,9 +17,7 @@ REACHED = {"own_encoder_and_filter": 0.9, "finetune_hugging_face": 1.0, "knowled
 """Below chance by far: log(5), log(4) and log(2)."""
 
 
-@pytest.mark.parametrize(
-    ("name", "run"), [(name, run) for name, runs in EXAMPLES.items() for run in runs]
-)
+@pytest.mark.parametrize(("name", "run"), [(name, run) for name, runs in EXAMPLES.items() for run in runs])
 def test_an_example_learns(name: str, run: Callable[..., list[float]]) -> None:
     losses = run(runpy.run_path(str(ROOT / "examples" / f"{name}.py"))["train"])
     assert sum(losses[-3:]) / 3 < REACHED[name] < losses[0]
