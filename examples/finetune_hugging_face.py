@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel
 
 from grambench import Optimizers, SingleStep
 
+torch.manual_seed(0)
 ITEMS, TOPICS, WORDS, WIDTH, USERS, CLICKS, CANDIDATES = 80, 4, 100, 32, 8, 5, 4
 ids_IL = torch.arange(ITEMS)[:, None] % TOPICS * 25 + torch.randint(25, (ITEMS, 6))
 tokens = {"input_ids": ids_IL, "attention_mask": torch.ones_like(ids_IL)}
@@ -29,7 +30,6 @@ def batch_of_clicks() -> Tensor:
 
 def train(steps: int = 40) -> list[float]:
     """Mean loss of every step; log(4) = 1.39 is chance."""
-    torch.manual_seed(0)
     shape = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = BertModel(BertConfig(vocab_size=WORDS, hidden_size=WIDTH, **shape), add_pooling_layer=False)
     user_model = nn.Linear(WIDTH, WIDTH)

@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 from grambench import ItemTable, MultiStep, Optimizers
 
+torch.manual_seed(0)
 ITEMS, WORDS, WIDTH, USERS, LENGTH, STEPS_PER_EPOCH = 200, 60, 16, 32, 20, 10
 texts_IT = torch.arange(ITEMS)[:, None] % 20 * 3 + torch.randint(3, (ITEMS, 5))
 
@@ -23,7 +24,6 @@ def batch_of_answers() -> tuple[Tensor, tuple[Tensor, Tensor]]:
 
 def train(epochs: int = 15) -> list[float]:
     """Mean loss of an answer for every epoch; log(2) = .69 is chance, .50 the best possible."""
-    torch.manual_seed(0)
     encoder, lstm = nn.EmbeddingBag(WORDS, WIDTH), nn.LSTM(WIDTH + 1, WIDTH, batch_first=True)
 
     def encode(items_N: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from grambench import ItemTable, MultiStep, Optimizers, SingleStep
 
+torch.manual_seed(0)
 ITEMS, TOPICS, WORDS, WIDTH, USERS, CLICKS, CANDIDATES = 500, 10, 300, 32, 64, 10, 5
 titles_IT = torch.arange(ITEMS)[:, None] % TOPICS * 30 + torch.randint(30, (ITEMS, 8))
 
@@ -22,7 +23,6 @@ def batch_of_clicks() -> Tensor:
 
 def train(multi_step: bool, steps: int = 200) -> list[float]:
     """Mean loss of every step; log(5) = 1.61 is chance."""
-    torch.manual_seed(0)
     encoder = nn.Sequential(nn.EmbeddingBag(WORDS, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Tanh())
     user_model = nn.Linear(WIDTH, WIDTH)
 
