@@ -15,6 +15,7 @@ from grambench.tui.pieces import bar, styled
 from grambench.tui.scene import Scene
 from grambench.tui.view import XAxis, smoothed
 from grambench.tui.widgets.chart import Curve, Picture, Unit
+from grambench.tui.widgets.panel import Plot
 from grambench.views import numbers
 
 GIB = numbers.GIB
@@ -36,14 +37,34 @@ _TITLES: dict[XAxis, str] = {
 }
 
 
-def metric_title(scene: Scene) -> str:
+def metric_plot(scene: Scene, width: int) -> Plot:
+    """Validation AUC, with the read-out at the cursor."""
+    picture = _metric_picture(scene)
+    return Plot(
+        picture, _metric_empty(scene, width), _metric_title(scene), _read_out(scene, picture, width - 8)
+    )
+
+
+def rate_plot(scene: Scene, width: int) -> Plot:
+    """Samples/s of every trial."""
+    picture = _series(scene, width, lambda trial: trial.rate_series, fmean)
+    return Plot(picture, plain_empty(scene, "samples/s"))
+
+
+def memory_plot(scene: Scene, width: int) -> Plot:
+    """GiB of every trial; a spike is never averaged away."""
+    picture = _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
+    return Plot(picture, plain_empty(scene, "memory"))
+
+
+def _metric_title(scene: Scene) -> str:
     """What the plot shows, with the ways of looking that are on."""
     view = scene.view
     more = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
     return _TITLES[view.x_axis] + (f" ({', '.join(more)})" if more else "")
 
 
-def metric_picture(scene: Scene) -> Picture:
+def _metric_picture(scene: Scene) -> Picture:
     """Every validation of every trial, named at its end, as the viewer wants to see it."""
     view = scene.view
 
@@ -62,7 +83,7 @@ def metric_picture(scene: Scene) -> Picture:
     )
 
 
-def read_out(scene: Scene, picture: Picture, columns: int) -> str:
+def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
     """What every curve has at the cursor: its newest point there or to the left."""
     if picture.cursor is None or columns < 8:
         return ""
@@ -86,16 +107,6 @@ def _x_of(trial: TrialState, evaluation: Evaluated, axis: XAxis) -> float | None
     series = trial.energy_series
     place = bisect_right(series.xs, evaluation.train_s)
     return series.ys[place - 1] if place else None
-
-
-def rate_picture(scene: Scene, width: int) -> Picture:
-    """Samples/s of every trial."""
-    return _series(scene, width, lambda trial: trial.rate_series, fmean)
-
-
-def memory_picture(scene: Scene, width: int) -> Picture:
-    """GiB of every trial; a spike is never averaged away."""
-    return _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
 
 
 def one_curve(
@@ -162,7 +173,7 @@ def _short_name(trial: TrialState) -> str:
 # --- words in the place of a plot ------------------------------------------------------------------
 
 
-def metric_empty(scene: Scene, width: int) -> Content:
+def _metric_empty(scene: Scene, width: int) -> Content:
     """Setup's progress while it runs; then what the first validation waits for."""
     state, tones = scene.state, scene.tones
     lines = [*_setup_lines(scene, max(10, min(width - 4, 60)))]

@@ -1,19 +1,23 @@
 """A finished log played through the dashboard: at any speed, paused, forwards and back."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.screen import Screen
 
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.tui.app import Dashboard
+from grambench.tui.budget import Budget
 from grambench.tui.pieces import bar
 from grambench.tui.scene import Scene
+from grambench.tui.screens.race import RaceScreen
 from grambench.views import numbers
 
 SCRUB_S = 5.0
@@ -89,26 +93,21 @@ class Replay:
         return came
 
 
-class ReplayDashboard(Dashboard):
-    """The dashboard with a time bar in the place of the banner."""
+class ReplayScreen(RaceScreen):
+    """The race with a time bar in the place of the banner; ← → move in time, not the read-out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "play"),
-        Binding("left", "scrub(-1)", show=False),
-        Binding("right", "scrub(1)", show=False),
-        Binding("home", "jump(0)", show=False),
-        Binding("end", "jump(1)", show=False),
-        Binding("plus,equals_sign", "speed(2)", show=False),
-        Binding("minus", "speed(0.5)", show=False),
+        Binding("left", "app.scrub(-1)", show=False),
+        Binding("right", "app.scrub(1)", show=False),
     ]
 
     def __init__(self, folder: Path, replay: Replay) -> None:
-        super().__init__(folder, reader=replay, live=False)
-        self.replay = replay
+        super().__init__(folder)
+        self._replay = replay
 
     def banner(self, scene: Scene) -> Content:
         """Place, length and speed."""
-        replay, tones = self.replay, scene.tones
+        replay, tones = self._replay, scene.tones
         sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
         clock = f"{numbers.clock(replay.place_s)} / {numbers.clock(replay.length_s)}"
@@ -123,14 +122,33 @@ class ReplayDashboard(Dashboard):
             (hint, tones.muted),
         )
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that is over is not paused."""
-        return action != "pause" and super().check_action(action, parameters)
 
-    def on_mount(self) -> None:
-        """The bar moves even where no event comes."""
-        super().on_mount()
-        self.set_interval(self._poll_s, self.redraw)
+class ReplayDashboard(Dashboard):
+    """The dashboard of a run that is played again; its keys work on every screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "play"),
+        Binding("left", "scrub(-1)", show=False),
+        Binding("right", "scrub(1)", show=False),
+        Binding("home", "jump(0)", show=False),
+        Binding("end", "jump(1)", show=False),
+        Binding("plus,equals_sign", "speed(2)", show=False),
+        Binding("minus", "speed(0.5)", show=False),
+    ]
+
+    def __init__(self, folder: Path, replay: Replay) -> None:
+        super().__init__(folder, reader=replay, live=False)
+        self.replay = replay
+        self._budget = Budget(inf)  # no training to leave the processors to
+
+    def get_default_screen(self) -> Screen[None]:
+        """The race with the time bar."""
+        return ReplayScreen(self._folder, self.replay)
+
+    def _read(self) -> bool:
+        """The time bar moves even where no event comes."""
+        before_s = self.replay.place_s
+        return super()._read() or self.replay.place_s != before_s
 
     def action_play(self) -> None:
         """Pause, or play on; from the end, play again."""

@@ -130,4 +130,4 @@ async def test_the_bar_fits_any_width(width: int, replay: Replay, tmp_path: Path
     app = ReplayDashboard(tmp_path / "run", replay)
     async with app.run_test(size=(width, 24)) as pilot:
         await pilot.pause()
-        assert app.banner(app.scene).cell_length <= width - 2
+        assert app.screen.banner(app.scene).cell_length <= width - 2

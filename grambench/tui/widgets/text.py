@@ -1,0 +1,51 @@
+"""Text that is drawn again only when it changes."""
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from grambench.tui.scene import Scene
+
+
+class Text(Static):
+    """One text."""
+
+    def show(self, text: Content) -> None:
+        """Draw `text` unless it is there already."""
+        if not (isinstance(self.content, Content) and text.is_same(self.content)):
+            self.update(text)
+
+
+class TextPanel(VerticalScroll):
+    """A framed text that scrolls.
+
+    Args:
+        name: its id.
+        compose_text: makes the text of a scene for a panel of some columns.
+    """
+
+    def __init__(self, name: str, compose_text: Callable[[Scene, int], Content]) -> None:
+        super().__init__(id=name, classes="panel")
+        self._compose_text = compose_text
+        self._scene: Scene | None = None
+
+    def compose(self) -> ComposeResult:
+        """The text."""
+        yield Text(id="told")
+
+    def show(self, scene: Scene) -> None:
+        """Draw the text of the scene."""
+        self._scene = scene
+        self._draw()
+
+    def on_resize(self) -> None:
+        """Fit the text to the new width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.scrollable_content_region.width
+        if self._scene is not None and width > 0:
+            self.query_one(Text).show(self._compose_text(self._scene, width))
