@@ -8,6 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.events import Resize
+from textual.geometry import Size
 from textual.widgets import Footer
 
 from grambench.events.series import Series
@@ -32,12 +34,20 @@ class DetailScreen(RunScreen):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "dismiss", "back")]
     AUTO_FOCUS = None
 
-    def on_resize(self) -> None:
+    def on_mount(self) -> None:
+        """Take the size into account before the first layout."""
+        self._classify(self.app.size)
+
+    def on_resize(self, event: Resize) -> None:
+        """Take the new size into account."""
+        self._classify(event.size)
+
+    def _classify(self, size: Size) -> None:
         """Plots stand below the facts where there is no room beside them."""
-        self.set_class(self.size.width < STACKED_BELOW, "-stacked")
-        self.set_class(self.size.width < NARROW_BELOW, "-narrow")
-        self.set_class(self.size.height < SHORT_BELOW, "-short")
-        self.set_class(self.size.height < LOW_BELOW, "-low")
+        self.set_class(size.width < STACKED_BELOW, "-stacked")
+        self.set_class(size.width < NARROW_BELOW, "-narrow")
+        self.set_class(size.height < SHORT_BELOW, "-short")
+        self.set_class(size.height < LOW_BELOW, "-low")
 
 
 class StrategyScreen(DetailScreen):
