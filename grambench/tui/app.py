@@ -235,7 +235,7 @@ class Dashboard(App[str | None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action of the screen from which the palette was opened."""
-        ours = {"Quit", "Theme"}  # Textual's own would leave without asking, and offer foreign themes
+        ours = {"Quit", "Theme"}  # Textual's leave without asking, and offer themes that lack our colours
         yield from (command for command in super().get_system_commands(screen) if command.title not in ours)
         if not isinstance(screen, RunScreen):
             return

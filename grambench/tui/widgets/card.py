@@ -3,7 +3,6 @@
 from math import ceil
 
 from textual.content import Content
-from textual.widget import Widget
 
 from grambench.analysis import comparison
 from grambench.events.disturbance import disturbances
@@ -13,20 +12,17 @@ from grambench.tui.layout import Density
 from grambench.tui.palette import state_colour
 from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
 from grambench.views.comparison_table import memory_of
 
 
-class Card(Widget):
+class Card(Lines):
     """The card of one trial."""
-
-    can_focus = False
 
     def __init__(self, name: str) -> None:
         super().__init__(classes="card")
         self.trial_name = name
-        self._scene: Scene | None = None
-        self._lines: Content | None = None
         self._density = Density.NORMAL
         self._frame: tuple[object, ...] = ()
 
@@ -39,10 +35,7 @@ class Card(Widget):
         if frame != self._frame:
             self._frame = frame
             self._draw_frame(scene, trial, word)
-        lines = self._compose_lines()
-        if self._lines is None or not lines.is_same(self._lines):
-            self._lines = lines
-            self.refresh()
+        self._draw()
 
     def _draw_frame(self, scene: Scene, trial: TrialState, word: str) -> None:
         """Name and state stand in the border; a quiet state has a quiet frame."""
@@ -55,20 +48,12 @@ class Card(Widget):
         calm = word in ("waiting", "not run", "done", "early-stopped")
         self.styles.border = ("none" if line else "round", scene.tones.faint if calm else colour)
 
-    def on_resize(self) -> None:
-        """The slots are measured anew."""
-        self._lines = self._compose_lines()
-        self.refresh()
-
-    def render(self) -> Content:
-        """The lines as last composed."""
-        return self._lines or Content("")
-
-    def _compose_lines(self) -> Content:
+    def compose_lines(self, scene: Scene) -> Content:
+        """The slots of the card's density."""
         width = self.content_size.width
-        if self._scene is None or width < 4:
+        if width < 4:
             return Content("")
-        slots = _Slots(self._scene, self._scene.state.trials[self.trial_name], width)
+        slots = _Slots(scene, scene.state.trials[self.trial_name], width)
         lines = {
             Density.LINE: slots.one_line,
             Density.COMPACT: slots.compact,

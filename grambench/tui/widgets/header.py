@@ -1,47 +1,30 @@
 """The top of the screen: what runs, on what machine, for how long."""
 
 from textual.content import Content
-from textual.widget import Widget
 
 from grambench.events.state import GpuState, RunState
 from grambench.text import safe_text
 from grambench.tui.pieces import fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
 from grambench.views.numbers import gib
 
 
-class Header(Widget):
+class Header(Lines):
     """One line on a wide screen, else two."""
-
-    can_focus = False
 
     def __init__(self) -> None:
         super().__init__(id="header")
-        self._scene: Scene | None = None
-        self._lines: Content | None = None
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's run and machine."""
         self._scene = scene
-        lines = self._compose_lines()
-        if self._lines is None or not lines.is_same(self._lines):
-            self._lines = lines
-            self.refresh()
+        self._draw()
 
-    def on_resize(self) -> None:
-        """Other parts may fit now."""
-        self._lines = self._compose_lines()
-        self.refresh()
-
-    def render(self) -> Content:
-        """The lines as last composed."""
-        return self._lines or Content("")
-
-    def _compose_lines(self) -> Content:
-        if self._scene is None:
-            return Content("")
-        scene, width, rows = self._scene, self.content_size.width, self.content_size.height
+    def compose_lines(self, scene: Scene) -> Content:
+        """What fits, most important first."""
+        width, rows = self.content_size
         state, tones = scene.state, scene.tones
         left = [
             (9, styled("grambench", f"bold {tones.accent}")),

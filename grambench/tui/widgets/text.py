@@ -1,10 +1,12 @@
 """Text that is drawn again only when it changes."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from grambench.tui.scene import Scene
@@ -17,6 +19,34 @@ class Text(Static):
         """Draw `text` unless it is there already."""
         if not (isinstance(self.content, Content) and text.is_same(self.content)):
             self.update(text)
+
+
+class Lines(Widget):
+    """Lines that are composed of a scene for the widget's own size."""
+
+    can_focus = False
+    _scene: Scene | None = None
+    _lines: Content = Content("")
+
+    @abstractmethod
+    def compose_lines(self, scene: Scene) -> Content:
+        """The lines that the scene has at this size."""
+
+    def on_resize(self) -> None:
+        """Fit the lines to the new size."""
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._scene is None:
+            return
+        lines = self.compose_lines(self._scene)
+        if not lines.is_same(self._lines):
+            self._lines = lines
+            self.refresh()
+
+    def render(self) -> Content:
+        """The lines as last composed."""
+        return self._lines
 
 
 class TextPanel(VerticalScroll):
