@@ -1,4 +1,4 @@
-"""The one fold: `events -> RunState`. What it does not know, nobody shows."""
+"""The one fold: `events -> RunState`. Every view shows what it holds, and nothing else."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "fo
 
 @dataclass(slots=True)
 class Folded:
-    """Everything that a fold knows: it goes on from here."""
+    """Everything that a fold knows, enough to continue it."""
 
     state: RunState = field(default_factory=RunState)
     start_ns: dict[str, int] = field(default_factory=dict)
@@ -55,11 +55,11 @@ class Fold:
         handler = _HANDLERS.get(type(record.event))
         if handler is not None:
             handler(self, source, record.event)
-        text = _sentence(record.event, self.state.trials.get(source))
-        if text:
-            severity, words = text
+        logged = _sentence(record.event, self.state.trials.get(source))
+        if logged:
+            severity, sentence = logged
             trial = getattr(record.event, "trial", source)
-            line = LogLine(record.stamp.wall, self._elapsed(record), trial, severity, words)
+            line = LogLine(record.stamp.wall, self._elapsed(record), trial, severity, sentence)
             self.state.log.append(line)
             del self.state.log[:-LOG_KEPT]
 
@@ -79,13 +79,13 @@ class Fold:
         return max(0.0, (record.stamp.t_ns - self._start_ns[record.stamp.boot]) / 1e9)
 
     def _trial(self, name: str) -> TrialState:
-        """The trial of a name; for one that the run does not have, a state that nobody sees."""
+        """The trial of a name; for one that the run does not have, a state that is thrown away."""
         if name not in self.state.trials and not self.state.run:  # the trials were not named yet
             self._add_trial(name)
         if name in self.state.trials:
             return self.state.trials[name]
-        words = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
-        self.state.warnings["unknown-trial"] = f"{words} What they say about it is left out."
+        message = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
+        self.state.warnings["unknown-trial"] = f"{message} What they say about it is left out."
         return TrialState(name, "", 0)
 
     def _add_trial(self, name: str) -> None:
@@ -150,7 +150,7 @@ class Fold:
 
     def _turn_ended(self, source: str, event: ev.TurnEnded) -> None:
         trial = self._trial(source)
-        trial.turns += event.train_s > 0  # else it only made ready
+        trial.turns += event.train_s > 0  # else it only warmed up
         trial.switch_s += event.switch_s
         if event.turn == trial.turn:  # else the next one was granted before the worker wrote this line
             self._release(source)
@@ -328,7 +328,7 @@ class Fold:
         share = _ratio(event.encode_s, event.train_s)
         if share is not None:
             trial.encode_series.add(event.train_s, share)
-        trial.rate_of_learning_series.add(event.train_s, event.encoder_lr)
+        trial.encoder_lr_series.add(event.train_s, event.encoder_lr)
         if event.loss is not None:
             trial.loss_series.add(event.train_s, event.loss)
         if event.memory_allocated_bytes is not None:
@@ -446,19 +446,21 @@ def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinish
 
 
 def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None:
-    """Severity and words of the events that people read in the log; None for the others."""
+    """Severity and sentence of the events that people read in the log; None for the others."""
     match event:
         case ev.DataPrepared():
-            how = "mapped" if event.reused else "prepared"
-            return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
+            origin = "mapped" if event.reused else "prepared"
+            return "info", f"data {origin} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
         case ev.EngineChosen() if event.candidates:
             chosen = ", ".join(f"{setting} = {value}" for setting, value in event.choice.items())
             return "info", f"engine probed in {event.seconds:.1f} s: {chosen}"
         case ev.EncoderChecked():
             size = "not finite" if event.relative is None else f"{event.relative:.1e}"
             verdict = "are" if event.equal else "are NOT"
-            words = f"encoder: vectors of {event.items} items {verdict} those of AutoModel (relative {size})"
-            return "info" if event.equal else "error", words
+            sentence = (
+                f"encoder: vectors of {event.items} items {verdict} those of AutoModel (relative {size})"
+            )
+            return "info" if event.equal else "error", sentence
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
@@ -468,10 +470,10 @@ def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None
             return "info", f"encoder compiled in {event.compile_s:.1f} s, not counted as training"
         case ev.Evaluated():
             auc = event.metrics.get("auc")
-            words = "–" if auc is None else f"{auc:.4f}"
+            score = "–" if auc is None else f"{auc:.4f}"
             star = ", the best so far" if event.best and event.part == "validation" else ""
             within = f", step {event.step:,}" if _is_within_epoch(event, source) else ""
-            return "info", f"epoch {event.epoch}{within}: {event.part} AUC {words}{star}"
+            return "info", f"epoch {event.epoch}{within}: {event.part} AUC {score}{star}"
         case ev.Preloading():
             if event.seconds is None:
                 return "info", f"process {event.pid} loads the libraries for all workers"
@@ -484,8 +486,8 @@ def _sentence(event: Event, source: TrialState | None) -> tuple[str, str] | None
             return "warning", event.message
         case ev.TrialFinished():
             bad = event.outcome in ("failed", "diverged")
-            words = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
-            return "error" if bad else "info", words
+            sentence = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+            return "error" if bad else "info", sentence
         case ev.WorkerExited() if event.stopped:
             return "info", "worker killed, since the run was to end"
         case ev.TrialDropped():

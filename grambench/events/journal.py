@@ -42,7 +42,7 @@ class Journal:
         self._lock = threading.Lock()
         self._boot = boot_id()
         self.lines = _heal(self._descriptor)
-        """Whole lines that were there already."""
+        """Complete lines that the log held when it was opened."""
         self._seq = _next_number(self._descriptor, self.lines)
 
     def append(self, event: Event) -> None:
@@ -80,7 +80,7 @@ class Journal:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -117,22 +117,22 @@ class Follower:
 
         Repeated lines are left out, and lines that changed places with their neighbours are put in order.
         Nothing is raised: `check` says what cannot be read. Take all of the records before the next call:
-        what an abandoned iterator held is passed over.
+        what an abandoned iterator held is lost.
         """
         behind_gap: list[Record] = []
-        for found in self._found():
-            if not isinstance(found, Record):
+        for record in self._whole_lines():
+            if not isinstance(record, Record):
                 yield from self._taken(behind_gap)
                 behind_gap = []
-                self.check.count(found)
-            elif behind_gap or self.check.is_ahead(found):
-                behind_gap.append(found)
+                self.check.count(record)
+            elif behind_gap or self.check.is_ahead(record):
+                behind_gap.append(record)
                 if len(behind_gap) == _WINDOW:
                     yield from self._taken(behind_gap)
                     behind_gap = []
-            elif self.check.take(found, self._last):
-                self._last = found
-                yield found
+            elif self.check.take(record, self._last):
+                self._last = record
+                yield record
         yield from self._taken(behind_gap)
 
     def _taken(self, records: list[Record]) -> Iterator[Record]:
@@ -143,8 +143,8 @@ class Follower:
                 self._last = record
                 yield record
 
-    def _found(self) -> Iterator[Record | Unreadable]:
-        """What the whole lines since the last call hold."""
+    def _whole_lines(self) -> Iterator[Record | Unreadable]:
+        """The records of the complete lines since the last call, or why a line has none."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:

@@ -67,7 +67,7 @@ class LogCheck:
             return True
         is_old = stamp.t_ns < self.newest_ns if is_current else stamp.boot in self.boots
         if seq < expected and (is_old or record == last):
-            if self._found(seq):
+            if self._fill_gap(seq):
                 self.misplaced += 1
                 return True
             self.repeated += 1
@@ -97,7 +97,7 @@ class LogCheck:
             if len(self.ranges) < RANGES_KEPT:
                 self.ranges.append((first, last))
 
-    def _found(self, seq: int) -> bool:
+    def _fill_gap(self, seq: int) -> bool:
         """Take a number out of the gaps; False when it is in none."""
         for place, (first, last) in enumerate(self.ranges):
             if first <= seq <= last:
@@ -129,14 +129,14 @@ class LogCheck:
             (self.repeated, "repeated, applied once"),
             (self.misplaced, "out of order"),
         )
-        found = [f"{_lines(count, name)} {_are(count)} {what}" for count, what in counted if count]
+        complaints = [f"{_lines(count, name)} {_are(count)} {what}" for count, what in counted if count]
         if self.missing:
-            found.append(self._gaps(name))
+            complaints.append(self._gaps(name))
         if self.torn and ended:
-            found.append(f"the last line of {name} is cut off")
+            complaints.append(f"the last line of {name} is cut off")
         if self.trouble:
-            found.append(f"{name} cannot be read: {self.trouble}")
-        return found
+            complaints.append(f"{name} cannot be read: {self.trouble}")
+        return complaints
 
     def _gaps(self, name: str) -> str:
         sizes = sum(last - first + 1 for first, last in self.ranges)

@@ -1,4 +1,4 @@
-"""What a run is known to be: the state that the fold builds and every view shows."""
+"""The state of a run: the fold builds it from events, and every view shows it."""
 
 import re
 from dataclasses import dataclass, field
@@ -33,8 +33,8 @@ _TRIAL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
 
 def parse_trial(name: str) -> tuple[str, int] | None:
     """Strategy and seed of a trial's name, which is also a folder's; None: it cannot be one."""
-    found = _TRIAL.fullmatch(name)
-    return (found[1], int(found[2])) if found else None
+    match = _TRIAL.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class TrialState:
     """Training seconds -> mean loss of a user."""
     encode_series: Series = field(default_factory=Series)
     """Training seconds -> share of them in the encoder, 0 to 1."""
-    rate_of_learning_series: Series = field(default_factory=Series)
+    encoder_lr_series: Series = field(default_factory=Series)
     """Training seconds -> learning rate of the encoder."""
     memory_series: Series = field(default_factory=Series)
     """Training seconds -> bytes: torch's allocation on a GPU, else resident memory of the process."""

@@ -148,9 +148,9 @@ def thin(
     if len(points) <= most or most < 2:
         return tuple(points)
     size = len(points) / (most - 1)
-    found: list[tuple[float, float]] = []
+    kept: list[tuple[float, float]] = []
     for index in range(most - 1):
         stretch = points[floor(index * size) : max(floor((index + 1) * size), floor(index * size) + 1)]
-        found.append((stretch[-1][0], pick([y for _, y in stretch])))
-    found[-1] = points[-1]
-    return tuple(found)
+        kept.append((stretch[-1][0], pick([y for _, y in stretch])))
+    kept[-1] = points[-1]
+    return tuple(kept)

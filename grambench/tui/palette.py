@@ -110,7 +110,7 @@ def looks(strategies: Iterable[str], dark: bool = True) -> dict[str, Look]:
 
     `gram-1e` is the family's first shade whenever it runs, so that it looks the same in every run.
     """
-    found: dict[str, Look] = {}
+    by_strategy: dict[str, Look] = {}
     taken: dict[str, int] = {}
     for strategy in sorted(dict.fromkeys(strategies), key=lambda name: name != "gram-1e"):
         family = _family(strategy)
@@ -118,14 +118,14 @@ def looks(strategies: Iterable[str], dark: bool = True) -> dict[str, Look]:
         index = taken.get(family, 0)
         taken[family] = index + 1
         shade = shades[index % len(shades)][0 if dark else 1]
-        found[strategy] = Look(shade, markers[index % len(markers)])
-    return found
+        by_strategy[strategy] = Look(shade, markers[index % len(markers)])
+    return by_strategy
 
 
-def state_colour(word: str, tones: Tones, own: str) -> str:
-    """The colour of a state's word; `own` is the strategy's colour, used while it works."""
+def state_colour(word: str, tones: Tones, strategy_colour: str) -> str:
+    """The colour of a state's word; `strategy_colour` while it works."""
     if word in ("training", "evaluating", "saving"):
-        return own
+        return strategy_colour
     if word in ("done", "early-stopped"):
         return tones.good
     if word in ("failed", "diverged"):

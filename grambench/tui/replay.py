@@ -15,7 +15,7 @@ from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.tui.app import Dashboard
 from grambench.tui.budget import Budget
-from grambench.tui.pieces import bar
+from grambench.tui.line_parts import bar
 from grambench.tui.scene import Scene
 from grambench.tui.screens.race import RaceScreen
 from grambench.views import numbers
@@ -26,9 +26,9 @@ FASTEST, SLOWEST = 1024.0, 0.25
 
 
 class Replay:
-    """A reader whose time runs as it is told; looks like a `RunReader` to the dashboard.
+    """Plays a log at a chosen speed; the dashboard reads it like a `RunReader`.
 
-    It reads on as it plays, so that a day of log takes no more memory than an hour.
+    The log is read while it is played, so that a day takes no more memory than an hour.
     """
 
     def __init__(self, folder: Path, speed: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
@@ -37,7 +37,7 @@ class Replay:
         self._folder, self._clock = folder, clock
         self.length_s = read_run(folder).elapsed_s
         self.place_s = 0.0
-        self._looked_s: float | None = None
+        self._polled_s: float | None = None
         self._rewind()
         self._apply(SEEKING_S)
 
@@ -48,14 +48,14 @@ class Replay:
 
     @property
     def share_read(self) -> float:
-        """How much of the way to the place was read, 0 to 1."""
+        """How much of the log up to the place has been read, 0 to 1."""
         return min(0.99, self.state.elapsed_s / self.place_s) if self._is_due() and self.place_s else 1.0
 
     def poll(self, limit_s: float | None = None) -> int:
-        """Let time pass, but not while the place is still being read; the number of records that came."""
+        """Let time pass, but not while the log up to the place is being read; returns the new records."""
         now = self._clock()
-        passed_s = 0.0 if self._looked_s is None else now - self._looked_s
-        self._looked_s = now
+        passed_s = 0.0 if self._polled_s is None else now - self._polled_s
+        self._polled_s = now
         if not (self.paused or self._is_due()):
             self.place_s = min(self.length_s, self.place_s + passed_s * self.speed)
         return self._apply(limit_s)
@@ -63,7 +63,7 @@ class Replay:
     def seek(self, place_s: float) -> None:
         """Go to a moment of the run, in seconds from its start; backwards the log is folded anew.
 
-        What half a second does not suffice for is read by the next polls.
+        What cannot be read in half a second is read by the next polls.
         """
         place_s = min(self.length_s, max(0.0, place_s))
         if place_s < self.place_s:
@@ -83,14 +83,14 @@ class Replay:
 
     def _apply(self, limit_s: float | None) -> int:
         ends_s = None if limit_s is None else monotonic() + limit_s
-        came = 0
+        applied = 0
         while self._next is not None and self._is_due():
             self._fold.apply(*self._next)
             self._next = next(self._records, None)
-            came += 1
+            applied += 1
             if ends_s is not None and monotonic() >= ends_s:
                 break
-        return came
+        return applied
 
 
 class ReplayScreen(RaceScreen):

@@ -1,4 +1,4 @@
-"""What every widget is given to draw: the state, and how strategies and quiet things look."""
+"""What every widget draws: the state of the run, and the colours of strategies and of everything else."""
 
 from dataclasses import dataclass
 
@@ -58,7 +58,7 @@ class Scene:
         name = safe_text(trial.strategy, limit)
         return f"{name} s{trial.seed}" if self.seeds else name
 
-    def words(self, trial: TrialState) -> str:
+    def state_word(self, trial: TrialState) -> str:
         """The trial's state in one word."""
         return comparison_table.state_word(self.state, trial)
 

@@ -95,27 +95,27 @@ def _test_auc(trial: TrialState) -> float | None:
 
 def _interval(state: RunState, trial: TrialState) -> str:
     reference = comparison.reference_of(state, trial, "e2e")
-    found = speedup_interval(state, trial, reference) if reference is not None else None
-    return f"{numbers.ratio(found.low)}–{numbers.ratio(found.high)}" if found else numbers.DASH
+    interval = speedup_interval(state, trial, reference) if reference is not None else None
+    return f"{numbers.ratio(interval.low)}–{numbers.ratio(interval.high)}" if interval else numbers.DASH
 
 
 def _training_seconds(trial: TrialState) -> float | None:
-    """Of a trial that got to the end of its training, else None."""
+    """Training seconds of a trial that reached the end of its training, else None."""
     ended = trial.outcome in ("completed", "early-stopped")
     return trial.progress.train_s if ended and trial.progress else None
 
 
 def place(state: RunState, trial: TrialState) -> int | None:
-    """The place of a trial among those that got to the end of their training: 1 took the fewest seconds.
+    """The place of a trial among those that reached the end of their training: 1 took the fewest seconds.
 
     Training seconds, not the order of the clock: trials may run one after the other. Equal seconds
     share a place. None: still training, or ended before the end.
     """
-    own = _training_seconds(trial)
-    if own is None:
+    seconds = _training_seconds(trial)
+    if seconds is None:
         return None
     others = [_training_seconds(other) for other in state.trials.values()]
-    return 1 + sum(other < own for other in others if other is not None)
+    return 1 + sum(other < seconds for other in others if other is not None)
 
 
 _METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "csauc"}
@@ -123,11 +123,11 @@ _METRICS = {"MRR": "mrr", "nDCG@5": "ndcg@5", "nDCG@10": "ndcg@10", "CSAUC": "cs
 
 
 def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
-    """The columns that this run has, marker and strategy left to the caller.
+    """The columns of this run, without marker and strategy, which the caller draws.
 
     `target_auc`: adds training seconds to this validation AUC.
     """
-    found = [
+    offered = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
         Column("place", 58, lambda s, t: numbers.count(place(s, t))),
@@ -148,18 +148,20 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
     ]
     if target_auc is not None:
         head = f"s to {target_auc:g}"
-        found.insert(4, Column(head, 97, lambda _, t: numbers.seconds(comparison.seconds_to(t, target_auc))))
+        offered.insert(
+            4, Column(head, 97, lambda _, t: numbers.seconds(comparison.seconds_to(t, target_auc)))
+        )
     if not several_seeds(state):
-        found = [column for column in found if column.head != "seed"]
+        offered = [column for column in offered if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
-        found = [column for column in found if column.head != "× unique"]
+        offered = [column for column in offered if column.head != "× unique"]
     if all(_interval(state, trial) == numbers.DASH for trial in state.trials.values()):
-        found = [column for column in found if column.head != "95 %"]
+        offered = [column for column in offered if column.head != "95 %"]
     if not any(place(state, trial) for trial in state.trials.values()):
-        found = [column for column in found if column.head != "place"]
+        offered = [column for column in offered if column.head != "place"]
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     absent = {head for head, name in _METRICS.items() if name not in tested}
-    return [column for column in found if column.head not in absent]
+    return [column for column in offered if column.head not in absent]
 
 
 def ordered(state: RunState) -> list[TrialState]:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from textual.content import Content
 
 from grambench.tui.axes import Axis, nice_ticks, thin, tick_labels, time_axis
+from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.palette import looks
-from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 
 finite = st.floats(-1e9, 1e9)
 

@@ -14,9 +14,9 @@ from textual.widgets import Footer
 
 from grambench.events.series import Series
 from grambench.events.state import TrialState
-from grambench.tui.facts import machine_facts, strategy_facts
+from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.layout import NARROW_BELOW
-from grambench.tui.pieces import styled
+from grambench.tui.line_parts import styled
 from grambench.tui.plots import GIB, one_curve, plain_empty
 from grambench.tui.scene import Scene
 from grambench.tui.screens.run import RunScreen
@@ -63,7 +63,7 @@ class StrategyScreen(DetailScreen):
         """Facts to the left, plots to the right, its log below."""
         yield Header()
         with Container(id="detail"):
-            yield TextPanel("facts", lambda scene, _: strategy_facts(scene, self._trial(scene)))
+            yield TextPanel("facts", lambda scene, _: strategy_text(scene, self._trial(scene)))
             with Container(id="charts"):
                 for name, title, subject, series, unit in _PLOTS:
                     yield Panel(name, title, self._plot(name, subject, series, unit))
@@ -120,7 +120,7 @@ _PLOTS: tuple[tuple[str, str, str, Callable[[TrialState], Series], float], ...] 
         "learning",
         "learning rate of the encoder",
         "the learning rate",
-        lambda trial: trial.rate_of_learning_series,
+        lambda trial: trial.encoder_lr_series,
         1.0,
     ),
     ("drift", "drift of the item table", "drift", lambda trial: trial.drift_series, 1.0),
@@ -141,7 +141,7 @@ class SystemScreen(DetailScreen):
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         yield Header()
-        panel = TextPanel("machine", lambda scene, width: machine_facts(scene, max(40, width)))
+        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width)))
         panel.border_title = "machine"
         yield panel
         yield Footer(compact=True)

@@ -6,8 +6,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from grambench.events.state import RunState
+from grambench.tui.line_parts import styled
 from grambench.tui.palette import state_colour
-from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 from grambench.views.comparison_table import Standings, standings

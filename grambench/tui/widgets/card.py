@@ -9,8 +9,8 @@ from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.text import safe_text
 from grambench.tui.layout import Density
+from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.palette import state_colour
-from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
@@ -30,7 +30,7 @@ class Card(Lines):
         """Draw the trial as `scene` knows it."""
         self._scene, self._density = scene, density
         trial = scene.state.trials[self.trial_name]
-        word, look = scene.words(trial), scene.look(trial)
+        word, look = scene.state_word(trial), scene.look(trial)
         frame = (density, word, look, scene.title(trial), scene.tones)
         if frame != self._frame:
             self._frame = frame
@@ -109,9 +109,9 @@ class _Slots:
 
     def one_line(self) -> list[Content]:
         """Everything in one line, no frame: marker, name, state, speed-up, R, epoch, best."""
-        word = self.scene.words(self.trial)
+        word = self.scene.state_word(self.trial)
         others = self.scene.state.trials.values()
-        longest_word = max(len(_short(self.scene.words(other))) for other in others)
+        longest_word = max(len(_short(self.scene.state_word(other))) for other in others)
         colour = state_colour(word, self.tones, self.look.colour)
         name = f"{self.look.marker} {self.scene.title(self.trial)}"
         longest = max(len(self.scene.title(other)) for other in others)
@@ -148,7 +148,7 @@ class _Slots:
         spent = numbers.clock(self.trial.train_s if self.trial.progress else None)
         label, value = ("took ", spent) if ended else ("ETA ", numbers.clock(self._remaining()))
         right = Content.assemble((label, self.quiet), (value, self.tones.text))
-        # the words stand in slots of their own width, so that the bar's end does not dance
+        # fixed widths for the texts, so that the bar does not jump
         room = self.width - (14 if self.width >= 34 else 8) - 12
         done = bar(self._share(), max(4, room), self.look.colour, self.tones.faint)
         return pair(Content.assemble(done, " ", left), right, self.width)
@@ -192,10 +192,10 @@ class _Slots:
 
     def _marks(self) -> list[str]:
         """What disturbed its training, in a word or two each."""
-        return [found.label for found in disturbances(self.trial)]
+        return [disturbance.label for disturbance in disturbances(self.trial)]
 
     def _trouble(self) -> Content | None:
-        if self.scene.words(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
+        if self.scene.state_word(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
             return None
         reason = safe_text(self.trial.reason, 120) or "the log says more"
         return styled(reason, self.tones.warn).truncate(self.width, ellipsis=True)

@@ -49,7 +49,7 @@ class Picture:
 
 
 class Chart(Canvas):
-    """A calm chart: dim axes, bright data. It takes no keys; it tells where the mouse is."""
+    """A quiet chart: dim axes, bright data. It takes no keys, and reports where the mouse is."""
 
     can_focus = False
 
@@ -80,7 +80,7 @@ class Chart(Canvas):
             self._draw()
 
     def render_line(self, y: int) -> Strip:
-        """A row; one that is not drawn yet is blank in our own colours (NO_COLOR needs a style)."""
+        """A row; blank in the theme's colours until it is drawn (NO_COLOR needs a style)."""
         strip = super().render_line(y)
         return strip if strip.cell_length else Strip.blank(self.size.width, self.rich_style)
 
@@ -103,14 +103,14 @@ class Chart(Canvas):
             painter.paint()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Tell the place on the x-axis."""
+        """Report the place on the x-axis."""
         first, columns = self._span
         if columns > 1:
             share = (event.x - first) / (columns - 1)
             self.post_message(self.Hovered(self, min(1.0, max(0.0, share))))
 
     def on_leave(self, _: Leave) -> None:
-        """Tell that it is nowhere."""
+        """Report that the mouse has left."""
         self.post_message(self.Hovered(self, None))
 
 
@@ -194,8 +194,8 @@ class _Painter:
         for index in range(len(cells)) if curve.marked else (len(cells) - 1,):
             cells[index] = (floor(cells[index][0]) + 0.5, floor(cells[index][1]) + 0.5)
         if len(cells) > 1:
-            pieces = [(*a, *b) for a, b in pairwise(cells)]
-            self.canvas.draw_hires_lines(pieces, style=curve.colour)
+            segments = [(*a, *b) for a, b in pairwise(cells)]
+            self.canvas.draw_hires_lines(segments, style=curve.colour)
 
     def _markers(self, curve: Curve) -> None:
         for x, y in curve.points if curve.marked else curve.points[-1:]:

@@ -4,7 +4,7 @@ from textual.content import Content
 
 from grambench.events.state import GpuState, RunState
 from grambench.text import safe_text
-from grambench.tui.pieces import fill, pair, styled
+from grambench.tui.line_parts import fill, pair, styled
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
@@ -40,7 +40,7 @@ class Header(Lines):
             (3, styled(safe_text(state.schedule, 12), tones.muted)),
             (9, _clock(scene)),
         ]
-        machine = machine_words(scene, narrow=width < 90)
+        machine = machine_readings(scene, narrow=width < 90)
         if rows < 2:
             return _one_row([*left, *about, *audit], [(6, machine), *clock], width)
         first = _one_row([*left, *audit], clock, width)
@@ -73,7 +73,7 @@ def audit_verdict(scene: Scene) -> Content | None:
     return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))
 
 
-def machine_words(scene: Scene, narrow: bool) -> Content:
+def machine_readings(scene: Scene, narrow: bool) -> Content:
     """The watched GPU's readings, or CPU and memory where there is none."""
     gpu, tones = _watched(scene.state), scene.tones
     if gpu is not None:
@@ -119,7 +119,7 @@ def _short_gpu(name: str) -> str:
 
 
 def _reading(value: float | None, unit: str, scene: Scene) -> Content:
-    """A number in a slot of three, so that the line does not dance."""
+    """A number in a slot of three, so that the line does not jump."""
     number = numbers.DASH if value is None else f"{value:.0f}"
     return Content.assemble((f"{number:>3}", scene.tones.text), (f" {unit}", scene.tones.muted))
 

@@ -7,7 +7,7 @@ from textual.strip import Strip
 
 from grambench.events.state import SETUP, LogLine
 from grambench.text import safe_text
-from grambench.tui.pieces import styled
+from grambench.tui.line_parts import styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 
@@ -65,15 +65,15 @@ class LogView(ScrollView, can_focus=True):
         time = f"{numbers.clock(line.elapsed_s):>6} "
         if trial is not None:
             look = scene.look(trial)
-            who = styled(f"{look.marker} {scene.title(trial)} ", look.colour)
+            source = styled(f"{look.marker} {scene.title(trial)} ", look.colour)
         else:
-            who = styled("setup " if line.trial == SETUP else "", tones.accent)
+            source = styled("setup " if line.trial == SETUP else "", tones.accent)
         sign, style = {"warning": ("! ", tones.warn), "error": ("✗ ", tones.bad)}.get(
             line.severity, ("", tones.text)
         )
-        said = Content.assemble(who, (sign, f"bold {style}"), (safe_text(line.text, _TEXT_LIMIT), style))
+        entry = Content.assemble(source, (sign, f"bold {style}"), (safe_text(line.text, _TEXT_LIMIT), style))
         indent = " " * (len(time) if width >= 40 else 2)
-        rows = said.wrap(max(8, width - len(time)))
+        rows = entry.wrap(max(8, width - len(time)))
         first = Content.assemble((time, tones.muted), rows[0] if rows else "")
         return [first, *(Content.assemble(indent, row) for row in rows[1:])]
 

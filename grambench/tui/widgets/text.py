@@ -64,7 +64,7 @@ class TextPanel(VerticalScroll):
 
     def compose(self) -> ComposeResult:
         """The text."""
-        yield Text(id="told")
+        yield Text(id="text")
 
     def show(self, scene: Scene) -> None:
         """Draw the text of the scene."""
