@@ -9,7 +9,7 @@ from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.disturbance import credit_disturbance
-from grambench.events.energy import credit_energy, nobody_watched
+from grambench.events.energy import credit_energy, stop_crediting
 from grambench.events.state import SETUP, GpuState, LogLine, RunState, TrialState, parse_trial
 from grambench.events.types import Event
 from grambench.text import safe_text
@@ -27,7 +27,7 @@ _EACH_TIME = (
 )
 """What every sample of a GPU reads."""
 _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "foreign_processes")
-"""What a sample may leave out, without a reason; the reading before stands."""
+"""What a sample may leave out, without a reason; the previous reading then remains valid."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Fold:
     def _tick(self, record: Record) -> None:
         if not self._start_ns:
             self.state.started_wall = record.stamp.wall
-        if record.stamp.boot not in self._start_ns:  # resumed after a reboot: the clock goes on
+        if record.stamp.boot not in self._start_ns:  # resumed after a reboot: the clock continues
             self._start_ns[record.stamp.boot] = record.stamp.t_ns - round(self.state.elapsed_s * 1e9)
         self.state.elapsed_s = max(self.state.elapsed_s, self._elapsed(record))
 
@@ -104,7 +104,7 @@ class Fold:
         state.paused, state.active = False, None
         state.holders.clear()
         for gpu in state.gpus.values():
-            nobody_watched(gpu, state.trials)
+            stop_crediting(gpu, state.trials)
         for name in event.trials:
             self._add_trial(name)
 
@@ -278,7 +278,7 @@ class Fold:
     def _worker_started(self, source: str, event: ev.WorkerStarted) -> None:
         target = self.state.setup if source == SETUP else self._trial(source)
         if target.started is not None and target.started.pid != event.pid:
-            target.outcome, target.reason = None, ""  # resumed after a supervisor that told no end
+            target.outcome, target.reason = None, ""  # resumed after a supervisor that logged no end
         target.started = event
 
     def _phase_entered(self, source: str, event: ev.PhaseEntered) -> None:
@@ -289,7 +289,7 @@ class Fold:
         self._trial(source).plan = event
 
     def _trial_resumed(self, source: str, event: ev.TrialResumed) -> None:
-        """What the log tells beyond the checkpoint is forgotten: it will be done again."""
+        """What was logged after the checkpoint is dropped: it will be done again."""
         trial = self._trial(source)
         self._recent.pop(source, None)
         trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]

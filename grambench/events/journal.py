@@ -94,7 +94,7 @@ class Follower:
         """
         Args:
             path: of the log.
-            offset: bytes of whole lines to pass over.
+            offset: bytes of complete lines to skip.
             check: what is known of the lines before `offset`.
         """
         self._path, self._offset = path, offset
@@ -109,7 +109,7 @@ class Follower:
 
     @property
     def offset(self) -> int:
-        """Bytes of whole lines that were read."""
+        """Bytes of complete lines read so far."""
         return self._offset
 
     def read(self) -> Iterator[Record]:
@@ -163,11 +163,11 @@ class Follower:
                 torn = b""
                 while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
                     data = torn + block
-                    whole = data.rfind(b"\n") + 1
-                    torn = data[whole:]
-                    self._offset += whole
-                    if whole:
-                        yield from map(read_line, data[: whole - 1].split(b"\n"))
+                    end_of_line = data.rfind(b"\n") + 1
+                    torn = data[end_of_line:]
+                    self._offset += end_of_line
+                    if end_of_line:
+                        yield from map(read_line, data[: end_of_line - 1].split(b"\n"))
                 self.check.torn = bool(torn)
             except OSError as error:
                 self.check.trouble = error.strerror or str(error)
@@ -185,7 +185,7 @@ def _next_number(descriptor: int, lines: int) -> int:
 
 
 def _heal(descriptor: int) -> int:
-    """Cut a log back to its last newline; returns the number of whole lines."""
+    """Cut a log back to its last newline; returns the number of complete lines."""
     size = os.fstat(descriptor).st_size
     lines, end, position = 0, 0, 0
     while position < size:

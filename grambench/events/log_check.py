@@ -11,13 +11,13 @@ _SHOWN = 3
 
 @dataclass(slots=True)
 class LogCheck:
-    """The state of one log up to the place where reading has come.
+    """The state of one log as far as it has been read.
 
     A line's number is the count of lines before it, and the times of a boot never fall.
     """
 
     expected: int | None = 0
-    """Number of the next line; None: whatever the first one says."""
+    """Number of the next line; None: that of the first one."""
     boots: list[str] = field(default_factory=list)
     """In the order of their first lines."""
     newest_ns: int = 0
@@ -29,13 +29,13 @@ class LogCheck:
     """Whole lines of events that this version does not know."""
     repeated: int = 0
     misplaced: int = 0
-    """Lines that stood behind a later one."""
+    """Lines found after a later one."""
     missing: int = 0
-    """Lines that are not there, a count."""
+    """Number of missing lines."""
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """First and last number of the first `RANGES_KEPT` gaps; in a gap some lines may only be damaged."""
     torn: bool = False
-    """Bytes stand behind the last newline."""
+    """There are bytes after the last newline."""
     trouble: str = ""
     """Why the file cannot be read; empty: it can."""
     unreadable: int = 0
@@ -49,7 +49,7 @@ class LogCheck:
         setattr(self, why, getattr(self, why) + 1)
 
     def is_ahead(self, record: Record) -> bool:
-        """True when lines before the record are missing, or come behind it."""
+        """True when lines before the record are missing, or come after it."""
         return self.expected is not None and record.stamp.seq > self.expected + self.unreadable
 
     def take(self, record: Record, last: Record | None) -> bool:
@@ -89,7 +89,7 @@ class LogCheck:
             self.boots.append(stamp.boot)
 
     def _lost(self, first: int, last: int) -> None:
-        """Note a gap, less the damaged lines that stand in it."""
+        """Note a gap, less the damaged lines in it."""
         lost = last - first + 1 - self.unreadable
         self.gap_from = first
         if lost > 0:
@@ -152,9 +152,9 @@ class LogCheck:
 
 def in_order(records: list[Record]) -> list[Record]:
     """Neighbouring records of a log by their numbers, if their times agree with that; else as they are."""
-    whole = sorted(records, key=lambda record: record.stamp.seq)
+    by_number = sorted(records, key=lambda record: record.stamp.seq)
     numbers = {record.stamp.seq for record in records}
-    return whole if len(numbers) == len(records) and _times_agree(whole) else records
+    return by_number if len(numbers) == len(records) and _times_agree(by_number) else records
 
 
 def _times_agree(records: Iterable[Record]) -> bool:

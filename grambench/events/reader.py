@@ -117,7 +117,7 @@ class RunReader:
             return []
         try:
             return self._searched_for_starts(path)
-        except (OSError, ValueError):  # reading the log itself will say why
+        except (OSError, ValueError):  # reading the log itself will report why
             return []
 
     def _searched_for_starts(self, path: Path) -> list[bytes]:
@@ -147,7 +147,7 @@ def read_records(folder: Path) -> list[tuple[str, Record]]:
 
 
 def read_run(folder: Path) -> RunState:
-    """The state of a run as its logs tell it now."""
+    """The current state of a run, from its logs."""
     reader = RunReader(folder)
     reader.poll()
     return reader.state

@@ -55,7 +55,7 @@ class GpuState:
     throttle: list[str] | None = None
     """Why the clocks are low; None: not known."""
     foreign_processes: int | None = None
-    """Other processes that compute on it, as last listed; None: not to be told apart."""
+    """Other processes that compute on it, as last listed; None: they cannot be told apart."""
     reasons: dict[str, str] = field(default_factory=dict)
     parent_uuid: str = ""
     """Of a MIG slice: its GPU; empty: a whole GPU."""
@@ -130,7 +130,7 @@ class TrialState:
     checkpoint: CheckpointSaved | None = None
     """The weights that validation has selected."""
     resumable: CheckpointSaved | None = None
-    """The newest state from which an interrupted trial goes on."""
+    """The newest state from which an interrupted trial can be resumed."""
     resumed_steps: list[int] = field(default_factory=list)
     """CF steps at which later workers took the trial up."""
     diverged: Diverged | None = None
@@ -164,7 +164,7 @@ class TrialState:
     """Training seconds -> joules of the trial so far."""
     energy_start_j: float | None = None
     """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
-    the turn or nobody watched: `energy_end_j - energy_start_j` is the trial's own."""
+    the turn or it was not sampled: `energy_end_j - energy_start_j` is the trial's own."""
     energy_end_j: float | None = None
     """The same counter at its newest reading in which the trial had a part."""
     integrated_energy_j: float | None = None
@@ -285,7 +285,7 @@ class RunState:
     """Log (empty: the supervisor's) -> what is wrong with it."""
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:
-        """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""
+        """The GPU or MIG slice that a trial uses; None: none, or NVML does not say which."""
         uuid = trial.started.gpu_uuid if trial.started else None
         return None if uuid is None else used_gpu(uuid, self.gpus, trial.seen_on)
 

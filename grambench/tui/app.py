@@ -255,7 +255,7 @@ def show(folder: Path) -> str | None:
         What `Dashboard` returns.
 
     Raises:
-        MachineError: stdin or stderr is no terminal.
+        MachineError: stdin or stderr is not a terminal.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise MachineError("The dashboard needs a terminal on stdin and stderr.", "Use --plain here.")

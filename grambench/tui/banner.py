@@ -15,7 +15,7 @@ _ENDINGS: dict[int, str] = {
 
 
 def banner_text(scene: Scene) -> Content:
-    """Empty while the run goes on as it should and all of its log has been read."""
+    """Empty while the run is going on and all of its log has been read."""
     state, tones = scene.state, scene.tones
     if scene.share_read < 1:
         return Content.assemble(

@@ -61,7 +61,7 @@ class Replay:
         return self._apply(limit_s)
 
     def seek(self, place_s: float) -> None:
-        """Go to a moment of the run, in seconds from its start; backwards the log is folded anew.
+        """Go to a moment of the run, in seconds from its start; backwards the log is read again.
 
         What cannot be read in half a second is read by the next polls.
         """

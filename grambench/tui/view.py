@@ -19,7 +19,7 @@ class View:
     """Of the x-axis."""
     smooth: bool = False
     target_auc: float | None = None
-    """Drawn as a line; the leaderboard tells who has reached it when."""
+    """Drawn as a line; the leaderboard shows when a trial reached it."""
     cursor: float | None = None
     """Place of the read-out on the x-axis, 0 to 1."""
 

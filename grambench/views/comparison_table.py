@@ -37,7 +37,7 @@ class Column:
     """Importance: when the screen is narrow, the column with the lowest goes first."""
     cell: Callable[[RunState, TrialState], str]
     left: bool = False
-    """True for words; numbers stand on the right."""
+    """Left-aligned, for words; numbers are right-aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def several_seeds(state: RunState) -> bool:
 
 
 def state_word(state: RunState, trial: TrialState) -> str:
-    """One word for where a trial stands."""
+    """The state of a trial in one word."""
     if trial.outcome is not None:
         return "done" if trial.outcome == "completed" else trial.outcome
     if state.finished:
@@ -165,7 +165,7 @@ def columns(state: RunState, target_auc: float | None = None) -> list[Column]:
 
 
 def ordered(state: RunState) -> list[TrialState]:
-    """By test AUC, else by best validation AUC; the seeds of a strategy stand together.
+    """By test AUC, else by best validation AUC; the seeds of a strategy are kept together.
 
     A strategy's place is that of the mean over its seeds. Trials without a score keep the running
     order, below those that have one.

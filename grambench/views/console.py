@@ -95,8 +95,8 @@ class PlainPrinter:
         prepare = setup.prepare
         if prepare is None or setup.data is not None:
             return
-        whole = prepare.total is not None and prepare.done >= prepare.total
-        if prepare.done != self._steps.get(SETUP) and (whole or self._due(SETUP)):
+        complete = prepare.total is not None and prepare.done >= prepare.total
+        if prepare.done != self._steps.get(SETUP) and (complete or self._due(SETUP)):
             self._steps[SETUP] = prepare.done
             total = f" / {numbers.count(prepare.total)}" if prepare.total is not None else ""
             done = f"{numbers.count(prepare.done)}{total}"

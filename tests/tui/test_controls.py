@@ -15,7 +15,6 @@ from grambench.tui.app import Dashboard
 from grambench.tui.axes import x_scale, x_ticks
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
 from grambench.tui.view import View, smoothed
-from grambench.tui.widgets.board import Board
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
 from tests.tui.logs import build
@@ -193,14 +192,14 @@ async def test_a_target_is_a_line_and_a_column(live: Callable[[str], Dashboard])
     async with app.run_test(size=(200, 60)) as pilot:
         await pressed(pilot, "g", *"0.65", "enter")
         assert app.screen.view.target_auc == 0.65
-        assert "s to 0.65" in app.query_one(Board)._lines.plain
+        assert "s to 0.65" in app.query_one("#board Text").content.plain
         await pressed(pilot, "g")
         assert app.screen.query_one(Input).value == "0.65"
         await pressed(pilot, *"7", "enter")
         assert app.screen.view.target_auc == 0.65
         await pressed(pilot, "g", "backspace", "enter")
         assert app.screen.view.target_auc is None
-        assert "s to" not in app.query_one(Board)._lines.plain.replace("s to best", "")
+        assert "s to" not in app.query_one("#board Text").content.plain.replace("s to best", "")
 
 
 async def test_the_palette_has_every_action(live: Callable[[str], Dashboard]) -> None:

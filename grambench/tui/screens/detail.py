@@ -1,6 +1,7 @@
 """Screens beside the race: one strategy in depth, the machine, and the log."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -115,23 +116,11 @@ def _empty(scene: Scene, trial: TrialState, name: str, subject: str) -> Content:
 # id, title, what is plotted, its series, and the unit in which it is shown
 _PLOTS: tuple[tuple[str, str, str, Callable[[TrialState], Series], float], ...] = (
     ("scores", "validation AUC", "validation AUC", _scores, 1.0),
-    ("loss", "loss of a user", "the loss", lambda trial: trial.loss_series, 1.0),
-    (
-        "learning",
-        "learning rate of the encoder",
-        "the learning rate",
-        lambda trial: trial.encoder_lr_series,
-        1.0,
-    ),
-    ("drift", "drift of the item table", "drift", lambda trial: trial.drift_series, 1.0),
-    (
-        "share",
-        "encoder's share of the time",
-        "the encoder's share",
-        lambda trial: trial.encode_series,
-        1.0,
-    ),
-    ("held", "memory, GiB", "memory", lambda trial: trial.memory_series, float(GIB)),
+    ("loss", "loss of a user", "the loss", attrgetter("loss_series"), 1.0),
+    ("learning", "learning rate of the encoder", "the learning rate", attrgetter("encoder_lr_series"), 1.0),
+    ("drift", "drift of the item table", "drift", attrgetter("drift_series"), 1.0),
+    ("share", "encoder's share of the time", "the encoder's share", attrgetter("encode_series"), 1.0),
+    ("held", "memory, GiB", "memory", attrgetter("memory_series"), float(GIB)),
 )
 
 

@@ -119,7 +119,7 @@ class RaceScreen(RunScreen):
         return layout.density
 
     def on_resize(self, _: Resize) -> None:
-        """Lay the panels out anew."""
+        """Lay the panels out for the new size."""
         self._show()
 
     # --- which panels --------------------------------------------------------------------------

@@ -38,7 +38,7 @@ class Card(Lines):
         self._draw()
 
     def _draw_frame(self, scene: Scene, trial: TrialState, word: str) -> None:
-        """Name and state stand in the border; a quiet state has a quiet frame."""
+        """Name and state are in the border; it is muted in a quiet state."""
         look = scene.look(trial)
         colour = state_colour(word, scene.tones, look.colour)
         line = self._density == Density.LINE

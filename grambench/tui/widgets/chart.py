@@ -41,7 +41,7 @@ class Picture:
     unit: Unit = "s"
     """Of the x-axis."""
     logarithmic: bool = False
-    """The x-axis; values at or below 0 stand at its beginning."""
+    """The x-axis; values at or below 0 are at its beginning."""
     target: float | None = None
     """A value that is drawn as a line."""
     cursor: float | None = None
@@ -190,7 +190,7 @@ class _Painter:
 
     def _line(self, curve: Curve) -> None:
         cells = [self.cell(x, y) for x, y in curve.points]
-        # a line meets its markers: they stand in the middle of a cell
+        # markers are in the middle of a cell, and the line must meet them
         for index in range(len(cells)) if curve.marked else (len(cells) - 1,):
             cells[index] = (floor(cells[index][0]) + 0.5, floor(cells[index][1]) + 0.5)
         if len(cells) > 1:
@@ -217,7 +217,7 @@ class _Painter:
             return
         x, y = min(inside, key=lambda place: self._cost(place, length, row))
         if not curve.marked and self._cost((x, y), length, row) > _CROWDED:
-            return  # the marker at the curve's end says it as well
+            return  # the marker at the curve's end identifies it
         self._text(x, y, curve.name, f"bold {curve.colour}")
         self.taken.update((x + i, y) for i in range(-1, length + 1))
 

@@ -84,9 +84,9 @@ def machine_readings(scene: Scene, narrow: bool) -> Content:
             (7, _reading(gpu.power_w, "W", scene)),
             (8, _memory(gpu.memory_used_bytes, gpu.memory_total_bytes, scene)),
         ]
-        whole = sum(not each.parent_uuid for each in scene.state.gpus.values())
-        if whole > 1:
-            parts.insert(1, (4, styled(f"GPU {gpu.index} of {whole}", tones.muted)))
+        gpus = sum(not each.parent_uuid for each in scene.state.gpus.values())
+        if gpus > 1:
+            parts.insert(1, (4, styled(f"GPU {gpu.index} of {gpus}", tones.muted)))
         return fill(parts, 48 if narrow else 60)
     host = scene.state.host
     return fill(

@@ -16,9 +16,13 @@ class Text(Static):
     """One text."""
 
     def show(self, text: Content) -> None:
-        """Draw `text` unless it is there already."""
-        if not (isinstance(self.content, Content) and text.is_same(self.content)):
+        """Draw `text` unless it is there already; lay out again only where its height may change."""
+        before = self.content
+        if not isinstance(before, Content):
             self.update(text)
+        elif not text.is_same(before):
+            rows = before.plain.count("\n"), text.plain.count("\n")
+            self.update(text, layout=self.styles.text_wrap != "nowrap" or rows[0] != rows[1])
 
 
 class Lines(Widget):
