@@ -65,7 +65,13 @@ async def test_a_change_is_drawn_once(tmp_path: Path, shown: Counter[str]) -> No
         await pilot.press("y")
         await settled(pilot)
         app.redraw()
-        assert shown["RaceScreen"] == 0  # it is covered, and draws what it missed when it is back
+        assert shown["RaceScreen"] == 0  # it is covered
+        await pilot.press("escape")
+        await settled(pilot)
+        assert shown["RaceScreen"] == 1  # it draws what it has missed
+        await pilot.press("question_mark", "escape")
+        await settled(pilot)
+        assert shown["RaceScreen"] == 1  # it has missed nothing
 
 
 async def test_a_replay_draws_only_while_time_passes(tmp_path: Path, shown: Counter[str]) -> None:

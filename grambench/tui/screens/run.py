@@ -37,6 +37,7 @@ class RunScreen(Screen[None]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder, self.scene = folder, EMPTY
+        self._behind = False
 
     def on_mount(self) -> None:
         """Follow the app's scene."""
@@ -44,14 +45,17 @@ class RunScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Draw what was missed below another screen."""
-        self._show()
+        if self._behind:
+            self._show()
 
     def _follow(self, scene: Scene) -> None:
         self.scene = scene
-        if self.app.screen is self or self.app.screen.is_modal:
+        self._behind = not (self.app.screen is self or self.app.screen.is_modal)
+        if not self._behind:
             self._show()
 
     def _show(self) -> None:
+        self._behind = False
         with suppress(NoMatches):  # some widgets are gone already: the screen is being closed
             self.show(self.scene)
 
