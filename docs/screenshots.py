@@ -51,7 +51,7 @@ async def draw(shot: Shot, folder: Path) -> str:
     replay = Replay(folder)
     replay.paused = True
     replay.seek(shot.place * replay.length_s)
-    app = ReplayDashboard(folder, replay) if shot.replayed else Dashboard(folder, reader=replay, live=False)
+    app = ReplayDashboard(folder, replay) if shot.replayed else Dashboard(folder, reader=replay)
     async with app.run_test(size=shot.size) as pilot:
         for key in (None, *shot.keys):
             if key:

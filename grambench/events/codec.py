@@ -62,15 +62,15 @@ def encode(event: Event, stamp: Stamp) -> bytes:
 
 
 def decode(line: bytes) -> Record | None:
-    """The record of a line; None for one that `read_line` finds unreadable."""
-    found = read_line(line.removesuffix(b"\n"))
-    return found if isinstance(found, Record) else None
+    """The record of a line; None for one that `read_line` calls unreadable."""
+    record = read_line(line.removesuffix(b"\n"))
+    return record if isinstance(record, Record) else None
 
 
 def read_line(line: bytes) -> Record | Unreadable:
     """The record of a line without its newline, or why there is none.
 
-    A log is read while it is written and after crashes, so that a bad line is told and never raised.
+    A log is read while it is written and after crashes: a bad line is reported, never raised.
     """
     checked = line[-_TAIL:_CRC_ENDS] == _CRC
     if checked and b"%08x" % crc32(line[:-_TAIL]) != line[_CRC_ENDS:-2]:

@@ -1,4 +1,4 @@
-"""What the runner and a worker tell each other: one JSON line a message, on two pipes.
+"""The messages between the runner and a worker: one JSON line each, on two pipes.
 
 A worker trains only while it holds a turn. The end of the runner's pipe means that the runner is gone.
 """
@@ -19,7 +19,7 @@ class Grant:
 
     turn: int
     seconds: float | None = None
-    """Training seconds of the turn; None: until told otherwise. 0: make ready, and give the turn back."""
+    """Training seconds of the turn; None: until further notice. 0: warm up, and give the turn back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Hold:
 class Stop:
     """To a worker: end the trial after the step under way."""
 
-    how: Ending = "stopped"
+    ending: Ending = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Alive:
 
 
 Message = Grant | Hold | Stop | TurnOver | Alive
-_KINDS: dict[str, type[Message]] = {
+_MESSAGES: dict[str, type[Message]] = {
     "grant": Grant,
     "hold": Hold,
     "stop": Stop,
     "turn_over": TurnOver,
     "alive": Alive,
 }
-_NAMES = {kind: name for name, kind in _KINDS.items()}
+_NAMES = {message: name for name, message in _MESSAGES.items()}
 
 
 def encode(message: Message) -> bytes:
@@ -68,18 +68,18 @@ def decode(line: bytes) -> Message | None:
     """The message of a line; None for one that another version may send."""
     try:
         fields = json.loads(line)
-        return build(_KINDS[fields["type"]], fields)
+        return build(_MESSAGES[fields["type"]], fields)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 class Lines:
-    """Cuts what a pipe gives into messages."""
+    """Splits the bytes of a pipe into messages."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that are whole now."""
+        """The messages that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [message for message in map(decode, lines) if message is not None]

@@ -13,8 +13,8 @@ that are not in the log were like the one before them. Thresholds:
   brake. A power cap or fixed clocks are how the machine is, and no disturbance.
 - Swap: 1 MiB/s to and from swap while the worker read 10 pages a second from disk.
 
-A trial is marked when a kind lasted 2 s and 5 % of its sampled training: a short hiccup changes no
-comparison.
+A trial is marked when a kind of disturbance lasted 2 s and 5 % of its sampled training: a short hiccup
+changes no comparison.
 """
 
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ THRESHOLDS = {
 SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
 """Reasons for low clocks that are a disturbance."""
 
-Kind = Literal["busy-cpu", "cpu-quota", "shared-gpu", "slowed-gpu", "swapping"]
-_WORDS: dict[Kind, tuple[str, str]] = {
+Code = Literal["busy-cpu", "cpu-quota", "shared-gpu", "slowed-gpu", "swapping"]
+_DESCRIPTIONS: dict[Code, tuple[str, str]] = {
     "busy-cpu": ("CPU busy", "other processes kept the CPUs busy"),
     "cpu-quota": ("CPU quota", "the CPU quota of its container or job was used up"),
     "shared-gpu": ("GPU shared", "another process held the GPU"),
@@ -90,7 +90,7 @@ def credit_disturbance(
         _count(trial, since_s - own_s, host)
     if trains:
         trial.foreign_cpus = foreign_cpus(host, trials)
-        trial.disturbed_by = sorted(_kinds(event, trial, host, gpu, trial.foreign_cpus))
+        trial.disturbed_by = sorted(_codes(event, trial, host, gpu, trial.foreign_cpus))
     if counts and trains:
         _count(trial, own_s, host)
 
@@ -109,32 +109,32 @@ def _count(trial: TrialState, seconds: float, host: HostState) -> None:
 
 
 def foreign_cpus(host: HostState, trials: Mapping[str, TrialState]) -> float | None:
-    """CPUs that others than the run's workers keep busy; None: an older log."""
+    """CPUs kept busy by processes other than the run's workers; None: an older log."""
     if host.busy_cpus is None:
         return None
-    own = sum(trial.cpu_percent or 0.0 for trial in trials.values() if not trial.ended)
-    return max(0.0, host.busy_cpus - own / 100)
+    workers_percent = sum(trial.cpu_percent or 0.0 for trial in trials.values() if not trial.ended)
+    return max(0.0, host.busy_cpus - workers_percent / 100)
 
 
 def disturbances(trial: TrialState) -> list[Disturbance]:
-    """What is worth a warning, what lasted longest first."""
-    found = []
+    """The disturbances worth a warning, the longest first."""
+    disturbing = []
     if trial.stops:
-        found.append(Disturbance("stopped", f"stopped {trial.stopped_s:,.0f} s", _stopped(trial)))
-    for kind, seconds in sorted(trial.disturbed_s.items(), key=lambda item: -item[1]):
+        disturbing.append(Disturbance("stopped", f"stopped {trial.stopped_s:,.0f} s", _stopped(trial)))
+    for code, seconds in sorted(trial.disturbed_s.items(), key=lambda item: -item[1]):
         share = disturbed_share(trial, seconds)
-        if seconds >= LEAST_S and share >= LEAST_SHARE and kind in _WORDS:
-            label, cause = _WORDS[kind]
+        if seconds >= LEAST_S and share >= LEAST_SHARE and code in _DESCRIPTIONS:
+            label, cause = _DESCRIPTIONS[code]
             message = f"{cause} during {share:.0%} of its training ({seconds:,.0f} s)"
-            if kind == "busy-cpu" and trial.foreign_of_cpus:
+            if code == "busy-cpu" and trial.foreign_of_cpus:
                 mean = trial.foreign_cpu_s / seconds
                 message += f": they used {mean:.1f} of {trial.foreign_of_cpus} on average"
-            found.append(Disturbance(kind, f"{label} {share:.0%}", message))
-    return found
+            disturbing.append(Disturbance(code, f"{label} {share:.0%}", message))
+    return disturbing
 
 
 def disturbed_share(trial: TrialState, seconds: float) -> float:
-    """Of its sampled training seconds, 0 to 1."""
+    """Share of its sampled training seconds, 0 to 1."""
     return min(1.0, seconds / trial.watched_s) if trial.watched_s else 0.0
 
 
@@ -150,22 +150,22 @@ def _stopped(trial: TrialState) -> str:
     return f"its process was stopped {times} (SIGSTOP, or a frozen container or job); {part}"
 
 
-def _kinds(
+def _codes(
     event: ProcessSample, trial: TrialState, host: HostState, gpu: GpuState | None, foreign: float | None
-) -> set[Kind]:
-    kinds: set[Kind] = set()
+) -> set[Code]:
+    codes: set[Code] = set()
     if _cpu_is_busy(event, trial, host, foreign):
-        kinds.add("busy-cpu")
+        codes.add("busy-cpu")
     if (host.throttled_percent or 0.0) >= THRESHOLDS["throttled_percent"]:
-        kinds.add("cpu-quota")
+        codes.add("cpu-quota")
     swaps = (host.swap_bytes_per_s or 0.0) >= THRESHOLDS["swap_bytes_per_s"]
     if swaps and (event.major_faults_per_s or 0.0) >= THRESHOLDS["major_faults_per_s"]:
-        kinds.add("swapping")
+        codes.add("swapping")
     if gpu is not None and gpu.last.foreign_processes:
-        kinds.add("shared-gpu")
+        codes.add("shared-gpu")
     if gpu is not None and SLOWED & set(gpu.last.throttle or ()):
-        kinds.add("slowed-gpu")
-    return kinds
+        codes.add("slowed-gpu")
+    return codes
 
 
 def _cpu_is_busy(event: ProcessSample, trial: TrialState, host: HostState, foreign: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Whose energy it is: a GPU's power and its energy counter, credited to the trials that train on it.
+"""Energy by trial: a GPU's power and its energy counter, credited to the trials that train on it.
 
 Power comes with every sample, the counter only at edges and now and then. What it has counted between two
 readings is divided among the trials by the power that was integrated while each of them had the turn.
@@ -10,7 +10,7 @@ from grambench.events.state import GpuState, TrialState
 from grambench.events.types import GpuSample
 
 GAP_S = 5.0
-"""GPU samples further apart are not joined: nobody watched in between."""
+"""GPU samples further apart are not joined: the GPU was not sampled in between."""
 
 
 def credit_energy(
@@ -31,7 +31,7 @@ def credit_energy(
     """
     since_s, gpu.sampled_s = elapsed_s - gpu.sampled_s, elapsed_s
     if since_s > GAP_S:
-        nobody_watched(gpu, trials)
+        stop_crediting(gpu, trials)
     name = holder.name if holder else ""
     earner = trials.get(gpu.credited) if event.edge or gpu.credited == name else None
     gpu.credited = name
@@ -47,7 +47,7 @@ def credit_energy(
         _draw_by_power(earner, gpu)
 
 
-def nobody_watched(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
+def stop_crediting(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
     """The time from the last sample to the next one belongs to no trial."""
     gpu.credited = ""
     _settle_by_power(gpu, trials)

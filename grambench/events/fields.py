@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 _T = TypeVar("_T")
 _Check = Callable[[Any], bool] | None
-_Kinds = Mapping[type, _Check]
+_JsonTypes = Mapping[type, _Check]
 """Exact type of a JSON value -> what else must hold for it; None: nothing."""
 _LARGEST_FLOAT, _LARGEST_INT = 1e100, 2**63 - 1
 """Beyond these no counter, size or measurement goes; sums and squares of such numbers stay finite."""
@@ -33,7 +33,7 @@ def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -
             unknown ones: a newer writer adds fields, damage renames one.
     """
     values, absent = [], 0
-    for name, kinds, default in _plan(cls):  # type: ignore[arg-type]  # a class is hashable
+    for name, json_types, default in _plan(cls):  # type: ignore[arg-type]  # a class is hashable
         value = fields.get(name, _ABSENT)
         if value is _ABSENT:
             if default is None:
@@ -41,7 +41,7 @@ def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -
             absent += 1
             values.append(default())
             continue
-        check = kinds.get(type(value), _refuse)
+        check = json_types.get(type(value), _refuse)
         if check is not None and not check(value):
             raise FieldError(name)
         values.append(value)
@@ -51,9 +51,9 @@ def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -
 
 
 @cache
-def _plan(cls: type[Any]) -> tuple[tuple[str, _Kinds, Callable[[], Any] | None], ...]:
+def _plan(cls: type[Any]) -> tuple[tuple[str, _JsonTypes, Callable[[], Any] | None], ...]:
     """Name, accepted types and default (None: there is none) of every field."""
-    return tuple((f.name, _kinds(f.type), _default(f)) for f in dataclasses.fields(cls))
+    return tuple((f.name, _json_types(f.type), _default(f)) for f in dataclasses.fields(cls))
 
 
 def _default(field: "dataclasses.Field[Any]") -> Callable[[], Any] | None:
@@ -64,17 +64,17 @@ def _default(field: "dataclasses.Field[Any]") -> Callable[[], Any] | None:
     return None
 
 
-def _kinds(annotation: Any) -> _Kinds:
+def _json_types(annotation: Any) -> _JsonTypes:
     """The JSON types that an annotation accepts."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return {kind: check for part in parts for kind, check in _kinds(part).items()}
+        return {json_type: check for part in parts for json_type, check in _json_types(part).items()}
     if origin is Literal:
         return {str: frozenset(parts).__contains__}
     if origin is list:
-        return {list: _every(_kinds(parts[0]))}
+        return {list: _every(_json_types(parts[0]))}
     if origin is dict:
-        inner = _every(_kinds(parts[1]))
+        inner = _every(_json_types(parts[1]))
         return {dict: lambda value: inner(value.values())}
     if annotation is float:
         return {float: _is_finite, int: _is_short}
@@ -85,10 +85,10 @@ def _kinds(annotation: Any) -> _Kinds:
     return {type(None) if annotation is None else annotation: None}
 
 
-def _every(kinds: _Kinds) -> Callable[[Any], bool]:
+def _every(json_types: _JsonTypes) -> Callable[[Any], bool]:
     def fits(values: Any) -> bool:
         for value in values:
-            check = kinds.get(type(value), _refuse)
+            check = json_types.get(type(value), _refuse)
             if check is not None and not check(value):
                 return False
         return True

@@ -1,4 +1,4 @@
-"""The one fold: `events -> RunState`. What it does not know, nobody shows."""
+"""The one fold: `events -> RunState`. Every view shows what it holds, and nothing else."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import Record
 from grambench.events.disturbance import credit_disturbance
-from grambench.events.energy import credit_energy, nobody_watched
+from grambench.events.energy import credit_energy, stop_crediting
 from grambench.events.state import SETUP, GpuState, HostState, LogLine, RunState, TrialState
 from grambench.events.types import Event
 from grambench.metrics.catalogue import SELECTS, Metric
@@ -21,12 +21,12 @@ WINDOWS_KEPT = 200
 MARKS_KEPT = 100
 _RATE_EVENTS = 8
 _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "foreign_processes")
-"""What a sample may leave out, without a reason; the reading before stands."""
+"""What a sample may leave out, without a reason; the previous reading then remains valid."""
 
 
 @dataclass(slots=True)
 class Folded:
-    """Everything that a fold knows: it goes on from here."""
+    """Everything that a fold knows, enough to continue it."""
 
     state: RunState = field(default_factory=RunState)
     start_ns: dict[str, int] = field(default_factory=dict)
@@ -49,11 +49,11 @@ class Fold:
         handler = _HANDLERS.get(type(record.event))
         if handler is not None:
             handler(self, source, record.event)
-        text = _sentence(record.event, self.state.trials.get(source), self.state.metric)
-        if text:
-            severity, words = text
+        logged = _sentence(record.event, self.state.trials.get(source), self.state.metric)
+        if logged:
+            severity, sentence = logged
             trial = getattr(record.event, "trial", source)
-            line = LogLine(record.stamp.wall, self._elapsed(record), trial, severity, words)
+            line = LogLine(record.stamp.wall, self._elapsed(record), trial, severity, sentence)
             self.state.log.append(line)
             del self.state.log[:-LOG_KEPT]
 
@@ -65,7 +65,7 @@ class Fold:
     def _tick(self, record: Record) -> None:
         if not self._start_ns:
             self.state.started_wall = record.stamp.wall
-        if record.stamp.boot not in self._start_ns:  # resumed after a reboot: the clock goes on
+        if record.stamp.boot not in self._start_ns:  # resumed after a reboot: the clock continues
             self._start_ns[record.stamp.boot] = record.stamp.t_ns - round(self.state.elapsed_s * 1e9)
         self.state.elapsed_s = max(self.state.elapsed_s, self._elapsed(record))
 
@@ -73,13 +73,13 @@ class Fold:
         return max(0.0, (record.stamp.t_ns - self._start_ns[record.stamp.boot]) / 1e9)
 
     def _trial(self, name: str) -> TrialState:
-        """The trial of a name; for one that the run does not have, a state that nobody sees."""
+        """The trial of a name; for one that the run does not have, a state that is thrown away."""
         if name not in self.state.trials and not self.state.run:  # the trials were not named yet
             self._add_trial(name, {})
         if name in self.state.trials:
             return self.state.trials[name]
-        words = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
-        self.state.warnings["unknown-trial"] = f"{words} What they say about it is left out."
+        message = f"The logs name a trial that this run does not have: {safe_text(name, 80)!r}."
+        self.state.warnings["unknown-trial"] = f"{message} What they say about it is left out."
         return TrialState(name, "", 0)
 
     def _add_trial(self, name: str, strategies: Mapping[str, str]) -> None:
@@ -102,7 +102,7 @@ class Fold:
         state.paused, state.active = False, None
         state.holders.clear()
         for gpu in state.gpus.values():
-            nobody_watched(gpu, state.trials)
+            stop_crediting(gpu, state.trials)
         for name in event.trials:
             self._add_trial(name, event.strategies)
 
@@ -148,7 +148,7 @@ class Fold:
 
     def _turn_ended(self, source: str, event: ev.TurnEnded) -> None:
         trial = self._trial(source)
-        trial.turns += event.train_s > 0  # else it only made ready
+        trial.turns += event.train_s > 0  # else it only warmed up
         trial.switch_s += event.switch_s
         if event.turn == trial.turn:  # else the next one was granted before the worker wrote this line
             self._release(source)
@@ -263,7 +263,7 @@ class Fold:
     def _worker_started(self, source: str, event: ev.WorkerStarted) -> None:
         target = self.state.setup if source == SETUP else self._trial(source)
         if target.started is not None and target.started.pid != event.pid:
-            target.outcome, target.reason = None, ""  # resumed after a supervisor that told no end
+            target.outcome, target.reason = None, ""  # resumed after a supervisor that logged no end
         target.started = event
 
     def _phase_entered(self, source: str, event: ev.PhaseEntered) -> None:
@@ -277,7 +277,7 @@ class Fold:
             trial.strategy = _with_null(trial, event.strategy)
 
     def _trial_resumed(self, source: str, event: ev.TrialResumed) -> None:
-        """What the log tells beyond the checkpoint is forgotten: it will be done again."""
+        """What was logged after the checkpoint is dropped: it will be done again."""
         trial = self._trial(source)
         self._recent.pop(source, None)
         trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
@@ -316,7 +316,7 @@ class Fold:
         share = _ratio(event.encode_s, event.train_s)
         if share is not None:
             trial.encode_series.add(event.train_s, share)
-        trial.rate_of_learning_series.add(event.train_s, event.encoder_lr)
+        trial.encoder_lr_series.add(event.train_s, event.encoder_lr)
         if event.loss is not None:
             trial.loss_series.add(event.train_s, event.loss)
         if event.memory_allocated_bytes is not None:
@@ -442,19 +442,21 @@ def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinish
 
 
 def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> tuple[str, str] | None:
-    """Severity and words of the events that people read in the log; None for the others."""
+    """Severity and sentence of the events that people read in the log; None for the others."""
     match event:
         case ev.DataPrepared():
-            how = "mapped" if event.reused else "prepared"
-            return "info", f"data {how} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
+            origin = "mapped" if event.reused else "prepared"
+            return "info", f"data {origin} in {event.seconds:.1f} s ({event.fingerprint[:12]})"
         case ev.EngineChosen() if event.candidates:
             chosen = ", ".join(f"{setting} = {value}" for setting, value in event.choice.items())
             return "info", f"engine probed in {event.seconds:.1f} s: {chosen}"
         case ev.EncoderChecked():
             size = "not finite" if event.relative is None else f"{event.relative:.1e}"
             verdict = "are" if event.equal else "are NOT"
-            words = f"encoder: vectors of {event.items} items {verdict} those of AutoModel (relative {size})"
-            return "info" if event.equal else "error", words
+            sentence = (
+                f"encoder: vectors of {event.items} items {verdict} those of AutoModel (relative {size})"
+            )
+            return "info" if event.equal else "error", sentence
         case ev.AuditFinished():
             verdict = "equivalent" if event.equivalent else "NOT equivalent"
             worst = "not finite" if event.relative is None else f"{event.relative:.1e}"
@@ -481,8 +483,8 @@ def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> t
             return "warning", event.message
         case ev.TrialFinished():
             bad = event.outcome in ("failed", "diverged")
-            words = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
-            return "error" if bad else "info", words
+            sentence = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+            return "error" if bad else "info", sentence
         case ev.WorkerExited() if event.stopped:
             return "info", "worker killed, since the run was to end"
         case ev.TrialDropped():

@@ -27,7 +27,7 @@ def used_gpu(uuid: str, gpus: Mapping[str, _G], seen_on: Collection[str] = ()) -
     """The GPU or slice that a worker names `uuid`; None when NVML does not list it or several may be meant.
 
     Args:
-        uuid: what the worker says.
+        uuid: as the worker names it.
         gpus: those of the machine, by NVML's UUID.
         seen_on: UUIDs of those whose process lists hold the worker.
     """

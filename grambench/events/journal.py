@@ -42,7 +42,7 @@ class Journal:
         self._lock = threading.Lock()
         self._boot = boot_id()
         self.lines = _heal(self._descriptor)
-        """Whole lines that were there already."""
+        """Complete lines that the log held when it was opened."""
         self._seq = _next_number(self._descriptor, self.lines)
 
     def append(self, event: Event) -> None:
@@ -80,7 +80,7 @@ class Journal:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -94,7 +94,7 @@ class Follower:
         """
         Args:
             path: of the log.
-            offset: bytes of whole lines to pass over.
+            offset: bytes of complete lines to skip.
             check: what is known of the lines before `offset`.
         """
         self._path, self._offset = path, offset
@@ -109,7 +109,7 @@ class Follower:
 
     @property
     def offset(self) -> int:
-        """Bytes of whole lines that were read."""
+        """Bytes of complete lines read so far."""
         return self._offset
 
     def read(self) -> Iterator[Record]:
@@ -117,22 +117,22 @@ class Follower:
 
         Repeated lines are left out, and lines that changed places with their neighbours are put in order.
         Nothing is raised: `check` says what cannot be read. Take all of the records before the next call:
-        what an abandoned iterator held is passed over.
+        what an abandoned iterator held is lost.
         """
         behind_gap: list[Record] = []
-        for found in self._found():
-            if not isinstance(found, Record):
+        for record in self._whole_lines():
+            if not isinstance(record, Record):
                 yield from self._taken(behind_gap)
                 behind_gap = []
-                self.check.count(found)
-            elif behind_gap or self.check.is_ahead(found):
-                behind_gap.append(found)
+                self.check.count(record)
+            elif behind_gap or self.check.is_ahead(record):
+                behind_gap.append(record)
                 if len(behind_gap) == _WINDOW:
                     yield from self._taken(behind_gap)
                     behind_gap = []
-            elif self.check.take(found, self._last):
-                self._last = found
-                yield found
+            elif self.check.take(record, self._last):
+                self._last = record
+                yield record
         yield from self._taken(behind_gap)
 
     def _taken(self, records: list[Record]) -> Iterator[Record]:
@@ -143,8 +143,8 @@ class Follower:
                 self._last = record
                 yield record
 
-    def _found(self) -> Iterator[Record | Unreadable]:
-        """What the whole lines since the last call hold."""
+    def _whole_lines(self) -> Iterator[Record | Unreadable]:
+        """The records of the complete lines since the last call, or why a line has none."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
@@ -163,11 +163,11 @@ class Follower:
                 torn = b""
                 while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
                     data = torn + block
-                    whole = data.rfind(b"\n") + 1
-                    torn = data[whole:]
-                    self._offset += whole
-                    if whole:
-                        yield from map(read_line, data[: whole - 1].split(b"\n"))
+                    end_of_line = data.rfind(b"\n") + 1
+                    torn = data[end_of_line:]
+                    self._offset += end_of_line
+                    if end_of_line:
+                        yield from map(read_line, data[: end_of_line - 1].split(b"\n"))
                 self.check.torn = bool(torn)
             except OSError as error:
                 self.check.trouble = error.strerror or str(error)
@@ -185,7 +185,7 @@ def _next_number(descriptor: int, lines: int) -> int:
 
 
 def _heal(descriptor: int) -> int:
-    """Cut a log back to its last newline; returns the number of whole lines."""
+    """Cut a log back to its last newline; returns the number of complete lines."""
     size = os.fstat(descriptor).st_size
     lines, end, position = 0, 0, 0
     while position < size:

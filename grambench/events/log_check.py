@@ -11,13 +11,13 @@ _SHOWN = 3
 
 @dataclass(slots=True)
 class LogCheck:
-    """The state of one log up to the place where reading has come.
+    """The state of one log as far as it has been read.
 
     A line's number is the count of lines before it, and the times of a boot never fall.
     """
 
     expected: int | None = 0
-    """Number of the next line; None: whatever the first one says."""
+    """Number of the next line; None: that of the first one."""
     boots: list[str] = field(default_factory=list)
     """In the order of their first lines."""
     newest_ns: int = 0
@@ -29,13 +29,13 @@ class LogCheck:
     """Whole lines of events that this version does not know."""
     repeated: int = 0
     misplaced: int = 0
-    """Lines that stood behind a later one."""
+    """Lines found after a later one."""
     missing: int = 0
-    """Lines that are not there, a count."""
+    """Number of missing lines."""
     ranges: list[tuple[int, int]] = field(default_factory=list)
     """First and last number of the first `RANGES_KEPT` gaps; in a gap some lines may only be damaged."""
     torn: bool = False
-    """Bytes stand behind the last newline."""
+    """There are bytes after the last newline."""
     trouble: str = ""
     """Why the file cannot be read; empty: it can."""
     unreadable: int = 0
@@ -49,7 +49,7 @@ class LogCheck:
         setattr(self, why, getattr(self, why) + 1)
 
     def is_ahead(self, record: Record) -> bool:
-        """True when lines before the record are missing, or come behind it."""
+        """True when lines before the record are missing, or come after it."""
         return self.expected is not None and record.stamp.seq > self.expected + self.unreadable
 
     def take(self, record: Record, last: Record | None) -> bool:
@@ -67,7 +67,7 @@ class LogCheck:
             return True
         is_old = stamp.t_ns < self.newest_ns if is_current else stamp.boot in self.boots
         if seq < expected and (is_old or record == last):
-            if self._found(seq):
+            if self._fill_gap(seq):
                 self.misplaced += 1
                 return True
             self.repeated += 1
@@ -89,7 +89,7 @@ class LogCheck:
             self.boots.append(stamp.boot)
 
     def _lost(self, first: int, last: int) -> None:
-        """Note a gap, less the damaged lines that stand in it."""
+        """Note a gap, less the damaged lines in it."""
         lost = last - first + 1 - self.unreadable
         self.gap_from = first
         if lost > 0:
@@ -97,7 +97,7 @@ class LogCheck:
             if len(self.ranges) < RANGES_KEPT:
                 self.ranges.append((first, last))
 
-    def _found(self, seq: int) -> bool:
+    def _fill_gap(self, seq: int) -> bool:
         """Take a number out of the gaps; False when it is in none."""
         for place, (first, last) in enumerate(self.ranges):
             if first <= seq <= last:
@@ -129,14 +129,14 @@ class LogCheck:
             (self.repeated, "repeated, applied once"),
             (self.misplaced, "out of order"),
         )
-        found = [f"{_lines(count, name)} {_are(count)} {what}" for count, what in counted if count]
+        complaints = [f"{_lines(count, name)} {_are(count)} {what}" for count, what in counted if count]
         if self.missing:
-            found.append(self._gaps(name))
+            complaints.append(self._gaps(name))
         if self.torn and ended:
-            found.append(f"the last line of {name} is cut off")
+            complaints.append(f"the last line of {name} is cut off")
         if self.trouble:
-            found.append(f"{name} cannot be read: {self.trouble}")
-        return found
+            complaints.append(f"{name} cannot be read: {self.trouble}")
+        return complaints
 
     def _gaps(self, name: str) -> str:
         sizes = sum(last - first + 1 for first, last in self.ranges)
@@ -152,9 +152,9 @@ class LogCheck:
 
 def in_order(records: list[Record]) -> list[Record]:
     """Neighbouring records of a log by their numbers, if their times agree with that; else as they are."""
-    whole = sorted(records, key=lambda record: record.stamp.seq)
+    by_number = sorted(records, key=lambda record: record.stamp.seq)
     numbers = {record.stamp.seq for record in records}
-    return whole if len(numbers) == len(records) and _times_agree(whole) else records
+    return by_number if len(numbers) == len(records) and _times_agree(by_number) else records
 
 
 def _times_agree(records: Iterable[Record]) -> bool:

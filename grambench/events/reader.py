@@ -23,7 +23,7 @@ _ALMOST = 0.99  # shown while the last block's records wait
 class RunReader:
     """Follows all logs of a run folder through one fold.
 
-    It goes on from the run's snapshot where there is one, so that a day of logs opens at once.
+    It starts from the run's snapshot where there is one, so that a day of logs opens at once.
     """
 
     def __init__(self, folder: Path, *, use_snapshot: bool = True) -> None:
@@ -61,7 +61,7 @@ class RunReader:
         """Apply what was written since the last call; returns the number of records.
 
         New records of all logs are merged by their monotonic time, boot after boot. After `limit_s`
-        seconds it stops; the next call goes on from there.
+        seconds it stops; the next call continues there.
         """
         if self._rest is None:
             self._rest = self.read()
@@ -118,20 +118,20 @@ class RunReader:
             return []
         try:
             return self._searched_for_starts(path)
-        except (OSError, ValueError):  # reading the log itself will say why
+        except (OSError, ValueError):  # reading the log itself will report why
             return []
 
     def _searched_for_starts(self, path: Path) -> list[bytes]:
-        found: list[bytes] = []
+        lines: list[bytes] = []
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             end = data.rfind(b"\n") + 1
             place = data.find(_RUN_STARTED, self._searched, end)
             while place >= 0:
                 newline = data.find(b"\n", place)
-                found.append(data[data.rfind(b"\n", 0, place) + 1 : newline])
+                lines.append(data[data.rfind(b"\n", 0, place) + 1 : newline])
                 place = data.find(_RUN_STARTED, newline, end)
             self._searched = max(self._searched, end)
-        return found
+        return lines
 
     def _moment(self, record: Record) -> tuple[int, int]:
         return self._boots.setdefault(record.stamp.boot, len(self._boots)), record.stamp.t_ns
@@ -148,7 +148,7 @@ def read_records(folder: Path) -> list[tuple[str, Record]]:
 
 
 def read_run(folder: Path) -> RunState:
-    """The state of a run as its logs tell it now."""
+    """The current state of a run, from its logs."""
     reader = RunReader(folder)
     reader.poll()
     return reader.state

@@ -1,7 +1,7 @@
 """What a fold knew at one moment, kept beside the logs so that a long run opens at once.
 
-A cache and nothing more: the logs alone are the truth. A snapshot of other code, of other logs or a
-damaged one is not used, and the logs are read from their first line.
+A cache only: the logs are authoritative. A snapshot of other code, of other logs or a damaged one
+is not used, and the logs are read from their first line.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Mark:
     """A place in a log."""
 
     offset: int
-    """Bytes of whole lines before it."""
+    """Bytes of complete lines before it."""
     tail: str
     """SHA-256 of the last 4096 of them."""
 
@@ -60,7 +60,7 @@ class Snapshot:
 
 
 def save(folder: Path, snapshot: Snapshot) -> None:
-    """Write the snapshot of a run, whole or not at all.
+    """Write the snapshot of a run atomically.
 
     Raises:
         OSError: the disk does not take it; an older snapshot stays.

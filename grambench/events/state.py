@@ -1,4 +1,4 @@
-"""What a run is known to be: the state that the fold builds and every view shows."""
+"""The state of a run: the fold builds it from events, and every view shows it."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +107,7 @@ class TrialState:
     checkpoint: CheckpointSaved | None = None
     """The weights that validation has selected."""
     resumable: CheckpointSaved | None = None
-    """The newest state from which an interrupted trial goes on."""
+    """The newest state from which an interrupted trial can be resumed."""
     resumed_steps: list[int] = field(default_factory=list)
     """CF steps at which later workers took the trial up."""
     diverged: Diverged | None = None
@@ -122,7 +122,7 @@ class TrialState:
     """Training seconds -> mean loss of a user."""
     encode_series: Series = field(default_factory=Series)
     """Training seconds -> share of them in the encoder, 0 to 1."""
-    rate_of_learning_series: Series = field(default_factory=Series)
+    encoder_lr_series: Series = field(default_factory=Series)
     """Training seconds -> learning rate of the encoder."""
     memory_series: Series = field(default_factory=Series)
     """Training seconds -> bytes: torch's allocation on a GPU, else resident memory of the process."""
@@ -141,7 +141,7 @@ class TrialState:
     """Training seconds -> joules of the trial so far."""
     energy_start_j: float | None = None
     """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
-    the turn or nobody watched: `energy_end_j - energy_start_j` is the trial's own."""
+    the turn or it was not sampled: `energy_end_j - energy_start_j` is the trial's own."""
     energy_end_j: float | None = None
     """The same counter at its newest reading in which the trial had a part."""
     integrated_energy_j: float | None = None
@@ -293,7 +293,7 @@ class RunState:
         return metric(self.select_by)
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:
-        """The GPU or MIG slice that a trial uses; None: none, or NVML does not tell which."""
+        """The GPU or MIG slice that a trial uses; None: none, or NVML does not say which."""
         uuid = trial.started.gpu_uuid if trial.started else None
         return None if uuid is None else used_gpu(uuid, self.gpus, trial.seen_on)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
 Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipped", "diverged", "failed"]
-"""`interrupted`: a signal or the runner's end; the trial goes on from its checkpoint with `--resume`."""
+"""`interrupted`: a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
 
 
 _FIELDS: dict[str, frozenset[str]] = {}
@@ -38,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The supervisor took up the run."""
+    """The supervisor started or resumed the run."""
 
     type: ClassVar[str] = "run_started"
     run: str
@@ -133,7 +133,7 @@ class TrialDropped(Event):
 @dataclass(frozen=True, slots=True)
 class GpuSample(Event):
     """NVML's reading of one GPU. Clocks and the energy counter are not read each time: then they are None
-    without a reason, and the reading before stands."""
+    without a reason, and the previous reading remains valid."""
 
     type: ClassVar[str] = "gpu_sample"
     uuid: str
@@ -163,7 +163,7 @@ class GpuSample(Event):
     """Read because a turn or a worker began or ended: the time since the sample before still belongs to
     the trial that had the turn then."""
     foreign_processes: int | None = None
-    """Other processes that compute on the GPU; None: not listed this time, or not to be told apart."""
+    """Other processes that compute on the GPU; None: not listed this time, or they cannot be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class SamplerFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The supervisor is done; the last line of a whole log."""
+    """The supervisor is done; the last line of a complete log."""
 
     type: ClassVar[str] = "run_finished"
     exit_code: int
@@ -392,7 +392,7 @@ class WorkerStarted(Event):
     allocator: dict[str, str] | None = None
     """Settings of torch's memory on the device, empty on a CPU; None: an older log."""
     stops_seen: bool | None = None
-    """Stops of the process are noticed and are no part of its training seconds; None: an older log."""
+    """Stops of the process are detected and excluded from its training seconds; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,11 +447,11 @@ class TrialPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrialResumed(Event):
-    """A new worker goes on from a checkpoint; what the log tells beyond that will be done again."""
+    """A new worker continues from a checkpoint; what was logged after it will be done again."""
 
     type: ClassVar[str] = "trial_resumed"
     step: int
-    """CF steps of the checkpoint; 0: there was none, and the trial begins anew."""
+    """CF steps of the checkpoint; 0: there was none, and the trial starts over."""
     train_s: float
     windows: int
     """Windows closed before it."""

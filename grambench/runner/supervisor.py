@@ -14,8 +14,8 @@ from types import FrameType
 from grambench.config.labels import data_label, model_label
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
+from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.control import Ending, TurnOver
-from grambench.events.patient import PatientJournal
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
@@ -329,9 +329,9 @@ class Supervisor:
 
     # --- the folder ----------------------------------------------------------------------------
 
-    def _journal(self) -> PatientJournal:
+    def _journal(self) -> BufferedJournal:
         try:
-            return PatientJournal(self.folder / SUPERVISOR_LOG)
+            return BufferedJournal(self.folder / SUPERVISOR_LOG)
         except OSError as error:
             raise MachineError(
                 f"{self.folder / SUPERVISOR_LOG} cannot be written: {error.strerror or error}.",

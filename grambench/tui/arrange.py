@@ -7,19 +7,19 @@ from grambench.tui.layout import NARROW_BELOW, Density, Layout
 PANELS = ("metric", "rate", "memory", "board", "log")
 
 
-def arrange(base: Screen[object], layout: Layout, solo: str | None, board_width: int) -> None:
+def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width: int) -> None:
     """Set rows, columns and visibility.
 
     Args:
-        base: the dashboard's own screen.
+        screen: the race.
         layout: rows of every part.
-        solo: a panel that gets the whole body.
-        board_width: columns of the table where the log stands beside it.
+        solo: the panel that gets the whole body.
+        board_width: columns of the leaderboard where the log stands beside it.
     """
-    base.set_class(layout.stacked, "-stacked")
-    base.set_class(base.app.size.width < NARROW_BELOW, "-narrow")
-    base.query_one("#header").styles.height = layout.header
-    cards = base.query_one("#cards")
+    screen.set_class(layout.stacked, "-stacked")
+    screen.set_class(screen.app.size.width < NARROW_BELOW, "-narrow")
+    screen.query_one("#header").styles.height = layout.header
+    cards = screen.query_one("#cards")
     cards.styles.grid_size_columns = layout.card_columns
     cards.styles.grid_size_rows = layout.card_rows
     cards.styles.grid_rows = str(int(layout.density))
@@ -29,17 +29,17 @@ def arrange(base: Screen[object], layout: Layout, solo: str | None, board_width:
     side = layout.side
     heights |= {"rate": side, "memory": side if layout.memory else 0}
     for name in PANELS:
-        base.query_one(f"#{name}").display = solo == name or (solo is None and heights[name] > 0)
+        screen.query_one(f"#{name}").display = solo == name or (solo is None and heights[name] > 0)
     cards.display = solo is None
-    plots, bottom, side_box = (base.query_one(f"#{name}") for name in ("plots", "bottom", "side"))
+    plots, bottom, side_box = (screen.query_one(f"#{name}") for name in ("plots", "bottom", "side"))
     side_box.display = solo in ("rate", "memory") or (solo is None and side > 0)
     plots.display = solo in (None, "metric", "rate", "memory")
     bottom.display = solo in (None, "board", "log")
-    base.query_one("#body").set_class(solo is not None, "-solo")
+    screen.query_one("#body").set_class(solo is not None, "-solo")
     plots.styles.height = "1fr" if solo else layout.metric + (layout.side if layout.stacked else 0)
     bottom_rows = layout.board + layout.log if layout.stacked else layout.board
     bottom.styles.height = "1fr" if solo else bottom_rows
     side_box.styles.height = layout.side if layout.stacked and not solo else "1fr"
-    board = base.query_one("#board")
+    board = screen.query_one("#board")
     board.styles.height = layout.board if layout.stacked and not solo else "1fr"
     board.styles.width = "100%" if layout.stacked or solo else board_width

@@ -41,7 +41,7 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """The ticks with as many decimals as tell them apart."""
+    """The ticks with as many decimals as are needed to tell them apart."""
     step = ticks[1] - ticks[0] if len(ticks) > 1 else abs(ticks[0]) / 10 or 1.0
     decimals = max(0, -floor(log10(step) + 1e-9)) if step > 0 else 0
     return [f"{tick:,.{decimals}f}" for tick in ticks]
@@ -122,7 +122,7 @@ def x_ticks(scale: XScale, unit: str, most: int) -> list[tuple[float, str]]:
     if scale.logarithmic:
         first, last = floor(log10(scale.low)), ceil(log10(scale.high))
         ticks = [10.0**power * step for power in range(first, last + 1) for step in (1, 2, 5)]
-        if unit == "s":  # from a minute on in whole minutes and hours
+        if unit == "s":  # from one minute, in whole minutes and hours
             ticks = [tick for tick in ticks if tick < 60] + [
                 float(step) for step in _TIME_STEPS if step >= 60
             ]
@@ -148,9 +148,9 @@ def thin(
     if len(points) <= most or most < 2:
         return tuple(points)
     size = len(points) / (most - 1)
-    found: list[tuple[float, float]] = []
+    kept: list[tuple[float, float]] = []
     for index in range(most - 1):
         stretch = points[floor(index * size) : max(floor((index + 1) * size), floor(index * size) + 1)]
-        found.append((stretch[-1][0], pick([y for _, y in stretch])))
-    found[-1] = points[-1]
-    return tuple(found)
+        kept.append((stretch[-1][0], pick([y for _, y in stretch])))
+    kept[-1] = points[-1]
+    return tuple(kept)

@@ -14,13 +14,13 @@ _ENDINGS: dict[int, str] = {
 }
 
 
-def banner_text(scene: Scene, share_read: float = 1.0) -> Content:
-    """Empty while the run goes on as it should; `share_read` below 1: the log is still being read."""
+def banner_text(scene: Scene) -> Content:
+    """Empty while the run is going on and all of its log has been read."""
     state, tones = scene.state, scene.tones
-    if share_read < 1:
+    if scene.share_read < 1:
         return Content.assemble(
             ("▸ ", f"bold {tones.accent}"),
-            (f"reading the log, {share_read:.0%}", f"bold {tones.text}"),
+            (f"reading the log, {scene.share_read:.0%}", f"bold {tones.text}"),
             (" – what is shown is not the newest yet", tones.muted),
         )
     if scene.gone:

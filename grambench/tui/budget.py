@@ -4,11 +4,11 @@ from collections.abc import Callable
 from time import monotonic, process_time
 
 LONGEST_S = 2.0
-"""News is drawn at least this often, whatever it costs."""
+"""Seconds after which something new is drawn, whatever that costs."""
 
 
 class Budget:
-    """Spreads drawings so that this process takes no more than a share of one processor."""
+    """Limits how often is drawn, so that this process takes no more than a share of one processor."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Budget:
         self._spent_at = spent()
 
     def allows_drawing(self) -> bool:
-        """True once what the last drawing cost is spread over enough time."""
+        """True once enough time has passed for what the last drawing cost."""
         waited_s = self._clock() - self._drawn_at
         return waited_s >= min(LONGEST_S, (self._spent() - self._spent_at) / self._share)
 

@@ -1,4 +1,4 @@
-"""What the dashboard leaves on disk when asked: the report, and a picture of the screen."""
+"""The export of the dashboard: the report, and a picture of the screen."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ def export(run: Path, svg: str) -> Path:
     """Write report.json and the picture; returns the picture's path.
 
     Raises:
-        OSError: the disk does not take them. DataError: the run cannot be read.
+        OSError: they cannot be written. DataError: the run cannot be read.
     """
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)

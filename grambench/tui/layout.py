@@ -1,13 +1,13 @@
-"""Where everything stands at a given size: a pure function, so that every size can be checked."""
+"""The layout at a given size: a pure function, so that every size can be tested."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 from math import ceil
 
 STACKED_BELOW = 100
-"""Columns below which panels stand one above the other."""
+"""Columns below which panels are stacked."""
 NARROW_BELOW = 72
-"""Columns below which the footer keeps its place for the screen's own keys."""
+"""Columns below which the footer shows the screen's own keys only."""
 LONG_HEADER = 150
 """Columns from which the header needs one line only."""
 _CARD_WIDTH = 26

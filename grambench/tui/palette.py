@@ -108,7 +108,7 @@ def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
         strategies: label -> strategy.
         dark: the screen.
     """
-    found: dict[str, Look] = {}
+    look_of: dict[str, Look] = {}
     taken: dict[Colours, int] = {}
     for label in sorted(strategies, key=lambda name: name != "gram-1e"):
         row = builtin_row(strategies[label])
@@ -118,8 +118,8 @@ def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
         taken[family] = index + 1
         shade = shades[index % len(shades)][0 if dark else 1]
         colour = _nearer(shade, DARK.text if dark else LIGHT.text, 1 - _AGAIN ** (index // len(shades)))
-        found[label] = Look(colour, markers[index % len(markers)])
-    return found
+        look_of[label] = Look(colour, markers[index % len(markers)])
+    return look_of
 
 
 def _nearer(colour: str, other: str, share: float) -> str:
@@ -128,10 +128,10 @@ def _nearer(colour: str, other: str, share: float) -> str:
     return "#" + bytes(round(a + share * (b - a)) for a, b in pairs).hex().upper()
 
 
-def state_colour(word: str, tones: Tones, own: str) -> str:
-    """The colour of a state's word; `own` is the strategy's colour, used while it works."""
+def state_colour(word: str, tones: Tones, strategy_colour: str) -> str:
+    """The colour of a state's word; `strategy_colour` while it works."""
     if word in ("training", "evaluating", "saving"):
-        return own
+        return strategy_colour
     if word in ("done", "early-stopped"):
         return tones.good
     if word in ("failed", "diverged"):

@@ -11,15 +11,16 @@ from grambench.events.state import TrialState
 from grambench.events.types import Evaluated
 from grambench.text import safe_text
 from grambench.tui.axes import thin, x_scale
-from grambench.tui.pieces import bar, styled
+from grambench.tui.line_parts import bar, styled
 from grambench.tui.scene import Scene
 from grambench.tui.view import XAxis, smoothed
 from grambench.tui.widgets.chart import Curve, Picture, Unit
+from grambench.tui.widgets.panel import Plot
 from grambench.views import numbers
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
-_SETUP_WORDS = {
+_SETUP_PHASES = {
     "start": "loading the libraries",
     "prepare": "preparing the data",
     "audit": "auditing gram-1s against e2e in float64",
@@ -36,23 +37,43 @@ _OVER: dict[XAxis, str] = {
 }
 
 
-def metric_title(scene: Scene) -> str:
-    """What the plot shows, with the ways of looking that are on."""
+def metric_plot(scene: Scene, width: int) -> Plot:
+    """Validation AUC, with the read-out at the cursor."""
+    picture = _metric_picture(scene)
+    return Plot(
+        picture, _metric_empty(scene, width), _metric_title(scene), _read_out(scene, picture, width - 8)
+    )
+
+
+def rate_plot(scene: Scene, width: int) -> Plot:
+    """Samples/s of every trial."""
+    picture = _series(scene, width, lambda trial: trial.rate_series, fmean)
+    return Plot(picture, plain_empty(scene, "samples/s"))
+
+
+def memory_plot(scene: Scene, width: int) -> Plot:
+    """GiB of every trial; a spike is never averaged away."""
+    picture = _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
+    return Plot(picture, plain_empty(scene, "memory"))
+
+
+def _metric_title(scene: Scene) -> str:
+    """What the plot shows, and the modes that are on."""
     view = scene.view
-    more = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
+    modes = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
     title = f"validation {scene.state.metric.title} over {_OVER[view.x_axis]}"
-    return title + (f" ({', '.join(more)})" if more else "")
+    return title + (f" ({', '.join(modes)})" if modes else "")
 
 
-def metric_picture(scene: Scene) -> Picture:
+def _metric_picture(scene: Scene) -> Picture:
     """Every validation of every trial, named at its end, as the viewer wants to see it."""
     view = scene.view
 
     def points(trial: TrialState) -> list[tuple[float, float]]:
-        found = [
+        scores = [
             (_x_of(trial, e, view.x_axis), e.metrics.get(scene.state.select_by)) for e in trial.evaluations
         ]
-        pairs = [(x, y) for x, y in found if x is not None and y is not None]
+        pairs = [(x, y) for x, y in scores if x is not None and y is not None]
         return smoothed(pairs) if view.smooth else pairs
 
     return Picture(
@@ -65,20 +86,20 @@ def metric_picture(scene: Scene) -> Picture:
     )
 
 
-def read_out(scene: Scene, picture: Picture, columns: int) -> str:
-    """What every curve has at the cursor: its newest point there or to the left."""
+def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
+    """The value of every curve at the cursor: its newest point there or to the left."""
     if picture.cursor is None or columns < 8:
         return ""
     ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
     values = [x for curve in picture.curves for x, _ in curve.points if x > 0]
     x = x_scale(ends, values, columns, picture.logarithmic).value(picture.cursor)
     at = numbers.clock(x) if picture.unit == "s" else f"{x:,.0f} {picture.unit}"
-    said = [at]
+    values_there = [at]
     for curve, trial in zip(picture.curves, scene.state.trials.values(), strict=True):
         before = [y for place, y in curve.points if place <= x]
         if before:
-            said.append(f"{_short_name(trial)} {before[-1]:.4f}")
-    return "  ".join(said)
+            values_there.append(f"{_short_name(trial)} {before[-1]:.4f}")
+    return "  ".join(values_there)
 
 
 def _x_of(trial: TrialState, evaluation: Evaluated, axis: XAxis) -> float | None:
@@ -89,16 +110,6 @@ def _x_of(trial: TrialState, evaluation: Evaluated, axis: XAxis) -> float | None
     series = trial.energy_series
     place = bisect_right(series.xs, evaluation.train_s)
     return series.ys[place - 1] if place else None
-
-
-def rate_picture(scene: Scene, width: int) -> Picture:
-    """Samples/s of every trial."""
-    return _series(scene, width, lambda trial: trial.rate_series, fmean)
-
-
-def memory_picture(scene: Scene, width: int) -> Picture:
-    """GiB of every trial; a spike is never averaged away."""
-    return _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
 
 
 def one_curve(
@@ -134,19 +145,19 @@ def _curves(
     pick: Pick,
 ) -> tuple[Curve, ...]:
     """One curve per trial; a label is named once, at the end of its longest curve."""
-    found = {trial.name: points(trial) for trial in scene.state.trials.values()}
+    points_of = {trial.name: points(trial) for trial in scene.state.trials.values()}
     longest: dict[str, str] = {}
     for trial in scene.state.trials.values():
         best = longest.get(trial.label)
-        ends = found[trial.name][-1][0] if found[trial.name] else -1.0
-        if best is None or ends > (found[best][-1][0] if found[best] else -1.0):
+        ends = points_of[trial.name][-1][0] if points_of[trial.name] else -1.0
+        if best is None or ends > (points_of[best][-1][0] if points_of[best] else -1.0):
             longest[trial.label] = trial.name
     return tuple(
         Curve(
             name(trial) if longest[trial.label] == trial.name else "",
             scene.look(trial).colour,
             scene.look(trial).marker,
-            thin(found[trial.name], most, pick),
+            thin(points_of[trial.name], most, pick),
         )
         for trial in scene.state.trials.values()
     )
@@ -162,10 +173,10 @@ def _short_name(trial: TrialState) -> str:
     return name.upper() if len(name) <= 4 and trial.label == trial.strategy else name
 
 
-# --- words in the place of a plot ------------------------------------------------------------------
+# --- text in the place of a plot -------------------------------------------------------------------
 
 
-def metric_empty(scene: Scene, width: int) -> Content:
+def _metric_empty(scene: Scene, width: int) -> Content:
     """Setup's progress while it runs; then what the first validation waits for."""
     state, tones = scene.state, scene.tones
     lines = [*_setup_lines(scene, max(10, min(width - 4, 60)))]
@@ -178,10 +189,12 @@ def metric_empty(scene: Scene, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def plain_empty(scene: Scene, what: str) -> Content:
-    """One sentence about what will be plotted."""
+def plain_empty(scene: Scene, subject: str) -> Content:
+    """One sentence about subject will be plotted."""
     ended = scene.state.finished
-    return styled(f"no {what} was measured" if ended else f"{what} once training starts", scene.tones.muted)
+    return styled(
+        f"no {subject} was measured" if ended else f"{subject} once training starts", scene.tones.muted
+    )
 
 
 def _setup_lines(scene: Scene, width: int) -> list[Content]:
@@ -189,13 +202,13 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
     lines: list[Content] = []
     prepare = setup.prepare
     if setup.data is not None:
-        how = "mapped from an earlier run" if setup.data.reused else "prepared"
+        origin = "mapped from an earlier run" if setup.data.reused else "prepared"
         items = setup.data.counts.get("items")
         detail = f", {numbers.count(items)} items" if isinstance(items, int) else ""
         lines.append(
             Content.assemble(
                 ("✓ ", tones.good),
-                (f"data {how} in {numbers.seconds(setup.data.seconds)} s{detail}", tones.text),
+                (f"data {origin} in {numbers.seconds(setup.data.seconds)} s{detail}", tones.text),
             )
         )
     elif prepare is not None:
@@ -218,7 +231,7 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
         reason = safe_text(setup.reason, 200)
         lines.append(Content.assemble(("✗ ", tones.bad), (f"setup {setup.outcome}: {reason}", tones.bad)))
     elif setup.phase is not None and scene.setting_up and audit is None and (prepare is None or setup.data):
-        what = _SETUP_WORDS.get(setup.phase, setup.phase)
+        what = _SETUP_PHASES.get(setup.phase, setup.phase)
         lines.append(Content.assemble(("▸ ", tones.accent), (what, tones.text)))
     if scene.setting_up and scene.state.run and not scene.state.finished:
         todo = [] if audit is not None or setup.phase == "audit" else ["audit of gram-1s against e2e"]

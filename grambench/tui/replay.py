@@ -1,19 +1,23 @@
 """A finished log played through the dashboard: at any speed, paused, forwards and back."""
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.screen import Screen
 
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.tui.app import Dashboard
-from grambench.tui.pieces import bar
+from grambench.tui.budget import Budget
+from grambench.tui.line_parts import bar
 from grambench.tui.scene import Scene
+from grambench.tui.screens.race import RaceScreen
 from grambench.views import numbers
 
 SCRUB_S = 5.0
@@ -22,9 +26,9 @@ FASTEST, SLOWEST = 1024.0, 0.25
 
 
 class Replay:
-    """A reader whose time runs as it is told; looks like a `RunReader` to the dashboard.
+    """Plays a log at a chosen speed; the dashboard reads it like a `RunReader`.
 
-    It reads on as it plays, so that a day of log takes no more memory than an hour.
+    The log is read while it is played, so that a day takes no more memory than an hour.
     """
 
     def __init__(self, folder: Path, speed: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
@@ -33,7 +37,7 @@ class Replay:
         self._folder, self._clock = folder, clock
         self.length_s = read_run(folder).elapsed_s
         self.place_s = 0.0
-        self._looked_s: float | None = None
+        self._polled_s: float | None = None
         self._rewind()
         self._apply(SEEKING_S)
 
@@ -44,22 +48,22 @@ class Replay:
 
     @property
     def share_read(self) -> float:
-        """How much of the way to the place was read, 0 to 1."""
+        """How much of the log up to the place has been read, 0 to 1."""
         return min(0.99, self.state.elapsed_s / self.place_s) if self._is_due() and self.place_s else 1.0
 
     def poll(self, limit_s: float | None = None) -> int:
-        """Let time pass, but not while the place is still being read; the number of records that came."""
+        """Let time pass, but not while the log up to the place is being read; returns the new records."""
         now = self._clock()
-        passed_s = 0.0 if self._looked_s is None else now - self._looked_s
-        self._looked_s = now
+        passed_s = 0.0 if self._polled_s is None else now - self._polled_s
+        self._polled_s = now
         if not (self.paused or self._is_due()):
             self.place_s = min(self.length_s, self.place_s + passed_s * self.speed)
         return self._apply(limit_s)
 
     def seek(self, place_s: float) -> None:
-        """Go to a moment of the run, in seconds from its start; backwards the log is folded anew.
+        """Go to a moment of the run, in seconds from its start; backwards the log is read again.
 
-        What half a second does not suffice for is read by the next polls.
+        What cannot be read in half a second is read by the next polls.
         """
         place_s = min(self.length_s, max(0.0, place_s))
         if place_s < self.place_s:
@@ -79,36 +83,31 @@ class Replay:
 
     def _apply(self, limit_s: float | None) -> int:
         ends_s = None if limit_s is None else monotonic() + limit_s
-        came = 0
+        applied = 0
         while self._next is not None and self._is_due():
             self._fold.apply(*self._next)
             self._next = next(self._records, None)
-            came += 1
+            applied += 1
             if ends_s is not None and monotonic() >= ends_s:
                 break
-        return came
+        return applied
 
 
-class ReplayDashboard(Dashboard):
-    """The dashboard with a time bar in the place of the banner."""
+class ReplayScreen(RaceScreen):
+    """The race with a time bar in the place of the banner; ← → move in time, not the read-out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play", "play"),
-        Binding("left", "scrub(-1)", show=False),
-        Binding("right", "scrub(1)", show=False),
-        Binding("home", "jump(0)", show=False),
-        Binding("end", "jump(1)", show=False),
-        Binding("plus,equals_sign", "speed(2)", show=False),
-        Binding("minus", "speed(0.5)", show=False),
+        Binding("left", "app.scrub(-1)", show=False),
+        Binding("right", "app.scrub(1)", show=False),
     ]
 
     def __init__(self, folder: Path, replay: Replay) -> None:
-        super().__init__(folder, reader=replay, live=False)
-        self.replay = replay
+        super().__init__(folder)
+        self._replay = replay
 
     def banner(self, scene: Scene) -> Content:
         """Place, length and speed."""
-        replay, tones = self.replay, scene.tones
+        replay, tones = self._replay, scene.tones
         sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
         clock = f"{numbers.clock(replay.place_s)} / {numbers.clock(replay.length_s)}"
@@ -123,14 +122,33 @@ class ReplayDashboard(Dashboard):
             (hint, tones.muted),
         )
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that is over is not paused."""
-        return action != "pause" and super().check_action(action, parameters)
 
-    def on_mount(self) -> None:
-        """The bar moves even where no event comes."""
-        super().on_mount()
-        self.set_interval(self._poll_s, self.redraw)
+class ReplayDashboard(Dashboard):
+    """The dashboard of a run that is played again; its keys work on every screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "play"),
+        Binding("left", "scrub(-1)", show=False),
+        Binding("right", "scrub(1)", show=False),
+        Binding("home", "jump(0)", show=False),
+        Binding("end", "jump(1)", show=False),
+        Binding("plus,equals_sign", "speed(2)", show=False),
+        Binding("minus", "speed(0.5)", show=False),
+    ]
+
+    def __init__(self, folder: Path, replay: Replay) -> None:
+        super().__init__(folder, reader=replay, live=False)
+        self.replay = replay
+        self._budget = Budget(inf)  # no training to leave the processors to
+
+    def get_default_screen(self) -> Screen[None]:
+        """The race with the time bar."""
+        return ReplayScreen(self._folder, self.replay)
+
+    def _read(self) -> bool:
+        """The time bar moves even where no event comes."""
+        before_s = self.replay.place_s
+        return super()._read() or self.replay.place_s != before_s
 
     def action_play(self) -> None:
         """Pause, or play on; from the end, play again."""

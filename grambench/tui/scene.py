@@ -1,4 +1,4 @@
-"""What every widget is given to draw: the state, and how trials and quiet things look."""
+"""What every widget draws: the state of the run, and the colours of strategies and of everything else."""
 
 from dataclasses import dataclass
 
@@ -21,20 +21,33 @@ class Scene:
     reported: bool
     """report.json is written."""
     gone: bool
-    """The run has not ended, but its supervisor is no process of this machine."""
+    """The run has not ended, but its supervisor is not a process of this machine."""
+    is_over: bool = False
+    """There is nothing to pause or stop: the run has ended, is a replay, or its supervisor is gone."""
+    share_read: float = 1.0
+    """How much of the log has been read, 0 to 1."""
+    sides: bool = True
+    """Throughput and memory, the most expensive plots, are to be redrawn too."""
     view: View = PLAIN
     """How the viewer wants to see it."""
 
     @classmethod
     def of(
-        cls, state: RunState, dark: bool, reported: bool = False, gone: bool = False, view: View = PLAIN
+        cls,
+        state: RunState,
+        dark: bool,
+        *,
+        reported: bool = False,
+        gone: bool = False,
+        is_over: bool = False,
+        share_read: float = 1.0,
+        sides: bool = True,
     ) -> "Scene":
         """The scene of a state under the dark or the light theme."""
         strategies = {trial.label: trial.strategy for trial in state.trials.values()}
         tones = DARK if dark else LIGHT
-        return cls(
-            state, looks(strategies, dark), tones, comparison_table.several_seeds(state), reported, gone, view
-        )
+        seeds = comparison_table.several_seeds(state)
+        return cls(state, looks(strategies, dark), tones, seeds, reported, gone, is_over, share_read, sides)
 
     def look(self, trial: TrialState) -> Look:
         """Colour and marker of a trial."""
@@ -45,7 +58,7 @@ class Scene:
         name = safe_text(trial.label, limit)
         return f"{name} s{trial.seed}" if self.seeds else name
 
-    def words(self, trial: TrialState) -> str:
+    def state_word(self, trial: TrialState) -> str:
         """The trial's state in one word."""
         return comparison_table.state_word(self.state, trial)
 
@@ -53,3 +66,7 @@ class Scene:
     def setting_up(self) -> bool:
         """True until the first trial begins."""
         return all(trial.phase is None for trial in self.state.trials.values())
+
+
+EMPTY = Scene.of(RunState(), dark=True)
+"""Before anything is read."""

@@ -30,7 +30,7 @@ def on_hangup(leave: Callable[[], None]) -> Callable[[], None]:
 
 
 def terminal_is_gone() -> bool:
-    """True when the terminal that we draw on no longer answers.
+    """True when the terminal no longer answers.
 
     A process that ignores SIGHUP (nohup) learns of a closed terminal only this way: its reads return
     nothing at once, for ever.

@@ -19,7 +19,7 @@ class View:
     """Of the x-axis."""
     smooth: bool = False
     target: float | None = None
-    """Drawn as a line; the leaderboard tells who has reached it when."""
+    """Drawn as a line; the leaderboard shows when a trial reached it."""
     cursor: float | None = None
     """Place of the read-out on the x-axis, 0 to 1."""
 
@@ -41,7 +41,7 @@ PLAIN = View()
 
 def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """An exponential moving average of the values."""
-    found: list[tuple[float, float]] = []
+    averages: list[tuple[float, float]] = []
     for x, y in points:
-        found.append((x, y if not found else SMOOTH * y + (1 - SMOOTH) * found[-1][1]))
-    return found
+        averages.append((x, y if not averages else SMOOTH * y + (1 - SMOOTH) * averages[-1][1]))
+    return averages

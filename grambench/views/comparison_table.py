@@ -40,7 +40,7 @@ class Column:
     """Importance: when the screen is narrow, the column with the lowest goes first."""
     cell: Callable[[RunState, TrialState], str]
     left: bool = False
-    """True for words; numbers stand on the right."""
+    """Left-aligned, for words; numbers are right-aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def several_seeds(state: RunState) -> bool:
 
 
 def state_word(state: RunState, trial: TrialState) -> str:
-    """One word for where a trial stands."""
+    """The state of a trial in one word."""
     if trial.outcome is not None:
         return "done" if trial.outcome == "completed" else trial.outcome
     if state.finished:
@@ -100,27 +100,27 @@ def test_score(state: RunState, trial: TrialState) -> float | None:
 
 def _interval(state: RunState, trial: TrialState) -> str:
     reference = comparison.reference_of(state, trial, "e2e")
-    found = speedup_interval(state, trial, reference) if reference is not None else None
-    return f"{numbers.ratio(found.low)}–{numbers.ratio(found.high)}" if found else numbers.DASH
+    interval = speedup_interval(state, trial, reference) if reference is not None else None
+    return f"{numbers.ratio(interval.low)}–{numbers.ratio(interval.high)}" if interval else numbers.DASH
 
 
 def _training_seconds(trial: TrialState) -> float | None:
-    """Of a trial that got to the end of its training, else None."""
+    """Training seconds of a trial that reached the end of its training, else None."""
     ended = trial.outcome in ("completed", "early-stopped")
     return trial.progress.train_s if ended and trial.progress else None
 
 
 def place(state: RunState, trial: TrialState) -> int | None:
-    """The place of a trial among those that got to the end of their training: 1 took the fewest seconds.
+    """The place of a trial among those that reached the end of their training: 1 took the fewest seconds.
 
     Training seconds, not the order of the clock: trials may run one after the other. Equal seconds
     share a place. None: still training, or ended before the end.
     """
-    own = _training_seconds(trial)
-    if own is None:
+    seconds = _training_seconds(trial)
+    if seconds is None:
         return None
     others = [_training_seconds(other) for other in state.trials.values()]
-    return 1 + sum(other < own for other in others if other is not None)
+    return 1 + sum(other < seconds for other in others if other is not None)
 
 
 _KEEP = {"auc": 89, "mrr": 40, "ndcg@5": 30, "ndcg@10": 35, "csauc": 88}
@@ -129,14 +129,14 @@ _KEEP_OTHERS = 20
 
 
 def columns(state: RunState, target: float | None = None) -> list[Column]:
-    """The columns that this run has, marker and strategy left to the caller.
+    """The columns of this run, without marker and strategy, which the caller draws.
 
     `target`: adds training seconds to this validation score.
     """
     selecting = state.metric
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
-    found = [
+    offered = [
         Column("seed", 85, lambda _, t: str(t.seed)),
         Column("state", 70, state_word, left=True),
         Column("place", 58, lambda s, t: numbers.count(place(s, t))),
@@ -155,20 +155,20 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     if target is not None:
         head = f"s to {target:g}"
         seconds_to = comparison.seconds_to
-        found.insert(4, Column(head, 97, lambda _, t: numbers.seconds(seconds_to(t, target, selecting))))
+        offered.insert(4, Column(head, 97, lambda _, t: numbers.seconds(seconds_to(t, target, selecting))))
     if not several_seeds(state):
-        found = [column for column in found if column.head != "seed"]
+        offered = [column for column in offered if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
-        found = [column for column in found if column.head != "× unique"]
+        offered = [column for column in offered if column.head != "× unique"]
     if all(_interval(state, trial) == numbers.DASH for trial in state.trials.values()):
-        found = [column for column in found if column.head != "95 %"]
+        offered = [column for column in offered if column.head != "95 %"]
     if not any(place(state, trial) for trial in state.trials.values()):
-        found = [column for column in found if column.head != "place"]
-    return found
+        offered = [column for column in offered if column.head != "place"]
+    return offered
 
 
 def ordered(state: RunState) -> list[TrialState]:
-    """By test score, else by best validation score; the seeds of a label stand together.
+    """By test score, else by best validation score; the seeds of a label are kept together.
 
     A label's place is that of the mean over its seeds. Trials without a score keep the running
     order, below those that have one.

@@ -1,4 +1,4 @@
-"""Progress as plain lines, for a stream that is no terminal; and the table printed after a run."""
+"""Progress as plain lines, for a stream that is not a terminal; and the table printed after a run."""
 
 import time
 from collections.abc import Callable
@@ -54,26 +54,28 @@ class PlainPrinter:
             self._progress(state, trial)
         self._stream.flush()
 
-    def _say(self, elapsed_s: float, who: str, text: str) -> None:
-        who = f"{who}: " if who else ""
-        self._stream.write(f"[{numbers.clock(elapsed_s):>7}] {who}{text}\n")
+    def _print(self, elapsed_s: float, source: str, text: str) -> None:
+        source = f"{source}: " if source else ""
+        self._stream.write(f"[{numbers.clock(elapsed_s):>7}] {source}{text}\n")
 
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)
-        self._say(0.0, "", ", ".join(safe_text(part, 80) for part in parts if part))
-        self._say(0.0, "", f"{len(state.trials)} trials: {', '.join(_who(state, t) for t in state.trials)}")
+        self._print(0.0, "", ", ".join(safe_text(part, 80) for part in parts if part))
+        self._print(
+            0.0, "", f"{len(state.trials)} trials: {', '.join(_source_name(state, t) for t in state.trials)}"
+        )
 
     def _log(self, state: RunState) -> None:
         """New lines of the log; the fold keeps only the newest, so they are found by identity."""
-        fresh = state.log
+        new_lines = state.log
         for index in range(len(state.log) - 1, -1, -1):
             if state.log[index] is self._last_line:
-                fresh = state.log[index + 1 :]
+                new_lines = state.log[index + 1 :]
                 break
-        for line in fresh:
+        for line in new_lines:
             prefix = "" if line.severity == "info" else f"{line.severity}: "
             text = safe_text(line.text, _TEXT_LIMIT)
-            self._say(line.elapsed_s, _who(state, line.trial), prefix + text)
+            self._print(line.elapsed_s, _source_name(state, line.trial), prefix + text)
         if state.log:
             self._last_line = state.log[-1]
 
@@ -82,23 +84,23 @@ class PlainPrinter:
         complaints = state.log_complaints
         for complaint in complaints:
             if complaint not in self._complained:
-                self._say(state.elapsed_s, "", f"warning: {safe_text(complaint, _TEXT_LIMIT)}")
+                self._print(state.elapsed_s, "", f"warning: {safe_text(complaint, _TEXT_LIMIT)}")
         self._complained = complaints
 
     def _phase_of_setup(self, state: RunState) -> None:
         setup = state.setup
         if setup.phase is not None and setup.phase != self._phases.get(SETUP):
             self._phases[SETUP] = setup.phase
-            self._say(state.elapsed_s, SETUP, setup.phase)
+            self._print(state.elapsed_s, SETUP, setup.phase)
         prepare = setup.prepare
         if prepare is None or setup.data is not None:
             return
-        whole = prepare.total is not None and prepare.done >= prepare.total
-        if prepare.done != self._steps.get(SETUP) and (whole or self._due(SETUP)):
+        complete = prepare.total is not None and prepare.done >= prepare.total
+        if prepare.done != self._steps.get(SETUP) and (complete or self._due(SETUP)):
             self._steps[SETUP] = prepare.done
             total = f" / {numbers.count(prepare.total)}" if prepare.total is not None else ""
             done = f"{numbers.count(prepare.done)}{total}"
-            self._say(state.elapsed_s, SETUP, f"{safe_text(prepare.phase, 60)} {done}")
+            self._print(state.elapsed_s, SETUP, f"{safe_text(prepare.phase, 60)} {done}")
 
     def _plan(self, state: RunState, trial: TrialState) -> None:
         plan = trial.plan
@@ -108,7 +110,9 @@ class PlainPrinter:
         notes = (settings_words(trial.settings), safe_text(plan.why, 160))
         why = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
         steps = f"{numbers.count(plan.max_steps)} steps, {numbers.count(plan.steps_per_epoch)} an epoch"
-        self._say(state.elapsed_s, _who(state, trial.name), f"{steps}, batch {plan.batch_size}{why}")
+        self._print(
+            state.elapsed_s, _source_name(state, trial.name), f"{steps}, batch {plan.batch_size}{why}"
+        )
 
     def _progress(self, state: RunState, trial: TrialState) -> None:
         progress = trial.progress
@@ -130,7 +134,7 @@ class PlainPrinter:
         faster = comparison.speedup(state, trial)
         if faster is not None and comparison.reference_of(state, trial, "e2e") is not trial:
             parts.insert(3, f"{numbers.times(faster)} e2e")
-        self._say(state.elapsed_s, _who(state, trial.name), ", ".join(parts))
+        self._print(state.elapsed_s, _source_name(state, trial.name), ", ".join(parts))
 
     def _due(self, key: str) -> bool:
         """True at most every `every_s` seconds per key; the first time at once."""
@@ -142,7 +146,7 @@ class PlainPrinter:
         return True
 
 
-def _who(state: RunState, name: str) -> str:
+def _source_name(state: RunState, name: str) -> str:
     trial = state.trials.get(name)
     if trial is None:
         return safe_text(name, 40)

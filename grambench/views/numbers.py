@@ -49,8 +49,8 @@ def clock(value: float | None) -> str:
     """A span of time as on a clock: `0:42`, `12:34`, `1:02:03`, `2 d 03:04`."""
     if value is None:
         return DASH
-    whole = max(0, round(value))
-    hours, rest = divmod(whole, 3600)
+    total = max(0, round(value))
+    hours, rest = divmod(total, 3600)
     if hours >= 48:
         return f"{hours // 24} d {hours % 24:02d}:{rest // 60:02d}"
     if hours:

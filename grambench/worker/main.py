@@ -19,8 +19,8 @@ from grambench.config.strategies import Vocabulary, row_of
 from grambench.config.trial_name import TrialName
 from grambench.errors import ConfigError, DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
+from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.journal import Follower
-from grambench.events.patient import PatientJournal
 from grambench.events.state import SETUP
 from grambench.worker.stops import Stop, StopDetector, stop_events
 from grambench.worker.turns import PipeTurn, Pulse
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
     try:
-        opened = PatientJournal(folder / "events.jsonl")
+        opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
         sys.stderr.write(f"{words}. Remove what is in its place, or start a new run.\n")
@@ -209,7 +209,7 @@ def _trial(
     spec: Spec,
     run: Path,
     name: str,
-    journal: PatientJournal,
+    journal: BufferedJournal,
     pulse: Pulse,
     stops: StopDetector,
     place: str | None,

@@ -15,7 +15,6 @@ from grambench.tui.app import Dashboard
 from grambench.tui.axes import x_scale, x_ticks
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
 from grambench.tui.view import View, smoothed
-from grambench.tui.widgets.board import Board
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
 from tests.tui.logs import build
@@ -161,14 +160,14 @@ async def test_the_read_out_follows_the_mouse_and_leaves_with_it(live: Callable[
         await pilot.pause()
         middle = metric.border_subtitle
         assert "E2E 0." in str(middle)
-        assert app.view.cursor == pytest.approx(0.5, abs=0.06)
+        assert app.screen.view.cursor == pytest.approx(0.5, abs=0.06)
         await pilot.hover(chart, offset=(chart.size.width - 1, 3))
         await pilot.pause()
-        assert app.view.cursor == 1
+        assert app.screen.view.cursor == 1
         assert metric.border_subtitle != middle
         await pilot.hover("#board")
         await pilot.pause()
-        assert app.view.cursor is None
+        assert app.screen.view.cursor is None
         assert not metric.border_subtitle
 
 
@@ -192,15 +191,15 @@ async def test_a_target_is_a_line_and_a_column(live: Callable[[str], Dashboard])
     app = live("finished")
     async with app.run_test(size=(200, 60)) as pilot:
         await pressed(pilot, "g", *"0.65", "enter")
-        assert app.view.target == 0.65
-        assert "s to 0.65" in app.query_one(Board)._lines.plain
+        assert app.screen.view.target == 0.65
+        assert "s to 0.65" in app.query_one("#board Text").content.plain
         await pressed(pilot, "g")
         assert app.screen.query_one(Input).value == "0.65"
         await pressed(pilot, *"7", "enter")
-        assert app.view.target == 0.65
+        assert app.screen.view.target == 0.65
         await pressed(pilot, "g", "backspace", "enter")
-        assert app.view.target is None
-        assert "s to" not in app.query_one(Board)._lines.plain.replace("s to best", "")
+        assert app.screen.view.target is None
+        assert "s to" not in app.query_one("#board Text").content.plain.replace("s to best", "")
 
 
 async def test_the_palette_has_every_action(live: Callable[[str], Dashboard]) -> None:

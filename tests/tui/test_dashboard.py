@@ -255,6 +255,22 @@ async def test_the_log_and_any_panel_can_be_alone(run: Callable[[str], Dashboard
             await pilot.press("m")
 
 
+async def test_the_log_keeps_its_end_in_view(run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await drawn(pilot)
+        log = app.query_one(LogView)
+        for key in ("l", "escape"):
+            await pilot.press(key)
+            await drawn(pilot)
+            await until(pilot, lambda: log.scroll_offset.y == log.max_scroll_y)
+        assert log.max_scroll_y > 0
+        log.scroll_home(animate=False)
+        await pilot.resize_terminal(160, 44)
+        await drawn(pilot)
+        assert log.scroll_offset.y == 0  # the reader has scrolled up
+
+
 async def test_the_theme_changes_the_colours_of_data_too(run: Callable[[str], Dashboard]) -> None:
     app = run("mid")
     async with app.run_test(size=(120, 40)) as pilot:
@@ -348,7 +364,7 @@ async def test_markers_tell_strategies_apart_without_colour(
     async with app.run_test(size=(160, 45)) as pilot:
         await drawn(pilot)
         assert app.no_color
-        rows = str(app.query_one("#table").render()).split("\n")[1:]
+        rows = str(app.query_one("#board Text").render()).split("\n")[1:]
         assert len({row[0] for row in rows}) == 7
 
 

@@ -10,7 +10,7 @@ from textual.widgets import Static
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
 from grambench.tui.app import Dashboard
-from grambench.tui.facts import machine_facts, strategy_facts
+from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.screens.detail import EventsScreen, StrategyScreen, SystemScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
@@ -58,7 +58,7 @@ async def test_plots_draw_what_was_measured(run: Callable[[str], Dashboard]) -> 
         charts = {chart.parent.id: chart for chart in app.screen.query(Chart)}
         assert set(charts) == {"scores", "loss", "learning", "drift", "share", "held"}
         assert all(chart.display and chart.drawn for chart in charts.values())
-        said = str(app.screen.query_one("#told", Static).content)
+        said = str(app.screen.query_one("#text", Static).content)
         for word in ("samples/s", "in the encoder", "pseudo-loss", "parameters", "NVML, process"):
             assert word in said
 
@@ -83,7 +83,7 @@ async def test_every_state_has_something_to_say(state: str, run: Callable[[str],
     async with app.run_test(size=(80, 24)) as pilot:
         await shown(pilot, "y")
         assert isinstance(app.screen, SystemScreen)
-        assert "GPU" in str(app.screen.query_one("#told", Static).content)
+        assert "GPU" in str(app.screen.query_one("#text", Static).content)
         await shown(pilot, "j")
         assert isinstance(app.screen, EventsScreen)
         assert len(app.screen_stack) == 2
@@ -105,7 +105,7 @@ async def test_facts_of_the_machine_fit_their_panel(width: int, run: Callable[[s
     app = run("eight")
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
-        rows = machine_facts(app.scene, width).plain.split("\n")
+        rows = machine_text(app.scene, width).plain.split("\n")
     assert max(map(len, rows)) <= width
     bars = [row for row in rows if row.startswith(("busy", "memory ", "CPU", "RAM"))]
     assert len(bars) >= 3
@@ -117,9 +117,9 @@ async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) 
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         scene = app.scene
-        said = machine_facts(scene, 100).plain
+        said = machine_text(scene, 100).plain
         for trial in scene.state.trials.values():
-            said += strategy_facts(scene, trial).plain
+            said += strategy_text(scene, trial).plain
         assert "\x1b" not in said
         assert all(character.isprintable() or character == "\n" for character in said)
 
@@ -136,5 +136,5 @@ async def test_a_card_and_its_screen_say_what_disturbed_the_trial(
         await pilot.pause()
         cards = {card.trial_name: str(card.render()) for card in app.query(Card)}
         assert [name for name, text in cards.items() if "! stopped 20 s" in text] == ["e2e.s0"]
-        told = str(strategy_facts(app.scene, app.state.trials["e2e.s0"]))
+        told = str(strategy_text(app.scene, app.state.trials["e2e.s0"]))
         assert "its process was stopped for 20.0 s" in told

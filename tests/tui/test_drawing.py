@@ -7,9 +7,9 @@ from textual.content import Content
 
 from grambench.events.state import RunState
 from grambench.tui.axes import Axis, nice_ticks, thin, tick_labels, time_axis
+from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.palette import looks
-from grambench.tui.pieces import bar, big_digits, fill, pair, styled
-from grambench.tui.plots import metric_title
+from grambench.tui.plots import metric_plot
 from grambench.tui.scene import Scene
 
 finite = st.floats(-1e9, 1e9)
@@ -101,5 +101,5 @@ def test_trials_of_one_strategy_have_colours_of_their_own(strategy: str, dark: b
 
 
 def test_the_plot_names_the_metric_that_selects() -> None:
-    title = metric_title(Scene.of(RunState(select_by="ndcg@5"), dark=True))
-    assert title == "validation nDCG@5 over training time"
+    plot = metric_plot(Scene.of(RunState(select_by="ndcg@5"), dark=True), 60)
+    assert plot.title == "validation nDCG@5 over training time"

@@ -119,10 +119,10 @@ async def test_the_end_of_a_replay_looks_like_the_end_of_the_run(replay: Replay,
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("end")
         await pilot.pause()
-        replayed = app.query_one("#table", Static).content
+        replayed = app.query_one("#board Text", Static).content
     async with dashboard.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
-        assert dashboard.query_one("#table", Static).content.is_same(replayed)
+        assert dashboard.query_one("#board Text", Static).content.is_same(replayed)
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
@@ -130,4 +130,4 @@ async def test_the_bar_fits_any_width(width: int, replay: Replay, tmp_path: Path
     app = ReplayDashboard(tmp_path / "run", replay)
     async with app.run_test(size=(width, 24)) as pilot:
         await pilot.pause()
-        assert app.banner(app.scene).cell_length <= width - 2
+        assert app.screen.banner(app.scene).cell_length <= width - 2

@@ -1,52 +1,53 @@
-"""Screens beside the race: one strategy in depth, and the machine."""
+"""Screens beside the race: one strategy in depth, the machine, and the log."""
 
-from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content
-from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.events import Resize
+from textual.geometry import Size
+from textual.widgets import Footer
 
 from grambench.events.series import Series
-from grambench.tui.facts import machine_facts, strategy_facts
+from grambench.events.state import TrialState
+from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.layout import NARROW_BELOW
-from grambench.tui.pieces import styled
+from grambench.tui.line_parts import styled
 from grambench.tui.plots import GIB, one_curve, plain_empty
 from grambench.tui.scene import Scene
+from grambench.tui.screens.run import RunScreen
 from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
-from grambench.tui.widgets.panel import Panel
+from grambench.tui.widgets.panel import Panel, Plot
+from grambench.tui.widgets.text import TextPanel
 
 STACKED_BELOW, SHORT_BELOW, LOW_BELOW = 100, 36, 24
 
 
-class DetailScreen(Screen[None]):
-    """Header, facts, plots; back with esc."""
+class DetailScreen(RunScreen):
+    """A screen on top of the race, left with esc."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "dismiss", "back"),
-        Binding("tab", "app.focus_next", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "dismiss", "back")]
     AUTO_FOCUS = None
 
-    @abstractmethod
-    def show(self, scene: Scene) -> None:
-        """Draw the scene."""
+    def on_mount(self) -> None:
+        """Take the size into account before the first layout."""
+        self._classify(self.app.size)
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: Resize) -> None:
+        """Take the new size into account."""
+        self._classify(event.size)
+
+    def _classify(self, size: Size) -> None:
         """Plots stand below the facts where there is no room beside them."""
-        self.set_class(self.size.width < STACKED_BELOW, "-stacked")
-        self.set_class(self.size.width < NARROW_BELOW, "-narrow")
-        self.set_class(self.size.height < SHORT_BELOW, "-short")
-        self.set_class(self.size.height < LOW_BELOW, "-low")
-
-    def _tell(self, name: str, said: Content) -> None:
-        words = self.query_one(f"#{name}", Static)
-        if not (isinstance(words.content, Content) and said.is_same(words.content)):
-            words.update(said)
+        self.set_class(size.width < STACKED_BELOW, "-stacked")
+        self.set_class(size.width < NARROW_BELOW, "-narrow")
+        self.set_class(size.height < SHORT_BELOW, "-short")
+        self.set_class(size.height < LOW_BELOW, "-low")
 
 
 class StrategyScreen(DetailScreen):
@@ -54,79 +55,93 @@ class StrategyScreen(DetailScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("v", "app.strategy", "next strategy")]
 
-    def __init__(self, trial: str) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, trial: str) -> None:
+        super().__init__(folder)
         self.trial = trial
 
     def compose(self) -> ComposeResult:
         """Facts to the left, plots to the right, its log below."""
         yield Header()
         with Container(id="detail"):
-            with VerticalScroll(id="facts", classes="panel"):
-                yield Static(id="told")
+            yield TextPanel("facts", lambda scene, _: strategy_text(scene, self._trial(scene)))
             with Container(id="charts"):
-                yield Panel("scores", "validation AUC")
-                yield Panel("loss", "loss of a user")
-                yield Panel("learning", "learning rate of the encoder")
-                yield Panel("drift", "drift of the item table")
-                yield Panel("share", "encoder's share of the time")
-                yield Panel("held", "memory, GiB")
+                for name, title, subject, attribute, unit in _PLOTS:
+                    yield Panel(name, title, self._plot(name, subject, attribute, unit))
         yield LogView()
         yield Footer(compact=True)
 
+    def _trial(self, scene: Scene) -> TrialState:
+        return scene.state.trials[self.trial]
+
+    def _plot(self, name: str, subject: str, attribute: str, unit: float) -> Callable[[Scene, int], Plot]:
+        def plot(scene: Scene, width: int) -> Plot:
+            trial = self._trial(scene)
+            series = getattr(trial, attribute) if attribute else _scores(scene, trial)
+            zero = name not in ("scores", "loss")
+            picture = one_curve(scene, trial, series, max(16, width), unit, zero)
+            return Plot(picture, _empty(scene, trial, name, subject or _selecting(scene)))
+
+        return plot
+
     def show(self, scene: Scene) -> None:
-        """Draw the scene's trial."""
-        trial = scene.state.trials.get(self.trial)
-        if trial is None or not self.is_mounted:
+        """Draw the scene's trial, unless a replay stands before its beginning."""
+        if self.trial not in scene.state.trials:
             return
         self.query_one(Header).show(scene)
-        self.query_one("#facts").border_title = scene.title(trial)
-        self._tell("told", strategy_facts(scene, trial))
-        scores = Series()
-        for evaluation in trial.evaluations:
-            score = evaluation.metrics.get(scene.state.select_by)
-            if score is not None:
-                scores.add(evaluation.train_s, score)
-        validation = f"validation {scene.state.metric.title}"
-        self.query_one("#scores").border_title = validation
-        for name, series, unit, what in (
-            ("scores", scores, 1.0, validation),
-            ("loss", trial.loss_series, 1.0, "the loss"),
-            ("learning", trial.rate_of_learning_series, 1.0, "the learning rate"),
-            ("drift", trial.drift_series, 1.0, "drift"),
-            ("share", trial.encode_series, 1.0, "the encoder's share"),
-            ("held", trial.memory_series, float(GIB), "memory"),
-        ):
-            panel = self.query_one(f"#{name}", Panel)
-            if not panel.display:
-                continue
-            width = max(16, panel.content_size.width)
-            zero = name not in ("scores", "loss")
-            empty = plain_empty(scene, what)
-            if name == "drift" and trial.plan is not None and trial.plan.window_steps == 1:
-                empty = styled("no windows: the encoder moves at every step", scene.tones.muted)
-            panel.show(one_curve(scene, trial, series, width, unit, zero), empty)
-        self.query_one(LogView).show(scene, only=trial.name)
+        facts = self.query_one("#facts", TextPanel)
+        facts.border_title = scene.title(self._trial(scene))
+        facts.show(scene)
+        self.query_one("#scores", Panel).border_title = _selecting(scene)
+        for panel in self.query(Panel):
+            panel.show(scene)
+        self.query_one(LogView).show(scene, only=self.trial)
+
+
+def _selecting(scene: Scene) -> str:
+    return f"validation {scene.state.metric.title}"
+
+
+def _scores(scene: Scene, trial: TrialState) -> Series:
+    scores = Series()
+    for evaluation in trial.evaluations:
+        score = evaluation.metrics.get(scene.state.select_by)
+        if score is not None:
+            scores.add(evaluation.train_s, score)
+    return scores
+
+
+def _empty(scene: Scene, trial: TrialState, name: str, subject: str) -> Content:
+    if name == "drift" and trial.plan is not None and trial.plan.window_steps == 1:
+        return styled("no windows: the encoder moves at every step", scene.tones.muted)
+    return plain_empty(scene, subject)
+
+
+# id, title, what is plotted, the trial's series (empty: the selecting scores), the unit in which it is shown
+_PLOTS = (
+    ("scores", "", "", "", 1.0),
+    ("loss", "loss of a user", "the loss", "loss_series", 1.0),
+    ("learning", "learning rate of the encoder", "the learning rate", "encoder_lr_series", 1.0),
+    ("drift", "drift of the item table", "drift", "drift_series", 1.0),
+    ("share", "encoder's share of the time", "the encoder's share", "encode_series", 1.0),
+    ("held", "memory, GiB", "memory", "memory_series", float(GIB)),
+)
 
 
 class SystemScreen(DetailScreen):
-    """Every GPU, the host, and who holds what."""
+    """Every GPU, the host, and the memory of each process."""
 
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         yield Header()
-        with VerticalScroll(id="machine", classes="panel") as box:
-            box.border_title = "machine"
-            yield Static(id="told")
+        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width)))
+        panel.border_title = "machine"
+        yield panel
         yield Footer(compact=True)
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's machine."""
-        if not self.is_mounted:
-            return
         self.query_one(Header).show(scene)
-        width = max(40, self.query_one("#machine").scrollable_content_region.width)
-        self._tell("told", machine_facts(scene, width))
+        self.query_one(TextPanel).show(scene)
 
 
 class EventsScreen(DetailScreen):
@@ -144,6 +159,5 @@ class EventsScreen(DetailScreen):
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's log."""
-        if self.is_mounted:
-            self.query_one(Header).show(scene)
-            self.query_one(LogView).show(scene)
+        self.query_one(Header).show(scene)
+        self.query_one(LogView).show(scene)

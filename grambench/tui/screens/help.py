@@ -1,4 +1,4 @@
-"""Keys and the words of the method."""
+"""Keys, and the terms of the method."""
 
 from typing import ClassVar
 
@@ -31,7 +31,7 @@ _KEYS = (
     ("↑ ↓ pgup pgdn", "scroll"),
     ("esc", "back"),
 )
-_WORDS = (
+_TERMS = (
     ("E2E", "end to end: every item of every user is encoded anew"),
     ("e2e-unique", "the same gradient, each distinct item of the batch encoded once"),
     ("1S", "single-step GRAM: E2E's gradient from one pass over the batch's distinct items"),
@@ -49,7 +49,7 @@ _WORDS = (
 )
 
 
-_WORD, _WIDEST = 15, 82
+_TERM_COLUMNS, _WIDEST = 15, 82
 
 
 class HelpScreen(ModalScreen[None]):
@@ -75,14 +75,14 @@ class HelpScreen(ModalScreen[None]):
 
     def on_resize(self) -> None:
         """Wrap to the new width."""
-        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 8 - _WORD)
-        lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _WORDS, room)]
+        room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 8 - _TERM_COLUMNS)
+        lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _TERMS, room)]
         self.query_one("#rows", Static).update(Content("\n").join(lists))
 
     def _rows(self, title: str, rows: tuple[tuple[str, str], ...], room: int) -> Content:
         lines = [Content.assemble((title, f"bold {self._accent}"))]
         for word, meaning in rows:
             wrapped = Content(meaning).wrap(room)
-            lines.append(Content.assemble((f"{word:<{_WORD}}", self._accent), wrapped[0]))
-            lines += [Content.assemble(" " * _WORD, rest) for rest in wrapped[1:]]
+            lines.append(Content.assemble((f"{word:<{_TERM_COLUMNS}}", self._accent), wrapped[0]))
+            lines += [Content.assemble(" " * _TERM_COLUMNS, rest) for rest in wrapped[1:]]
         return Content("\n").join(lines)

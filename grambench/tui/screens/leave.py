@@ -1,4 +1,4 @@
-"""The question before leaving a run that goes on."""
+"""The quit dialog of a run that is going on."""
 
 from typing import ClassVar, Literal
 

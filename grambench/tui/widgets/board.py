@@ -1,54 +1,24 @@
 """The leaderboard: the comparison table of `grambench.views.comparison_table`, in colour."""
 
-from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from grambench.events.state import RunState
+from grambench.tui.line_parts import styled
 from grambench.tui.palette import state_colour
-from grambench.tui.pieces import styled
 from grambench.tui.scene import Scene
+from grambench.tui.widgets.text import TextPanel
 from grambench.views import numbers
 from grambench.views.comparison_table import Standings, standings
 
-_FRAME = 5  # border, padding and the scrollbar that may come
+_FRAME = 5  # border, padding and a possible scrollbar
 
 
-class Board(VerticalScroll, can_focus=True):
+class Board(TextPanel, can_focus=True):
     """Rows by score; the columns that fit."""
 
     def __init__(self) -> None:
-        super().__init__(id="board", classes="panel")
-        self._scene: Scene | None = None
-        self._lines: Content | None = None
-
-    def compose(self) -> ComposeResult:
-        """One text, as high as the table."""
-        yield Static(id="table")
-
-    def on_mount(self) -> None:
-        """Name the panel."""
+        super().__init__("board", _table)
         self.border_title = "leaderboard"
-
-    def show(self, scene: Scene) -> None:
-        """Draw the table of the scene."""
-        self._scene = scene
-        self._update()
-
-    def on_resize(self) -> None:
-        """Other columns may fit now."""
-        self._update()
-
-    def _update(self) -> None:
-        width = self.scrollable_content_region.width
-        if self._scene is None or width < 12:
-            return
-        lines = _table(self._scene, width)
-        if self._lines is None or not lines.is_same(self._lines):
-            rows = self._lines.plain.count("\n") if self._lines is not None else -1
-            self._lines = lines
-            self.query_one("#table", Static).update(lines, layout=lines.plain.count("\n") != rows)
 
 
 def board_width(state: RunState, width: int) -> int:

@@ -3,30 +3,26 @@
 from math import ceil
 
 from textual.content import Content
-from textual.widget import Widget
 
 from grambench.analysis import comparison
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.text import safe_text
 from grambench.tui.layout import Density
+from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.palette import state_colour
-from grambench.tui.pieces import bar, big_digits, fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, test_score
 
 
-class Card(Widget):
+class Card(Lines):
     """The card of one trial."""
-
-    can_focus = False
 
     def __init__(self, name: str) -> None:
         super().__init__(classes="card")
         self.trial_name = name
-        self._scene: Scene | None = None
-        self._lines: Content | None = None
         self._density = Density.NORMAL
         self._frame: tuple[object, ...] = ()
 
@@ -34,18 +30,15 @@ class Card(Widget):
         """Draw the trial as `scene` knows it."""
         self._scene, self._density = scene, density
         trial = scene.state.trials[self.trial_name]
-        word, look = scene.words(trial), scene.look(trial)
+        word, look = scene.state_word(trial), scene.look(trial)
         frame = (density, word, look, scene.title(trial), scene.tones)
         if frame != self._frame:
             self._frame = frame
             self._draw_frame(scene, trial, word)
-        lines = self._compose_lines()
-        if self._lines is None or not lines.is_same(self._lines):
-            self._lines = lines
-            self.refresh()
+        self._draw()
 
     def _draw_frame(self, scene: Scene, trial: TrialState, word: str) -> None:
-        """Name and state stand in the border; a quiet state has a quiet frame."""
+        """Name and state are in the border; it is muted in a quiet state."""
         look = scene.look(trial)
         colour = state_colour(word, scene.tones, look.colour)
         line = self._density == Density.LINE
@@ -55,20 +48,12 @@ class Card(Widget):
         calm = word in ("waiting", "not run", "done", "early-stopped")
         self.styles.border = ("none" if line else "round", scene.tones.faint if calm else colour)
 
-    def on_resize(self) -> None:
-        """The slots are measured anew."""
-        self._lines = self._compose_lines()
-        self.refresh()
-
-    def render(self) -> Content:
-        """The lines as last composed."""
-        return self._lines or Content("")
-
-    def _compose_lines(self) -> Content:
+    def compose_lines(self, scene: Scene) -> Content:
+        """The slots of the card's density."""
         width = self.content_size.width
-        if self._scene is None or width < 4:
+        if width < 4:
             return Content("")
-        slots = _Slots(self._scene, self._scene.state.trials[self.trial_name], width)
+        slots = _Slots(scene, scene.state.trials[self.trial_name], width)
         lines = {
             Density.LINE: slots.one_line,
             Density.COMPACT: slots.compact,
@@ -124,9 +109,9 @@ class _Slots:
 
     def one_line(self) -> list[Content]:
         """Everything in one line, no frame: marker, name, state, speed-up, R, epoch, best."""
-        word = self.scene.words(self.trial)
+        word = self.scene.state_word(self.trial)
         others = self.scene.state.trials.values()
-        longest_word = max(len(_short(self.scene.words(other))) for other in others)
+        longest_word = max(len(_short(self.scene.state_word(other))) for other in others)
         colour = state_colour(word, self.tones, self.look.colour)
         name = f"{self.look.marker} {self.scene.title(self.trial)}"
         longest = max(len(self.scene.title(other)) for other in others)
@@ -163,7 +148,7 @@ class _Slots:
         spent = numbers.clock(self.trial.train_s if self.trial.progress else None)
         label, value = ("took ", spent) if ended else ("ETA ", numbers.clock(self._remaining()))
         right = Content.assemble((label, self.quiet), (value, self.tones.text))
-        # the words stand in slots of their own width, so that the bar's end does not dance
+        # fixed widths for the texts, so that the bar does not jump
         room = self.width - (14 if self.width >= 34 else 8) - 12
         done = bar(self._share(), max(4, room), self.look.colour, self.tones.faint)
         return pair(Content.assemble(done, " ", left), right, self.width)
@@ -208,10 +193,10 @@ class _Slots:
 
     def _marks(self) -> list[str]:
         """What disturbed its training, in a word or two each."""
-        return [found.label for found in disturbances(self.trial)]
+        return [disturbance.label for disturbance in disturbances(self.trial)]
 
     def _trouble(self) -> Content | None:
-        if self.scene.words(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
+        if self.scene.state_word(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
             return None
         reason = safe_text(self.trial.reason, 120) or "the log says more"
         return styled(reason, self.tones.warn).truncate(self.width, ellipsis=True)

@@ -41,7 +41,7 @@ class Picture:
     unit: Unit = "s"
     """Of the x-axis."""
     logarithmic: bool = False
-    """The x-axis; values at or below 0 stand at its beginning."""
+    """The x-axis; values at or below 0 are at its beginning."""
     target: float | None = None
     """A value that is drawn as a line."""
     cursor: float | None = None
@@ -49,7 +49,7 @@ class Picture:
 
 
 class Chart(Canvas):
-    """A calm chart: dim axes, bright data. It takes no keys; it tells where the mouse is."""
+    """A quiet chart: dim axes, bright data. It takes no keys, and reports where the mouse is."""
 
     can_focus = False
 
@@ -80,7 +80,7 @@ class Chart(Canvas):
             self._draw()
 
     def render_line(self, y: int) -> Strip:
-        """A row; one that is not drawn yet is blank in our own colours (NO_COLOR needs a style)."""
+        """A row; blank in the theme's colours until it is drawn (NO_COLOR needs a style)."""
         strip = super().render_line(y)
         return strip if strip.cell_length else Strip.blank(self.size.width, self.rich_style)
 
@@ -103,14 +103,14 @@ class Chart(Canvas):
             painter.paint()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Tell the place on the x-axis."""
+        """Report the place on the x-axis."""
         first, columns = self._span
         if columns > 1:
             share = (event.x - first) / (columns - 1)
             self.post_message(self.Hovered(self, min(1.0, max(0.0, share))))
 
     def on_leave(self, _: Leave) -> None:
-        """Tell that it is nowhere."""
+        """Report that the mouse has left."""
         self.post_message(self.Hovered(self, None))
 
 
@@ -190,12 +190,12 @@ class _Painter:
 
     def _line(self, curve: Curve) -> None:
         cells = [self.cell(x, y) for x, y in curve.points]
-        # a line meets its markers: they stand in the middle of a cell
+        # markers are in the middle of a cell, and the line must meet them
         for index in range(len(cells)) if curve.marked else (len(cells) - 1,):
             cells[index] = (floor(cells[index][0]) + 0.5, floor(cells[index][1]) + 0.5)
         if len(cells) > 1:
-            pieces = [(*a, *b) for a, b in pairwise(cells)]
-            self.canvas.draw_hires_lines(pieces, style=curve.colour)
+            segments = [(*a, *b) for a, b in pairwise(cells)]
+            self.canvas.draw_hires_lines(segments, style=curve.colour)
 
     def _markers(self, curve: Curve) -> None:
         for x, y in curve.points if curve.marked else curve.points[-1:]:
@@ -217,7 +217,7 @@ class _Painter:
             return
         x, y = min(inside, key=lambda place: self._cost(place, length, row))
         if not curve.marked and self._cost((x, y), length, row) > _CROWDED:
-            return  # the marker at the curve's end says it as well
+            return  # the marker at the curve's end identifies it
         self._text(x, y, curve.name, f"bold {curve.colour}")
         self.taken.update((x + i, y) for i in range(-1, length + 1))
 

@@ -1,48 +1,31 @@
 """The top of the screen: what runs, on what machine, for how long."""
 
 from textual.content import Content
-from textual.widget import Widget
 
 from grambench.events.state import RunState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
-from grambench.tui.pieces import fill, pair, styled
+from grambench.tui.line_parts import fill, pair, styled
 from grambench.tui.scene import Scene
+from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
 from grambench.views.numbers import gib
 
 
-class Header(Widget):
+class Header(Lines):
     """One line on a wide screen, else two."""
-
-    can_focus = False
 
     def __init__(self) -> None:
         super().__init__(id="header")
-        self._scene: Scene | None = None
-        self._lines: Content | None = None
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's run and machine."""
         self._scene = scene
-        lines = self._compose_lines()
-        if self._lines is None or not lines.is_same(self._lines):
-            self._lines = lines
-            self.refresh()
+        self._draw()
 
-    def on_resize(self) -> None:
-        """Other parts may fit now."""
-        self._lines = self._compose_lines()
-        self.refresh()
-
-    def render(self) -> Content:
-        """The lines as last composed."""
-        return self._lines or Content("")
-
-    def _compose_lines(self) -> Content:
-        if self._scene is None:
-            return Content("")
-        scene, width, rows = self._scene, self.content_size.width, self.content_size.height
+    def compose_lines(self, scene: Scene) -> Content:
+        """What fits, most important first."""
+        width, rows = self.content_size
         state, tones = scene.state, scene.tones
         left = [
             (9, styled("grambench", f"bold {tones.accent}")),
@@ -58,7 +41,7 @@ class Header(Widget):
             (3, styled(safe_text(state.schedule, 12), tones.muted)),
             (9, _clock(scene)),
         ]
-        machine = machine_words(scene, narrow=width < 90)
+        machine = machine_readings(scene, narrow=width < 90)
         if rows < 2:
             return _one_row([*left, *about, *audit], [(6, machine), *clock], width)
         first = _one_row([*left, *audit], clock, width)
@@ -91,7 +74,7 @@ def audit_verdict(scene: Scene) -> Content | None:
     return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))
 
 
-def machine_words(scene: Scene, narrow: bool) -> Content:
+def machine_readings(scene: Scene, narrow: bool) -> Content:
     """The watched GPU's readings, or CPU and memory where there is none."""
     gpu, tones = _watched(scene.state), scene.tones
     if gpu is not None:
@@ -102,9 +85,9 @@ def machine_words(scene: Scene, narrow: bool) -> Content:
             (7, _reading(gpu.power_w, "W", scene)),
             (8, _memory(gpu.memory_used_bytes, gpu.memory_total_bytes, scene)),
         ]
-        whole = sum(not each.last.parent_uuid for each in scene.state.gpus.values())
-        if whole > 1:
-            parts.insert(1, (4, styled(f"GPU {gpu.index} of {whole}", tones.muted)))
+        gpus = sum(not each.last.parent_uuid for each in scene.state.gpus.values())
+        if gpus > 1:
+            parts.insert(1, (4, styled(f"GPU {gpu.index} of {gpus}", tones.muted)))
         return fill(parts, 48 if narrow else 60)
     host = scene.state.host
     return fill(
@@ -137,7 +120,7 @@ def _short_gpu(name: str) -> str:
 
 
 def _reading(value: float | None, unit: str, scene: Scene) -> Content:
-    """A number in a slot of three, so that the line does not dance."""
+    """A number in a slot of three, so that the line does not jump."""
     number = numbers.DASH if value is None else f"{value:.0f}"
     return Content.assemble((f"{number:>3}", scene.tones.text), (f" {unit}", scene.tones.muted))
 

@@ -7,7 +7,7 @@ from textual.strip import Strip
 
 from grambench.events.state import SETUP, LogLine
 from grambench.text import safe_text
-from grambench.tui.pieces import styled
+from grambench.tui.line_parts import styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 
@@ -23,6 +23,7 @@ class LogView(ScrollView, can_focus=True):
         self._only = ""
         self._shown: tuple[object, ...] = ()
         self._rows: list[Content] = []
+        self._at_end = True
 
     def on_mount(self) -> None:
         """Name the panel."""
@@ -34,8 +35,18 @@ class LogView(ScrollView, can_focus=True):
         self._update()
 
     def on_resize(self) -> None:
-        """Wrap to the new width."""
+        """Wrap to the new width; the end stays in view."""
         self._update()
+        self._keep_end()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolling up stops the log from following its end, scrolling down to it starts that again."""
+        super().watch_scroll_y(old_value, new_value)
+        self._at_end = new_value >= self.max_scroll_y - 1
+
+    def _keep_end(self) -> None:
+        if self._at_end:
+            self.call_after_refresh(self.scroll_end, animate=False)
 
     def _update(self) -> None:
         width = self.scrollable_content_region.width
@@ -48,14 +59,12 @@ class LogView(ScrollView, can_focus=True):
         key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
         if key == self._shown:
             return
-        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
         self._shown = key
         self._rows = [row for line in log for row in self._entry(self._scene, line, width)]
         if not self._rows:
             self._rows = [styled("what happens will be written here", tones.muted)]
         self.virtual_size = Size(width, len(self._rows))
-        if at_end:
-            self.call_after_refresh(self.scroll_end, animate=False)
+        self._keep_end()
         self.refresh()
 
     def _entry(self, scene: Scene, line: LogLine, width: int) -> list[Content]:
@@ -65,15 +74,15 @@ class LogView(ScrollView, can_focus=True):
         time = f"{numbers.clock(line.elapsed_s):>6} "
         if trial is not None:
             look = scene.look(trial)
-            who = styled(f"{look.marker} {scene.title(trial)} ", look.colour)
+            source = styled(f"{look.marker} {scene.title(trial)} ", look.colour)
         else:
-            who = styled("setup " if line.trial == SETUP else "", tones.accent)
+            source = styled("setup " if line.trial == SETUP else "", tones.accent)
         sign, style = {"warning": ("! ", tones.warn), "error": ("✗ ", tones.bad)}.get(
             line.severity, ("", tones.text)
         )
-        said = Content.assemble(who, (sign, f"bold {style}"), (safe_text(line.text, _TEXT_LIMIT), style))
+        entry = Content.assemble(source, (sign, f"bold {style}"), (safe_text(line.text, _TEXT_LIMIT), style))
         indent = " " * (len(time) if width >= 40 else 2)
-        rows = said.wrap(max(8, width - len(time)))
+        rows = entry.wrap(max(8, width - len(time)))
         first = Content.assemble((time, tones.muted), rows[0] if rows else "")
         return [first, *(Content.assemble(indent, row) for row in rows[1:])]
 

@@ -28,7 +28,7 @@ def test_fields_of_a_newer_runner_are_ignored() -> None:
         *(b"", b"{", b"[]", b"3", b"null", b'"stop"', b"\xff\xfe"),
         *(b'{"type": "dance"}', b'{"turn": 3}', b'{"type": "grant"}'),
         *(b'{"type": "grant", "turn": "x"}', b'{"type": "grant", "turn": null}'),
-        *(b'{"type": "stop", "how": "softly"}', b'{"type": "turn_over", "turn": 1, "train_s": null}'),
+        *(b'{"type": "stop", "ending": "softly"}', b'{"type": "turn_over", "turn": 1, "train_s": null}'),
         *(b'{"type": "turn_over", "turn": 1, "train_s": NaN}', b'{"type": "grant", "turn": true}'),
         *(b'{"type": "grant", "turn": 1' + b"0" * 40 + b"}", b'{"type": ' + b"[" * 100_000),
         *(b'{"type": "turn_over", "turn": 1}', b'{"type": "grant", "turn": 1, "seconds": "x"}'),

@@ -13,10 +13,10 @@ from grambench.events.types import Event, GpuSample, HostSample, ProcessSample, 
 
 MOST_WAITING = 10_000
 _DISPENSABLE = (Progress, GpuSample, HostSample, ProcessSample)
-"""Counters and samples: the next one says all that is needed."""
+"""Counters and samples: the next one makes them superfluous."""
 
 
-class PatientJournal:
+class BufferedJournal:
     """Like `Journal`, but a write that fails is tried again with the next event and at the end."""
 
     def __init__(
@@ -34,14 +34,14 @@ class PatientJournal:
         """
         self._journal = Journal(path)
         self.lines = self._journal.lines
-        """Whole lines that were there already."""
+        """Complete lines that the log held when it was opened."""
         self._patience_s, self._clock, self._sleep = patience_s, clock, sleep
         self._waiting: deque[Event] = deque()
         self._since_s, self._lost, self._why = 0.0, 0, ""
         self._lock = threading.Lock()
 
     def append(self, event: Event) -> None:
-        """Write what waits and this event, or let it wait too."""
+        """Write the waiting events and this one, or keep it waiting too."""
         with self._lock:
             if not self._waiting:
                 self._since_s = self._clock()
@@ -51,10 +51,10 @@ class PatientJournal:
                 self._thin()
 
     def close(self) -> None:
-        """Write what waits, for as long as patience lasts.
+        """Write the waiting events, for at most `patience_s`.
 
         Raises:
-            OSError: the disk still takes nothing.
+            OSError: events could still not be written.
         """
         with self._lock:
             deadline = self._clock() + self._patience_s
@@ -71,7 +71,7 @@ class PatientJournal:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
@@ -89,8 +89,10 @@ class PatientJournal:
         if waited:
             gap_s, lost, self._lost = self._clock() - self._since_s, self._lost, 0
             dropped = f"; {lost:,} samples are lost" if lost else ""
-            words = f"the log could not be written for {gap_s:.0f} s ({self._why}); events came late{dropped}"
-            self._waiting.append(Warned("disk-full", words))
+            message = (
+                f"the log could not be written for {gap_s:.0f} s ({self._why}); events came late{dropped}"
+            )
+            self._waiting.append(Warned("disk-full", message))
             self._write_last()
 
     def _write_last(self) -> None:
@@ -101,7 +103,7 @@ class PatientJournal:
         self._waiting.popleft()
 
     def _thin(self) -> None:
-        """Give up what the next event of its kind will say again."""
+        """Drop events that the next one of their type makes superfluous."""
         kept = [event for event in self._waiting if not isinstance(event, _DISPENSABLE)]
         self._lost += len(self._waiting) - len(kept)
         self._waiting = deque(kept)

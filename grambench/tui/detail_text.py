@@ -1,4 +1,4 @@
-"""Tables of facts: what is known of a strategy, and of the machine."""
+"""The texts of the detail screens: tables about a strategy, and about the machine."""
 
 from collections.abc import Iterable
 
@@ -9,20 +9,20 @@ from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
-from grambench.tui.pieces import bar, styled
+from grambench.tui.line_parts import bar, styled
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, settings_words, test_score
 
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
-_SAID = 22
-"""Columns of what a meter says, so that all meters are as long."""
+_METER_TEXT = 22
+"""Columns of the text behind a meter, so that all meters have the same length."""
 _NUMBERS = 41
 """Columns of the numbers of a worker, and a blank before the scrollbar."""
 
 
-def strategy_facts(scene: Scene, trial: TrialState) -> Content:
+def strategy_text(scene: Scene, trial: TrialState) -> Content:
     """State, plan, speed, windows and memory of a trial."""
     plan, progress, title = trial.plan, trial.progress, scene.state.metric.title
     share = progress.encode_s / progress.train_s if progress and progress.train_s > 0 else None
@@ -35,7 +35,7 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
         (
             "state",
             (
-                ("", scene.words(trial) + why),
+                ("", scene.state_word(trial) + why),
                 ("step", steps),
                 ("training", f"{numbers.seconds(progress.train_s if progress else None)} s"),
                 ("in the encoder", _percent(share)),
@@ -100,12 +100,12 @@ def strategy_facts(scene: Scene, trial: TrialState) -> Content:
             ),
         ),
     ]
-    if found := disturbances(trial):
-        parts.insert(1, ("disturbed by", [("", disturbance.message) for disturbance in found]))
+    if disturbing := disturbances(trial):
+        parts.insert(1, ("disturbed by", [("", disturbance.message) for disturbance in disturbing]))
     return Content("\n\n").join([_table(scene, title, rows) for title, rows in parts])
 
 
-def machine_facts(scene: Scene, width: int) -> Content:
+def machine_text(scene: Scene, width: int) -> Content:
     """GPUs, host, and the memory of every worker."""
     state = scene.state
     blocks = [_gpu(scene, gpu.last, width) for gpu in state.gpus.values()]
@@ -130,7 +130,7 @@ def machine_facts(scene: Scene, width: int) -> Content:
 def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:
     total = _share(gpu.memory_used_bytes, gpu.memory_total_bytes)
     percent = gpu.utilization_percent
-    told = [
+    readings = [
         f"{numbers.count(gpu.power_w)} W",
         f"{numbers.count(gpu.temperature_c)} °C",
         f"{numbers.count(gpu.sm_clock_mhz)} / {numbers.count(gpu.memory_clock_mhz)} MHz",
@@ -141,7 +141,7 @@ def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:
         styled(title, f"bold {scene.tones.accent}"),
         _meter(scene, "busy", None if percent is None else percent / 100, width),
         _meter(scene, "memory", total, width, f"{numbers.gib(gpu.memory_used_bytes)} GiB"),
-        styled("   ".join(told), scene.tones.text),
+        styled("   ".join(readings), scene.tones.text),
     ]
     rows += [styled(f"{name}: {safe_text(why, 120)}", scene.tones.muted) for name, why in gpu.reasons.items()]
     return Content("\n").join(rows)
@@ -164,13 +164,13 @@ def _workers(scene: Scene, width: int) -> Content:
     return Content("\n").join(rows)
 
 
-def _meter(scene: Scene, name: str, share: float | None, width: int, more: str = "") -> Content:
-    said = f"{_percent(share):>6}  {more}"
-    room = max(8, min(60, width - 8 - _SAID))
+def _meter(scene: Scene, name: str, share: float | None, width: int, amount: str = "") -> Content:
+    reading = f"{_percent(share):>6}  {amount}"
+    room = max(8, min(60, width - 8 - _METER_TEXT))
     return Content.assemble(
         (f"{name:<8}", scene.tones.muted),
         bar(share, room, scene.tones.accent, scene.tones.faint),
-        (said, scene.tones.text),
+        (reading, scene.tones.text),
     )
 
 

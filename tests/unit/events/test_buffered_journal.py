@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from grambench.events import types as ev
+from grambench.events.buffered_journal import MOST_WAITING, BufferedJournal
 from grambench.events.journal import Follower, Journal
-from grambench.events.patient import MOST_WAITING, PatientJournal
 
 
 class Disk:
@@ -38,8 +38,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
-def journal(path: Path, disk: Disk, patience_s: float = 30.0) -> PatientJournal:
-    return PatientJournal(path, patience_s=patience_s, clock=disk.clock, sleep=disk.sleep)
+def journal(path: Path, disk: Disk, patience_s: float = 30.0) -> BufferedJournal:
+    return BufferedJournal(path, patience_s=patience_s, clock=disk.clock, sleep=disk.sleep)
 
 
 def events(path: Path) -> list[ev.Event]:

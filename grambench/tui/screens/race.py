@@ -1,0 +1,217 @@
+"""The race: a card for each strategy, the plots, the leaderboard and the log."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.reactive import var
+from textual.widgets import Footer
+
+from grambench.text import safe_text
+from grambench.tui import plots
+from grambench.tui.arrange import PANELS, arrange
+from grambench.tui.banner import banner_text
+from grambench.tui.layout import Density, Layout, plan
+from grambench.tui.scene import Scene
+from grambench.tui.screens.ask import PromptScreen
+from grambench.tui.screens.run import RunScreen
+from grambench.tui.view import PLAIN, View
+from grambench.tui.widgets.board import Board, board_width
+from grambench.tui.widgets.card import Card
+from grambench.tui.widgets.chart import Chart
+from grambench.tui.widgets.header import Header
+from grambench.tui.widgets.log import LogView
+from grambench.tui.widgets.panel import Panel
+from grambench.tui.widgets.text import Text
+
+
+class RaceScreen(RunScreen):
+    """The dashboard's first screen; its keys change what the plots show and which panels are seen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "axis", show=False),
+        Binding("o", "logarithmic", show=False),
+        Binding("z", "smooth", show=False),
+        Binding("g", "target", show=False),
+        Binding("left", "cursor(-1)", show=False),
+        Binding("right", "cursor(1)", show=False),
+        Binding("m", "maximise", show=False),
+        Binding("enter", "maximise", show=False),
+        Binding("l", "log", show=False),
+        Binding("escape", "all_panels", "back", show=False),
+        Binding("down", "scroll_body('down')", show=False),
+        Binding("up", "scroll_body('up')", show=False),
+        Binding("pagedown", "scroll_body('page_down')", show=False),
+        Binding("pageup", "scroll_body('page_up')", show=False),
+    ]
+
+    view: var[View] = var(PLAIN, init=False)
+    """Axis, smoothing, cursor and target of the metric plot."""
+    solo: var[str | None] = var(None, init=False)
+    """The panel that has the whole body; None: all are shown."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._arrangement: tuple[Layout, str | None, int] | None = None
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Header()
+        with VerticalScroll(id="body", can_focus=False):
+            yield Container(id="cards")
+            with Container(id="plots"):
+                yield Panel("metric", "validation AUC over training time", plots.metric_plot)
+                with Container(id="side"):
+                    yield Panel("rate", "samples/s", plots.rate_plot)
+                    yield Panel("memory", "memory, GiB", plots.memory_plot)
+            with Container(id="bottom"):
+                yield Board()
+                yield LogView()
+        banner = Text(id="banner")
+        banner.display = False
+        yield banner
+        yield Footer(compact=True)
+
+    # --- drawing -------------------------------------------------------------------------------
+
+    def show(self, scene: Scene) -> None:
+        """Hand the scene to every widget; each redraws only if its own content changed."""
+        scene = replace(scene, view=self.view)
+        text = self.banner(scene)
+        banner = self.query_one("#banner", Text)
+        banner.show(text)
+        banner.display = bool(text.plain)
+        self._mount_cards(scene)
+        density = self._arrange(scene, banner.display)
+        self.query_one(Header).show(scene)
+        for card in self.query(Card):
+            card.show(scene, density)
+        for name in ("metric", "rate", "memory") if scene.sides else ("metric",):
+            self.query_one(f"#{name}", Panel).show(scene)
+        self.query_one(Board).show(scene)
+        self.query_one(LogView).show(scene)
+
+    def banner(self, scene: Scene) -> Content:
+        """The line above the footer; empty: there is none."""
+        return banner_text(scene)
+
+    def _mount_cards(self, scene: Scene) -> None:
+        known = {card.trial_name for card in self.query(Card)}
+        new = [Card(name) for name in scene.state.trials if name not in known]
+        if new:
+            self.query_one("#cards").mount(*new)
+
+    def _arrange(self, scene: Scene, banner: bool) -> Density:
+        """Lay the panels out for the size of the screen; how much a card then shows."""
+        width, height = self.app.size
+        layout = plan(width, height, len(scene.state.trials), banner)
+        arrangement = (layout, self.solo, board_width(scene.state, width))
+        if arrangement != self._arrangement:
+            self._arrangement = arrangement
+            arrange(self, *arrangement)
+        return layout.density
+
+    def on_resize(self, _: Resize) -> None:
+        """Lay the panels out for the new size."""
+        self._show()
+
+    # --- which panels --------------------------------------------------------------------------
+
+    def watch_solo(self, panel: str | None) -> None:
+        """Give the panel the body and the focus."""
+        self._show()
+        if panel:
+            self.query_one(f"#{panel}").focus()
+
+    def action_maximise(self) -> None:
+        """The focused panel alone, or all again; without a focus, the metric plot."""
+        focused = self.focused.id if self.focused is not None else None
+        self.solo = None if self.solo else focused if focused in PANELS else "metric"
+
+    def action_log(self) -> None:
+        """The log alone, or all panels again."""
+        self.solo = None if self.solo == "log" else "log"
+
+    def action_all_panels(self) -> None:
+        """All panels again, no focus, no cursor."""
+        self._look(cursor=None)
+        self.solo = None
+        self.set_focus(None)
+
+    def action_scroll_body(self, direction: str) -> None:
+        """Scroll the body, which never has the focus: `up`, `down`, `page_up` or `page_down`."""
+        body = self.query_one("#body", VerticalScroll)
+        getattr(body, f"scroll_{direction}")(animate=False)
+
+    # --- what the metric plot shows ------------------------------------------------------------
+
+    def watch_view(self, before: View, view: View) -> None:
+        """Redraw what depends on the view."""
+        scene = replace(self.scene, view=view)
+        self.query_one("#metric", Panel).show(scene)
+        if view.target != before.target:
+            self.query_one(Board).show(scene)
+
+    def _look(self, **changes: Any) -> None:
+        self.view = replace(self.view, **changes)
+
+    @on(Chart.Hovered, "#metric Chart")
+    def _hovered(self, event: Chart.Hovered) -> None:
+        """The read-out follows the mouse."""
+        self._look(cursor=event.share)
+
+    def action_axis(self) -> None:
+        """Training seconds, steps, or joules where they are measured."""
+        has_energy = any(len(trial.energy_series) for trial in self.scene.state.trials.values())
+        self._look(x_axis=self.view.next_axis(has_energy))
+
+    def action_logarithmic(self) -> None:
+        """Linear or logarithmic x-axis."""
+        self._look(logarithmic=not self.view.logarithmic)
+
+    def action_smooth(self) -> None:
+        """Curves as measured, or a moving average of them."""
+        self._look(smooth=not self.view.smooth)
+
+    def action_cursor(self, steps: int) -> None:
+        """Move the read-out."""
+        self._look(cursor=self.view.moved_cursor(steps))
+
+    def action_target(self) -> None:
+        """Set the validation score that the target line shows."""
+        metric = self.scene.state.metric.title
+
+        def answered(text: str | None) -> None:
+            if text is None:
+                return
+            try:
+                target = float(text) if text else None
+            except ValueError:
+                target = -1.0
+            if target is None or 0 < target < 1:
+                self._look(target=target)
+            else:
+                self._complain(f"{safe_text(text, 20)} is no {metric} between 0 and 1.")
+
+        now = "" if self.view.target is None else f"{self.view.target:g}"
+        hint = f"A validation {metric} between 0 and 1; an empty line takes the target away."
+        self.app.push_screen(PromptScreen("target", hint, now), answered)
+
+    def system_commands(self) -> Iterator[SystemCommand]:
+        """The commands of every screen, and those of the panels and the metric plot."""
+        yield from super().system_commands()
+        for title, meaning, action in (
+            ("Axis", "Training seconds, steps or joules", self.action_axis),
+            ("Logarithmic", "Linear or logarithmic x-axis", self.action_logarithmic),
+            ("Smooth", "A moving average of the curves, or not", self.action_smooth),
+            ("Target", "A validation score to reach, as a line", self.action_target),
+            ("Log", "Maximise the log, or back", self.action_log),
+        ):
+            yield SystemCommand(title, meaning, action)

@@ -1,0 +1,154 @@
+"""What all screens of a run have in common: they follow its state, and their keys act on it."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
+from textual.screen import Screen
+
+from grambench.errors import GrambenchError
+from grambench.runner.commands import Action, Command, send
+from grambench.text import safe_text
+from grambench.tui.export import export
+from grambench.tui.scene import EMPTY, Scene
+from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
+
+
+class RunScreen(Screen[None]):
+    """Draws the newest scene of the app; pauses, skips, stops, marks and exports.
+
+    Args:
+        folder: the run's folder, where commands and exports go.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "detach", show=False),
+        Binding("s", "skip", show=False),
+        Binding("x", "stop", show=False),
+        Binding("n", "mark", show=False),
+        Binding("e", "export", show=False),
+    ]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder, self.scene = folder, EMPTY
+        self._behind = False
+
+    def on_mount(self) -> None:
+        """Follow the app's scene."""
+        self.watch(self.app, "scene", self._follow)
+
+    def on_screen_resume(self) -> None:
+        """Draw what was missed below another screen."""
+        if self._behind:
+            self._show()
+
+    def _follow(self, scene: Scene) -> None:
+        self.scene = scene
+        self._behind = not (self.app.screen is self or self.app.screen.is_modal)
+        if not self._behind:
+            self._show()
+
+    def _show(self) -> None:
+        self._behind = False
+        with suppress(NoMatches):  # some widgets are gone already: the screen is being closed
+            self.show(self.scene)
+
+    @abstractmethod
+    def show(self, scene: Scene) -> None:
+        """Draw the scene."""
+
+    # --- the run -------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run that is over cannot be paused."""
+        return not (action == "pause" and self.scene.is_over)
+
+    def _send(self, action: Action, trial: str = "", text: str = "") -> bool:
+        """Send a command to the supervisor, or show why that is impossible."""
+        if self.scene.is_over:
+            self.notify("The run is over.", severity="warning")
+            return False
+        try:
+            send(self._folder, Command(action, trial, text))
+        except (GrambenchError, OSError) as error:
+            self._complain(str(error))
+            return False
+        return True
+
+    def _complain(self, message: str) -> None:
+        self.notify(safe_text(message, 200), severity="error", markup=False)
+
+    def action_pause(self) -> None:
+        """Pause the run, or resume it."""
+        paused = self.scene.state.paused
+        if self._send("resume" if paused else "pause"):
+            self.notify("Resuming." if paused else "Pausing after the step under way.")
+
+    def action_skip(self) -> None:
+        """End the strategy that trains and continue with the next; asks first."""
+        active = self.scene.state.trials.get(self.scene.state.active or "")
+        if active is None:
+            self.notify("No strategy trains now.", severity="warning")
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._send("skip", active.name)
+
+        name = self.scene.title(active)
+        question = f"End {name} after its step, without a test score? The next strategy goes on."
+        self.app.push_screen(ConfirmScreen("skip", question, f"Skip {name}"), answered)
+
+    def action_stop(self) -> None:
+        """End the run after the step under way; asks first."""
+
+        def answered(yes: bool | None) -> None:
+            if yes and self._send("stop"):
+                self.notify("Stopping after the step under way.")
+
+        if self.scene.is_over:
+            self.notify("The run is over.", severity="warning")
+            return
+        question = "End the run after the step under way? What was measured stays, with a report."
+        self.app.push_screen(ConfirmScreen("stop", question, "Stop the run"), answered)
+
+    def action_detach(self) -> None:
+        """Leave the dashboard and let the run continue."""
+        self.app.exit(None if self.scene.is_over else "detach")
+
+    def action_mark(self) -> None:
+        """Write a sentence to the log."""
+
+        def answered(text: str | None) -> None:
+            if text:
+                self._send("mark", text=text[:200])
+
+        self.app.push_screen(PromptScreen("mark", "A sentence for the log, with the time of now."), answered)
+
+    def action_export(self) -> None:
+        """Write the report and a picture of the screen to the run's folder."""
+        try:
+            path = export(self._folder, self.app.export_screenshot(title="grambench"))
+        except (GrambenchError, OSError) as error:
+            self._complain(str(error))
+            return
+        place = safe_text(path.relative_to(self._folder), 80)
+        self.notify(f"{place} and report.json written", markup=False)
+
+    def system_commands(self) -> Iterator[SystemCommand]:
+        """The screen's part of the command palette."""
+        for title, meaning, action in (
+            ("Pause or resume", "Withhold all turns, or grant them again", self.action_pause),
+            ("Skip strategy", "End the one that trains; asks", self.action_skip),
+            ("Stop the run", "End it after the step under way; asks", self.action_stop),
+            ("Detach", "Leave the run alone; `grambench watch` shows it again", self.action_detach),
+            ("Mark", "Put a sentence into the log", self.action_mark),
+            ("Export", "report.json and a picture of the screen", self.action_export),
+        ):
+            yield SystemCommand(title, meaning, action)
