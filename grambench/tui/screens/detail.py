@@ -79,7 +79,8 @@ class StrategyScreen(DetailScreen):
             series = getattr(trial, attribute) if attribute else _scores(scene, trial)
             zero = name not in ("scores", "loss")
             picture = one_curve(scene, trial, series, max(16, width), unit, zero)
-            return Plot(picture, _empty(scene, trial, name, subject or _selecting(scene)))
+            selecting = "" if attribute else _selecting(scene)
+            return Plot(picture, _empty(scene, trial, name, subject or selecting), selecting or None)
 
         return plot
 
@@ -91,7 +92,6 @@ class StrategyScreen(DetailScreen):
         facts = self.query_one("#facts", TextPanel)
         facts.border_title = scene.title(self._trial(scene))
         facts.show(scene)
-        self.query_one("#scores", Panel).border_title = _selecting(scene)
         for panel in self.query(Panel):
             panel.show(scene)
         self.query_one(LogView).show(scene, only=self.trial)
