@@ -1,9 +1,9 @@
 """The shape of the package: lines, lengths of functions, rooms and arrows, folder by folder.
 
-`python -m benchmarks.shape` measures `grambench/` of this checkout; `--against COMMIT` adds the difference from
-that commit. Code lines are those without blanks, comments and docstrings. A function's length is from `def` to its
-last line; a nested function counts once more on its own. A room is a module with code, an arrow an import of one
-room by another, wherever in the file it stands; `out` are the arrows that leave the folder.
+`python -m benchmarks.shape` measures `grambench/` of this checkout; `--against COMMIT` adds the difference
+from that commit. Code lines are those without blanks, comments and docstrings. A function's length is from
+`def` to its last line; a nested function counts once more on its own. A room is a module with code, an arrow
+an import of one room by another, wherever in the file it stands; `out` are the arrows that leave the folder.
 """
 
 import argparse
@@ -181,7 +181,8 @@ def table(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[floa
         lines.append([name, *map(cell, values, olds)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for name, *cells in lines:
-        yield "  ".join([name.ljust(widths[0]), *(text.rjust(n) for text, n in zip(cells, widths[1:], strict=True))])
+        aligned = (text.rjust(width) for text, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *aligned])
 
 
 def cell(value: float, old: float) -> str:
