@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 LOWEST := .venv-lowest
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
-EXACTNESS := tests/unit/training tests/unit/models tests/unit/metrics
+LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
 .PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape lint types contracts clean
 .DEFAULT_GOAL := demo
@@ -45,8 +45,8 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --editable '.[dev]'
 	touch $@
 
-lowest: $(LOWEST)/.installed  ## the exactness suite with the lowest versions that pyproject.toml allows, in .venv-lowest
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(EXACTNESS) -n 2 --dist loadfile
+lowest: $(LOWEST)/.installed  ## the exactness suite and the command line with the lowest versions of pyproject.toml, in .venv-lowest
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 2 --dist loadfile
 
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
