@@ -1,17 +1,24 @@
 # Everything runs in .venv under constraints.txt; a fresh machine needs only Python (3.11 or newer), pip and make.
+# `make help` lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
+LOWEST := .venv-lowest
+TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
+LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
-.PHONY: demo test heavy faults bench bench-long bench-gpu screenshots lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: $(STAMP)  ## train E2E, single-step and multi-step GRAM side by side
 	$(BIN)/grambench run --preset demo
@@ -29,6 +36,18 @@ heavy: $(STAMP) $(ENCODER)  ## tests that are too long for `make test`: a compil
 faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)
 	GRAMBENCH_WORKER_START=spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile
 
+coverage: $(STAMP) $(ENCODER)  ## the test suite with the lines that it covers; tests take twice the CPU time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov=grambench --cov-report=term:skip-covered
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --no-deps $(TORCH_CPU) torch
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt --editable '.[dev]'
+	touch $@
+
+lowest: $(LOWEST)/.installed  ## the exactness suite and the command line with the lowest versions of pyproject.toml, in .venv-lowest
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 2 --dist loadfile
+
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
 
@@ -41,15 +60,18 @@ bench-gpu: $(STAMP)  ## everything that is claimed or predicted about an NVIDIA 
 screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
 	$(BIN)/python docs/screenshots.py
 
-lint: $(STAMP)
+shape: $(STAMP)  ## lines, lengths of functions, modules and imports of the package; AGAINST=COMMIT compares
+	$(BIN)/python -m benchmarks.shape $(if $(AGAINST),--against $(AGAINST))
+
+lint: $(STAMP)  ## ruff, and whether everything is formatted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
 
-contracts: $(STAMP)
+contracts: $(STAMP)  ## which package may import which
 	$(BIN)/lint-imports
 
-clean:
-	rm -rf $(VENV)
+clean:  ## remove the virtual environments
+	rm -rf $(VENV) $(LOWEST)

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-SHARED = {"harness", "page", "__main__", "__init__", "measure"}
-"""`measure` runs in `test_measure.py`, on data that were carried along."""
+SHARED = {"harness", "page", "__main__", "__init__", "measure", "shape"}
+"""`measure` runs in `test_measure.py`, on data that were carried along; `shape` measures no time."""
 
 
 def has_main(path: Path) -> bool:

@@ -175,7 +175,7 @@ def read_pretrained(
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
-        ConfigError: the folder holds no such model, or lacks some of its weights.
+        ConfigError: the folder holds no such model, lacks some of its weights, or caps its attention.
     """
     from transformers import AutoConfig
 
@@ -183,6 +183,11 @@ def read_pretrained(
         options = hub_options(model, revision)
         config = AutoConfig.from_pretrained(model, **options)
         shaped(config)
+        if getattr(config, "attn_logit_softcapping", None):  # transformers 5.0 would leave it out
+            raise ConfigError(
+                f"The model {model!r} caps its attention scores, which fused attention does not do.",
+                f"Choose another model with --set {key}=NAME.",
+            )
         found, loading = auto.from_pretrained(
             model,
             config=config,

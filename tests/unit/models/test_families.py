@@ -150,6 +150,12 @@ def test_a_family_that_cannot_be_loaded_is_refused_and_never_read_wrongly(
         assert largest(found, wanted) < TOLERANCE, layout
 
 
+def test_a_model_that_caps_its_attention_scores_is_refused(folder: Callable[[str], Path]) -> None:
+    """Newer versions of transformers refuse it themselves, older ones leave the cap out."""
+    with pytest.raises(ConfigError, match="caps its attention scores"):
+        load_encoder(encoder_of(folder("gemma2")), 0, autocast=False)
+
+
 def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can_be_read(
     loaded: Callable[[str], TextEncoder],
 ) -> None:

@@ -1,0 +1,46 @@
+"""What the files beside the package say of versions and commands agrees with it."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from grambench import __version__
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [
+    Requirement(line) for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+]
+
+
+def pins(name: str) -> dict[str, str]:
+    """The versions of a constraints file, by name in lower case."""
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return dict(line.lower().split("==") for line in lines if line)
+
+
+@pytest.mark.parametrize("required", REQUIRED, ids=lambda required: required.name)
+def test_each_lower_bound_has_its_pin(required: Requirement) -> None:
+    (bound,) = (one.version for one in required.specifier if one.operator == ">=")
+    assert pins("constraints-lowest.txt")[required.name] in SpecifierSet(f"=={bound}.*")
+
+
+@pytest.mark.parametrize("required", REQUIRED, ids=lambda required: required.name)
+def test_ci_runs_an_allowed_version(required: Requirement) -> None:
+    assert pins("constraints.txt")[required.name] in required.specifier
+
+
+def test_changelog_and_citation_know_the_version() -> None:
+    assert f"\n## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_make_help_lists_every_target() -> None:
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[1] for line in shown.splitlines()] == phony.split()
