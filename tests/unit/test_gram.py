@@ -19,7 +19,6 @@ from grambench import Hooks, ItemTable, MultiStep, Optimizers, SingleStep
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
 from grambench.training.strategies import make_strategy
-from grambench.training.strategies.multi_step import FOLLOW
 
 USERS, CLICKS, CANDIDATES = 6, 4, 3
 CATALOGUE, FEATURES, D = 30, 5, 4
@@ -159,7 +158,9 @@ def test_multi_step_is_the_strategy_of_that_name(rule: str) -> None:
     seed, windows = 11, iter(range(100))
 
     def order(count: int) -> Tensor:
-        return counter.permutation(counter.key(seed, FOLLOW, next(windows), 0), count, torch.device("cpu"))
+        return counter.permutation(
+            counter.key(seed, counter.Purpose.FOLLOW, next(windows), 0), count, torch.device("cpu")
+        )
 
     table = ItemTable(ITEMS, WIDTH, rule, lr=0.1, dtype=torch.float64)
     method = MultiStep(*of_a_run(library), table, steps=2, encoder_batch=7, order=order)

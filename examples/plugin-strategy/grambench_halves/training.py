@@ -2,7 +2,8 @@
 
 import torch
 
-from grambench.training.phases import Batch, StepResult, encode, encoder_backward, filter_backward
+from grambench.training.phases import encode, encoder_backward, filter_backward
+from grambench.training.protocols import Batch, StepResult
 from grambench.training.strategies import OneStep, StrategyInputs
 
 

@@ -126,7 +126,7 @@ def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
         (("a: gram-1e, device=cpu",), "a: device may not differ"),
         (("a: gram-1e, encoder_optimizer.lr=-1",), "a: encoder_optimizer.lr: input should be greater"),
         (("a: gram-1e, training.batch_size=many",), "a: training.batch_size: input should be"),
-        (("a: gram-1z",), "'gram-1z' is no strategy"),
+        (("a: gram-1z",), "unknown strategy 'gram-1z'"),
         (("gram-1s: gram-1e",), "gram-1e is the name of another strategy. Choose"),
         (("../x: gram-1e",), "'../x' cannot be a label, which names a folder."),
         (("null-x: gram-1e",), "'null-x' is reserved"),
