@@ -159,7 +159,7 @@ def test_multi_step_is_the_strategy_of_that_name(rule: str) -> None:
 
     def order(count: int) -> Tensor:
         return counter.permutation(
-            counter.key(seed, counter.Purpose.FOLLOW, next(windows), 0), count, torch.device("cpu")
+            counter.key(seed, counter.Purpose.WINDOW_END, next(windows), 0), count, torch.device("cpu")
         )
 
     table = ItemTable(ITEMS, WIDTH, rule, lr=0.1, dtype=torch.float64)
