@@ -30,7 +30,7 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 test: $(STAMP) $(ENCODER)  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-heavy: $(STAMP) $(ENCODER)  ## tests that are too long for `make test`: a compiler, workers that import torch themselves
+heavy: $(STAMP) $(ENCODER)  ## tests that are too long for `make test`: a compiler, large logs, workers that import torch themselves
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -n 2 --dist loadfile
 
 faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)

@@ -134,7 +134,7 @@ def say_goes_on(folder: Path) -> None:
     """How to see a run again that is left alone."""
     name = folder.name
     typer.echo(
-        f"{name} goes on: `grambench watch {name}` shows it, `grambench stop {name}` ends it", err=True
+        f"{name} keeps running: `grambench watch {name}` shows it, `grambench stop {name}` ends it", err=True
     )
 
 
@@ -202,7 +202,7 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
     if code == ExitCode.INTERRUPTED:
-        typer.echo(f"grambench: Interrupted; `{resume_command(folder)}` goes on.", err=True)
+        typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
     raise typer.Exit(code)
 
 

@@ -95,7 +95,7 @@ def run(
         if not spec.data.is_generated:
             locate(spec.data)
     with contextlib.ExitStack() as stack:
-        with interrupts_held():  # a new run's folder is there, and nobody minds Ctrl+C yet
+        with interrupts_held():  # a new run's folder is there, and no handler for Ctrl+C is installed yet
             if resume is None:
                 folder = create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]])
             follow = Follow(folder)

@@ -104,7 +104,7 @@ def watch(
     try:
         Follow(folder).watch(view(plain))
     except KeyboardInterrupt:  # a watcher that leaves ends nothing
-        typer.echo(f"\n{folder.name} goes on, unless it had ended.", err=True)
+        typer.echo(f"\n{folder.name} keeps running, unless it had ended.", err=True)
 
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:

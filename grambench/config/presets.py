@@ -168,7 +168,7 @@ def _assign(tables: dict[str, Any], assignment: str) -> None:
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ConfigError(f"--set {assignment}: {part} is no table.")
+            raise ConfigError(f"--set {assignment}: {part} is not a table.")
     table[parts[-1]] = _value(text.strip())
 
 

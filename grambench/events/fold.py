@@ -492,9 +492,7 @@ def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> t
         case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
             return "error", f"worker ended with code {event.code}"
         case ev.TrialResumed():
-            where = (
-                f"goes on from step {event.step:,}" if event.step else "begins anew: there is no checkpoint"
-            )
+            where = f"resumes at step {event.step:,}" if event.step else "starts over: there is no checkpoint"
             return "info", where
         case ev.RunPaused():
             return "info", "paused"

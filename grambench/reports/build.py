@@ -48,7 +48,7 @@ def build_report(folder: Path) -> Report:
     """The report of a run as its files tell it now; the same files give the same report.
 
     Raises:
-        DataError: `folder` is no run, or its `run.json` is damaged.
+        DataError: `folder` is not a run folder, or its `run.json` is damaged.
     """
     run = read_run_file(folder)
     state = printable(read_run(folder))
@@ -85,7 +85,7 @@ def write_report(folder: Path) -> Path:
     """Build the report and put it, whole, into the run's folder.
 
     Raises:
-        DataError: `folder` is no run, or its `run.json` is damaged.
+        DataError: `folder` is not a run folder, or its `run.json` is damaged.
         OSError: the report cannot be written; an earlier one stays as it is.
     """
     path = folder / REPORT_FILE

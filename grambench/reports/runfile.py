@@ -35,14 +35,14 @@ def read_run_file(folder: Path) -> RunFile:
     """The run's own description.
 
     Raises:
-        DataError: `folder` is no run, or its `run.json` is damaged or of another version.
+        DataError: `folder` is not a run folder, or its `run.json` is damaged or of another version.
     """
     path = folder / RUN_FILE
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{folder} is no run: {path} cannot be read ({error.strerror}).",
+            f"{folder} is not a run folder: {path} cannot be read ({error.strerror}).",
             "Name a folder made by `grambench run`; `grambench runs` lists them.",
         ) from error
     try:

@@ -1,4 +1,4 @@
-"""Whether a run can be gone on with."""
+"""Whether a run can be resumed."""
 
 from pathlib import Path
 from typing import Any

@@ -81,7 +81,7 @@ def find_run(name: str, out: Path) -> Path:
             if (folder / RUN_FILE).is_file():
                 return folder.resolve()
     raise DataError(
-        f"{name!r} is no run: there is no {RUN_FILE} in it.",
+        f"{name!r} is not a run folder: it has no {RUN_FILE}.",
         f"`grambench runs` lists those in {out}; --out looks elsewhere.",
     )
 

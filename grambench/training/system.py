@@ -91,7 +91,7 @@ def build_system(
 
     Raises:
         ConfigError: `filter.heads` does not divide the encoder's width.
-        MachineError: the pretrained model, or word vectors, are not to be had.
+        MachineError: the pretrained model, or word vectors, cannot be loaded.
     """
     torch.manual_seed(seed)
     bucket_tokens = spec.encoder.bucket_tokens

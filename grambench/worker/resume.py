@@ -83,7 +83,7 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
     changed = differences(before, {"schema_version": SCHEMA_VERSION, **now})
     if changed:
         raise ConfigError(
-            f"The checkpoint {place.name} cannot be gone on with, because something has changed:"
+            f"The checkpoint {place.name} cannot be resumed, because something has changed:"
             f" {'; '.join(changed)}.",
             "Undo the change, or start a new run.",
         )

@@ -212,7 +212,9 @@ def _reports(log: Follower, records: list[Record]) -> bool:
     return bool(new) and isinstance(new[-1].event, ev.Progress) and new[-1].event.step % steps != 0
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "all"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", *(pytest.param(name, marks=pytest.mark.heavy) for name in ("cut", "all"))]
+)
 def test_damaged_checkpoints_give_way_to_older_ones(
     damage: str, bench: Bench, whole: Path, tmp_path: Path
 ) -> None:

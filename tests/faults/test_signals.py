@@ -65,7 +65,7 @@ def test_a_signal_in_any_phase_leaves_a_run_that_goes_on(bench: Bench, whole: Pa
         ended = command.wait()
         assert ended.code == 75, (phase, ended.err)
         assert "Traceback" not in ended.err + ended.out
-        assert ended.err.endswith(f"`grambench run --resume {run}` goes on.\n")
+        assert ended.err.endswith(f"resume it with `grambench run --resume {run}`.\n")
         assert_nothing_is_left(run)
         report = reported(run)
         assert report["partial"] or phase == "test"  # which may have been over
@@ -108,7 +108,7 @@ def test_a_detached_run_goes_on_alone(bench: Bench, whole: Path) -> None:
     command = bench.run("--detach", *STRATEGIES)
     ended = command.wait()
     assert ended.code == 0
-    assert f"{command.run.name} goes on" in ended.err
+    assert f"{command.run.name} keeps running" in ended.err
     watchers = [bench.start("watch", command.run, "--plain") for _ in range(2)]
     until(lambda: all("setup: " in watcher.err for watcher in watchers), "the watchers to see it")
     os.kill(watchers[0].process.pid, signal.SIGKILL)

@@ -30,6 +30,7 @@ def test_compiled_run_trains_the_same_and_reports_the_compiler_s_seconds(fresh: 
     assert found["test"]["auc"] == pytest.approx(wanted["test"]["auc"], abs=0.02)
 
 
+@pytest.mark.heavy
 def test_compiler_that_does_not_work_is_one_sentence_with_the_fix(
     fresh: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

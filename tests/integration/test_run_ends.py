@@ -44,7 +44,9 @@ def test_an_interrupt_stops_after_the_step_with_a_report(endless: Command) -> No
     ended = endless.wait()
     assert ended.code == 75
     assert SAID in ended.err
-    assert ended.err.endswith(f"grambench: Interrupted; `grambench run --resume {endless.run}` goes on.\n")
+    assert ended.err.endswith(
+        f"grambench: Interrupted; resume it with `grambench run --resume {endless.run}`.\n"
+    )
     assert_nothing_is_left(endless.run)
     report = report_of(endless.run)
     first, second = report["trials"]

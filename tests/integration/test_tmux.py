@@ -97,7 +97,7 @@ def test_a_session_of_an_engineer(bench: Bench, tmux: Tmux) -> None:
     until(lambda: trained(run, "gram-1s.s0", 2), "gram-1s to train")
 
     tmux.press("d")
-    tmux.until_shows("goes on", "ready>")
+    tmux.until_shows("keeps running", "ready>")
     tmux.press(shlex.join([grambench(), "watch", str(run)]), "Enter")
     tmux.until_shows("leaderboard", "skipped")
     tmux.press("x")

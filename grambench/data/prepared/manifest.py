@@ -220,7 +220,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = path.read_bytes()
         manifest = Manifest.model_validate_json(content)
     except OSError as error:
-        raise DataError(f"{folder} is no prepared data: {path.name} cannot be read.", fix) from error
+        raise DataError(f"{folder} is not prepared data: {path.name} cannot be read.", fix) from error
     except pydantic.ValidationError as error:
         raise DataError(f"{path} is damaged or of another version of grambench.", fix) from error
     if not _is_intact(content, manifest):

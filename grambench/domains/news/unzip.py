@@ -33,7 +33,7 @@ def extract_tables(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
             for entry in _entries(container, folder, names):
                 _extract(container, entry, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{archive.name} is no readable zip ({error}).", "Fetch it again.") from error
+        raise DataError(f"{archive.name} cannot be read as a zip ({error}).", "Fetch it again.") from error
 
 
 def _entries(container: zipfile.ZipFile, folder: Path, names: tuple[str, ...]) -> list[zipfile.ZipInfo]:

@@ -36,7 +36,7 @@ def test_an_interrupt_is_held_and_comes_afterwards() -> None:
 def test_no_interrupt_of_the_start_shows_a_traceback() -> None:
     """From the launcher's first instruction on, when Python itself would still print one."""
     rng = random.Random(0)
-    for attempt in range(60):
+    for attempt in range(30):
         process = subprocess.Popen(
             [Path(sys.executable).with_name("grambench"), "presets", "--json"],
             stdout=subprocess.PIPE,

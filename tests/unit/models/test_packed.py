@@ -128,7 +128,9 @@ def titles(items: int) -> ItemTokens:
     return ItemTokens(np.full(offsets[-1], 7, np.int32), offsets, CPU)
 
 
-@pytest.mark.parametrize(("items", "layers", "most"), [(1024, 6, 0.5), (4240, 2, 0.18)])
+@pytest.mark.parametrize(
+    ("items", "layers", "most"), [(1024, 6, 0.5), pytest.param(4240, 2, 0.18, marks=pytest.mark.heavy)]
+)
 def test_a_packed_call_needs_fewer_operations(items: int, layers: int, most: float) -> None:
     """Titles as a GPU encodes them (768 wide, another call for 1,883 positions), in bf16 autocast.
 

@@ -1,4 +1,4 @@
-"""Whether a run can be gone on with: what its log says of how it began."""
+"""Whether a run can be resumed: what its log says of how it began."""
 
 import json
 from pathlib import Path

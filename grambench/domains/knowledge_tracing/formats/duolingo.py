@@ -101,7 +101,7 @@ def duolingo_files(folder: Path, track: Track) -> dict[str, Path]:
     """A track's files by what they hold: `train`, `dev`, `dev.key`, `test` and `test.key`.
 
     Raises:
-        DataError: some are missing; the message names each and says where the data is to be had.
+        DataError: some are missing; the message names each and says where the data can be had.
     """
     files = {name: folder / f"{track}.slam.20190204.{name}" for name in _NAMES}
     missing = [path.name for path in files.values() if not path.is_file()]

@@ -111,6 +111,7 @@ def test_a_target_in_use_is_refused_and_untouched(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["interactions.tsv", "items.tsv"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("items", "count", "answers"),
     [("skills", 110, 325_637), ("joint-skills", 136, 274_590), ("problems", 16_891, 274_590)],
