@@ -428,7 +428,7 @@ class Spec(Table):
         name, known = self.evaluation.select_by, selecting(self.data.domain)
         if name not in known:
             raise ValueError(
-                f"evaluation.select_by = {name} is no metric that {self.data.domain} is selected by:"
+                f"evaluation.select_by = {name} cannot select checkpoints for {self.data.domain}:"
                 f" use {', '.join(known)}"
             )
         if metric(name).needs_cold_items and not self.data.cold_items:
