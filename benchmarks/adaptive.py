@@ -39,7 +39,7 @@ def main() -> int:
     limits = {"gram-1s": (1, 3), "gram-auto": (100, 12)}
     if result.smoke:
         limits = dict.fromkeys(limits, (1, 1))
-    words = (*sizes, *shape, "filter.query=64", "encoder.pooling_query=64")
+    words = (*sizes, *shape, "filter.nrms.query=64", "encoder.pooling_query=64")
     specs = {
         name: spec_of("demo", *words, f"training.patience={patience}", f"training.epochs={epochs}")
         for name, (patience, epochs) in limits.items()

@@ -55,12 +55,12 @@ DRIFTS = (0.5, 0.8)
 """Beside the default."""
 SWEPT = {NEWS: (0, 1), GOODREADS: (0,)}
 """Seeds of the other limits."""
-CHOSEN = "multi_step.auto_drift=1.0"
+CHOSEN = "gram_auto.drift=1.0"
 """The default, said in full, so that a trial's name tells it."""
 RELATIVE = "multi_step.table_optimizer=relative"
 BEFORE = (
-    "multi_step.auto_measure=norm",
-    "multi_step.auto_drift=0.4",
+    "gram_auto.measure=norm",
+    "gram_auto.drift=0.4",
     "multi_step.table_optimizer=adagrad",
 )
 """gram-auto as in version 0.1."""
@@ -171,7 +171,7 @@ class Lab:
             "filter.history=20",
             "training.batch_size=64",
         )
-        shape = (*small_encoder(64, 2, 4, 4000), "filter.query=64", "encoder.pooling_query=64")
+        shape = (*small_encoder(64, 2, 4, 4000), "filter.nrms.query=64", "encoder.pooling_query=64")
         return spec_of("demo", *(SMOKE if self.smoke else sizes), *shape, *COMMON, *settings)
 
     def _goodreads(self, settings: tuple[str, ...]) -> Spec:
@@ -293,7 +293,7 @@ def cases(smoke: bool) -> list[Case]:
             found += [Case(data, name, seed) for seed in seeds]
         found += [Case(data, AUTO, seed, chosen) for seed in SEEDS]
         for drift in DRIFTS:
-            found += [Case(data, AUTO, seed, (f"multi_step.auto_drift={drift}",)) for seed in SWEPT[data]]
+            found += [Case(data, AUTO, seed, (f"gram_auto.drift={drift}",)) for seed in SWEPT[data]]
         found += [Case(data, AUTO, 0, before), Case(data, "gram-1e", 0, (RELATIVE,))]
     for data in (SMALLER, SHIFTED):
         found += [Case(data, "gram-1e", 0), Case(data, AUTO, 0, chosen), Case(data, AUTO, 0, before)]

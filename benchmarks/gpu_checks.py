@@ -192,11 +192,11 @@ def _two_steps(strategy: EndToEnd | SingleStep, made: Trial, users: int) -> None
 
 def _epoch(lab: Lab, made: Trial, encoder_batch: int) -> None:
     """An epoch of `gram-1e` up to the first mini-batches of its closing."""
-    spec = altered(lab.spec, "multi_step", encoder_batch=encoder_batch).multi_step
+    spec = altered(lab.spec, "multi_step", encoder_batch=encoder_batch)
     honest = made.system.encoder_optimizer
     made.system.encoder_optimizer = CutShort(honest, lab.sizes.closing_steps)  # type: ignore[assignment]
     strategy = make_strategy(
-        "gram-1e", made.system, made.sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=0
+        "gram-1e", made.system, made.sampler, spec=spec, micro_batch=1, encoder_chunk=None, seed=0
     )
     try:
         for step in range(made.sampler.steps_per_epoch):

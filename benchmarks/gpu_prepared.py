@@ -67,7 +67,7 @@ def run_overrides(smoke: bool) -> tuple[str, ...]:
     if smoke:
         return (*SMOKE_DATA, *small_encoder(16, 1, 1, 400), "training.max_steps=3")
     encoder = small_encoder(768, 6, 12, 30_000)
-    return (*MIND, *TENTH, *encoder, *_COMMON, "filter.heads=16", "training.max_steps=40")
+    return (*MIND, *TENTH, *encoder, *_COMMON, "filter.nrms.heads=16", "training.max_steps=40")
 
 
 def specs(smoke: bool) -> dict[str, Spec]:

@@ -45,9 +45,9 @@ def waits(lab: Lab) -> None:
 def _watched_steps(lab: Lab, name: str, mode: str) -> tuple[Counter[str], str, Counter[str]]:
     """Marked waits by place, the error that ended the steps if one did, and unmarked waits by place."""
     # windows of gram-auto close at their shortest, and closings are quick: where waits are, stays the same
-    spec = altered(lab.spec, "multi_step", auto_drift=1e-6, encoder_batch=1024)
+    spec = altered(altered(lab.spec, "multi_step", encoder_batch=1024), "gram_auto", drift=1e-6)
     made = lab.trial(name, spec)
-    start = 10 if name == "gram-10s" else spec.multi_step.auto_floor
+    start = 10 if name == "gram-10s" else spec.gram_auto.floor
     for step in range(start):  # whole windows; Adam's state is made in the first step
         made.strategy.step(made.sampler.batch(step))
     error = ""

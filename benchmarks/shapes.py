@@ -49,8 +49,8 @@ def small_encoder(
         f"encoder.architecture.intermediate_size={4 * width}",
         f"encoder.architecture.vocabulary={vocabulary}",
         "encoder.pooling_query=200",
-        f"filter.heads={width // 16}",
-        "filter.query=200",
+        f"filter.nrms.heads={width // 16}",
+        "filter.nrms.query=200",
         "multi_step.table_lr=0.1",
         "multi_step.encoder_batch=64",
     )

@@ -74,7 +74,7 @@ def trial(
         name,
         system,
         sampler,
-        multi_step=spec.multi_step,
+        spec=spec,
         micro_batch=micro_batch or spec.training.batch_size,
         encoder_chunk=encoder_chunk,
         seed=seed,

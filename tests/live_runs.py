@@ -29,7 +29,7 @@ name = "tiny"
 cpu_threads = 1
 data.synthetic = { news = 120, users = 80, train_impressions = 300, dev_impressions = 60, topics = 4 }
 encoder.architecture = { hidden_size = 16, layers = 1, heads = 2, intermediate_size = 32 }
-filter = { heads = 2, query = 8, history = 5 }
+filter = { nrms = { heads = 2, query = 8 }, history = 5 }
 training = { epochs = 2, batch_size = 32 }
 """
 ENDLESS = ("--set", "training.epochs=100000", "--set", "training.patience=100000")

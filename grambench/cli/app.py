@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from types import FrameType
+from typing import Any
 
 import typer
 
@@ -57,6 +59,7 @@ def main() -> None:
     """Run a command; an error of the user's is one sentence with its exit code, never a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _interrupted)
+    warnings.showwarning = _warned
     try:
         app(prog_name="grambench")
     except GrambenchError as error:
@@ -70,6 +73,14 @@ def main() -> None:
         traceback.print_exc()
         typer.echo("grambench: this is a bug; please report the lines above.", err=True)
         sys.exit(int(ExitCode.BUG))
+
+
+def _warned(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """A warning to users is one sentence, without the line of code that gave it."""
+    if issubclass(category, FutureWarning):
+        typer.echo(f"grambench: {message}", err=True)
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))
 
 
 def _interrupted(_signal: int, frame: FrameType | None) -> None:

@@ -128,7 +128,7 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, Sourc
         label = folder.expanduser().resolve().name
     elif is_preset(name):
         data = load_preset(name).data
-        label, source, track = data.dataset, data.source, data.track
+        label, source, track = data.dataset, data.source, data.duolingo.track
         folder = Path(data.dir) if data.dir else None
         if data.is_generated and data_dir is None:
             raise ConfigError(

@@ -6,12 +6,15 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grambench.config.presets import fields, load_preset, preset_names
+from grambench.config.presets import load_preset, preset_names
+from grambench.config.reads import is_read, settings_read
 from grambench.config.spec import Spec
+from grambench.config.table import settings
 from grambench.text import safe_text
 
 _MEANING_AT = 40
@@ -33,28 +36,55 @@ def print_presets(as_json: bool) -> None:
     Console().print(grid)
 
 
-def print_preset(spec: Spec, as_json: bool) -> None:
-    """Every setting of a preset."""
+def print_preset(spec: Spec, as_json: bool, explain: bool = False) -> None:
+    """The settings of a preset that its run reads."""
     if as_json:
         _print_json(spec.model_dump(mode="json"))
         return
     console = Console()
-    for setting, meaning in listing(spec, min(console.width, _WIDEST)):
-        console.print(Text.assemble(setting, (meaning, "dim")), soft_wrap=True)
+    width = min(console.width, _WIDEST)
+    lines = explained(spec, width) if explain else listing(spec, width)
+    for setting, comment in lines:
+        console.print(Text.assemble(setting, (comment, "dim")), soft_wrap=True)
 
 
 def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
-    """Lines of valid TOML, one setting after the other, each with its meaning as a comment beside it.
+    """Lines of valid TOML: what the preset sets, then the defaults of the other settings that its run reads.
 
     Args:
         spec: a resolved specification.
-        width: columns that the meanings keep to; a long value may need more.
+        width: columns that the comments keep to; a long value may need more.
 
     Yields:
         the setting and the comment of a line; the two make up the line.
     """
-    given = [row for row in fields(spec) if not spec.trials or row[0] != "training.strategies"]
-    rows = [(key, _setting(key, value, width), meaning) for key, value, meaning in given]
+    defaults: dict[str, list[str]] = {}
+    for key, value, _ in settings_read(spec):
+        if _is_set(spec, key):
+            yield _setting(key, value, width), ""
+        else:
+            table, _, name = key.rpartition(".")
+            said = f"{name} unset" if value is None else f"{name} = {_toml(value)}"
+            defaults.setdefault(table, []).append(said)
+    yield "", ""
+    yield "", "# The run also reads these defaults (`--explain` says what each setting means):"
+    for table, pairs in defaults.items():
+        yield from _comment(f"{table}: {', '.join(pairs)}" if table else ", ".join(pairs), width)
+    given = [key for key, _, _ in settings(spec) if _is_set(spec, key) and key != "training.strategies"]
+    unread = [key for key in given if not is_read(spec, key)]
+    if unread:
+        yield "", ""
+        yield from _comment(f"Set, but not read by this run: {', '.join(unread)}.", width)
+
+
+def _comment(words: str, width: int) -> Iterator[tuple[str, str]]:
+    for line in textwrap.wrap(words, width - 4, subsequent_indent="  ", break_on_hyphens=False):
+        yield "", f"# {line}"
+
+
+def explained(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
+    """As `listing`, but one setting after the other, each with its meaning as a comment beside it."""
+    rows = [(key, _setting(key, value, width), meaning) for key, value, meaning in settings_read(spec)]
     fitting = [len(left) for _, left, _ in rows if len(left) <= _MEANING_AT - 2]
     column = max(fitting, default=0) + 2
     table = ""
@@ -71,6 +101,12 @@ def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
         for line in lines or [""]:
             yield f"{left:<{column}}" if line else left, line
             left = ""
+
+
+def _is_set(table: BaseModel, key: str) -> bool:
+    """Whether a setting was given, rather than left at its default."""
+    name, _, rest = key.partition(".")
+    return name in table.model_fields_set and (not rest or _is_set(getattr(table, name), rest))
 
 
 def _setting(key: str, value: Any, width: int) -> str:

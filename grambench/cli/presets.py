@@ -15,9 +15,12 @@ def presets(
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what every setting that the run reads means.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """List the presets, or show every setting of one with its meaning.
+    """List the presets, or show the settings of one that its run reads.
 
     What is shown of one preset is a preset itself: save it as a .toml file and change it.
     """
@@ -25,7 +28,7 @@ def presets(
     from grambench.config.presets import load_preset
 
     if name is not None:
-        print_preset(load_preset(name, assignments or []), json_)
+        print_preset(load_preset(name, assignments or []), json_, explain)
     elif assignments:
         raise ConfigError("--set needs a preset.", "Write `grambench presets NAME --set KEY=VALUE`.")
     else:

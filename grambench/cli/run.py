@@ -62,7 +62,7 @@ def run(
     """Train every strategy of a preset in turn and report how they compare."""
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, say_goes_on, view
     from grambench.cli.settings import Options
-    from grambench.config.presets import fields
+    from grambench.config.reads import settings_read
     from grambench.domains.locate import locate
     from grambench.errors import ConfigError
     from grambench.runner.resume import check_resumable
@@ -89,7 +89,7 @@ def run(
     else:
         spec = options.resolve(preset or "")
         if dry_run:
-            for key, value, _ in fields(spec):
+            for key, value, _ in settings_read(spec):
                 typer.echo(f"{key} = {value}")
             return
         if not spec.data.is_generated:

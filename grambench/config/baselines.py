@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from grambench.config.optimizer import Optimizer
 from grambench.config.table import Positive, Rate, Table
 
 
@@ -15,7 +16,7 @@ class Words(Table):
     vocabulary: Annotated[int, Field(ge=64)] = 50000
     """Most words; the rest share one vector."""
     width: Positive = 256
-    """Width of the item vectors, in features; even, and divisible by `filter.heads` for news."""
+    """Width of the item vectors, in features; even, and divisible by `filter.nrms.heads` for news."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout of the word vectors (`nrms`)."""
 
@@ -33,11 +34,20 @@ class SpeedyFeed(Table):
 
 
 class CRCF(Table):
-    """Free vectors pulled to those of the texts (`crcf-1s`, `crcf-1e`); λ is `multi_step.pull`."""
+    """Free item vectors pulled to the vectors of the texts (`crcf-1s`, `crcf-1e`)."""
 
+    pull: Rate = 0.03
+    """λ, how strongly an item's free vector is pulled to the vector of its text."""
     start: Literal["content", "random"] = "content"
     """What an item's free vector is when training first meets the item: its text's vector at that moment, or
     drawn from N(0, 1/width)."""
+    optimizer: Optimizer = Optimizer(lr=0.05)
+
+
+class NoContent(Table):
+    """Free item vectors instead of texts (`nocontent`)."""
+
+    optimizer: Optimizer = Optimizer(lr=0.02)
 
 
 class NoFinetune(Table):

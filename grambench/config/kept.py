@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from grambench.config.renamed import with_new_names
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
@@ -13,10 +14,14 @@ _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"repeated_answers": "keep"},
     "encoder": {"layout": "buckets"},
     "engine": {"graphs": "off"},
-    "multi_step": {"auto_measure": "norm"},
+    "gram_auto": {"measure": "norm"},
     "speedyfeed": {"draw": "item", "expiry": 20},
+    "crcf": {"start": "random"},
+    "nofinetune": {"pooling": "untrained"},
 }
 """Table -> settings that version 0.1 did not have or whose default was another, with what it did."""
+_FREE_VECTORS = ("crcf", "nocontent")
+"""Tables whose `optimizer` version 0.1 did not have: `filter_optimizer` trained the free item vectors."""
 
 
 def read_kept(written: Mapping[str, Any]) -> Spec:
@@ -29,9 +34,12 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
         ValueError: it is not a specification, or a newer one.
         ConfigError: a strategy is not known here, as without its plug-in.
     """
-    tables = {**_as_before(written), **written}
+    tables, _ = with_new_names(written)
     for table, settings in _SETTINGS_BEFORE.items():
-        tables[table] = {**settings, **written.get(table, {})}
+        tables[table] = {**settings, **tables.get(table, {})}
+    if "filter_optimizer" in tables:
+        for table in _FREE_VECTORS:
+            tables[table] = {"optimizer": tables["filter_optimizer"], **tables.get(table, {})}
     try:
         return Spec.model_validate_json(json.dumps(tables))
     except ValidationError as error:
@@ -50,7 +58,7 @@ def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:
     Args:
         asked: what today's command line asks for, JSON values.
         kept: the run's specification as `read_kept` reads it, JSON values.
-        written: as its version wrote it.
+        written: as its version wrote it, under today's names.
         default: today's defaults.
     """
     if default is None:
@@ -66,11 +74,3 @@ def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:
                 value = kept[name]
         found[name] = value
     return found
-
-
-def _as_before(written: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables that version 0.1 did not have, with what it did instead."""
-    before: dict[str, Any] = {"crcf": {"start": "random"}, "nofinetune": {"pooling": "untrained"}}
-    if "filter_optimizer" in written:  # free vectors had its rates
-        before |= dict.fromkeys(("crcf_optimizer", "nocontent_optimizer"), written["filter_optimizer"])
-    return before

@@ -2,13 +2,15 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from grambench.config.renamed import new_key, with_new_names
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
@@ -42,11 +44,11 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     changes: dict[str, Any] = {}
     for assignment in assignments:
         _assign(changes, assignment)
-    given = {assignment.partition("=")[0].strip() for assignment in assignments}
+    given = {new_key(assignment.partition("=")[0].strip()) for assignment in assignments}
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
         given.add("trials")
-    return validate(_over(tables, changes), str(path), frozenset(given))
+    return validate(_over(tables, _renamed(changes, "command line")), str(path), frozenset(given))
 
 
 def find_preset(name: str) -> Path:
@@ -91,18 +93,6 @@ def validate(tables: Mapping[str, Any], origin: str, given: frozenset[str] = fro
         raise _explain(error, origin, given) from error
 
 
-def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every setting of a resolved specification: dotted key, value, meaning."""
-    for name, info in type(model).model_fields.items():
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from fields(value, f"{prefix}{name}.")
-        else:
-            if name == "trials":
-                value = tuple(trial.table() for trial in value)
-            yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
-
-
 def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = path.resolve()
     if path in seen:
@@ -114,6 +104,7 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
+    tables = _renamed(tables, str(path))
     parent = tables.pop("extends", None)
     if parent is None:
         return tables
@@ -122,6 +113,20 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     sibling = path.parent / f"{parent}.toml"
     base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path))
     return _over(base, tables)
+
+
+def _renamed(tables: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The tables under today's names; warns where they had older ones."""
+    try:
+        renamed, used = with_new_names(tables)
+    except ValueError as error:
+        raise ConfigError(f"{origin}: {error}.") from error
+    if used:
+        names = ", ".join(f"{old} is now {new}" for old, new in used.items())
+        warnings.warn(
+            f"{origin}: {names}; old names are read until version 0.3.", FutureWarning, stacklevel=2
+        )
+    return renamed
 
 
 def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

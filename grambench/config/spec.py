@@ -10,12 +10,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from grambench.config.baselines import CRCF, LanguageModel, NoFinetune, SpeedyFeed, Words
+from grambench.config.baselines import CRCF, LanguageModel, NoContent, NoFinetune, SpeedyFeed, Words
+from grambench.config.optimizer import Optimizer
 from grambench.config.strategies import builtin_row, row_of
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Positive, Rate, Share, Table
 from grambench.config.trial_name import TrialName
-from grambench.config.trials import MAY_DIFFER, TrialEntry, own_tables, require_distinct, require_settings
+from grambench.config.trials import (
+    MAY_DIFFER,
+    TrialEntry,
+    own_tables,
+    require_distinct,
+    require_read,
+    require_settings,
+)
 from grambench.errors import ConfigError
 from grambench.metrics.catalogue import SELECTS, metric, selecting
 
@@ -72,6 +80,13 @@ class SyntheticData(Table):
     """Seed of the generator."""
 
 
+class Duolingo(Table):
+    """The Duolingo SLAM data (`data.source = "duolingo"`)."""
+
+    track: Track = "es_en"
+    """Spanish or French, learned by speakers of English."""
+
+
 class Data(Table):
     """What is learnt from."""
 
@@ -105,15 +120,12 @@ class Data(Table):
     repeated_answers: RepeatedAnswers = "error"
     """Knowledge tracing: answers in several rows (the same user, item and time; one row a skill), which let a
     model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
-    track: Track = "es_en"
-    """Duolingo: Spanish or French, learnt by speakers of English."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     """Token ids, and then interactions, are kept on the device up to this size (GiB), else in pinned host
     memory."""
+    duolingo: Duolingo = Duolingo()
     synthetic: SyntheticData = SyntheticData()
-    """Used with `source = "synthetic"`."""
     synthetic_answers: SyntheticAnswers = SyntheticAnswers()
-    """Used with `source = "synthetic-answers"`."""
 
     @property
     def is_generated(self) -> bool:
@@ -185,35 +197,38 @@ class Encoder(Table):
         return self
 
 
-class Filter(Table):
-    """Collaborative filter over item vectors: NRMS (Wu et al., 2019); for knowledge tracing an LSTM."""
+class NRMS(Table):
+    """NRMS (Wu et al., 2019): self-attention over the history, then additive attention."""
 
     heads: Positive = 16
     """Heads of the self-attention over the history; must divide the encoder's width."""
     query: Positive = 200
     """Query width of the additive attention, in features."""
+
+
+class LSTM(Table):
+    """A long short-term memory over the answers before the question."""
+
+    layers: Positive = 2
+    """Layers, each as wide as the encoder."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Dropout between the layers and behind the last one."""
+
+
+class Filter(Table):
+    """Collaborative filter over item vectors."""
+
+    kind: str = "auto"
+    """nrms (news) or lstm (knowledge tracing); `auto`: the one of the domain."""
     history: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Latest clicks that the filter reads."""
+    """News: the latest clicks that the filter reads."""
     sequence: Annotated[int, Field(ge=2, le=1000)] = 100
     """Knowledge tracing: answers in a sequence: a random window in training, the last ones in a test."""
-    layers: Positive = 2
-    """Knowledge tracing: layers of the LSTM, each as wide as the encoder."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Knowledge tracing: dropout of the LSTM, between its layers and behind them."""
     tf32: bool = False
     """On CUDA, compute fp32 matrix products in TF32: the filter's and the pooling's, and with
     `encoder.precision = "fp32"` the encoder's as well. The audit never does."""
-
-
-class Optimizer(Table):
-    """Adam of one module."""
-
-    lr: Rate = 1e-4
-    """Learning rate; with `noam` the rate at the end of the warm-up."""
-    schedule: Literal["constant", "noam"] = "constant"
-    """`noam`: linear warm-up, then decay with the inverse square root of the step."""
-    warmup_steps: Positive = 400
-    """Optimiser steps of the warm-up (`noam` only)."""
+    nrms: NRMS = NRMS()
+    lstm: LSTM = LSTM()
 
 
 class MultiStep(Table):
@@ -222,8 +237,8 @@ class MultiStep(Table):
     update: Literal["walk", "frozen"] = "walk"
     """`walk`: the filter sees the moved rows at once; `frozen`: gradients are summed at fixed vectors."""
     table_optimizer: Literal["auto", "adagrad", "sgd", "relative"] = "auto"
-    """Row-wise Adagrad, SGD on the sum loss (the paper's letter), or `relative`: Adagrad whose steps are
-    shares of the spread of the items' vectors. `auto`: `relative` for `gram-auto`, else `adagrad`."""
+    """Row-wise Adagrad, SGD on the summed loss (as the paper writes it), or `relative`: Adagrad whose steps
+    are shares of the spread of the items' vectors. `auto`: `relative` for `gram-auto`, else `adagrad`."""
     table_lr: Rate = 0.1
     """Step size of `adagrad` and `sgd`; the paper's SGD has 1."""
     relative_lr: Rate = 1.0
@@ -232,17 +247,20 @@ class MultiStep(Table):
     """Items in one encoder step when a window closes."""
     encoder_passes: Positive = 1
     """Passes over the window's items when it closes."""
-    auto_measure: Literal["spread", "norm"] = "spread"
-    """`gram-auto`: the drift is the mean ‖h̃ − h‖ of the window's items over the mean of their ‖h − h̄‖
-    (`spread`), or the mean ‖h̃ − h‖ / ‖h‖ (`norm`: the rule of version 0.1, at .4)."""
-    auto_drift: Rate = 1.0
-    """`gram-auto`: a window closes when its drift reaches this."""
-    auto_floor: Positive = 8
-    """`gram-auto`: CF steps of the shortest window, and between two looks at the drift."""
-    auto_ceiling: Positive | None = None
-    """`gram-auto`: CF steps of the longest window; unset, and at most: an epoch."""
-    pull: Rate = 0.03
-    """CRCF: λ, how strongly an item's free vector is pulled to that of its text."""
+
+
+class GramAuto(Table):
+    """When `gram-auto` closes a window."""
+
+    measure: Literal["spread", "norm"] = "spread"
+    """The drift is the mean ‖h̃ − h‖ of the window's items over the mean of their ‖h − h̄‖ (`spread`), or the
+    mean ‖h̃ − h‖ / ‖h‖ (`norm`: the rule of version 0.1, at .4)."""
+    drift: Rate = 1.0
+    """A window closes when its drift reaches this."""
+    floor: Positive = 8
+    """CF steps of the shortest window, and between two measurements of the drift."""
+    ceiling: Positive | None = None
+    """CF steps of the longest window; unset, and at most: an epoch."""
 
 
 class Training(Table):
@@ -372,15 +390,13 @@ class Spec(Table):
     filter: Filter = Filter()
     encoder_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=40)
     filter_optimizer: Optimizer = Optimizer(schedule="noam", warmup_steps=4000)
-    crcf_optimizer: Optimizer = Optimizer(lr=0.05)
-    """Of the free item vectors of `crcf-1s` and `crcf-1e`."""
-    nocontent_optimizer: Optimizer = Optimizer(lr=0.02)
-    """Of the free item vectors of `nocontent`."""
     multi_step: MultiStep = MultiStep()
+    gram_auto: GramAuto = GramAuto()
     words: Words = Words()
     language_model: LanguageModel = LanguageModel(model="openai-community/gpt2")
     speedyfeed: SpeedyFeed = SpeedyFeed()
     crcf: CRCF = CRCF()
+    nocontent: NoContent = NoContent()
     nofinetune: NoFinetune = NoFinetune()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -402,6 +418,7 @@ class Spec(Table):
                 )
             if info.data.keys() >= cls.model_fields.keys() - {info.field_name}:  # else another error is told
                 require_settings(trial, cls, info.data)
+                require_read(trial, cls.model_construct(**info.data).with_own(trial))
         require_distinct(trials)
         return trials
 
@@ -471,9 +488,9 @@ class Spec(Table):
     def _filter_fits_encoder(self) -> "Spec":
         architecture = self.encoder.architecture
         is_news = self.data.domain == "news"
-        if is_news and architecture is not None and architecture.hidden_size % self.filter.heads:
+        heads = self.filter.nrms.heads
+        if is_news and architecture is not None and architecture.hidden_size % heads:
             raise ValueError(
-                f"filter.heads = {self.filter.heads} must divide the encoder's width"
-                f" {architecture.hidden_size}"
+                f"filter.nrms.heads = {heads} must divide the encoder's width {architecture.hidden_size}"
             )
         return self

@@ -18,6 +18,14 @@ Colours = Literal["e2e", "e2e-unique", "single", "steps", "epochs", "auto", "bas
 """A family of shades in the dashboard's palette."""
 Size = Literal["micro_batch", "encoder_chunk", "encoder_batch"]
 
+ENCODER_AND_FILTER = ("encoder", "encoder_optimizer", "filter", "filter_optimizer")
+_CHUNK = (*ENCODER_AND_FILTER, "training.encoder_chunk")
+_WINDOWS = (*_CHUNK, "multi_step")
+_WIDTH = ("encoder.model", "encoder.revision", "encoder.architecture")
+"""Where free item vectors get their width from."""
+_FREE_ROWS = ("filter", "filter_optimizer", "training.free_rows")
+_WORDS = ("words", "encoder.bucket_tokens", "encoder_optimizer", "filter", "filter_optimizer")
+
 _PARAMETERS = {
     "<N>": r"(?P<steps>[1-9][0-9]*)",
     "<x>": r"(?P<epochs>(?=[0-9.]*[1-9])(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))",
@@ -41,6 +49,8 @@ class StrategyRow:
     vocabulary: Vocabulary = "encoder"
     encodes: Literal["occurrences", "items"] = "items"
     """What of a batch goes through the encoder: every occurrence, or each distinct item once."""
+    reads: tuple[str, ...] = ENCODER_AND_FILTER
+    """Tables and settings that it reads beside those that all strategies read."""
     plan: tuple[Size, ...] = ()
     """Attributes of the strategy that its plan reports."""
     colours: Colours = "baseline"
@@ -68,6 +78,7 @@ ROWS = (
         encodes="occurrences",
         plan=("micro_batch",),
         colours="e2e",
+        reads=(*ENCODER_AND_FILTER, "training.micro_batch"),
     ),
     StrategyRow(
         name="e2e-unique",
@@ -83,6 +94,7 @@ ROWS = (
         claims_equality=True,
         plan=("encoder_chunk",),
         colours="single",
+        reads=_CHUNK,
     ),
     StrategyRow(
         name="gram-<N>s",
@@ -91,6 +103,7 @@ ROWS = (
         plan=("encoder_chunk", "encoder_batch"),
         colours="steps",
         examples=("gram-10s",),
+        reads=_WINDOWS,
     ),
     StrategyRow(
         name="gram-<x>e",
@@ -99,6 +112,7 @@ ROWS = (
         plan=("encoder_chunk", "encoder_batch"),
         colours="epochs",
         examples=("gram-0.5e", "gram-1e"),
+        reads=_WINDOWS,
     ),
     StrategyRow(
         name="gram-auto",
@@ -106,26 +120,42 @@ ROWS = (
         family="multi-step",
         plan=("encoder_chunk", "encoder_batch"),
         colours="auto",
+        reads=(*_WINDOWS, "gram_auto"),
     ),
     StrategyRow(
         name="nofinetune",
         meaning="the pretrained transformer stays frozen; pooling and filter are trained",
         plan=("encoder_chunk",),
+        reads=(*_CHUNK, "nofinetune"),
     ),
-    StrategyRow(name="nocontent", meaning="a free vector for each item instead of its text"),
-    StrategyRow(name="crcf-1s", meaning="free item vectors pulled to those of the texts, at every step"),
-    StrategyRow(name="crcf-1e", meaning="free item vectors pulled to those of the texts, by epochs"),
+    StrategyRow(
+        name="nocontent",
+        meaning="a free vector for each item instead of its text",
+        reads=(*_WIDTH, *_FREE_ROWS, "nocontent"),
+    ),
+    StrategyRow(
+        name="crcf-1s",
+        meaning="free item vectors pulled to those of the texts, at every step",
+        reads=(*ENCODER_AND_FILTER, "crcf", "training.free_rows"),
+    ),
+    StrategyRow(
+        name="crcf-1e",
+        meaning="free item vectors pulled to those of the texts, by epochs",
+        reads=(*ENCODER_AND_FILTER, "crcf", "training.free_rows", "multi_step"),
+    ),
     StrategyRow(
         name="eernn",
         meaning="a bidirectional LSTM over word vectors (Su et al., 2018)",
         domains=("knowledge-tracing",),
         vocabulary="words",
+        reads=_WORDS,
     ),
     StrategyRow(
         name="nrms",
         meaning="self-attention over word vectors (Wu et al., 2019)",
         domains=("news",),
         vocabulary="words",
+        reads=_WORDS,
     ),
     StrategyRow(
         name="lm-kt",
@@ -133,11 +163,19 @@ ROWS = (
         domains=("knowledge-tracing",),
         vocabulary="language-model",
         plan=("micro_batch",),
+        reads=(
+            "language_model",
+            "encoder.dropout",
+            "encoder.bucket_tokens",
+            "encoder_optimizer",
+            "training.micro_batch",
+        ),
     ),
     StrategyRow(
         name="speedyfeed",
         meaning="single-step with a cache of item vectors (Xiao et al., 2022)",
         domains=("news",),
+        reads=(*ENCODER_AND_FILTER, "speedyfeed"),
     ),
 )
 

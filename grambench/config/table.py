@@ -1,6 +1,7 @@
 """The base of every table of a specification, and the bounds that their fields share."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,3 +20,25 @@ class Table(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+
+def settings(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting of a table and of the tables inside it: dotted key, value, meaning."""
+    for name, info in type(table).model_fields.items():
+        value = getattr(table, name)
+        if isinstance(value, BaseModel):
+            yield from settings(value, f"{prefix}{name}.")
+        else:
+            if name == "trials":
+                value = tuple(trial.table() for trial in value)
+            yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
+
+
+def setting_names(table: type[BaseModel]) -> Iterator[str]:
+    """Dotted keys of a table's settings, the optional tables inside it as one."""
+    for name, info in table.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (f"{name}.{inner}" for inner in setting_names(kind))
+        else:
+            yield name

@@ -3,23 +3,27 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from grambench.config.table import Table
+from grambench.config.reads import is_read
+from grambench.config.table import Table, setting_names
 from grambench.config.trial_name import NULL
+
+if TYPE_CHECKING:
+    from grambench.config.spec import Spec
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
 _RESERVED = "setup"
 MAY_DIFFER: dict[str, tuple[str, ...] | None] = {
     "encoder_optimizer": None,
     "filter_optimizer": None,
-    "crcf_optimizer": None,
-    "nocontent_optimizer": None,
     "multi_step": None,
+    "gram_auto": None,
     "speedyfeed": None,
     "crcf": None,
+    "nocontent": None,
     "nofinetune": None,
     "training": ("epochs", "batch_size", "patience", "micro_batch", "encoder_chunk", "free_rows"),
 }
@@ -85,17 +89,20 @@ def own_tables(entry: TrialEntry, tables: Mapping[str, Any]) -> dict[str, BaseMo
     """
     changes: dict[str, dict[str, Any]] = {}
     for key, value in entry.settings.items():
-        table, _, name = key.partition(".")
-        changes.setdefault(table, {})[name] = value
-    return {table: _changed(entry, table, tables[table], values) for table, values in changes.items()}
+        table, *path = key.split(".")
+        values = changes.setdefault(table, tables[table].model_dump())
+        for part in path[:-1]:
+            values = values[part]
+        values[path[-1]] = value
+    return {table: _changed(entry, table, type(tables[table]), values) for table, values in changes.items()}
 
 
-def _changed(entry: TrialEntry, table: str, before: BaseModel, values: dict[str, Any]) -> BaseModel:
+def _changed(entry: TrialEntry, table: str, model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
     try:
-        return type(before).model_validate({**before.model_dump(), **values})
+        return model.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        key = f"{table}.{problem['loc'][0]}"
+        key = ".".join((table, *map(str, problem["loc"])))
         words = problem["msg"].removeprefix("Value error, ")
         raise ValueError(
             f"{entry.label}: {key}: {words[:1].lower()}{words[1:]}, not {problem['input']!r:.80}"
@@ -116,7 +123,7 @@ def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[st
     allowed = [
         f"{table}.{name}"
         for table, names in MAY_DIFFER.items()
-        for name in names or type(tables[table]).model_fields
+        for name in names or setting_names(type(tables[table]))
     ]
     for key in entry.settings:
         if key in allowed:
@@ -130,6 +137,23 @@ def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[st
         meant = f"did you mean {near[0]!r}" if near else "write table.key, such as encoder_optimizer.lr"
         raise ValueError(f"{entry.label}: there is no setting {key!r}; {meant}")
     own_tables(entry, tables)
+
+
+def require_read(entry: TrialEntry, spec: "Spec") -> None:
+    """Refuse settings that would change nothing in a trial.
+
+    Args:
+        entry: of `[[trials]]`.
+        spec: the run's, with the entry's own settings.
+
+    Raises:
+        ValueError: the first of them.
+    """
+    for key in entry.settings:
+        if not is_read(spec, key, (entry.strategy,)):
+            raise ValueError(
+                f"{entry.label}: {key} has no effect on this trial of {entry.strategy}; remove it"
+            )
 
 
 def require_distinct(entries: Sequence[TrialEntry]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from grambench.config.changes import differences, spec_digest
 from grambench.config.kept import as_kept
+from grambench.config.renamed import with_new_names
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
@@ -34,7 +35,7 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
         )
     if wanted is not None:
         kept = spec.model_dump(mode="json")
-        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, raw))
+        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, with_new_names(raw)[0]))
         if changed:
             raise ConfigError(
                 f"The run {folder.name} has other settings{_listed(changed)}.",

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 import torch
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from grambench.config.spec import Spec
 from grambench.config.strategies import StrategyRow, row_of
@@ -58,9 +60,9 @@ def audit(
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
-    filter_ = spec.filter.model_copy(update={"dropout": 0.0})
-    exact = spec.model_copy(update={"encoder": plain, "filter": filter_})
+    exact = spec.model_copy(update={"encoder": plain})
     system, modules = build_system(exact, data, device, seed=spec.audit.seed)
+    drop_nothing(modules.filter)
     checked = check_encoder(system)
     if checked is not None:
         emit(checked)
@@ -122,7 +124,7 @@ def _claimed(
         row.name,
         system,
         sampler,
-        multi_step=spec.multi_step,
+        spec=spec,
         micro_batch=batch.users,
         encoder_chunk=None,
         seed=spec.audit.seed,
@@ -134,6 +136,14 @@ def _claimed(
         " networks of its own, or is no OneStep.",
         "Set claims_equality=False in its row, or derive it from grambench.training.strategies.OneStep.",
     )
+
+
+def drop_nothing(module: nn.Module) -> None:
+    """Set every dropout inside a module to 0, those of its LSTMs as well."""
+    for part in module.modules():
+        name = "p" if isinstance(part, _DropoutNd) else "dropout"
+        if isinstance(getattr(part, name, None), float):
+            setattr(part, name, 0.0)
 
 
 def _audited_batch(sampler: TrainSampler, system: System) -> tuple[AuditedBatch, str]:

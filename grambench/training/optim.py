@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from grambench.config.spec import Optimizer
+from grambench.config.optimizer import Optimizer
 from grambench.models.encoders.free import FreeVectors
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.touched_rows import TouchedRowsAdam

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from grambench.config.spec import Optimizer, Spec
+from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.domains.prepared import Prepared
 from grambench.domains.training import interaction_bytes
@@ -90,7 +90,7 @@ def build_system(
     vectors has its own.
 
     Raises:
-        ConfigError: `filter.heads` does not divide the encoder's width.
+        ConfigError: `filter.nrms.heads` does not divide the encoder's width.
         MachineError: the pretrained model, or word vectors, cannot be loaded.
     """
     torch.manual_seed(seed)
@@ -108,13 +108,13 @@ def build_system(
         _compile(encoder, spec.encoder.compile, packed=isinstance(layout, PackedRows))
     free = free_vectors(encoder)
     content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
-    filter_rates: Optimizer = getattr(spec, factory.filter_optimizer)
-    free_rates: Optimizer = getattr(spec, factory.free_optimizer)
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
         filter=user_model,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
-        filter_optimizer=ScheduledAdam(user_model.parameters(), filter_rates, free, free_rates),
+        filter_optimizer=ScheduledAdam(
+            user_model.parameters(), factory.filter_optimizer(spec), free, factory.free_optimizer(spec)
+        ),
         clock=TrainClock(device),
     )
     if isinstance(encoder, PulledVectors):

@@ -186,7 +186,7 @@ def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
     row = row_of(name)
     if row.family == "multi-step":
         window = window_steps(name, sampler.steps_per_epoch)
-        items_N = sampler.items_ahead(0, max(window, spec.multi_step.auto_floor))
+        items_N = sampler.items_ahead(0, max(window, spec.gram_auto.floor))
         yield Sample(items_N, False)
         yield Sample(items_N[: spec.multi_step.encoder_batch], True)
         yield Sample(items_N[: len(items_N) % spec.multi_step.encoder_batch], True)

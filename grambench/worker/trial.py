@@ -132,12 +132,10 @@ def _run_trial(
         entry.strategy,
         system,
         sampler,
-        multi_step=spec.multi_step,
+        spec=spec,
         micro_batch=plan.micro_batch,
         encoder_chunk=plan.encoder_chunk,
         seed=seed,
-        speedyfeed=spec.speedyfeed,
-        nofinetune=spec.nofinetune,
     )
     emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(sampler.batch(0))

@@ -159,10 +159,8 @@ def test_host_waits_at_marked_points_only_where_rows_are_free(name: str, device:
 
 
 def assert_waits_are_marked(name: str, system: System, sampler: NewsSampler) -> None:
-    spec = MultiStepSpec(encoder_batch=8, auto_floor=3)
-    strategy = make_strategy(
-        name, system, sampler, multi_step=spec, micro_batch=4, encoder_chunk=None, seed=0
-    )
+    spec = Spec(multi_step=MultiStepSpec(encoder_batch=8), gram_auto={"floor": 3})
+    strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0)
     strategy.step(sampler.batch(0))  # Adam makes its state in the first step
     with marked_waits_only():
         for step in range(1, sampler.total_steps):
@@ -173,7 +171,7 @@ def free_system(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Sy
     """A baseline whose free rows are updated where they are touched."""
     spec = Spec(
         encoder=encoder_spec(),
-        filter=Filter(heads=HEADS, query=QUERY),
+        filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
         filter_optimizer=Optimizer(lr=0.01),
         training=Training(free_rows="touched"),
     )
@@ -194,7 +192,7 @@ def test_touched_rows_move_as_on_the_cpu(name: str, device: torch.device) -> Non
         system, modules = free_system(name, place, torch.float64)
         sampler = news_sampler(random_part(), device=place)
         strategy = make_strategy(
-            name, system, sampler, multi_step=MultiStepSpec(), micro_batch=4, encoder_chunk=None, seed=0
+            name, system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=None, seed=0
         )
         before = rows_of(modules)
         for step in range(3):
@@ -234,7 +232,7 @@ def test_every_family_trains_and_its_clock_counts_the_encoder(
     system, sampler = system_on(device, autocast=autocast), news_sampler(random_part(), device=device)
     multi_step = MultiStepSpec(encoder_batch=8)
     strategy = make_strategy(
-        name, system, sampler, multi_step=multi_step, micro_batch=4, encoder_chunk=7, seed=0
+        name, system, sampler, spec=Spec(multi_step=multi_step), micro_batch=4, encoder_chunk=7, seed=0
     )
     strategy.warm_up(sampler.batch(0))
     assert system.clock.read() == (0.0, 0.0)

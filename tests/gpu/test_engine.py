@@ -37,17 +37,16 @@ def device() -> Iterator[torch.device]:
 def driven(name: str, device: torch.device, dtype: torch.dtype, graphs: str) -> tuple[System, Strategy]:
     spec = Spec(
         encoder=encoder_spec(layout="packed"),
-        filter=Filter(heads=4, query=8, history=5),
-        multi_step=MultiStep(encoder_batch=8, auto_floor=2),
+        filter=Filter(history=5, nrms={"heads": 4, "query": 8}),
+        multi_step=MultiStep(encoder_batch=8),
+        gram_auto={"floor": 2},
         engine=Engine(graphs=graphs),
     )
     choose_attention(device)
     system, modules = build_system(spec, tiny_data(), device, seed=3, dtype=dtype)
     use_graphs(spec, system, modules)
     sampler = news_sampler(random_part(), device=device)
-    strategy = make_strategy(
-        name, system, sampler, multi_step=spec.multi_step, micro_batch=6, encoder_chunk=None, seed=3
-    )
+    strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=6, encoder_chunk=None, seed=3)
     strategy.warm_up(sampler.batch(0))
     return system, strategy
 
@@ -86,7 +85,7 @@ def test_replayed_steps_wait_at_marked_points_only(name: str, device: torch.devi
 def test_packed_vectors_are_those_of_buckets(device: torch.device) -> None:
     made = [
         build_system(
-            Spec(encoder=encoder_spec(layout=layout), filter=Filter(heads=4, query=8)),
+            Spec(encoder=encoder_spec(layout=layout), filter=Filter(nrms={"heads": 4, "query": 8})),
             tiny_data(),
             device,
             seed=3,

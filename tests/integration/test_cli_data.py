@@ -39,10 +39,10 @@ data.source = "synthetic"
 data.dataset = "tiny"
 data.synthetic = { news = 60, users = 40, train_impressions = 200, dev_impressions = 40 }
 encoder.architecture = { hidden_size = 32, layers = 1, heads = 4 }
-filter.heads = 4
+filter.nrms.heads = 4
 """
 SMALL = SyntheticData(news=60, users=40, train_impressions=200, dev_impressions=40)
-FROM_SCRATCH = ("--set", "encoder.architecture.hidden_size=32", "--set", "filter.heads=4")
+FROM_SCRATCH = ("--set", "encoder.architecture.hidden_size=32", "--set", "filter.nrms.heads=4")
 
 
 @dataclass

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from grambench.cli.app import main
-from grambench.cli.preset_tables import listing
-from grambench.config.presets import fields, load_preset, preset_names, validate
+from grambench.cli.preset_tables import explained
+from grambench.config.presets import load_preset, preset_names, validate
+from grambench.config.reads import settings_read
 from grambench.config.spec import Spec
 
 Command = Callable[..., tuple[int, str, str]]
@@ -47,14 +48,24 @@ def test_all_presets_are_listed_with_their_descriptions(presets: Command) -> Non
 def test_what_is_shown_of_a_preset_is_that_preset(presets: Command, name: str) -> None:
     code, out, _ = presets(name)
     assert code == 0
-    assert validate(tomllib.loads(out), "stdout") == load_preset(name)
+    spec = load_preset(name)
+    read = list(settings_read(spec))
+    assert list(settings_read(validate(tomllib.loads(out), "stdout"))) == read
     assert max(map(len, out.splitlines())) <= 80
-    assert all(key in out for key, _, _ in fields(load_preset(name)))
+    assert all(key.rpartition(".")[2] in out for key, _, _ in read)
+    explained = presets(name, "--explain")[1]
+    assert list(settings_read(validate(tomllib.loads(explained), "stdout"))) == read
+    assert all(key in explained for key, _, _ in read)
 
 
-def test_every_meaning_is_shown_whole(presets: Command) -> None:
-    comments = " ".join(comment[2:] for _, comment in listing(load_preset("demo"), 80) if comment)
-    for _, _, meaning in fields(load_preset("demo")):
+def test_a_preset_is_shown_within_a_screen(presets: Command) -> None:
+    for name in ("mind-small", "duolingo-es", "goodreads"):
+        assert len(presets(name)[1].splitlines()) <= 45
+
+
+def test_every_meaning_is_explained_whole(presets: Command) -> None:
+    comments = " ".join(comment[2:] for _, comment in explained(load_preset("demo"), 80) if comment)
+    for _, _, meaning in settings_read(load_preset("demo")):
         assert " ".join(meaning.split()) in comments
 
 
@@ -66,7 +77,7 @@ def test_json_is_the_resolved_specification(presets: Command) -> None:
 
 
 def test_set_changes_what_is_shown(presets: Command) -> None:
-    code, out, _ = presets("demo", "--set", "training.seeds=[4, 5]", "--set", "data.dir=/some where/x")
+    code, out, _ = presets("mind-small", "--set", "training.seeds=[4, 5]", "--set", "data.dir=/some where/x")
     assert code == 0
     assert tomllib.loads(out)["training"]["seeds"] == [4, 5]
     assert tomllib.loads(out)["data"]["dir"] == "/some where/x"

@@ -57,7 +57,7 @@ def failures(bench: Bench) -> dict[str, Command]:
     return {
         "device": bench.run("--device", "cuda"),
         "model": bench.run(
-            *mind, "--set", "encoder.model=nobody/not-in-the-cache", "--set", "filter.heads=1"
+            *mind, "--set", "encoder.model=nobody/not-in-the-cache", "--set", "filter.nrms.heads=1"
         ),
         "data": bench.run(*mind),
     }

@@ -31,8 +31,7 @@ architecture = { hidden_size = 16, layers = 1, heads = 2, positions = 64 }
 
 [filter]
 sequence = 10
-layers = 1
-dropout = 0.0
+lstm = { layers = 1, dropout = 0.0 }
 
 [training]
 epochs = 2
@@ -63,7 +62,9 @@ def commands(bench: Bench) -> dict[str, Command]:
     path.write_text(TRACING)
     return {
         "knowledge-tracing": started(bench, path, (*GRAM, *TEXTLESS, "eernn", "lm-kt")),
-        "news": started(bench, bench.preset, ("gram-1s", *TEXTLESS, "nrms", "speedyfeed"), "filter.heads=2"),
+        "news": started(
+            bench, bench.preset, ("gram-1s", *TEXTLESS, "nrms", "speedyfeed"), "filter.nrms.heads=2"
+        ),
     }
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 import grambench
 from grambench import Hooks, ItemTable, MultiStep, Optimizers, SingleStep
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec
 from grambench.data.batches import counter
 from grambench.training.strategies import make_strategy
 
@@ -142,7 +143,7 @@ def test_single_step_is_the_strategy_of_that_name(chunk: int | None) -> None:
     sampler, library, run = news_sampler(random_part()), tiny_system(), tiny_system()
     method = SingleStep(*of_a_run(library), chunk)
     strategy = make_strategy(
-        "gram-1s", run.system, sampler, multi_step=MultiStepSpec(), micro_batch=1, encoder_chunk=chunk, seed=0
+        "gram-1s", run.system, sampler, spec=Spec(), micro_batch=1, encoder_chunk=chunk, seed=0
     )
     for step in range(sampler.steps_per_epoch):
         batch = sampler.batch(step)
@@ -166,7 +167,13 @@ def test_multi_step_is_the_strategy_of_that_name(rule: str) -> None:
     method = MultiStep(*of_a_run(library), table, steps=2, encoder_batch=7, order=order)
     spec = MultiStepSpec(table_optimizer=rule, table_lr=0.1, encoder_batch=7)
     strategy = make_strategy(
-        "gram-2s", run.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=seed
+        "gram-2s",
+        run.system,
+        sampler,
+        spec=Spec(multi_step=spec),
+        micro_batch=1,
+        encoder_chunk=None,
+        seed=seed,
     )
     assert sampler.steps_per_epoch % method.steps == 1
     for step in range(sampler.total_steps):

@@ -30,7 +30,7 @@ class KnowledgeTracing:
     }
 
     def files(self, data: Data, folder: Path) -> AnswerSources:
-        return AnswerSources(folder, data.source, data.track)
+        return AnswerSources(folder, data.source, data.duolingo.track)
 
     def read(self, files: AnswerSources, data: Data, report: Report) -> Interactions:
         return read_answer_data(files, data, report)
@@ -44,7 +44,7 @@ class KnowledgeTracing:
         }
         if data.repeated_answers == "first":  # "error" and "keep" make the arrays of version 0.1
             split["repeated_answers"] = "first"
-        return {"source": data.source, "track": data.track, "split": split}
+        return {"source": data.source, "track": data.duolingo.track, "split": split}
 
     def check(self, manifest: Manifest, data: Data) -> None:
         """Answers in several rows, under "error": whether there are any is in the manifest."""

@@ -25,7 +25,7 @@ def scored_bytes(part: Sequences, items: int) -> int:
 
 def make_filter(spec: Spec, width: int) -> LSTMTracer:
     """See `domains.training.make_filter`."""
-    return LSTMTracer(width, spec.filter.layers, spec.filter.dropout, spec.filter.sequence)
+    return LSTMTracer(width, spec.filter.lstm.layers, spec.filter.lstm.dropout, spec.filter.sequence)
 
 
 def make_sampler(spec: Spec, part: Sequences, **options: Any) -> AnswerSampler:

@@ -22,13 +22,13 @@ def scored_bytes(part: Part, items: int) -> int:
 
 
 def make_filter(spec: Spec, width: int) -> NRMS:
-    """Raises ConfigError: `filter.heads` does not divide the width."""
+    """Raises ConfigError: `filter.nrms.heads` does not divide the width."""
     try:
-        return NRMS(width, spec.filter.heads, spec.filter.query)
+        return NRMS(width, spec.filter.nrms.heads, spec.filter.nrms.query)
     except ValueError as error:
         raise ConfigError(
-            f"filter.heads = {spec.filter.heads} does not divide the encoder's width {width}.",
-            "Give a divisor, for example --set filter.heads=12.",
+            f"filter.nrms.heads = {spec.filter.nrms.heads} does not divide the encoder's width {width}.",
+            "Give a divisor, for example --set filter.nrms.heads=12.",
         ) from error
 
 

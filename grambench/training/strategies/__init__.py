@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal
 
-from grambench.config.baselines import NoFinetune as NoFinetuneSpec
-from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec
 from grambench.config.strategies import StrategyRow, row_of, window_steps
 from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
@@ -55,9 +54,8 @@ class StrategyInputs:
     """Users whose graph memory planning allows at once."""
     encoder_chunk: int | None
     """Items whose graph it allows at once; None: one graph fits."""
-    multi_step: MultiStepSpec
-    speedyfeed: SpeedyFeedSpec
-    nofinetune: NoFinetuneSpec
+    spec: Spec
+    """The run's settings with the trial's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +64,10 @@ class Factory:
 
     strategy: Callable[[StrategyInputs], Strategy]
     networks: Networks = ENCODER_AND_FILTER
-    filter_optimizer: Literal["encoder_optimizer", "filter_optimizer"] = "filter_optimizer"
-    """The table of the specification with the filter's rates."""
-    free_optimizer: Literal["crcf_optimizer", "nocontent_optimizer"] = "crcf_optimizer"
-    """The table with those of free item vectors, where there are any."""
+    filter_optimizer: Callable[[Spec], Optimizer] = lambda spec: spec.filter_optimizer
+    """The filter's."""
+    free_optimizer: Callable[[Spec], Optimizer] = lambda spec: spec.crcf.optimizer
+    """That of the free item vectors, where there are any."""
 
 
 def _no_finetune(made_of: StrategyInputs) -> Strategy:
@@ -77,7 +75,7 @@ def _no_finetune(made_of: StrategyInputs) -> Strategy:
     encoder, tokens = system.encode.encoder, system.encode.tokens
     if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
         return NoFinetune(system, sampler)
-    if TokenStates.bytes_for(encoder, tokens) > made_of.nofinetune.cache_gib * 2**30:
+    if TokenStates.bytes_for(encoder, tokens) > made_of.spec.nofinetune.cache_gib * 2**30:
         return SingleStep(system, made_of.encoder_chunk)
     return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
 
@@ -91,13 +89,14 @@ def _pulled(system: System) -> PulledVectors:
 def _fixed(made_of: StrategyInputs) -> Strategy:
     per_epoch = made_of.sampler.steps_per_epoch
     rule = FixedWindow(window_steps(made_of.name, per_epoch), per_epoch)
-    return _multi_step(made_of, made_of.multi_step, rule)
+    return _multi_step(made_of, made_of.spec.multi_step, rule)
 
 
 def _auto(made_of: StrategyInputs) -> Strategy:
-    spec, per_epoch = made_of.multi_step, made_of.sampler.steps_per_epoch
-    kind = SpreadWindow if spec.auto_measure == "spread" else DriftWindow
-    rule = kind(spec.auto_drift, spec.auto_floor, spec.auto_ceiling or per_epoch, per_epoch)
+    spec, auto = made_of.spec.multi_step, made_of.spec.gram_auto
+    per_epoch = made_of.sampler.steps_per_epoch
+    kind = SpreadWindow if auto.measure == "spread" else DriftWindow
+    rule = kind(auto.drift, auto.floor, auto.ceiling or per_epoch, per_epoch)
     if spec.table_optimizer == "auto":
         spec = spec.model_copy(update={"table_optimizer": "relative"})
     return _multi_step(made_of, spec, rule)
@@ -121,14 +120,19 @@ FACTORIES: dict[str, Factory] = {
     "gram-auto": Factory(_auto),
     "nofinetune": Factory(_no_finetune, with_filter(networks.frozen_encoder)),
     "nocontent": Factory(
-        _each_item_once, with_filter(networks.free_rows), free_optimizer="nocontent_optimizer"
+        _each_item_once, with_filter(networks.free_rows), free_optimizer=lambda spec: spec.nocontent.optimizer
     ),
     "crcf-1s": Factory(
-        lambda made_of: CRCFStep(made_of.system, _pulled(made_of.system), made_of.multi_step.pull), _PULLED
+        lambda made_of: CRCFStep(made_of.system, _pulled(made_of.system), made_of.spec.crcf.pull), _PULLED
     ),
     "crcf-1e": Factory(
         lambda made_of: CRCFEpoch(
-            made_of.system, _pulled(made_of.system), made_of.sampler, made_of.multi_step, made_of.seed
+            made_of.system,
+            _pulled(made_of.system),
+            made_of.sampler,
+            made_of.spec.multi_step,
+            made_of.spec.crcf.pull,
+            made_of.seed,
         ),
         _PULLED,
     ),
@@ -137,10 +141,10 @@ FACTORIES: dict[str, Factory] = {
     "lm-kt": Factory(
         lambda made_of: FilterOnly(made_of.system, made_of.micro_batch),
         networks.language_model,
-        filter_optimizer="encoder_optimizer",
+        filter_optimizer=lambda spec: spec.encoder_optimizer,
     ),
     "speedyfeed": Factory(
-        lambda made_of: SpeedyFeed(made_of.system, made_of.sampler, made_of.speedyfeed, made_of.seed)
+        lambda made_of: SpeedyFeed(made_of.system, made_of.sampler, made_of.spec.speedyfeed, made_of.seed)
     ),
 }
 """By the name of the row."""
@@ -171,12 +175,10 @@ def make_strategy(
     system: System,
     sampler: Sampler,
     *,
-    multi_step: MultiStepSpec,
+    spec: Spec,
     micro_batch: int,
     encoder_chunk: int | None,
     seed: int,
-    speedyfeed: SpeedyFeedSpec | None = None,
-    nofinetune: NoFinetuneSpec | None = None,
 ) -> Strategy:
     """The strategy of a validated name.
 
@@ -190,8 +192,6 @@ def make_strategy(
         seed=seed,
         micro_batch=micro_batch,
         encoder_chunk=encoder_chunk,
-        multi_step=multi_step,
-        speedyfeed=speedyfeed or SpeedyFeedSpec(),
-        nofinetune=nofinetune or NoFinetuneSpec(),
+        spec=spec,
     )
     return factory_of(row_of(name)).strategy(made_of)

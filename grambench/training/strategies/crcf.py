@@ -76,10 +76,11 @@ class CRCFEpoch:
         vectors: PulledVectors,
         sampler: Sampler,
         spec: MultiStepSpec,
+        pull: float,
         seed: int,
     ) -> None:
         self.system, self.vectors, self.sampler = system, vectors, sampler
-        self.spec, self.pull, self.seed = spec, spec.pull, seed
+        self.spec, self.pull, self.seed = spec, pull, seed
         self.window_steps = sampler.steps_per_epoch
         self.content: Window | None = None
 

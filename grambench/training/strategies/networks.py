@@ -103,9 +103,9 @@ def bilstm(made_of: NetworkInputs) -> BiLSTMEncoder:
 def attentive_words(made_of: NetworkInputs) -> AttentiveWordEncoder:
     """NRMS's encoder of words."""
     spec = made_of.spec
-    heads, width = spec.filter.heads, spec.words.width
+    heads, width = spec.filter.nrms.heads, spec.words.width
     words = _word_vectors(made_of)
-    return AttentiveWordEncoder(words, heads, width // heads, spec.filter.query, spec.words.dropout)
+    return AttentiveWordEncoder(words, heads, width // heads, spec.filter.nrms.query, spec.words.dropout)
 
 
 def language_model(made_of: NetworkInputs) -> tuple[ItemVectors, FilterModule]:

@@ -8,7 +8,9 @@ import pytest
 
 from grambench.config.changes import differences
 from grambench.config.kept import as_kept, read_kept
-from grambench.config.spec import MultiStep, Optimizer, Spec
+from grambench.config.optimizer import Optimizer
+from grambench.config.renamed import with_new_names
+from grambench.config.spec import Spec
 from grambench.runner.rundir import read_spec
 from grambench.worker.main import read_spec as read_spec_in_worker
 from grambench.worker.resume import _as_now
@@ -27,14 +29,14 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
     written["filter_optimizer"] = {"lr": 0.003, "schedule": "noam", "warmup_steps": 7}
     spec = read_kept(written)
     assert (
-        spec.crcf_optimizer
-        == spec.nocontent_optimizer
+        spec.crcf.optimizer
+        == spec.nocontent.optimizer
         == Optimizer(lr=0.003, schedule="noam", warmup_steps=7)
     )
-    assert (spec.crcf.start, spec.nofinetune.pooling, spec.multi_step.pull) == ("random", "untrained", 0.1)
+    assert (spec.crcf.start, spec.nofinetune.pooling, spec.crcf.pull) == ("random", "untrained", 0.1)
     assert (spec.speedyfeed.draw, spec.speedyfeed.expiry) == ("item", 20)
-    assert (spec.multi_step.auto_measure, spec.multi_step.table_optimizer) == ("norm", "adagrad")
-    assert (spec.multi_step.auto_drift, spec.data.repeated_answers) == (0.4, "keep")
+    assert (spec.gram_auto.measure, spec.multi_step.table_optimizer) == ("norm", "adagrad")
+    assert (spec.gram_auto.drift, spec.data.repeated_answers) == (0.4, "keep")
     assert spec.evaluation.every == "1e"
     assert _as_now(written) == spec.model_dump(mode="json")
     for spec in (read_spec(RUN.parent)[1], read_spec_in_worker(RUN.parent)):
@@ -42,22 +44,26 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
 
 
 def test_asking_for_todays_defaults_is_asking_for_what_a_kept_run_did(written: dict[str, Any]) -> None:
-    kept = read_kept(written).model_dump(mode="json")
-    today = {**kept, "crcf": {"start": "content"}, "data": {**kept["data"], "repeated_answers": "error"}}
-    assert differences(kept, as_kept(today, kept, written)) == []
+    kept, (renamed, _) = read_kept(written).model_dump(mode="json"), with_new_names(written)
+    today = {
+        **kept,
+        "crcf": {**kept["crcf"], "start": "content"},
+        "data": {**kept["data"], "repeated_answers": "error"},
+    }
+    assert differences(kept, as_kept(today, kept, renamed)) == []
     other = {**kept, "data": {**kept["data"], "repeated_answers": "first"}}
-    assert differences(kept, as_kept(other, kept, written)) == ['data.repeated_answers: "keep", now "first"']
-    slower = {**kept, "multi_step": {**kept["multi_step"], "auto_drift": 0.7}}
-    assert len(differences(kept, as_kept(slower, kept, written))) == 1
+    assert differences(kept, as_kept(other, kept, renamed)) == ['data.repeated_answers: "keep", now "first"']
+    slower = {**kept, "gram_auto": {**kept["gram_auto"], "drift": 0.7}}
+    assert len(differences(kept, as_kept(slower, kept, renamed))) == 1
 
 
 def test_a_run_of_today_is_read_as_it_was_written() -> None:
-    specs = [Spec(), Spec(crcf_optimizer=Optimizer(lr=0.2), crcf={"start": "random"})]
-    specs += [Spec(multi_step=MultiStep(auto_measure=measure)) for measure in ("spread", "norm")]
+    specs = [Spec(), Spec(crcf={"start": "random", "optimizer": {"lr": 0.2}})]
+    specs += [Spec(gram_auto={"measure": measure}) for measure in ("spread", "norm")]
     for spec in specs:
         assert read_kept(spec.model_dump(mode="json")) == spec
     assert (Spec().speedyfeed.draw, Spec().speedyfeed.expiry) == ("step", 2)
-    assert (Spec().crcf.start, Spec().nofinetune.pooling, Spec().multi_step.pull) == (
+    assert (Spec().crcf.start, Spec().nofinetune.pooling, Spec().crcf.pull) == (
         "content",
         "trained",
         0.03,

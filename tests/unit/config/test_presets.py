@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from grambench.config.labels import data_label, model_label
-from grambench.config.presets import fields, find_preset, load_preset, preset_names
+from grambench.config.presets import find_preset, load_preset, preset_names
 from grambench.config.spec import Encoder, Spec
+from grambench.config.table import settings
 from grambench.errors import ConfigError
 
 
@@ -45,7 +46,7 @@ def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
 def test_the_paper_preset_has_the_papers_settings() -> None:
     spec = load_preset("mind-small")
     assert spec.encoder.model == "nreimers/TinyBERT_L-6_H-768_v2"
-    assert (spec.filter.heads, spec.filter.query, spec.filter.history) == (16, 200, 50)
+    assert (spec.filter.nrms.heads, spec.filter.nrms.query, spec.filter.history) == (16, 200, 50)
     assert (spec.training.batch_size, spec.training.negatives, spec.training.patience) == (256, 4, 10)
     assert (spec.encoder_optimizer.warmup_steps, spec.filter_optimizer.warmup_steps) == (40, 4000)
     assert (spec.encoder.dropout, spec.data.fields.title) == (0.0, 24)
@@ -60,10 +61,10 @@ def test_the_papers_knowledge_tracing_has_the_papers_settings(
 ) -> None:
     spec = load_preset(name)
     assert (spec.data.domain, spec.data.cold_items) == ("knowledge-tracing", cold_items)
-    assert (spec.filter.sequence, spec.filter.layers, spec.filter.dropout) == (100, 2, 0.2)
+    assert (spec.filter.sequence, spec.filter.lstm.layers, spec.filter.lstm.dropout) == (100, 2, 0.2)
     assert (spec.training.batch_size, spec.training.patience, spec.encoder.pooling) == (32, 10, "mean")
     assert spec.encoder_optimizer.warmup_steps == spec.filter_optimizer.warmup_steps == warm_up
-    assert spec.data.track == ("fr_en" if name == "duolingo-fr" else "es_en")
+    assert spec.data.duolingo.track == ("fr_en" if name == "duolingo-fr" else "es_en")
 
 
 def test_a_child_overrides_single_keys_of_its_parent(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_an_unknown_preset_is_refused(name: str) -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    listed = list(fields(Spec()))
+    listed = list(settings(Spec()))
     assert len({key for key, _, _ in listed}) == len(listed)
     assert [key for key, _, meaning in listed if not meaning] == []
 

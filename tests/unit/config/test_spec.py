@@ -86,7 +86,7 @@ def test_a_known_name_is_a_safe_folder_name(name: str) -> None:
         (Spec, {"device": "cuda:"}),
         (Spec, {"device": "cpu:0"}),
         (Spec, {"schedule": "relay"}),
-        (Spec, {"encoder": Encoder(architecture=Architecture()), "filter": Filter(heads=3)}),
+        (Spec, {"encoder": Encoder(architecture=Architecture()), "filter": Filter(nrms={"heads": 3})}),
     ],
 )
 def test_values_out_of_their_range_are_refused(table: Any, changes: dict[str, Any]) -> None:

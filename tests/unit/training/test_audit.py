@@ -18,7 +18,7 @@ from grambench.training.strategies import e2e, single_step
 
 SPEC = Spec(
     encoder=encoder_spec(dropout=0.2),
-    filter=Filter(heads=HEADS, query=QUERY, history=5),
+    filter=Filter(history=5, nrms={"heads": HEADS, "query": QUERY}),
     encoder_optimizer=Optimizer(lr=LR),
     training=Training(negatives=3, batch_size=6),
     audit=Audit(users=8),

@@ -51,13 +51,13 @@ from grambench.training.strategies.speedyfeed import SpeedyFeed
 from grambench.training.system import Modules, build_system
 from grambench.worker.planning import word_warnings
 
-SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
+SPEC = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": HEADS, "query": QUERY}))
 PULL, FREE_LR = 0.3, 0.02
-MULTI = MultiStepSpec(pull=PULL, encoder_batch=7)
+SETTINGS = Spec(multi_step=MultiStepSpec(encoder_batch=7), crcf={"pull": PULL})
 
 
 def strategy_of(name: str, system: System, sampler: object) -> object:
-    return make_strategy(name, system, sampler, multi_step=MULTI, micro_batch=6, encoder_chunk=None, seed=5)
+    return make_strategy(name, system, sampler, spec=SETTINGS, micro_batch=6, encoder_chunk=None, seed=5)
 
 
 def run(name: str, system: System, sampler: object) -> None:
@@ -406,9 +406,8 @@ def test_nofinetune_trains_its_pooling_and_leaves_the_transformer(cache_gib: flo
         if name == "gram-1s":
             modules.encoder.backbone.eval()
             system.encoder_optimizer = ScheduledAdam(modules.encoder.pool.parameters(), Optimizer(lr=LR))
-        options = {"multi_step": MULTI, "micro_batch": 6, "encoder_chunk": 5, "seed": 5}
-        kept = NoFinetuneSpec(cache_gib=cache_gib)
-        strategy = make_strategy(name, system, sampler, **options, nofinetune=kept)
+        kept = SETTINGS.model_copy(update={"nofinetune": NoFinetuneSpec(cache_gib=cache_gib)})
+        strategy = make_strategy(name, system, sampler, spec=kept, micro_batch=6, encoder_chunk=5, seed=5)
         strategy.warm_up(sampler.batch(0))
         assert system.encode.counts.items == 0
         for step in range(sampler.steps_per_epoch + 1):

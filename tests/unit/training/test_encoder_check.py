@@ -22,7 +22,7 @@ from grambench.training.system import build_system
 def system_of(encoder: Encoder, strategy: str = "e2e") -> System:
     """A system of tiny data."""
     transformers.utils.logging.disable_progress_bar()
-    spec = Spec(encoder=encoder, filter=Filter(heads=4, query=QUERY))
+    spec = Spec(encoder=encoder, filter=Filter(nrms={"heads": 4, "query": QUERY}))
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=strategy)[0]
 
 
@@ -76,7 +76,9 @@ def test_a_vector_that_is_not_finite_is_refused() -> None:
 
 
 def test_a_family_that_cannot_be_read_by_word_embeddings_ends_the_setup(tmp_path: Path) -> None:
-    spec = Spec(encoder=encoder_of(saved_model(ESM, tmp_path)), filter=Filter(heads=4, query=QUERY))
+    spec = Spec(
+        encoder=encoder_of(saved_model(ESM, tmp_path)), filter=Filter(nrms={"heads": 4, "query": QUERY})
+    )
     events: list[Event] = []
     with pytest.raises(ConfigError, match=f"The encoder {tmp_path} computes wrong item vectors"):
         audit(spec, tiny_data(), CPU, events.append)
@@ -87,7 +89,7 @@ def test_a_family_that_cannot_be_read_by_word_embeddings_ends_the_setup(tmp_path
 
 def test_the_audit_says_what_was_checked_first() -> None:
     events: list[Event] = []
-    spec = Spec(encoder=encoder_spec(layout="packed"), filter=Filter(heads=4, query=QUERY))
+    spec = Spec(encoder=encoder_spec(layout="packed"), filter=Filter(nrms={"heads": 4, "query": QUERY}))
     found = audit(spec, tiny_data(), CPU, events.append)
     assert isinstance(found, AuditFinished)
     assert found.equivalent

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny_systems import DOMAINS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
 from torch import Tensor
 
+from grambench.config.spec import Spec
 from grambench.training.protocols import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
@@ -124,9 +125,7 @@ def test_chunk_and_micro_batch_never_matter(
 @pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s"])
 def test_no_gradient_survives_a_step(name: str, domain: str) -> None:
     tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
-    strategy = make_strategy(
-        name, tiny.system, sampler, multi_step=None, micro_batch=4, encoder_chunk=7, seed=0
-    )
+    strategy = make_strategy(name, tiny.system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=7, seed=0)
     strategy.step(sampler.batch(0))
     assert all(p.grad is None for p in (*tiny.encoder.parameters(), *tiny.filter.parameters()))
 

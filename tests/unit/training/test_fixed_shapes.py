@@ -8,6 +8,7 @@ from tiny_systems import DOMAINS, Tiny, assert_same, sampler_of, tiny_system
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec
 from grambench.training import fixed_shapes
 from grambench.training.strategies import make_strategy, multi_step
 from grambench.training.strategies.multi_step import MultiStep
@@ -23,7 +24,7 @@ def small_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build(tiny: Tiny, sampler: object, name: str = "gram-1e") -> MultiStep:
     return make_strategy(
-        name, tiny.system, sampler, multi_step=SPEC, micro_batch=100, encoder_chunk=None, seed=11
+        name, tiny.system, sampler, spec=Spec(multi_step=SPEC), micro_batch=100, encoder_chunk=None, seed=11
     )
 
 

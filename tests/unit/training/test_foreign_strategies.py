@@ -64,7 +64,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def spec_of(*strategies: str) -> Spec:
     return Spec(
         encoder=encoder_spec(),
-        filter=Filter(heads=HEADS, query=QUERY, history=5),
+        filter=Filter(history=5, nrms={"heads": HEADS, "query": QUERY}),
         encoder_optimizer=Optimizer(lr=LR),
         training=Training(strategies=strategies, negatives=3, batch_size=6),
         audit=Audit(users=8),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_systems import DOMAINS, sampler_of, tiny_system
 
-from grambench.config.spec import MultiStep
+from grambench.config.spec import MultiStep, Spec
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.strategies import make_strategy
 
@@ -41,7 +41,12 @@ def test_no_weight_changes_from_the_bad_step_on(
     if name == "speedyfeed" and domain == "answers":
         pytest.skip("a system for news")
     tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
-    options = {"multi_step": MultiStep(encoder_batch=7), "micro_batch": 4, "encoder_chunk": None, "seed": 5}
+    options = {
+        "spec": Spec(multi_step=MultiStep(encoder_batch=7)),
+        "micro_batch": 4,
+        "encoder_chunk": None,
+        "seed": 5,
+    }
     strategy = make_strategy(name, tiny.system, sampler, **options)
     strategy.step(sampler.batch(0))
     before = tiny.parameters()

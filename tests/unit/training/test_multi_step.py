@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec
 from grambench.data.batches import counter
 from grambench.domains.news.sampler import NewsSampler
 from grambench.training.strategies import make_strategy, window_steps
@@ -36,7 +37,7 @@ SPECS = {
 
 def build(tiny: Tiny, sampler: NewsSampler, name: str, spec: MultiStepSpec) -> MultiStep:
     strategy = make_strategy(
-        name, tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=SEED
+        name, tiny.system, sampler, spec=Spec(multi_step=spec), micro_batch=1, encoder_chunk=None, seed=SEED
     )
     assert isinstance(strategy, MultiStep)
     return strategy
@@ -277,7 +278,13 @@ def test_longer_window_needs_fewer_encodings() -> None:
     for name in ("gram-1s", "gram-2s", "gram-1e", "gram-2e"):
         sampler, tiny = news_sampler(random_part()), tiny_system()
         strategy = make_strategy(
-            name, tiny.system, sampler, multi_step=SPECS["sgd"], micro_batch=1, encoder_chunk=None, seed=0
+            name,
+            tiny.system,
+            sampler,
+            spec=Spec(multi_step=SPECS["sgd"]),
+            micro_batch=1,
+            encoder_chunk=None,
+            seed=0,
         )
         for step in range(sampler.total_steps):
             strategy.step(sampler.batch(step))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from grambench.config.spec import Optimizer
+from grambench.config.optimizer import Optimizer
 from grambench.training.optim import ScheduledAdam
 
 

@@ -14,7 +14,7 @@ from grambench.errors import ConfigError, DataError
 from grambench.training.checkpoint import WEIGHTS, load_weights, save_weights
 from grambench.training.system import Modules, build_system, residency
 
-SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY))
+SPEC = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": HEADS, "query": QUERY}))
 
 
 def modules(seed: int = 0) -> Modules:
@@ -76,7 +76,7 @@ def test_heads_that_do_not_divide_a_pretrained_width_are_a_config_error(tmp_path
 
     shape = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32, "num_hidden_layers": 1}
     BertModel(BertConfig(vocab_size=50, **shape)).save_pretrained(tmp_path)
-    spec = Spec(encoder={"model": str(tmp_path)}, filter=Filter(heads=5))
+    spec = Spec(encoder={"model": str(tmp_path)}, filter=Filter(nrms={"heads": 5}))
     with pytest.raises(ConfigError, match=r"filter\.heads = 5 does not divide the encoder's width 16"):
         build_system(spec, tiny_data(), CPU, seed=0)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grambench.config.spec import Filter, MultiStep, Optimizer, Spec, Training
+from grambench.config.spec import Filter, Optimizer, Spec, Training
 from grambench.models.encoders.free import FreeVectors, free_vectors
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System, dry_run
@@ -30,17 +30,17 @@ def built(name: str, rule: str, dtype: torch.dtype = torch.float64) -> tuple[Sys
     training = Training(free_rows=rule)
     spec = Spec(
         encoder=encoder_spec(),
-        filter=Filter(heads=HEADS, query=QUERY),
+        filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
         filter_optimizer=NOAM,
-        crcf_optimizer=NOAM,
-        nocontent_optimizer=NOAM,
+        crcf={"optimizer": NOAM},
+        nocontent={"optimizer": NOAM},
         training=training,
     )
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=dtype)
 
 
 def strategy_of(name: str, system: System) -> object:
-    options = {"multi_step": MultiStep(), "micro_batch": 4, "encoder_chunk": None, "seed": 5}
+    options = {"spec": Spec(), "micro_batch": 4, "encoder_chunk": None, "seed": 5}
     return make_strategy(name, system, sampler_of("news"), **options)
 
 

@@ -14,7 +14,7 @@ import torch
 from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, tiny_data, tiny_system
 
 from grambench.config.kept import read_kept
-from grambench.config.spec import Filter, MultiStep, Spec
+from grambench.config.spec import Filter, Spec
 from grambench.domains.training import make_sampler
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system
@@ -33,7 +33,7 @@ MULTI_STEP = {
     "auto_floor": 2,
     "pull": 0.1,
 }
-"""As far as it matters, the table of a run folder of version 0.1."""
+"""As far as it matters, the table of a run folder of version 0.1, with its names."""
 
 
 def as_of_0_1(spec: Spec) -> Spec:
@@ -43,15 +43,16 @@ def as_of_0_1(spec: Spec) -> Spec:
     for name, value in tables.items():
         if isinstance(value, dict):
             tables[name] = {key: setting for key, setting in value.items() if key in run[name]}
-    return read_kept({**tables, "speedyfeed": run["speedyfeed"]})
+    shape = {**spec.filter.nrms.model_dump(), **spec.filter.lstm.model_dump()}
+    tables["filter"] = {**tables["filter"], **shape}
+    return read_kept({**tables, "multi_step": MULTI_STEP, "speedyfeed": run["speedyfeed"]})
 
 
 def trajectory(domain: str, name: str) -> dict[str, list[float]]:
     """Losses of the first steps, and the norm of every weight behind them."""
-    multi_step = MultiStep.model_validate(MULTI_STEP)
     driven = getattr(tiny_systems, "DRIVEN_AS_A_GPU", False)
     encoder = encoder_spec(layout="packed") if driven else encoder_spec()
-    spec = as_of_0_1(Spec(encoder=encoder, filter=Filter(heads=4, query=8, history=5), multi_step=multi_step))
+    spec = as_of_0_1(Spec(encoder=encoder, filter=Filter(history=5, nrms={"heads": 4, "query": 8})))
     if domain == "news":
         data = tiny_data()
         system, modules = build_system(spec, data, CPU, seed=3, strategy=name, dtype=torch.float64)
@@ -66,11 +67,10 @@ def trajectory(domain: str, name: str) -> dict[str, list[float]]:
         name,
         system,
         sampler,
-        multi_step=spec.multi_step,
+        spec=spec,
         micro_batch=4,
         encoder_chunk=None,
         seed=3,
-        speedyfeed=spec.speedyfeed,
     )
     strategy.warm_up(sampler.batch(0))
     losses = [float(strategy.step(sampler.batch(step)).loss) for step in range(STEPS)]

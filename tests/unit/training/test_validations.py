@@ -9,7 +9,7 @@ import tiny_systems  # by this name only: one way of driving the systems is enou
 import torch
 from tiny_systems import CPU, random_part, random_sequences, sampler_of
 
-from grambench.config.spec import Evaluation, MultiStep
+from grambench.config.spec import Evaluation, MultiStep, Spec
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.news.evaluate import RankingEvaluator
 from grambench.events import types as ev
@@ -81,12 +81,12 @@ class World:
         self.sampler = sampler_of(domain, batch_size=batch_size, epochs=2)
         tiny = tiny_systems.tiny_system(domain=domain, dtype=torch.float32)
         self.system, self.modules = tiny.system, Modules(tiny.encoder, tiny.filter)
-        multi = MultiStep(encoder_batch=7)
+        multi = Spec(multi_step=MultiStep(encoder_batch=7))
         self.strategy = make_strategy(
             name,
             tiny.system,
             self.sampler,
-            multi_step=multi,
+            spec=multi,
             micro_batch=batch_size,
             encoder_chunk=None,
             seed=5,

@@ -88,9 +88,9 @@ STRATEGIES = ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto"]
 def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: str, waits: Waits) -> None:
     tiny = tiny_system(domain=domain, dtype=torch.float32)
     sampler = sampler_of(domain)
-    spec = MultiStepSpec(encoder_batch=8, auto_floor=3)
+    spec = Spec(multi_step=MultiStepSpec(encoder_batch=8), gram_auto={"floor": 3})
     strategy = make_strategy(
-        name, tiny.system, sampler, multi_step=spec, micro_batch=4, encoder_chunk=chunk, seed=0
+        name, tiny.system, sampler, spec=spec, micro_batch=4, encoder_chunk=chunk, seed=0
     )
     waits.unmarked.clear()
     for step in range(sampler.total_steps):
@@ -101,13 +101,11 @@ def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: 
 
 @pytest.mark.parametrize("name", ["nocontent", "crcf-1s", "crcf-1e", "nofinetune"])
 def test_touched_rows_and_kept_states_wait_at_marked_points_only(name: str, waits: Waits) -> None:
-    filter_spec, training = Filter(heads=HEADS, query=QUERY), Training(free_rows="touched")
+    filter_spec, training = Filter(nrms={"heads": HEADS, "query": QUERY}), Training(free_rows="touched")
     spec = Spec(encoder=encoder_spec(), filter=filter_spec, training=training)
     system, _ = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
     sampler = news_sampler(random_part())
-    strategy = make_strategy(
-        name, system, sampler, multi_step=MultiStepSpec(), micro_batch=4, encoder_chunk=None, seed=0
-    )
+    strategy = make_strategy(name, system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=None, seed=0)
     waits.unmarked.clear()
     for step in range(sampler.total_steps):
         strategy.step(sampler.batch(step))
@@ -118,7 +116,7 @@ def test_touched_rows_and_kept_states_wait_at_marked_points_only(name: str, wait
 def test_waits_are_asked_for_a_block_of_steps_together(waits: Waits) -> None:
     tiny, sampler = tiny_system(dtype=torch.float32), news_sampler(random_part())
     strategy = make_strategy(
-        "gram-1s", tiny.system, sampler, multi_step=MultiStepSpec(), micro_batch=4, encoder_chunk=None, seed=0
+        "gram-1s", tiny.system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=None, seed=0
     )
     waits.marked.clear()
     steps = sampler.steps_per_epoch

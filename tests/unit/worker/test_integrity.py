@@ -46,7 +46,7 @@ def small(*more: str) -> Spec:
         (
             "data.synthetic={news = 60, users = 40, train_impressions = 50, dev_impressions = 20}",
             "encoder.architecture={hidden_size = 16, layers = 1, heads = 2, intermediate_size = 32}",
-            "filter={heads = 2, query = 8, history = 5}",
+            "filter={nrms = {heads = 2, query = 8}, history = 5}",
             "training={epochs = 3, batch_size = 16}",
             "cpu_threads=1",
             *more,

@@ -29,12 +29,10 @@ from grambench.worker.planning import planned, to_compile, use_graphs
 )
 def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, wanted: str) -> None:
     training = Training(free_rows=rule)
-    spec = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8), training=training)
+    spec = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": 4, "query": 8}), training=training)
     data, sampler, plan = tiny_data(), news_sampler(random_part()), GraphPlan(4, None, "it fits")
     system, modules = build_system(spec, data, CPU, seed=0, strategy=name)
-    strategy = make_strategy(
-        name, system, sampler, multi_step=spec.multi_step, micro_batch=4, encoder_chunk=None, seed=0
-    )
+    strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0)
     kept = residency(spec, data)
     entry, trial = TrialEntry(strategy=name), TrialName(name, 0)
     event = planned(spec, entry, trial, sampler, strategy, plan, system, modules, kept, "off")
@@ -42,7 +40,11 @@ def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, 
 
 
 def packed_spec(**changes: object) -> Spec:
-    changes = {"filter": Filter(heads=4, query=8), "multi_step": MultiStep(encoder_batch=8), **changes}
+    changes = {
+        "filter": Filter(nrms={"heads": 4, "query": 8}),
+        "multi_step": MultiStep(encoder_batch=8),
+        **changes,
+    }
     return Spec(encoder=encoder_spec(layout="packed", bucket_tokens=256), **changes)
 
 
@@ -67,9 +69,7 @@ def test_every_shape_that_an_epoch_meets_is_compiled_before_the_clock(
             yield call, inside_N
 
     monkeypatch.setattr(layout, "calls", noted)
-    strategy = make_strategy(
-        name, system, sampler, multi_step=spec.multi_step, micro_batch=6, encoder_chunk=None, seed=0
-    )
+    strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=6, encoder_chunk=None, seed=0)
     for step in range(sampler.steps_per_epoch):
         strategy.step(sampler.batch(step))
     assert met
@@ -83,11 +83,11 @@ def test_plan_says_which_steps_run_over_fixed_shapes_and_why_others_do_not() -> 
     on = Engine(graphs="on")
     assert words(packed_spec()) == "off"  # `auto` on a CPU
     assert words(packed_spec(engine=on)) == "filter steps on; encoder steps at a window's end on"
-    buckets = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8), engine=on)
+    buckets = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": 4, "query": 8}), engine=on)
     assert words(buckets).endswith("encoder steps at a window's end plain, because items lie in buckets")
     tracing = Data(source="tables")
-    drawing = packed_spec(engine=on, data=tracing, filter=Filter(dropout=0.2))
+    drawing = packed_spec(engine=on, data=tracing, filter=Filter(lstm={"dropout": 0.2}))
     assert words(drawing).startswith("filter steps plain, because the filter draws dropout")
-    assert words(packed_spec(engine=on, data=tracing, filter=Filter(dropout=0.0))).startswith(
+    assert words(packed_spec(engine=on, data=tracing, filter=Filter(lstm={"dropout": 0.0}))).startswith(
         "filter steps on"
     )

@@ -16,7 +16,7 @@ from grambench.worker.prepare import data_folder, prepare_data
 SMALL = (
     "data.synthetic={news = 60, users = 40, train_impressions = 50, dev_impressions = 20}",
     "encoder.architecture={hidden_size = 16, layers = 1, heads = 2}",
-    "filter.heads=2",
+    "filter.nrms.heads=2",
 )
 
 
@@ -82,7 +82,9 @@ def saved_tokenizer(folder: Path, *texts: str) -> str:
 
 
 def test_a_tokenizer_of_another_script_is_refused_before_training(tmp_path: Path) -> None:
-    spec = load_preset("demo", (SMALL[0], saved_tokenizer(tmp_path / "model", "北京 天气"), "filter.heads=1"))
+    spec = load_preset(
+        "demo", (SMALL[0], saved_tokenizer(tmp_path / "model", "北京 天气"), "filter.nrms.heads=1")
+    )
     events: list[ev.Event] = []
     with pytest.raises(ConfigError, match="knows no word of the texts of 60 items: all would look the same"):
         prepare_data(spec, events.append)
@@ -93,7 +95,9 @@ def test_a_tokenizer_of_another_script_is_refused_before_training(tmp_path: Path
 
 def test_a_tokenizer_that_knows_few_words_and_a_model_of_many_more_are_warned_of(tmp_path: Path) -> None:
     letters = "a b c d e f g"
-    spec = load_preset("demo", (SMALL[0], saved_tokenizer(tmp_path / "model", letters), "filter.heads=1"))
+    spec = load_preset(
+        "demo", (SMALL[0], saved_tokenizer(tmp_path / "model", letters), "filter.nrms.heads=1")
+    )
     (tmp_path / "model" / "config.json").write_text('{"model_type": "bert", "vocab_size": 500}')
     events: list[ev.Event] = []
     prepare_data(spec, events.append)
@@ -106,6 +110,6 @@ def test_a_tokenizer_that_knows_few_words_and_a_model_of_many_more_are_warned_of
 
 
 def test_a_tokenizer_that_is_not_to_be_had_is_an_error_of_the_machine(tmp_path: Path) -> None:
-    spec = load_preset("demo", (SMALL[0], "encoder.model=nobody/nothing", "filter.heads=1"))
+    spec = load_preset("demo", (SMALL[0], "encoder.model=nobody/nothing", "filter.nrms.heads=1"))
     with pytest.raises(MachineError, match="nobody/nothing"):
         prepare_data(spec, lambda _: None)

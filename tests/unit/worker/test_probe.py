@@ -20,7 +20,11 @@ HERE = Device(CPU, "a CPU", None, False, 1)
 
 
 def spec(layout: str = "buckets", **engine: object) -> Spec:
-    return Spec(encoder=encoder_spec(layout=layout), filter=Filter(heads=4, query=8), engine=Engine(**engine))
+    return Spec(
+        encoder=encoder_spec(layout=layout),
+        filter=Filter(nrms={"heads": 4, "query": 8}),
+        engine=Engine(**engine),
+    )
 
 
 def choose(given: Spec, before: ev.EngineChosen | None = None) -> tuple[ev.EngineChosen, list[ev.Event]]:

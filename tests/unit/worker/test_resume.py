@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_systems import DOMAINS, Tiny, encoder_spec, sampler_of, tiny_data, tiny_system
 
-from grambench.config.spec import Filter, MultiStep, Spec
+from grambench.config.spec import Filter, Spec
 from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.checkpoint import NUMBERS, WEIGHTS, Checkpoints
@@ -17,7 +17,7 @@ from grambench.training.system import Modules, build_system
 from grambench.worker import resume
 
 CPU = torch.device("cpu")
-SPEC = Spec(encoder=encoder_spec(), filter=Filter(heads=4, query=8))
+SPEC = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": 4, "query": 8}))
 PLAN = {"micro_batch": 4, "encoder_chunk": None, "why": ""}
 IDENTITY = {"spec": SPEC.model_dump(mode="json"), "data_fingerprint": "f", "device": "cpu", "torch": "t"}
 BEFORE = "gram-auto of 0.1"
@@ -36,11 +36,15 @@ class World:
         else:
             tiny: Tiny = tiny_system(domain=domain, dropout=dropout, dtype=torch.float32)
             self.system, self.modules = tiny.system, Modules(tiny.encoder, tiny.filter)
-        multi = MultiStep(encoder_batch=7, auto_floor=2, auto_drift=0.3)
+        rule, auto = {"encoder_batch": 7}, {"floor": 2, "drift": 0.3}
         if name == BEFORE:
-            changes = {"auto_measure": "norm", "table_optimizer": "adagrad"}
-            name, multi = "gram-auto", multi.model_copy(update=changes)
-        options = {"multi_step": multi, "micro_batch": 4, "encoder_chunk": None, "seed": 5}
+            name, rule["table_optimizer"], auto["measure"] = "gram-auto", "adagrad", "norm"
+        options = {
+            "spec": Spec(multi_step=rule, gram_auto=auto),
+            "micro_batch": 4,
+            "encoder_chunk": None,
+            "seed": 5,
+        }
         self.strategy: Strategy = make_strategy(name, self.system, self.sampler, **options)
 
     def train(self, first: int, last: int) -> list[float]:

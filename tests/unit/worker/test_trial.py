@@ -13,7 +13,10 @@ from grambench.worker import trial
 
 @pytest.mark.parametrize("is_one_part", [False, True])
 def test_a_part_that_serves_twice_is_kept_once(is_one_part: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec, data = Spec(encoder=encoder_spec(), filter=Filter(heads=HEADS, query=QUERY)), tiny_data()
+    spec, data = (
+        Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": HEADS, "query": QUERY})),
+        tiny_data(),
+    )
     if is_one_part:  # the paper's protocol
         data = dataclasses.replace(data, parts={**data.parts, "validation": data.parts["test"]})
     made = []

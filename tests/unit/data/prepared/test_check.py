@@ -21,7 +21,7 @@ from grambench.worker.prepare import prepare_data
 SMALL = (
     "data.synthetic={news = 60, users = 40, train_impressions = 40, dev_impressions = 20}",
     "encoder.architecture={hidden_size = 16, layers = 1, heads = 2}",
-    "filter.heads=2",
+    "filter.nrms.heads=2",
 )
 ROUNDS = 100
 

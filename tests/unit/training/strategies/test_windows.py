@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_systems import assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
 
+from grambench.config.spec import GramAuto, Spec
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.domains.news.sampler import NewsSampler
 from grambench.training.protocols import StepResult
@@ -23,14 +24,25 @@ MEASURES = ("spread", "norm")
 ADAGRAD = {"table_optimizer": "adagrad"}
 
 
+def settings_of(**options: object) -> Spec:
+    """Settings of both tables by their names alone."""
+    auto = {name: options.pop(name) for name in GramAuto.model_fields if name in options}
+    return Spec(multi_step=MultiStepSpec(**options), gram_auto=GramAuto(**auto))
+
+
 def trained(
     sampler: NewsSampler, name: str = "gram-auto", **options: object
 ) -> tuple[MultiStep, list[StepResult], object]:
     """A whole training; the strategy, what each step did, and the system."""
     tiny = tiny_system()
-    spec = MultiStepSpec(encoder_batch=7, **options)
     strategy = make_strategy(
-        name, tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=11
+        name,
+        tiny.system,
+        sampler,
+        spec=settings_of(encoder_batch=7, **options),
+        micro_batch=1,
+        encoder_chunk=None,
+        seed=11,
     )
     results = [strategy.step(sampler.batch(step)) for step in range(sampler.total_steps)]
     return strategy, results, tiny
@@ -47,7 +59,7 @@ def ten_steps(**options: object) -> NewsSampler:
 
 
 def test_drift_that_is_never_reached_gives_windows_of_an_epoch() -> None:
-    _, auto, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=3, **ADAGRAD)
+    _, auto, _ = trained(ten_steps(), drift=NEVER, floor=3, **ADAGRAD)
     _, fixed, _ = trained(ten_steps(), "gram-1e")
     assert windows(auto) == windows(fixed) == [10, 10]
     for found, wanted in zip(auto, fixed, strict=True):
@@ -67,9 +79,9 @@ def test_one_window_an_epoch_is_gram_1e_but_for_the_order_of_its_rows() -> None:
     tinies = []
     for name in ("gram-auto", "gram-1e"):
         tiny, sampler = tiny_system(), ten_steps()
-        spec = MultiStepSpec(encoder_batch=1000, auto_drift=NEVER, auto_floor=3, **ADAGRAD)
+        spec = settings_of(encoder_batch=1000, drift=NEVER, floor=3, **ADAGRAD)
         strategy = make_strategy(
-            name, tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=11
+            name, tiny.system, sampler, spec=spec, micro_batch=1, encoder_chunk=None, seed=11
         )
         for step in range(sampler.total_steps):
             strategy.step(sampler.batch(step))
@@ -78,19 +90,19 @@ def test_one_window_an_epoch_is_gram_1e_but_for_the_order_of_its_rows() -> None:
 
 
 def test_drift_that_any_step_reaches_gives_windows_of_the_floor() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=4, auto_measure="norm")
+    _, results, _ = trained(ten_steps(), drift=1e-12, floor=4, measure="norm")
     assert windows(results) == [4, 4, 2, 4, 4, 2]  # the epoch's end closes a window too
 
 
 def test_rest_of_an_epoch_that_is_shorter_than_half_a_window_joins_the_window() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=4)
+    _, results, _ = trained(ten_steps(), drift=1e-12, floor=4)
     assert windows(results) == [4, 6, 4, 6]
-    _, results, _ = trained(ten_steps(), auto_drift=1e-12, auto_floor=3)
+    _, results, _ = trained(ten_steps(), drift=1e-12, floor=3)
     assert windows(results) == [3, 3, 4, 3, 3, 4]
 
 
 def test_items_join_in_few_blocks() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=1)
+    _, results, _ = trained(ten_steps(), drift=NEVER, floor=1)
     blocks = [step for step, result in enumerate(results) if result.unique_items]
     assert blocks == [0, 1, 10]  # a first look tells that the window will last to the end of its epoch
     assert windows(results) == [10, 10]
@@ -125,12 +137,12 @@ def test_a_window_holds_items_for_as_long_as_the_newest_reading_promises() -> No
 
 
 def test_ceiling_closes_a_window() -> None:
-    _, results, _ = trained(ten_steps(), auto_drift=NEVER, auto_floor=2, auto_ceiling=5)
+    _, results, _ = trained(ten_steps(), drift=NEVER, floor=2, ceiling=5)
     assert windows(results) == [5, 5, 5, 5]
 
 
 def test_last_step_of_a_short_training_closes_the_window() -> None:
-    strategy, results, _ = trained(ten_steps(max_steps=7), auto_drift=NEVER, auto_floor=4)
+    strategy, results, _ = trained(ten_steps(max_steps=7), drift=NEVER, floor=4)
     assert windows(results) == [7]
     assert strategy.window is None
 
@@ -144,9 +156,7 @@ def test_window_closes_at_the_first_look_at_or_above_the_limit(after: int, floor
         looks = [steps for steps in range(floor, 10, floor) if drifts[steps - 1] >= limit]
         if measure == "spread":
             looks = [steps for steps in looks if 2 * (10 - steps) > steps]
-        _, results, _ = trained(
-            ten_steps(), auto_drift=limit, auto_floor=floor, auto_measure=measure, **ADAGRAD
-        )
+        _, results, _ = trained(ten_steps(), drift=limit, floor=floor, measure=measure, **ADAGRAD)
         assert windows(results)[0] == (looks[0] if looks else 10)
 
 
@@ -154,9 +164,9 @@ def test_window_closes_at_the_first_look_at_or_above_the_limit(after: int, floor
 def literal_drifts(measure: str, _driven: bool) -> list[float]:
     """Drift of the touched items after each step of the first epoch, item by item."""
     tiny, sampler = tiny_system(), ten_steps()
-    spec = MultiStepSpec(auto_drift=NEVER, auto_floor=1, auto_measure=measure, **ADAGRAD)
+    spec = settings_of(drift=NEVER, floor=1, measure=measure, **ADAGRAD)
     strategy = make_strategy(
-        "gram-auto", tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=None, seed=11
+        "gram-auto", tiny.system, sampler, spec=spec, micro_batch=1, encoder_chunk=None, seed=11
     )
     with torch.no_grad():
         start = encode_one_by_one(tiny.encoder, tiny.spy.tokens, list(range(40)))
@@ -183,7 +193,7 @@ def literal_drifts(measure: str, _driven: bool) -> list[float]:
 @given(st.integers(1, 12), st.sampled_from([1e-12, 0.2, 0.5, NEVER]))
 def test_the_encoder_follows_what_a_window_touched_and_the_rest_is_counted(floor: int, limit: float) -> None:
     sampler = ten_steps()
-    _, results, tiny = trained(sampler, auto_drift=limit, auto_floor=floor)
+    _, results, tiny = trained(sampler, drift=limit, floor=floor)
     touched = untouched = 0
     step = 0
     for size in windows(results):
@@ -202,7 +212,7 @@ def test_the_encoder_follows_what_a_window_touched_and_the_rest_is_counted(floor
 
 
 def test_version_0_1_s_window_encodes_what_it_touches_and_nothing_else() -> None:
-    _, results, tiny = trained(ten_steps(), auto_drift=0.3, auto_floor=2, auto_measure="norm", **ADAGRAD)
+    _, results, tiny = trained(ten_steps(), drift=0.3, floor=2, measure="norm", **ADAGRAD)
     closed = [result.window for result in results if result.window]
     assert [window.untouched_items for window in closed] == [0] * len(closed)
     assert sum(tiny.spy.times(with_graph=False).values()) == sum(window.unique_items for window in closed)
@@ -220,8 +230,8 @@ def test_a_window_that_closes_earlier_than_expected_counts_what_it_did_not_read(
     sampler, losses, made = ten_steps(), [], []
     for stops in (False, True):
         tiny = tiny_system()
-        spec = MultiStepSpec(encoder_batch=7, auto_drift=1e-12, auto_floor=2)
-        options = {"multi_step": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
+        spec = settings_of(encoder_batch=7, drift=1e-12, floor=2)
+        options = {"spec": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
         strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
         strategy.rule.load_state_dict({"expected": 6, "held": 0})
         first = strategy.step(sampler.batch(0))
@@ -248,13 +258,13 @@ class Deformed:
 
     def __init__(self, factor: float, offset: float) -> None:
         self.tiny, self.factor, self.offset = tiny_system(), factor, offset
-        spec = MultiStepSpec(encoder_batch=7, auto_drift=0.8, auto_floor=2)
+        spec = settings_of(encoder_batch=7, drift=0.8, floor=2)
         self.sampler = ten_steps()
         self.strategy = make_strategy(
             "gram-auto",
             self.tiny.system,
             self.sampler,
-            multi_step=spec,
+            spec=spec,
             micro_batch=1,
             encoder_chunk=None,
             seed=1,
@@ -301,9 +311,9 @@ def test_chunked_encoder_step_is_that_of_the_whole_mini_batch() -> None:
     tinies = []
     for chunk in (None, 3):
         tiny, sampler = tiny_system(), ten_steps()
-        spec = MultiStepSpec(encoder_batch=8)
+        spec = settings_of(encoder_batch=8)
         strategy = make_strategy(
-            "gram-1e", tiny.system, sampler, multi_step=spec, micro_batch=1, encoder_chunk=chunk, seed=11
+            "gram-1e", tiny.system, sampler, spec=spec, micro_batch=1, encoder_chunk=chunk, seed=11
         )
         for step in range(sampler.total_steps):
             strategy.step(sampler.batch(step))
