@@ -16,7 +16,7 @@ from benchmarks.gpu_probe import per_second
 from benchmarks.harness import Sample
 from benchmarks.targets import ENCODER
 from benchmarks.trials import Trial
-from grambench.config.spec import Architecture
+from grambench.config.networks import Architecture
 
 CALL = 131_072
 """Token positions in one call of the encoder."""

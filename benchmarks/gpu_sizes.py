@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from grambench.config.spec import Architecture, Data, Encoder, Engine, Spec, SyntheticData, Training
+from grambench.config.data import Data, SyntheticData
+from grambench.config.networks import Architecture, Encoder
+from grambench.config.spec import Engine, Spec, Training
 from grambench.domains.news.synthetic import LIKE
 
 EPOCHS = 10_000

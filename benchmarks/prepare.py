@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness import Claim, Sample, bench, quiet_machine
+from grambench.config.data import SyntheticData
 from grambench.config.presets import load_preset
-from grambench.config.spec import SyntheticData
 from grambench.domains.news.synthetic import LIKE, generate
 from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.domains.prepared import PrepareRequest
 
 PLAIN = {"source": "mind", "unknown_items": "error", "validation_share": 0.5, "cold_items": 0}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 
 WIDTH, LAYERS, HEADS, POSITIONS, WORDS = 16, 2, 4, 160, 60
 SMALL = {

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grambench.config.spec import Architecture, Encoder, Optimizer
+from grambench.config.networks import Architecture, Encoder
+from grambench.config.optimizer import Optimizer
 from grambench.domains.knowledge_tracing.sampler import AnswerSampler
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.domains.news.impressions import Part

@@ -108,7 +108,7 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
 
     from grambench.cli.data_sets import folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
-    from grambench.config.spec import NEWS_TABLES
+    from grambench.config.data import NEWS_TABLES
     from grambench.data.verification import CheckedFolder
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
     from grambench.domains.knowledge_tracing.verify import verify_answers
@@ -164,8 +164,8 @@ def synth(
 
     The same options give the same bytes; those left out have the defaults of a preset's data.synthetic.
     """
+    from grambench.config.data import SyntheticData
     from grambench.config.presets import validate
-    from grambench.config.spec import SyntheticData
     from grambench.domains.news.synthetic import LIKE, generate
     from grambench.text import safe_text
 

@@ -13,8 +13,9 @@ from typing import cast, get_args
 
 from grambench.cli.data_sets import has_splits
 from grambench.cli.steps import Steps, megabytes
+from grambench.config.data import Data
 from grambench.config.paths import dataset_dir
-from grambench.config.spec import Data, Spec
+from grambench.config.spec import Spec
 from grambench.errors import ExitCode, GrambenchError, MachineError
 from grambench.events import types as ev
 from grambench.events.journal import Follower

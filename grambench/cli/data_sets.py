@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from grambench.cli.settings import resolve
+from grambench.config.data import Source, Track
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import Source, Spec, Track
+from grambench.config.spec import Spec
 from grambench.data.tables.files import tables_named
 from grambench.errors import ConfigError, DataError
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grambench.config.baselines import LanguageModel
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.data.prepared.tokens import ItemTokenizer, TokenizerFactory
 from grambench.errors import ConfigError
 from grambench.hub import hub_errors, hub_options

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.config.table import Table
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from grambench.config.data import Data
 from grambench.config.paths import dataset_dir
-from grambench.config.spec import Data
 from grambench.domains.base import Source
 from grambench.domains.registry import domain_of, source_of
 from grambench.errors import DataError

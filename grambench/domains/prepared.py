@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.data.prepared.build import TOKENIZER_FOLDER, Built, build, write
 from grambench.data.prepared.manifest import (
     MANIFEST_FILE,

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.domains.base import Domain, Source
 
 FOLDERS = {

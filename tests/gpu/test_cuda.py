@@ -28,8 +28,10 @@ from tiny_systems import (
 from torch import Tensor, nn
 
 import grambench
-from grambench.config.spec import Filter, Optimizer, Spec, Training
+from grambench.config.networks import Filter
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec, Training
 from grambench.domains.news.sampler import NewsSampler
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import free_vectors

@@ -8,7 +8,8 @@ import torch
 from cuda_waits import marked_waits_only, sync_mode
 from tiny_systems import encoder_spec, news_sampler, random_part, tiny_data
 
-from grambench.config.spec import Engine, Filter, MultiStep, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Engine, MultiStep, Spec
 from grambench.models.attention import attention_in_use, choose_attention
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy

@@ -27,7 +27,7 @@ from rich.progress import Progress, TextColumn
 from grambench.cli.app import main
 from grambench.cli.data_prepare import _failure
 from grambench.cli.steps import LiveSteps, PlainSteps, megabytes
-from grambench.config.spec import SyntheticData
+from grambench.config.data import SyntheticData
 from grambench.domains.news import checksums, fetch
 from grambench.domains.news.synthetic import generate
 from grambench.errors import ExitCode

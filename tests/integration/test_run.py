@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from live_runs import Bench, Command, complaint, grambench, report_of
 
-from grambench.config.spec import SyntheticData
+from grambench.config.data import SyntheticData
 from grambench.domains.news.synthetic import generate
 
 pytestmark = pytest.mark.usefixtures("begun")  # test_run_report.py's run trains in the meantime

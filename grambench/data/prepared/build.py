@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.data.prepared.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,

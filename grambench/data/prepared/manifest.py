@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-from grambench.config.spec import Domain, FieldLimits
+from grambench.config.data import Domain, FieldLimits
 from grambench.errors import DataError
 
 SCHEMA_VERSION: Literal[2] = 2

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from grambench.config.spec import Data
+from grambench.config.data import Data
 from grambench.data.cautions import check_repeats
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile

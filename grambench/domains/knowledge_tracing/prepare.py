@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from grambench.config.spec import Data, FieldLimits, Source, Track
+from grambench.config.data import Data, FieldLimits, Source, Track
 from grambench.data.cautions import check_repeats
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import AnswerCounts, ColdCounts, PartName

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import Source, Track
+from grambench.config.data import Source, Track
 from grambench.data.cautions import answer_cautions
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of

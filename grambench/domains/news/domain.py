@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from grambench.config.spec import NEWS_TABLES, Data
+from grambench.config.data import NEWS_TABLES, Data
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report

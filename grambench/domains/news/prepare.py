@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grambench.config.spec import Data, FieldLimits
+from grambench.config.data import Data, FieldLimits
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import PartName
 from grambench.data.prepared.sources import Report

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from grambench.config.spec import NEWS_TABLES, Data
+from grambench.config.data import NEWS_TABLES, Data
 from grambench.domains.news.formats.mind_folder import (
     BEHAVIORS_FILE,
     NEWS_FILE,

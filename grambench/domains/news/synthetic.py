@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.spec import SyntheticData
+from grambench.config.data import SyntheticData
 from grambench.data.draws import Floats, Ints, Stream, Wheel, first_distinct, starts
 from grambench.domains.news.wording import write_texts
 from grambench.fs import whole_folder

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.errors import ConfigError
 from grambench.hub import hub_errors, hub_options
 from grambench.models.encoders.base import Packing

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.models.encoders.files import model_folder
 
 _POOLING = "pooling_mode_"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from grambench.config.labels import data_label, model_label
+from grambench.config.networks import Encoder
 from grambench.config.presets import find_preset, load_preset, preset_names
-from grambench.config.spec import Encoder, Spec
+from grambench.config.spec import Spec
 from grambench.config.table import settings
 from grambench.errors import ConfigError
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from grambench.config.data import FieldLimits
+from grambench.config.networks import Architecture, Encoder, Filter
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import Architecture, Encoder, FieldLimits, Filter, Spec, Training
+from grambench.config.spec import Spec, Training
 from grambench.config.strategies import builtin_row
 
 

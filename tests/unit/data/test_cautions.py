@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prepare_requests import prepare_request
 
-from grambench.config.spec import FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.data.cautions import check_validation, part_cautions
 from grambench.data.prepared.manifest import AnswerCounts, PartCounts, PartInfo, PartName
 from grambench.data.tokenizer import build_words

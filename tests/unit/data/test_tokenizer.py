@@ -15,7 +15,7 @@ from tiny_systems import encoder_spec
 from tokenizers import Tokenizer
 
 from grambench.config.baselines import LanguageModel
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.data.tokenizer import FastTokenizer, build_wordpiece, tokenizer_for
 from grambench.errors import ConfigError
 

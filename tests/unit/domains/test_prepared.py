@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prepare_requests import changed, prepare_request
 
-from grambench.config.spec import FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.data.prepared.tokens import join_fields
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.domains.news.impressions import Part

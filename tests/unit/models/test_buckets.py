@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_systems import ITEMS, encode_one_by_one, item_tokens, tiny_encoder, vectors_of
 
-from grambench.config.spec import Architecture
+from grambench.config.networks import Architecture
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds
 

@@ -19,7 +19,7 @@ from transformers import (
     RobertaModel,
 )
 
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.errors import ConfigError
 from grambench.hub import hub_errors
 from grambench.models.encoders.load import load_encoder
@@ -175,7 +175,7 @@ def test_path_that_is_no_folder_is_a_config_error(tmp_path: Path) -> None:
 def test_model_outside_the_cache_while_offline_is_one_sentence_with_the_fix(tmp_path: Path) -> None:
     """In a process of its own: huggingface_hub reads the variable once, at import."""
     script = """
-        from grambench.config.spec import Encoder
+        from grambench.config.networks import Encoder
         from grambench.errors import MachineError
         from grambench.models.encoders.load import load_encoder
 

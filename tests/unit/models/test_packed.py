@@ -12,7 +12,7 @@ from tiny_systems import CPU, ITEMS, encode_one_by_one, item_tokens, ragged_toke
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grambench.config.spec import Architecture
+from grambench.config.networks import Architecture
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.load import packing_of, takes_ready_mask
 from grambench.models.encoders.packed import PackedRows, best_fit, rounded_rows, row_length

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grambench.config.spec import Encoder
+from grambench.config.networks import Encoder
 from grambench.models.encoders.sentence import ignored_modules
 
 

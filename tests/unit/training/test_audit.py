@@ -7,7 +7,9 @@ import pytest
 import torch
 from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, make_part, tiny_data
 
-from grambench.config.spec import Audit, Filter, Optimizer, Spec, Training
+from grambench.config.networks import Filter
+from grambench.config.optimizer import Optimizer
+from grambench.config.spec import Audit, Spec, Training
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.prepared import Prepared
 from grambench.errors import DataError

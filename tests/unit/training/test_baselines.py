@@ -31,8 +31,11 @@ from tiny_systems import (
 from grambench.config.baselines import GPTArchitecture, LanguageModel
 from grambench.config.baselines import NoFinetune as NoFinetuneSpec
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
-from grambench.config.spec import Data, Filter, Optimizer, Spec, Training
+from grambench.config.data import Data
+from grambench.config.networks import Filter
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec, Training
 from grambench.data.prepared.tokens import without
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.metrics.binary import auc

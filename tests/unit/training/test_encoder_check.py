@@ -9,7 +9,8 @@ import transformers
 from tiny_models import CAUSAL, ENCODERS, ESM, encoder_of, saved_model
 from tiny_systems import CPU, QUERY, encoder_spec, tiny_data
 
-from grambench.config.spec import Encoder, Filter, Spec
+from grambench.config.networks import Encoder, Filter
+from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.types import AuditFinished, EncoderChecked, Event
 from grambench.models.encoders.base import Packing

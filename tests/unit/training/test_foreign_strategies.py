@@ -10,7 +10,9 @@ from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, tiny_data
 
 from grambench.config import plugins
 from grambench.config.kept import read_kept
-from grambench.config.spec import Audit, Filter, Optimizer, Spec, Training
+from grambench.config.networks import Filter
+from grambench.config.optimizer import Optimizer
+from grambench.config.spec import Audit, Spec, Training
 from grambench.config.strategies import ROWS, StrategyRow, builtin_row, row_of, window_steps
 from grambench.errors import ConfigError, ExitCode
 from grambench.events.state import RunState

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_system
 
-from grambench.config.spec import Architecture, Training
+from grambench.config.networks import Architecture
+from grambench.config.spec import Training
 from grambench.domains.news.batch import NewsBatch
 from grambench.training.memory_plan import (
     GraphPlan,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_systems import CPU, HEADS, QUERY, encoder_spec, random_sequences, tiny_data
 
-from grambench.config.spec import Filter, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
 from grambench.domains.prepared import Prepared
 from grambench.domains.training import interaction_bytes, make_evaluator, make_sampler
 from grambench.errors import ConfigError, DataError

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grambench.config.spec import Filter, Optimizer, Spec, Training
+from grambench.config.networks import Filter
+from grambench.config.optimizer import Optimizer
+from grambench.config.spec import Spec, Training
 from grambench.models.encoders.free import FreeVectors, free_vectors
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System, dry_run

@@ -14,7 +14,8 @@ import torch
 from tiny_systems import CPU, answer_sampler, encoder_spec, random_sequences, tiny_data, tiny_system
 
 from grambench.config.kept import read_kept
-from grambench.config.spec import Filter, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
 from grambench.domains.training import make_sampler
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system

@@ -20,8 +20,9 @@ from tiny_systems import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench import transfer
-from grambench.config.spec import Filter, Spec, Training
+from grambench.config.networks import Filter
 from grambench.config.spec import MultiStep as MultiStepSpec
+from grambench.config.spec import Spec, Training
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from tiny_systems import CPU, ITEMS, WIDTH, encoder_spec, news_sampler, random_part, tiny_data
 
-from grambench.config.spec import Data, Engine, Filter, MultiStep, Spec, Training
+from grambench.config.data import Data
+from grambench.config.networks import Filter
+from grambench.config.spec import Engine, MultiStep, Spec, Training
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
 from grambench.models.encoders.packed import PackedRows

@@ -8,7 +8,8 @@ import tiny_systems
 import torch
 from tiny_systems import CPU, encoder_spec, tiny_data
 
-from grambench.config.spec import Engine, Filter, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Engine, Spec
 from grambench.errors import ConfigError
 from grambench.events import types as ev
 from grambench.models.encoders.packed import PackedRows

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_systems import DOMAINS, Tiny, encoder_spec, sampler_of, tiny_data, tiny_system
 
-from grambench.config.spec import Filter, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
 from grambench.training.checkpoint import NUMBERS, WEIGHTS, Checkpoints

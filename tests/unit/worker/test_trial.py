@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from tiny_systems import CPU, HEADS, QUERY, encoder_spec, tiny_data
 
-from grambench.config.spec import Filter, Spec
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
 from grambench.training.system import build_system, residency
 from grambench.worker import trial
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from prepare_requests import changed, prepare_request
 
-from grambench.config.spec import FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 from grambench.errors import ConfigError, DataError

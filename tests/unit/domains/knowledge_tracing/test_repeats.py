@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from prepare_requests import changed, prepare_request
 
-from grambench.config.spec import FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.data.cautions import check_repeats, repeat_cautions
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tokenizer import build_words

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prepare_requests import changed, prepare_request
 
-from grambench.config.spec import FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.data.tokenizer import build_words
 from grambench.domains.prepared import Prepared, PrepareRequest, open_prepared, prepare
 from grambench.errors import ConfigError, DataError

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from grambench.config.spec import SyntheticData
+from grambench.config.data import SyntheticData
 from grambench.data.draws import Stream, Wheel
 from grambench.domains.news import synthetic
 from grambench.domains.news.synthetic import LIKE, TRAIN_DAYS, generate, plant

@@ -1,0 +1,100 @@
+"""The two networks of a run: content encoder and collaborative filter."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from grambench.config.table import Positive, Table
+
+
+class Architecture(Table):
+    """A BERT made from scratch, nothing downloaded; its WordPiece vocabulary comes from the corpus."""
+
+    hidden_size: Positive = 64
+    """Width of the encoder, in features."""
+    layers: Positive = 2
+    """Transformer layers."""
+    heads: Positive = 4
+    """Attention heads; must divide `hidden_size`."""
+    intermediate_size: Positive = 256
+    """Width of the feed-forward layer, in features."""
+    vocabulary: Annotated[int, Field(ge=64)] = 4000
+    """Largest WordPiece vocabulary, in tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Architecture":
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide hidden_size = {self.hidden_size}")
+        return self
+
+
+class Encoder(Table):
+    """Content encoder: text of an item -> vector."""
+
+    model: str | None = None
+    """Hugging Face model name or a folder; unset when `architecture` is given."""
+    revision: str | None = None
+    """Commit of the model; unset: the newest in the cache or on the hub."""
+    architecture: Architecture | None = None
+    """Instead of `model`: a BERT from scratch."""
+    layers: Positive | None = None
+    """Keep only the first layers of `model`; unset: all."""
+    pooling: Literal["mean", "attention"] = "attention"
+    """Token vectors -> item vector: masked mean, or additive attention."""
+    pooling_query: Positive = 200
+    """Query width of additive-attention pooling, in features."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout inside the encoder; above 0 the run is marked not comparable to E2E."""
+    precision: Literal["auto", "bf16", "bf16-weights", "fp32"] = "auto"
+    """`auto`: bf16 autocast where the CUDA device has it, else fp32. `bf16-weights` computes on bf16 copies
+    of fp32 weights, with residuals in bf16: faster, and further from fp32."""
+    layout: Literal["auto", "buckets", "packed"] = "auto"
+    """How items share the encoder's calls: `buckets` pads items of like length to one length; `packed` puts
+    several into rows of 128 positions, where the model can read them so. `auto`: on a GPU the probe before
+    the run takes the faster one; on a CPU it is `buckets`."""
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of the encoder: of one graph for all bucketed shapes, or of each packed one.
+    `reduce-overhead` adds CUDA graphs. The time it takes is not training time; the report gives it apart."""
+    bucket_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
+    """Token positions in one call of the encoder; `auto`: 3072 on a CPU, where a call should stay within the
+    caches; on a GPU the probe before the run chooses among sizes that fit its memory."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Encoder":
+        if (self.model is None) == (self.architecture is None):
+            raise ValueError("give exactly one of model and architecture")
+        return self
+
+
+class NRMS(Table):
+    """NRMS (Wu et al., 2019): self-attention over the history, then additive attention."""
+
+    heads: Positive = 16
+    """Heads of the self-attention over the history; must divide the encoder's width."""
+    query: Positive = 200
+    """Query width of the additive attention, in features."""
+
+
+class LSTM(Table):
+    """A long short-term memory over the answers before the question."""
+
+    layers: Positive = 2
+    """Layers, each as wide as the encoder."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Dropout between the layers and behind the last one."""
+
+
+class Filter(Table):
+    """Collaborative filter over item vectors."""
+
+    kind: str = "auto"
+    """nrms (news) or lstm (knowledge tracing); `auto`: the one of the domain."""
+    history: Annotated[int, Field(ge=1, le=1000)] = 50
+    """News: the latest clicks that the filter reads."""
+    sequence: Annotated[int, Field(ge=2, le=1000)] = 100
+    """Knowledge tracing: answers in a sequence: a random window in training, the last ones in a test."""
+    tf32: bool = False
+    """On CUDA, compute fp32 matrix products in TF32: the filter's and the pooling's, and with
+    `encoder.precision = "fp32"` the encoder's as well. The audit never does."""
+    nrms: NRMS = NRMS()
+    lstm: LSTM = LSTM()
