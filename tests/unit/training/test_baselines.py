@@ -229,10 +229,9 @@ def test_crcf_serves_free_vectors_of_items_met_and_texts_of_the_others() -> None
 @pytest.mark.parametrize("name", ["nocontent", "crcf-1s"])
 def test_free_vectors_train_at_a_rate_of_their_own(name: str) -> None:
     rates = {"filter_optimizer": Optimizer(lr=LR, schedule="noam", warmup_steps=2)}
-    free_rates = {
-        f"{name.removesuffix('-1s')}_optimizer": Optimizer(lr=FREE_LR, schedule="noam", warmup_steps=4)
-    }
-    spec = SPEC.model_copy(update={**rates, **free_rates})
+    free_rates = {"optimizer": {"lr": FREE_LR, "schedule": "noam", "warmup_steps": 4}}
+    tables = Spec.model_validate({name.removesuffix("-1s"): free_rates})
+    spec = SPEC.model_copy(update={**rates, "crcf": tables.crcf, "nocontent": tables.nocontent})
     system, modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
     assert sum(
         p.numel() for group in system.filter_optimizer._adam.param_groups for p in group["params"]

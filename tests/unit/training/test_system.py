@@ -78,7 +78,7 @@ def test_heads_that_do_not_divide_a_pretrained_width_are_a_config_error(tmp_path
     shape = {"hidden_size": 16, "num_attention_heads": 4, "intermediate_size": 32, "num_hidden_layers": 1}
     BertModel(BertConfig(vocab_size=50, **shape)).save_pretrained(tmp_path)
     spec = Spec(encoder={"model": str(tmp_path)}, filter=Filter(nrms={"heads": 5}))
-    with pytest.raises(ConfigError, match=r"filter\.heads = 5 does not divide the encoder's width 16"):
+    with pytest.raises(ConfigError, match=r"filter\.nrms\.heads = 5 does not divide the encoder's width 16"):
         build_system(spec, tiny_data(), CPU, seed=0)
 
 
