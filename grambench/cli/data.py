@@ -108,14 +108,10 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
 
     from grambench.cli.data_sets import folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
-    from grambench.config.data import NEWS_TABLES
-    from grambench.data.verification import CheckedFolder
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
-    from grambench.domains.knowledge_tracing.verify import verify_answers
-    from grambench.domains.news.verify import verify as verify_folder
-    from grambench.domains.news.verify_tables import verify_tables
+    from grambench.domains.registry import domain_of
 
-    dataset, folder, source, track = folder_to_verify(name, data_dir)
+    folder, data = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
     if prepared := prepared_folders(folder):
         with console.status("reading") if console.is_terminal else contextlib.nullcontext():
@@ -128,12 +124,7 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
             raise error
         return
     with console.status("reading") if console.is_terminal else contextlib.nullcontext():
-        if source == "mind":
-            found: CheckedFolder = verify_folder(folder, dataset)
-        elif source == NEWS_TABLES:
-            found = verify_tables(folder, dataset)
-        else:
-            found = verify_answers(folder, source, dataset, track)
+        found = domain_of(data.domain).verify(folder, data)
     if json_:
         print_json(found.model_dump(mode="json"))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from grambench.cli.settings import resolve
-from grambench.config.data import Source, Track
+from grambench.config.data import Data, Duolingo, Track
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
 from grambench.config.spec import Spec
@@ -114,15 +114,16 @@ def described(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, Source, Track]:
-    """Label, folder, format and Duolingo's track of what is to be verified: the preset says so, or the files
-    of the folder. A folder's path may stand for the name.
+def folder_to_verify(name: str, data_dir: Path | None) -> tuple[Path, Data]:
+    """What is to be verified: its folder, and its label and format as the preset or the files say.
+
+    A folder's path may stand for the name.
 
     Raises:
         ConfigError: the preset cannot be used, or its data is generated and no folder is given.
     """
     label, folder = name, None
-    source: Source = "mind"
+    source: str = "mind"
     track: Track = "es_en"
     if data_dir is None and _is_folder(name):
         folder = Path(name)
@@ -139,14 +140,15 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[str, Path, Sourc
     folder = (data_dir or folder or dataset_dir(label)).expanduser()
     if source.startswith("synthetic"):
         source = "mind"
-    return (label, folder, *_format_of(folder, source, track))
+    source, track = _format_of(folder, source, track)
+    return folder, Data(dataset=label, source=source, duolingo=Duolingo(track=track))
 
 
-def _format_of(folder: Path, source: Source, track: Track) -> tuple[Source, Track]:
+def _format_of(folder: Path, source: str, track: Track) -> tuple[str, Track]:
     """The format of a folder's files, as far as the preset has not said it."""
     if source != "mind" or has_splits(folder):
         return source, track
-    found: Source = "mind"
+    found: str = "mind"
     if _holds_tables(folder):
         found = "news-tables"
     elif tables_named(folder, "interactions"):

@@ -2,19 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from grambench.config.synthetic_answers import SyntheticAnswers
 from grambench.config.table import Share, Table
 
-Domain = Literal["news", "knowledge-tracing"]
-Source = Literal[
-    "mind", "news-tables", "synthetic", "duolingo", "poj", "ednet", "tables", "synthetic-answers"
-]
 Track = Literal["es_en", "fr_en"]
 RepeatedAnswers = Literal["error", "first", "keep"]
 NEWS_TABLES = "news-tables"
-NEWS_SOURCES = ("mind", NEWS_TABLES, "synthetic")
+SOURCES = {
+    "mind": "news",
+    NEWS_TABLES: "news",
+    "synthetic": "news",
+    "duolingo": "knowledge-tracing",
+    "poj": "knowledge-tracing",
+    "ednet": "knowledge-tracing",
+    "tables": "knowledge-tracing",
+    "synthetic-answers": "knowledge-tracing",
+}
+"""`data.source` -> its domain, whose `sources` has a row for it."""
 
 
 class FieldLimits(Table):
@@ -68,7 +74,7 @@ class Duolingo(Table):
 class Data(Table):
     """What is learnt from."""
 
-    source: Source = "mind"
+    source: str = "mind"
     """News: `mind` (news.tsv and behaviors.tsv in `train/` and `dev/`), `news-tables` (items and
     impressions), `synthetic` (as `mind`, generated).
     Knowledge tracing: `duolingo`, `poj`, `ednet`, `tables` (items and interactions), `synthetic-answers`."""
@@ -105,12 +111,19 @@ class Data(Table):
     synthetic: SyntheticData = SyntheticData()
     synthetic_answers: SyntheticAnswers = SyntheticAnswers()
 
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        if source not in SOURCES:
+            raise ValueError(f"unknown source {source!r}; known are {', '.join(SOURCES)}")
+        return source
+
     @property
     def is_generated(self) -> bool:
         """True where no file is read."""
         return self.source.startswith("synthetic")
 
     @property
-    def domain(self) -> Domain:
+    def domain(self) -> str:
         """What is recommended or asked."""
-        return "news" if self.source in NEWS_SOURCES else "knowledge-tracing"
+        return SOURCES[self.source]

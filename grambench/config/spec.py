@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoContent, NoFinetune, SpeedyFeed, Words
 from grambench.config.data import Data
+from grambench.config.filters import filter_kind
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
 from grambench.config.strategies import builtin_row, row_of
@@ -288,9 +289,8 @@ class Spec(Table):
     @model_validator(mode="after")
     def _filter_fits_encoder(self) -> "Spec":
         architecture = self.encoder.architecture
-        is_news = self.data.domain == "news"
         heads = self.filter.nrms.heads
-        if is_news and architecture is not None and architecture.hidden_size % heads:
+        if filter_kind(self) == "nrms" and architecture is not None and architecture.hidden_size % heads:
             raise ValueError(
                 f"filter.nrms.heads = {heads} must divide the encoder's width {architecture.hidden_size}"
             )

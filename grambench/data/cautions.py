@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from grambench.data.prepared.manifest import AnswerCounts, PartCounts, PartInfo, PartName, RepeatCounts
+from grambench.data.prepared.manifest import (
+    AnswerCounts,
+    PartCounts,
+    PartInfo,
+    PartName,
+    RepeatCounts,
+    SampleCounts,
+)
 from grambench.errors import DataError
 
 FEW = 50
@@ -20,12 +27,16 @@ ONE_SPLIT = (
 _BUNDLES, _RUNS = 0.01, 0.05
 """Shares of the answers from which bundles and runs are worth a word."""
 
+_UNITS = {PartCounts: "impression", AnswerCounts: "answer", SampleCounts: "sample"}
+
 Cautions = Iterator[tuple[str, str]]
 """Code and sentence."""
 
 
-def scorable(counts: PartCounts | AnswerCounts) -> int:
+def scorable(counts: PartCounts | AnswerCounts | SampleCounts) -> int:
     """Impressions with both a clicked and an unclicked candidate; answers, where they are not all alike."""
+    if isinstance(counts, SampleCounts):
+        return counts.scored
     if isinstance(counts, AnswerCounts):
         return counts.answers if 0 < counts.correct < counts.answers else 0
     return counts.impressions - counts.no_click_impressions - counts.all_click_impressions
@@ -40,7 +51,7 @@ def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
     """
     counts = parts["validation"].counts
     if not scorable(counts):
-        rule = "" if isinstance(counts, AnswerCounts) else "`--set data.validation=…` or "
+        rule = "`--set data.validation=…` or " if isinstance(counts, PartCounts) else ""
         raise DataError(
             f"The validation part cannot select a checkpoint: {_why(counts)}.",
             f"Check its labels, or cut another part with {rule}`--set data.validation_share=…`.",
@@ -50,7 +61,7 @@ def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
 def part_cautions(parts: Mapping[PartName, PartInfo]) -> Cautions:
     """Parts that cannot be scored, or hold too little to be believed."""
     for name, part in parts.items():
-        what = "answer" if isinstance(part.counts, AnswerCounts) else "impression"
+        what = _UNITS[type(part.counts)]
         found = part_caution(name, scorable(part.counts), what, _why(part.counts))
         if found is not None and part.stored_as == name:
             yield found
@@ -164,7 +175,9 @@ def why_unscored(impressions: int, clicks: int) -> str:
     return f"none of its {impressions:,} impressions has {missing}"
 
 
-def _why(counts: PartCounts | AnswerCounts) -> str:
+def _why(counts: PartCounts | AnswerCounts | SampleCounts) -> str:
+    if isinstance(counts, SampleCounts):
+        return f"its {counts.samples:,} samples are all of one class"
     if isinstance(counts, AnswerCounts):
         return _why_alike(counts.answers, counts.correct)
     return why_unscored(counts.impressions, counts.clicks)

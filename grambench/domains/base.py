@@ -13,6 +13,7 @@ from grambench.config.table import Table
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report
+from grambench.data.verification import CheckedFolder
 
 
 class Files(Protocol):
@@ -80,6 +81,13 @@ class Domain(Protocol):
 
     def completed(self, manifest: Manifest, files: Any, report: Report) -> Manifest | None:
         """With counts that the version which prepared it did not make; None: it lacks nothing."""
+
+    def verify(self, folder: Path, data: Data) -> CheckedFolder:
+        """Read every file of a folder in the format of `data.source`, and count.
+
+        Raises:
+            DataError: a file is missing or malformed.
+        """
 
     def lacks_counts(self, manifest: Manifest) -> bool:
         """Whether `completed` has something to add."""

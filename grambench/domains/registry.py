@@ -6,10 +6,11 @@ from typing import Any
 from grambench.config.data import Data
 from grambench.domains.base import Domain, Source
 
-FOLDERS = {
-    "news": "news",
-    "knowledge-tracing": "knowledge_tracing",
+PACKAGES = {
+    "news": "grambench.domains.news",
+    "knowledge-tracing": "grambench.domains.knowledge_tracing",
 }
+"""Domain -> its package."""
 
 
 def domain_of(name: str) -> Domain:
@@ -25,4 +26,4 @@ def source_of(data: Data) -> Source:
 
 def domain_module(name: str, room: str) -> Any:
     """A module of a domain's folder."""
-    return import_module(f"grambench.domains.{FOLDERS[name]}.{room}")
+    return import_module(f"{PACKAGES[name]}.{room}")

@@ -18,6 +18,8 @@ class Metric:
     can_select: bool = True
     """Whether it ranks models; the ends of an interval do not."""
     needs_cold_items: bool = False
+    absent: str = "the domain does not have it"
+    """Why a part may lack it, for people."""
 
     def is_better(self, value: float, than: float | None) -> bool:
         """Whether a value is better than another one; any value is better than none."""
@@ -33,7 +35,26 @@ class Metric:
 
 
 _NEWS, _TRACING = "news", "knowledge-tracing"
-_COLD = "AUC of the answers to items that training never showed"
+
+
+def _ranking(name: str, title: str, meaning: str) -> Metric:
+    absent = "students' answers are not ranked"
+    return Metric(name=name, title=title, meaning=meaning, domains=(_NEWS,), absent=absent)
+
+
+def _of_cold_items(name: str, title: str, meaning: str, can_select: bool = True) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        meaning=meaning,
+        domains=(_TRACING,),
+        can_select=can_select,
+        needs_cold_items=True,
+        absent="no item was cold: news, or knowledge tracing with data.cold_items = 0",
+    )
+
+
+_END = "{} end of its 95 % bootstrap interval over answers"
 METRICS = (
     Metric(
         name="auc",
@@ -41,26 +62,12 @@ METRICS = (
         meaning="area under the ROC curve, ties one half: per impression, or pooled over all answers",
         domains=(_NEWS, _TRACING),
     ),
-    Metric(name="mrr", title="MRR", meaning="mean over all positives of 1 / rank", domains=(_NEWS,)),
-    Metric(name="ndcg@5", title="nDCG@5", meaning="nDCG of the first 5", domains=(_NEWS,)),
-    Metric(name="ndcg@10", title="nDCG@10", meaning="nDCG of the first 10", domains=(_NEWS,)),
-    Metric(name="csauc", title="CSAUC", meaning=_COLD, domains=(_TRACING,), needs_cold_items=True),
-    Metric(
-        name="csauc_low",
-        title="CSAUC, low",
-        meaning="lower end of its 95 % bootstrap interval over answers",
-        domains=(_TRACING,),
-        can_select=False,
-        needs_cold_items=True,
-    ),
-    Metric(
-        name="csauc_high",
-        title="CSAUC, high",
-        meaning="upper end of its 95 % bootstrap interval over answers",
-        domains=(_TRACING,),
-        can_select=False,
-        needs_cold_items=True,
-    ),
+    _ranking("mrr", "MRR", "mean over all positives of 1 / rank"),
+    _ranking("ndcg@5", "nDCG@5", "nDCG of the first 5"),
+    _ranking("ndcg@10", "nDCG@10", "nDCG of the first 10"),
+    _of_cold_items("csauc", "CSAUC", "AUC of the answers to items that training never showed"),
+    _of_cold_items("csauc_low", "CSAUC, low", _END.format("lower"), False),
+    _of_cold_items("csauc_high", "CSAUC, high", _END.format("upper"), False),
 )
 SELECTS = "auc"
 """What selects the checkpoint unless `evaluation.select_by` says otherwise, and in version 0.1."""

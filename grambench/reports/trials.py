@@ -108,10 +108,6 @@ def _plan(trial: TrialState) -> Plan | None:
     )
 
 
-_RANKED = "students' answers are not ranked"
-_NOT_COLD = "no item was cold: news, or knowledge tracing with data.cold_items = 0"
-
-
 _METRICS = {
     "auc": "auc",
     "mrr": "mrr",
@@ -140,11 +136,7 @@ def _no_metric(evaluation: ev.Evaluated, name: str) -> str:
     if not evaluation.impressions:
         return "no impression was scored"
     if name not in evaluation.metrics:
-        row = metric(name)
-        if row.needs_cold_items:
-            return _NOT_COLD
-        if row.domains == ("news",):
-            return _RANKED
+        return metric(name).absent
     return "the metric was not finite or not recorded"
 
 

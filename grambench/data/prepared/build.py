@@ -21,6 +21,7 @@ from grambench.data.prepared.manifest import (
     PartCounts,
     PartInfo,
     PartName,
+    SampleCounts,
     SourceFile,
     TokenizerInfo,
     sealed,
@@ -49,7 +50,7 @@ class Interactions:
     """Items without a text, behind those with one."""
     parts: dict[PartName, Any]
     """Those that are stored, as dataclasses of arrays."""
-    counts: Mapping[PartName, PartCounts | AnswerCounts]
+    counts: Mapping[PartName, PartCounts | AnswerCounts | SampleCounts]
     """Of each stored part."""
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     """Others, by name."""

@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-from grambench.config.data import Domain, FieldLimits
+from grambench.config.data import FieldLimits
 from grambench.errors import DataError
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -85,6 +85,16 @@ class AnswerCounts(_Model):
     """Scored answers to cold items."""
 
 
+class SampleCounts(_Model):
+    """Counts of one part of a domain that has no class of its own here."""
+
+    samples: int
+    scored: int
+    """Those that a metric can score: of both classes."""
+    others: dict[str, int] = {}
+    """Further counts, by name."""
+
+
 class ColdCounts(_Model):
     """Items that train never shows."""
 
@@ -123,7 +133,7 @@ class PartInfo(_Model):
     """A part, and the part whose arrays it shares (`paper`: validation is test)."""
 
     stored_as: PartName
-    counts: PartCounts | AnswerCounts
+    counts: PartCounts | AnswerCounts | SampleCounts
 
 
 class ItemCounts(_Model):
@@ -162,7 +172,7 @@ class Manifest(_Model):
     """`manifest.json` of a prepared folder."""
 
     schema_version: Literal[2]
-    domain: Domain
+    domain: str
     fingerprint: str
     """sha256 of everything that determines the arrays; its first 16 digits name the folder."""
     dataset: str

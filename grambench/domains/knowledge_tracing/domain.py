@@ -8,11 +8,13 @@ from grambench.data.cautions import check_repeats
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report
+from grambench.data.verification import CheckedFolder
 from grambench.domains.base import Source
 from grambench.domains.knowledge_tracing.prepare import AnswerSources, read_answer_data
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.domains.knowledge_tracing.synthetic import generate_answers
+from grambench.domains.knowledge_tracing.verify import verify_answers
 
 
 class KnowledgeTracing:
@@ -59,6 +61,9 @@ class KnowledgeTracing:
         counts = find_repeats(files.read(report)).counts
         report("read", 1, 1)
         return manifest.model_copy(update={"repeats": counts})
+
+    def verify(self, folder: Path, data: Data) -> CheckedFolder:
+        return verify_answers(folder, data.source, data.dataset, data.duolingo.track)
 
     def lacks_counts(self, manifest: Manifest) -> bool:
         return manifest.repeats is None

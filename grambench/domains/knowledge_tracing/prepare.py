@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from grambench.config.data import Data, FieldLimits, Source, Track
+from grambench.config.data import Data, FieldLimits, Track
 from grambench.data.cautions import check_repeats
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import AnswerCounts, ColdCounts, PartName
@@ -30,7 +30,7 @@ class AnswerSources:
     """What is read: a folder of one of the formats."""
 
     data_dir: Path
-    source: Source
+    source: str
     track: Track
 
     def files(self) -> dict[str, Path]:

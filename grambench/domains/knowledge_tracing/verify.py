@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.data import Source, Track
+from grambench.config.data import Track
 from grambench.data.cautions import answer_cautions
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of
@@ -38,7 +38,7 @@ class AnswersCheck(CheckedFolder):
 
 
 def verify_answers(
-    data_dir: Path, source: Source, dataset: str | None = None, track: Track = "es_en"
+    data_dir: Path, source: str, dataset: str | None = None, track: Track = "es_en"
 ) -> AnswersCheck:
     """Read a folder of one of the formats and count.
 

@@ -7,12 +7,15 @@ from grambench.config.data import NEWS_TABLES, Data
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report
+from grambench.data.verification import CheckedFolder
 from grambench.domains.base import Source
 from grambench.domains.news.formats.mind_folder import find_split
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.prepare import read_news_data
 from grambench.domains.news.sources import MindSources, TableSources, news_sources
 from grambench.domains.news.synthetic import generate
+from grambench.domains.news.verify import verify
+from grambench.domains.news.verify_tables import verify_tables
 
 
 class News:
@@ -45,6 +48,11 @@ class News:
 
     def completed(self, manifest: Manifest, files: object, report: Report) -> None:
         """Nothing was added since version 0.1."""
+
+    def verify(self, folder: Path, data: Data) -> CheckedFolder:
+        if data.source == NEWS_TABLES:
+            return verify_tables(folder, data.dataset)
+        return verify(folder, data.dataset)
 
     def lacks_counts(self, manifest: Manifest) -> bool:
         return False
