@@ -86,9 +86,9 @@ def _differing(report: Report) -> list[str]:
 
 def _instead(report: Report, key: str, value: Any) -> str:
     """The run's own value of a setting, where it is another one."""
-    table, _, name = key.partition(".")
-    settings = report.spec.get(table)
-    of_run = settings.get(name) if isinstance(settings, dict) else None
+    of_run: Any = report.spec
+    for part in key.split("."):
+        of_run = of_run.get(part) if isinstance(of_run, dict) else None
     return "" if of_run == value else f" instead of {of_run}"
 
 
