@@ -1,7 +1,6 @@
 """The marks of the self-grade: one row each, with the limit, what a lost mark spoils and how to win it back.
 
-The limits of seeds, processes and validations come from simulations (`benchmarks/inference.py`); the others are
-judgement.
+The limits of seeds, processes and validations come from simulations, the others are judgement.
 """
 
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ class Check:
     subject: str
     """What the fact is, to begin a sentence with."""
     lost: str
-    """A sentence for a lost mark, with `{value}`, `{limit}` and `{count}`, the value with its unit."""
+    """A sentence for a lost mark, with `{value}`, `{limit}`, `{count}` (with unit) and `{percent}`."""
     mend: str
     """A sentence that says what to do about it."""
 
@@ -60,16 +59,17 @@ CHECKS = (
         "The code differs from its commit or release in {count}.",
         "Commit the changes and run again."),
     Check(
-        "foreign-cpu", "foreign_cpu_share", "share", "at most", 0.05, "cost", "The CPU time of other programs",
-        "Other programs used {value:.0%} of the CPU.",
+        "foreign-cpu", "foreign_cpu_share", "share", "at most", 0.05, "cost",
+        "The CPU time of other programs",
+        "Other programs used {percent} of the CPU.",
         "Stop them; the rounds they disturbed were left out."),
     Check(
         "foreign-gpu", "foreign_gpu_share", "share", "at most", 0.01, "cost", "The use of the GPU by others",
-        "Another program used the GPU in {value:.0%} of the samples.",
+        "Another program used the GPU in {percent} of the samples.",
         "Use a free GPU."),
     Check(
         "throttled", "throttled_share", "share", "at most", 0.02, "cost", "Throttling",
-        "Heat or power held the clocks down for {value:.0%} of the training seconds.",
+        "Heat or power held the clocks down for {percent} of the training seconds.",
         "Cool the machine, or lower the power limit for all strategies."),
     Check(
         "suspended", "stopped_wall_s", "s", "at most", 1, "cost", "The time for which workers were stopped",
@@ -93,10 +93,11 @@ CHECKS = (
         "Quiet the machine, or average over processes with --repeats 6."),
     Check(
         "seeds", "seeds", "seeds", "at least", FEWEST_FOR_SIGN_FLIP, "quality", "The number of seeds",
-        "{count}: below {limit:.0f} no distribution-free interval reaches 95 %.",
+        "With {count} no distribution-free interval reaches 95 %: that takes {limit:.0f}.",
         "Run --seeds 0..5 or --until-decided."),
     Check(
-        "resolution", "user_half_width_auc", "AUC", "at most", MARGIN_AUC, "quality", "The error by test users",
+        "resolution", "user_half_width_auc", "AUC", "at most", MARGIN_AUC, "quality",
+        "The error by test users",
         "The test part resolves AUC to ± {value:.4f} only, and the margin is {limit:g}.",
         "Use a larger test part or a larger margin."),
     Check(
@@ -104,7 +105,8 @@ CHECKS = (
         "The least tuned strategy had {count}, fewer than {limit:.0f}.",
         "Run grambench tune --budget 5."),
     Check(
-        "selection", "selected_on_test", "trials", "at most", 0, "quality", "The part that selects checkpoints",
+        "selection", "selected_on_test", "trials", "at most", 0, "quality",
+        "The part that selects checkpoints",
         "The checkpoints of {count} were selected on the test part.",
         'Set data.protocol = "honest".'),
     Check(
@@ -119,7 +121,7 @@ CHECKS = (
     Check(
         "bracket", "widest_bracket_share", "share", "at most", 0.2, "time to target",
         "The bracket around the target",
-        "The time to the target is known to within {value:.0%} only.",
+        "The time to the target is known to within {percent} only.",
         "Make evaluation.every smaller."),
 )
 # fmt: on

@@ -87,7 +87,7 @@ def unidentified_changes(changed_files: int | None, record_digest: str | None) -
 
     Args:
         changed_files: of the git checkout that grambench runs from; None: it runs from none.
-        record_digest: of an installed package, the digest of its RECORD, which with the version identifies it.
+        record_digest: of an installed package, the digest of its RECORD: with the version it identifies it.
 
     Returns:
         None where nothing identifies the code.
@@ -103,7 +103,8 @@ def _mark(check: Check, value: float | None, reason: str | None, limit: float) -
         return Mark(check.code, "lost", check.spoils, None, limit, check.unit, message, check.mend)
     if check.holds(value, limit):
         return Mark(check.code, "kept", check.spoils, value, limit, check.unit)
-    message = check.lost.format(value=value, limit=limit, count=_count(value, check.unit))
+    percent, count = f"{100 * value:.0f} %", _count(value, check.unit)
+    message = check.lost.format(value=value, limit=limit, percent=percent, count=count)
     return Mark(check.code, "lost", check.spoils, value, limit, check.unit, message, check.mend)
 
 
