@@ -1,4 +1,4 @@
-"""What a domain brings to training: filter, batches, evaluation. No strategy knows which domain it is.
+"""What a domain brings to training: batches, evaluation. No strategy knows which domain it is.
 
 Each function is that of the domain's own `training.py`.
 """
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import torch
-from torch import nn
 
 from grambench.config.spec import Spec
 from grambench.domains.evaluation import Evaluation
@@ -43,16 +42,6 @@ def interaction_bytes(data: Prepared) -> int:
     for part in scored:
         drawn += rooms.scored_bytes(part, items)
     return drawn
-
-
-def make_filter(spec: Spec, width: int) -> nn.Module:
-    """The collaborative filter over item vectors of `width` features.
-
-    Raises:
-        ConfigError: it cannot have this width.
-    """
-    made: nn.Module = _rooms(spec.data.domain).make_filter(spec, width)
-    return made
 
 
 def make_sampler(

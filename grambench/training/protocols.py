@@ -1,4 +1,4 @@
-"""What the loop and the strategies ask of one another: batches, filters, strategies, and a step's results.
+"""What the loop and the strategies ask of one another: batches, strategies, and a step's results.
 
 Legend: B users, N items of a view, D width.
 """
@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class View(Protocol):
@@ -79,15 +79,6 @@ class Sampler(Protocol):
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
         """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
-
-
-class Filter(Protocol):
-    """A collaborative filter (an `nn.Module`)."""
-
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-
-    def loss(self, item_vectors_ND: Tensor, batch: Any) -> Tensor:
-        """Loss SUMMED over the users of the view."""
 
 
 @dataclass(frozen=True, slots=True)
