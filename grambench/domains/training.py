@@ -4,11 +4,12 @@ Each function is that of the domain's own `training.py`.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 
 from grambench.config.spec import Spec
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.evaluation import Evaluation
 from grambench.domains.prepared import Prepared
 from grambench.domains.registry import domain_module
@@ -16,21 +17,8 @@ from grambench.models.encoders.buckets import ItemEncoder
 
 Evaluator = Callable[[ItemEncoder, Any], Evaluation]
 """Called with the encoder and the filter of its domain."""
-
-
-class TrainSampler(Protocol):
-    """The batches of a train part."""
-
-    device: torch.device
-    samples: int
-    steps_per_epoch: int
-    total_steps: int
-
-    def batch(self, step: int) -> Any:
-        """The batch of a step over all epochs."""
-
-    def items_ahead(self, step: int, steps: int) -> Any:
-        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
+TrainSampler = EpochSampler[Any]
+"""The batches of a train part."""
 
 
 def interaction_bytes(data: Prepared) -> int:

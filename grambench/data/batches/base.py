@@ -15,7 +15,7 @@ from grambench.data.batches.block import Block, Indexed, Place
 
 Samples = tuple[Tensor, Tensor, Tensor]
 """A domain's three tensors of some samples, in the order of its batch's fields."""
-ViewT = TypeVar("ViewT")
+ViewT = TypeVar("ViewT", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
