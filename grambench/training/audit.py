@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,13 +28,6 @@ Gradients = dict[str, list[torch.Tensor]]
 """Of `encoder` and `filter`."""
 MAX_TOKENS = 8192
 """Token positions of the audited batch; users are left out until it fits."""
-
-
-class AuditedBatch(Batch, Protocol):
-    """A batch whose items can be made to repeat."""
-
-    def repeated(self) -> Self:
-        """The same users twice."""
 
 
 def audit(
@@ -96,7 +89,7 @@ def _audited_plugins(
     system: System,
     modules: Modules,
     sampler: TrainSampler,
-    batch: AuditedBatch,
+    batch: Batch,
     reference: Gradients,
 ) -> list[dict[str, Any]]:
     """Strategies of other packages that claim the update of e2e, compared with it."""
@@ -112,9 +105,7 @@ def _audited_plugins(
     return found
 
 
-def _claimed(
-    row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: AuditedBatch
-) -> OneStep:
+def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: Batch) -> OneStep:
     """A plug-in's strategy over the audited system.
 
     Raises:
@@ -146,8 +137,8 @@ def drop_nothing(module: nn.Module) -> None:
             setattr(part, name, 0.0)
 
 
-def _audited_batch(sampler: TrainSampler, system: System) -> tuple[AuditedBatch, str]:
-    batch: AuditedBatch = sampler.batch(0)
+def _audited_batch(sampler: TrainSampler, system: System) -> tuple[Batch, str]:
+    batch: Batch = sampler.batch(0)
     whole = batch.users
     while batch.users > 1 and _tokens(system, batch) > MAX_TOKENS:
         batch = next(batch.split(max(1, batch.users // 2)))
@@ -158,11 +149,11 @@ def _audited_batch(sampler: TrainSampler, system: System) -> tuple[AuditedBatch,
     return batch, "; ".join(notes)
 
 
-def _tokens(system: System, batch: AuditedBatch) -> int:
+def _tokens(system: System, batch: Batch) -> int:
     return int(system.encode.tokens.lengths[batch.occurrences().host_items_N].sum())
 
 
-def _gradients(strategy: OneStep, modules: Modules, batch: AuditedBatch) -> Gradients:
+def _gradients(strategy: OneStep, modules: Modules, batch: Batch) -> Gradients:
     strategy.gradients(batch)
     taken = {}
     for name, module in (("encoder", modules.encoder), ("filter", modules.filter)):

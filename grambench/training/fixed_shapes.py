@@ -9,34 +9,20 @@ Legend: N items of a view, K items that there is room for, D width.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from grambench.models.encoders.packed import PackedCall, PackedInput
 from grambench.training.graphs import Graph
+from grambench.training.protocols import View
 from grambench.transfer import sent
 
 _ROOM = 1.125
 """Room over the items of the first batch: others have some more."""
 _STEP = 256
 """Room is a multiple of this many items."""
-
-
-class FixedView(Protocol):
-    """A view of a batch whose tensors can be exchanged for others of the same shapes."""
-
-    @property
-    def items_N(self) -> Tensor: ...
-
-    def buffers(self) -> tuple[Tensor, ...]:
-        """All tensors but `items_N`, in shapes that follow from the number of users alone."""
-        ...
-
-    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
-        """The view with these tensors in place of its own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +64,7 @@ class FixedShapes:
     def run(
         self,
         name: str,
-        view: FixedView,
+        view: View,
         body: Callable[..., tuple[Tensor, ...]],
         *inputs: Tensor,
         touched: Callable[[], Sequence[Tensor]] = list,
@@ -121,7 +107,7 @@ class FixedShapes:
         targets.copy_(targets_ND)
         return self._replayed("encoder", call.shape, lambda: body(fixed, targets), touched, ())
 
-    def _place(self, name: str, view: FixedView, inputs: Sequence[Tensor]) -> _Place | None:
+    def _place(self, name: str, view: View, inputs: Sequence[Tensor]) -> _Place | None:
         """The place of views of this kind, made for the first one; None where this one does not fit."""
         items, buffers = len(view.items_N), view.buffers()
         if name not in self._places:
@@ -175,7 +161,7 @@ def _cause(error: BaseException) -> BaseException:
     return error
 
 
-def _fill(place: _Place, view: FixedView, inputs: Sequence[Tensor], padding: int) -> None:
+def _fill(place: _Place, view: View, inputs: Sequence[Tensor], padding: int) -> None:
     """Copy a view and its rows into their place."""
     items = len(view.items_N)
     place.items_K[:items].copy_(view.items_N)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
-from grambench.training.protocols import Filter, View
+from grambench.training.protocols import View
 from grambench.training.timing import TrainClock
 
 

@@ -1,16 +1,18 @@
-"""What the loop and the strategies ask of one another: batches, filters, strategies, and a step's results.
+"""What the loop and the strategies ask of one another: batches, strategies, and a step's results.
 
 Legend: B users, N items of a view, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from grambench.data.batches.base import SampleBatch
+from grambench.data.batches.epochs import EpochSampler
 
 
 class View(Protocol):
@@ -35,59 +37,10 @@ class View(Protocol):
         """The view with these tensors in place of its own."""
 
 
-class Batch(Protocol):
-    """The training samples of one CF step, in the terms that every domain shares."""
-
-    @property
-    def epoch(self) -> int:
-        """From 0."""
-
-    @property
-    def step(self) -> int:
-        """CF steps before this one, over all epochs."""
-
-    @property
-    def ends_epoch(self) -> bool: ...
-
-    @property
-    def ends_training(self) -> bool: ...
-
-    @property
-    def users(self) -> int: ...
-
-    def occurrences(self) -> View:
-        """Each appearance is an item of its own."""
-
-    def unique(self) -> View:
-        """Each distinct item once, ascending."""
-
-    def split(self, users: int) -> Iterator[Self]:
-        """Micro-batches."""
-
-    def repeated(self) -> Self:
-        """The same users twice, so that every item appears again."""
-
-
-class Sampler(Protocol):
-    """Draws the batches."""
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
-        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
-
-
-class Filter(Protocol):
-    """A collaborative filter (an `nn.Module`)."""
-
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-
-    def loss(self, item_vectors_ND: Tensor, batch: Any) -> Tensor:
-        """Loss SUMMED over the users of the view."""
+Batch = SampleBatch[View]
+"""The training samples of one CF step, in the terms that every domain shares."""
+Sampler = EpochSampler[Any]
+"""Draws the batches."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ sample (history, then candidates), N occurrences of all samples, P steps.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -39,13 +38,6 @@ class Block:
         self.ids_SX, self.mask_SX = ids_SX, mask_SX
         self.step_starts = [0, *step_ends[:-1]]
         self.step_ends = list(step_ends)
-
-    @classmethod
-    def of(cls, history_SH: Tensor, mask_SH: Tensor, candidates_SC: Tensor, step_ends: Sequence[int]) -> Self:
-        """A block of news: clicks where `mask_SH` says so, every candidate."""
-        real_SC = torch.ones_like(candidates_SC, dtype=torch.bool)
-        ids_SX = torch.cat((history_SH, candidates_SC), dim=1)
-        return cls(ids_SX, torch.cat((mask_SH, real_SC), dim=1), step_ends)
 
     def occurrences_of(self, rows: slice) -> Indexed:
         """Each appearance in the samples of `rows` as an item of its own."""

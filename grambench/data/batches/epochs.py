@@ -6,7 +6,7 @@ Legend: S samples of a block, B samples of a batch.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,22 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
+from grambench.data.batches.base import SampleBatch, Samples
 from grambench.data.batches.block import Block, Place
 from grambench.transfer import HOST, host_reads, read, sent
 
-Samples = tuple[Tensor, Tensor, Tensor]
-"""A domain's three tensors of some samples, in the order of its batch's fields."""
-BatchT = TypeVar("BatchT")
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a step stands in training."""
-
-    epoch: int
-    step: int
-    ends_epoch: bool
-    ends_training: bool
+BatchT = TypeVar("BatchT", bound=SampleBatch[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +33,8 @@ class _Drawn:
 class EpochSampler(ABC, Generic[BatchT]):
     """Draws batches on `device`, vectorised, without a Python loop over samples."""
 
+    batch_type: type[BatchT]
+    """The domain's batch."""
     drawn_ahead: int
     """Samples drawn and indexed at once for the steps to come, the current one included."""
     collected: int
@@ -67,18 +58,6 @@ class EpochSampler(ABC, Generic[BatchT]):
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
         """The samples of these numbers as they are in an epoch, where they are stored."""
 
-    @abstractmethod
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Item ids of all appearances in some samples."""
-
-    @abstractmethod
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """The samples of some steps, ready to be indexed."""
-
-    @abstractmethod
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> BatchT:
-        """The domain's batch."""
-
     def batch(self, step: int) -> BatchT:
         """The batch of CF step `step`, counted from 0 over all epochs."""
         epoch, within = divmod(step, self.steps_per_epoch)
@@ -88,9 +67,11 @@ class EpochSampler(ABC, Generic[BatchT]):
             self._drawn = self._draw_steps(epoch, first, min(first + per_block, self.steps_per_epoch))
         drawn, number = self._drawn, within - first
         rows = slice(drawn.block.step_starts[number], drawn.block.step_ends[number])
-        one, two, three = drawn.samples
-        moment = Moment(epoch, step, within + 1 == self.steps_per_epoch, step + 1 == self.total_steps)
-        return self.batch_of(moment, (one[rows], two[rows], three[rows]), Place(drawn.block, number, rows))
+        ends = within + 1 == self.steps_per_epoch, step + 1 == self.total_steps
+        samples = (tensor[rows] for tensor in drawn.samples)
+        made: Any = self.batch_type
+        batch: BatchT = made(epoch, step, *ends, *samples, place=Place(drawn.block, number, rows))
+        return batch
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
         """Distinct item ids, ascending, of the batches of `steps` steps from `step` on."""
@@ -101,9 +82,9 @@ class EpochSampler(ABC, Generic[BatchT]):
             count = min(last - step, self.steps_per_epoch - within)
             rows = slice(within * self.batch_size, (within + count) * self.batch_size)
             for samples_B in self._epoch_order(epoch)[rows].split(self.collected):
-                drawn = self.draw(epoch, samples_B)
+                block = self.batch_type.block_of(self.draw(epoch, samples_B), [len(samples_B)])
                 with host_reads():
-                    found.append(distinct([self.occurrences(drawn)]))
+                    found.append(distinct([block.ids_SX[block.mask_SX]]))
             step += count
         with host_reads():
             return read(distinct(found))
@@ -114,7 +95,7 @@ class EpochSampler(ABC, Generic[BatchT]):
         one, two, three = self.draw(epoch, self._epoch_order(epoch)[start:stop])
         drawn = sent(one, self.device), sent(two, self.device), sent(three, self.device)
         ends = [*range(self.batch_size, stop - start, self.batch_size), stop - start]
-        return _Drawn(epoch * self.steps_per_epoch + first, drawn, self.block(drawn, ends))
+        return _Drawn(epoch * self.steps_per_epoch + first, drawn, self.batch_type.block_of(drawn, ends))
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:

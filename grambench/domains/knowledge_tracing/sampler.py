@@ -4,14 +4,12 @@ A training sample is one user; each epoch reads a window of the user's answers t
 Legend: S samples, B students, L positions of a window.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import EpochSampler, Moment, Samples
+from grambench.data.batches.base import Samples
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.knowledge_tracing.batch import AnswerBatch
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.transfer import stored
@@ -20,6 +18,7 @@ from grambench.transfer import stored
 class AnswerSampler(EpochSampler[AnswerBatch]):
     """Draws windows of students' answers."""
 
+    batch_type = AnswerBatch
     drawn_ahead, collected = 1 << 10, 1 << 12
 
     def __init__(
@@ -60,21 +59,6 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
         room_S = (count_S - self.length).clamp(min=0) + 1
         first_S = start_S + counter.integers(draw_key, samples_S, room_S)
         return windows_at(self.items, self.correct, first_S, count_S, self.length)
-
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Real answers' items."""
-        asked_SL, mask_SL, _ = drawn
-        return asked_SL[mask_SL]
-
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """The items asked."""
-        asked_SL, mask_SL, _ = drawn
-        return Block(asked_SL, mask_SL, step_ends)
-
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> AnswerBatch:
-        """A batch of answers."""
-        when = moment.epoch, moment.step, moment.ends_epoch, moment.ends_training
-        return AnswerBatch(*when, *samples, place)
 
 
 def windows_at(

@@ -5,7 +5,7 @@ from the unclicked candidates of the same impression. Legend: S samples, B users
 H history positions, K negatives, C = 1 + K candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import EpochSampler, Moment, Samples
+from grambench.data.batches.base import Samples
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.news.impressions import Part
 from grambench.errors import DataError
@@ -27,6 +27,7 @@ _CHUNK = 1 << 16
 class NewsSampler(EpochSampler[NewsBatch]):
     """Draws clicks with their histories and negatives."""
 
+    batch_type = NewsBatch
     drawn_ahead, collected = 1 << 12, 1 << 15
 
     def __init__(
@@ -102,20 +103,6 @@ class NewsSampler(EpochSampler[NewsBatch]):
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
         """Clicks, which of them are real, and candidates."""
         return *self._histories(samples_S), self._candidates(epoch, samples_S)
-
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Real clicks and all candidates."""
-        history_SH, mask_SH, candidates_SC = drawn
-        return torch.cat((history_SH[mask_SH], candidates_SC.flatten()))
-
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """Clicks, then candidates."""
-        return Block.of(*drawn, step_ends)
-
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> NewsBatch:
-        """A batch of news."""
-        when = moment.epoch, moment.step, moment.ends_epoch, moment.ends_training
-        return NewsBatch(*when, *samples, place)
 
     def _histories(self, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """The latest clicks, left-padded: ids and mask [B, H]."""

@@ -13,18 +13,18 @@ from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.tokens import without
 from grambench.data.word_vectors import WordVectors, read_word_vectors
 from grambench.domains.prepared import Prepared
-from grambench.domains.training import make_filter
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.free import FreeVectors, NoVectors, PulledVectors
 from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
+from grambench.models.filters import make_filter
 from grambench.models.filters.load_lm import load_lm_kt
 
 DENSE_NUMBERS = 2**24
 """Most numbers in free item vectors that `training.free_rows = "auto"` updates densely."""
 FilterModule = Any
-"""A collaborative filter: an `nn.Module` with the methods of `training.phases.Filter`."""
+"""A collaborative filter: an `nn.Module` with the methods of `models.filters.base.Filter`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def item_tokens(data: Prepared, vocabulary: Vocabulary) -> tuple[NDArray[np.int3
 
 
 def with_filter(encoder: Callable[[NetworkInputs], ItemVectors]) -> Networks:
-    """An encoder beside the domain's filter."""
+    """An encoder beside the filter of the specification."""
 
     def networks(made_of: NetworkInputs) -> tuple[ItemVectors, FilterModule]:
         vectors = encoder(made_of)
