@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tiny_systems import CPU, HEADS, ITEMS, QUERY, encoder_spec, random_sequences, tiny_data
+from tiny_systems import CPU, ITEMS, encoder_spec, random_sequences, tiny_data
 from torch import Tensor, nn
 
 from grambench.config import filters
@@ -91,9 +91,7 @@ def trained(spec: Spec, data: object, strategy: str) -> Trained:
     """After all epochs."""
     system, modules = build_system(spec, data, CPU, seed=0, strategy=strategy, dtype=torch.float64)
     sampler = make_sampler(spec, data, CPU, seed=0)
-    step = make_strategy(
-        strategy, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0
-    ).step
+    step = make_strategy(strategy, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0).step
     losses = [float(step(sampler.batch(number)).loss) for number in range(sampler.total_steps)]
     return Trained(system, modules, losses)
 
