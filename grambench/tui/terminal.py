@@ -1,4 +1,4 @@
-"""A terminal that goes away, or takes no more output, must end the dashboard: never spin it, never hang it."""
+"""A terminal that goes away or takes no more output must end the dashboard, never spin or hang it."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ def _discard_output() -> None:
             else:
                 termios.tcflush(terminal, termios.TCOFLUSH)
                 termios.tcflow(terminal, termios.TCOOFF)
-                termios.tcflow(terminal, termios.TCOON)  # wakes a write that waits for room, as a flush does not
+                termios.tcflow(terminal, termios.TCOON)  # wakes the blocked write: a flush does not
                 patience_s = _PAUSE_S
 
 
