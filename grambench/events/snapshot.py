@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grambench import __version__
 from grambench.config import trial_name
-from grambench.events.fold import Folded
+from grambench.events.folding.folded import Folded
 from grambench.fs import write_atomic
 from grambench.metrics import catalogue
 
@@ -90,7 +90,7 @@ def mark_of(log: Path, offset: int) -> Mark:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides what a snapshot holds: the folder of events, and what it reads of others."""
+    """Digest of the code that decides what a snapshot holds: events, and what they take from elsewhere."""
     digest = hashlib.sha256(__version__.encode())
     others = [Path(str(module.__file__)) for module in (trial_name, catalogue)]
     for path in (*sorted(Path(__file__).parent.rglob("*.py")), *others):
