@@ -12,28 +12,15 @@ from typing import TYPE_CHECKING
 
 from grambench import __version__
 from grambench.config import trial_name
-from grambench.events import (
-    codec,
-    disturbance,
-    energy,
-    fields,
-    fold,
-    journal,
-    log_check,
-    series,
-    state,
-    types,
-)
-from grambench.events.fold import Folded
+from grambench.events.folding.folded import Folded
 from grambench.fs import write_atomic
+from grambench.metrics import catalogue
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FILE = "state.json"
 _TAIL_BYTES = 4096
-_DECIDE = (types, fields, codec, log_check, journal, state, series, energy, disturbance, fold, trial_name)
-"""Modules that decide what a snapshot holds."""
 
 
 @dataclass(slots=True)
@@ -103,10 +90,11 @@ def mark_of(log: Path, offset: int) -> Mark:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides what a snapshot holds."""
+    """Digest of the code that decides what a snapshot holds: events, and what they take from elsewhere."""
     digest = hashlib.sha256(__version__.encode())
-    for module in _DECIDE:
-        digest.update(Path(str(module.__file__)).read_bytes())
+    others = [Path(str(module.__file__)) for module in (trial_name, catalogue)]
+    for path in (*sorted(Path(__file__).parent.rglob("*.py")), *others):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

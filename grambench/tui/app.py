@@ -129,6 +129,8 @@ class Dashboard(App[str | None]):
     # --- state ---------------------------------------------------------------------------------
 
     def _poll(self) -> None:
+        if not self.is_running:  # shutting down: the timer outlives the screens
+            return
         if not self.is_headless and terminal_is_gone():
             self._hung_up()
             return

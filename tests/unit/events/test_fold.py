@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from grambench.events import types as ev
 from grambench.events.codec import REGISTRY, Record, Stamp, encode
 from grambench.events.energy import GAP_S
-from grambench.events.fold import _HANDLERS, LOG_KEPT, WINDOWS_KEPT, Fold, fold
+from grambench.events.fold import HANDLERS, LOG_KEPT, Fold, fold
+from grambench.events.folding.trial import WINDOWS_KEPT
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import Event
@@ -89,7 +90,7 @@ def a_trial(name: str, t_s: float) -> tuple[list[Record], list[Record]]:
 
 
 def test_every_event_has_a_handler() -> None:
-    assert set(_HANDLERS) == set(REGISTRY.values())
+    assert set(HANDLERS) == set(REGISTRY.values())
 
 
 def test_the_start_names_all_trials_in_order() -> None:
