@@ -17,9 +17,9 @@ _ARGUMENTS_START, _ARGUMENTS_END = 45, 46
 """Of /proc/PID/stat, counted from the field behind the name."""
 
 
-def take_descriptors(stdin: int, log: int, pulse: int, number: int) -> None:
-    """Make `stdin` and `log` the standard streams and `pulse` descriptor `number`; close everything else."""
-    apart = [fcntl.fcntl(each, fcntl.F_DUPFD, number + 1) for each in (stdin, log, pulse)]
+def take_descriptors(stdin: int, log: int, heartbeat: int, number: int) -> None:
+    """Make `stdin` and `log` the standard streams and `heartbeat` descriptor `number`; close everything else."""
+    apart = [fcntl.fcntl(each, fcntl.F_DUPFD, number + 1) for each in (stdin, log, heartbeat)]
     for source, target in zip((apart[0], apart[1], apart[1], apart[2]), (0, 1, 2, number), strict=True):
         os.dup2(source, target)
     os.closerange(3, number)

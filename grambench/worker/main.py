@@ -23,19 +23,19 @@ from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.worker.stops import Stop, StopDetector, stop_events
-from grambench.worker.turns import PipeTurn, Pulse
+from grambench.worker.turns import PipeTurn, Heartbeat
 
 
 def main(arguments: list[str]) -> int:
     """Run one role to its end; the log tells how it ended, the exit code which kind of error.
 
     Args:
-        arguments: `setup RUN [PULSE]`, `prepare RUN` or `trial RUN NAME [PULSE [DEVICE]]`; PULSE is the
+        arguments: `setup RUN [HEARTBEAT]`, `prepare RUN` or `trial RUN NAME [HEARTBEAT [DEVICE]]`; HEARTBEAT is the
             descriptor on which the runner waits for signs of life.
     """
     role, run, *rest = arguments
     name = rest.pop(0) if role == "trial" else SETUP
-    pulse = Pulse(int(rest[0]) if rest else None)
+    heartbeat = Heartbeat(int(rest[0]) if rest else None)
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
@@ -53,7 +53,9 @@ def main(arguments: list[str]) -> int:
                 return _setup(spec, journal.append, folder)
             if role == "prepare":
                 return _prepare(spec, journal.append)
-            return _trial(spec, Path(run), name, journal, pulse, stops, rest[1] if len(rest) > 1 else None)
+            return _trial(
+                spec, Path(run), name, journal, heartbeat, stops, rest[1] if len(rest) > 1 else None
+            )
         except GrambenchError as error:
             journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
             return int(error.exit_code)
@@ -210,14 +212,14 @@ def _trial(
     run: Path,
     name: str,
     journal: BufferedJournal,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     stops: StopDetector,
     place: str | None,
 ) -> int:
     trial = TrialName.parse(name)
     if trial is None:
         raise ConfigError(f"{name!r} is not the name of a trial.", "Write `label.sSEED`.")
-    turn = PipeTurn(sys.stdin.fileno(), pulse)
+    turn = PipeTurn(sys.stdin.fileno(), heartbeat)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: turn.end("interrupted"))
     again, emit = journal.lines > 0, journal.append

@@ -3,7 +3,7 @@
 Started as `python -P -m grambench.worker preload SOCKET RUN PADDING`. It never touches a GPU, has one thread
 and ends with its supervisor, whose end closes the socket. `grambench/runner/preload.py` is the other side.
 
-A request is one datagram: JSON with the worker's arguments and the number of its pulse descriptor, and four
+A request is one datagram: JSON with the worker's arguments and the number of its heartbeat descriptor, and four
 descriptors. The worker is forked by an intermediate process that ends at once, so that the supervisor, not
 this process, becomes its parent.
 """
@@ -32,16 +32,16 @@ class Request:
 
     arguments: list[str]
     number: int
-    """Of the pulse descriptor in the worker; its arguments name it."""
+    """Of the heartbeat descriptor in the worker; its arguments name it."""
     stdin: int
     log: int
-    pulse: int
+    heartbeat: int
     gate: int
     """The worker waits for a byte here: then the supervisor knows of it. The end of the pipe: it gave up."""
 
     def close(self) -> None:
         """Close the descriptors, which only the worker needs."""
-        for each in (self.stdin, self.log, self.pulse, self.gate):
+        for each in (self.stdin, self.log, self.heartbeat, self.gate):
             os.close(each)
 
 
@@ -100,8 +100,8 @@ def _receive(requests: socket.socket) -> Request | None:
     if not message:
         return None
     fields: dict[str, Any] = json.loads(message)
-    stdin, log, pulse, gate = received
-    return Request(fields["arguments"], fields["number"], stdin, log, pulse, gate)
+    stdin, log, heartbeat, gate = received
+    return Request(fields["arguments"], fields["number"], stdin, log, heartbeat, gate)
 
 
 def _send(requests: socket.socket, answer: dict[str, object]) -> None:
@@ -149,5 +149,5 @@ def _become_worker(request: Request, tells: int, work: Work) -> None:
     os.write(tells, b"%d" % os.getpid())
     os.close(tells)
     if os.read(request.gate, 1):
-        take_descriptors(request.stdin, request.log, request.pulse, request.number)
+        take_descriptors(request.stdin, request.log, request.heartbeat, request.number)
         run_as_process(request.arguments, work)

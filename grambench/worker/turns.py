@@ -9,24 +9,24 @@ import time
 from grambench.events import types as ev
 from grambench.events.control import Alive, Ending, Grant, Hold, Lines, Message, Stop, TurnOver, encode
 
-PULSE_S = 1.0
+HEARTBEAT_S = 1.0
 """Seconds between two signs of life."""
 
 
-class Pulse:
+class Heartbeat:
     """Tells the runner that a thread still moves: its frame has changed since the last look.
 
     A call into a library that never returns looks dead; a thread that waits for a turn does not, since the
     runner asks nothing of it.
     """
 
-    def __init__(self, descriptor: int | None, period_s: float = PULSE_S) -> None:
+    def __init__(self, descriptor: int | None, period_s: float = HEARTBEAT_S) -> None:
         """`descriptor`: the pipe's end for writing; None: nobody listens."""
         self._descriptor, self._period_s = descriptor, period_s
         self._watched = threading.get_ident()
         self._seen: tuple[int, int] | None = None
         if descriptor is not None:
-            threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def send(self, message: Message) -> None:
         """One message; nothing where the runner is gone."""
@@ -48,11 +48,11 @@ class Pulse:
 class PipeTurn:
     """Follows the runner's messages on a pipe; the pipe's end interrupts the trial."""
 
-    def __init__(self, descriptor: int, pulse: Pulse | None = None) -> None:
+    def __init__(self, descriptor: int, heartbeat: Heartbeat | None = None) -> None:
         """`descriptor`: the pipe's end for reading. Read raw: a buffered reader that waits in a
         daemon thread holds a lock that the interpreter needs to shut down.
         """
-        self._descriptor, self._pulse = descriptor, pulse or Pulse(None)
+        self._descriptor, self._heartbeat = descriptor, heartbeat or Heartbeat(None)
         self._granted = threading.Event()
         self._lock = threading.Lock()
         self._turn = 0
@@ -94,7 +94,7 @@ class PipeTurn:
                 self._deadline_s = None
                 if self._ending is None:
                     self._granted.clear()
-        self._pulse.send(TurnOver(turn, self._trained_s))
+        self._heartbeat.send(TurnOver(turn, self._trained_s))
         return ev.TurnEnded(turn, train_s, 0.0)
 
     def ending(self) -> Ending | None:
