@@ -54,9 +54,7 @@ def run(
         bool, typer.Option("--foreground", help="Run in this terminal and end with it (for CI).")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""

@@ -145,7 +145,7 @@ def _stopped(trial: TrialState) -> str:
         if several
         else f"for {trial.stopped_s:,.1f} s"
     )
-    left_out = f"{trial.stopped_training_s:,.1f} s of it are left out of its training time"
+    left_out = f"{trial.stopped_training_s:,.1f} s of it are excluded from its training time"
     part = left_out if trial.stopped_training_s else "its training time is not affected"
     return f"its process was stopped {times} (SIGSTOP, or a frozen container or job); {part}"
 

@@ -449,7 +449,7 @@ def test_stops_and_disturbances_are_in_the_report_and_its_warnings(tmp_path: Pat
     run.log("e2e.s0", 300, ev.ProcessStopped(20.0, 18.5))
     trial = trial_of(built(tmp_path), "e2e.s0")
     (warning,) = [warning for warning in trial.warnings if warning.code == "stopped"]
-    assert "18.5 s of it are left out of its training time" in warning.message
+    assert "18.5 s of it are excluded from its training time" in warning.message
     assert trial.disturbed.stopped_s is None  # the log's worker does not say that it looks for them
     assert trial.disturbed.reasons["stopped_s"] == "an older log does not say"
     again = dataclasses.replace(logs.worker_started("e2e.s0"), stops_seen=True)
