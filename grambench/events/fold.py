@@ -1,4 +1,4 @@
-"""The one fold: `events -> RunState`. Every view shows what it holds, and nothing else."""
+"""The only fold: `events -> RunState`. Every view shows its state, and nothing else."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -26,13 +26,13 @@ _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "fo
 
 @dataclass(slots=True)
 class Folded:
-    """Everything that a fold knows, enough to continue it."""
+    """The complete state of a fold, enough to continue it."""
 
     state: RunState = field(default_factory=RunState)
     start_ns: dict[str, int] = field(default_factory=dict)
-    """Boot -> its monotonic time when the run's clock stood at 0."""
+    """Boot -> its monotonic time when the run's clock was at 0."""
     recent: dict[str, list[ev.Progress]] = field(default_factory=dict)
-    """Trial -> its newest counters, from which the rate of now is taken."""
+    """Trial -> its newest counters, from which the current rate is computed."""
 
 
 class Fold:
@@ -73,8 +73,8 @@ class Fold:
         return max(0.0, (record.stamp.t_ns - self._start_ns[record.stamp.boot]) / 1e9)
 
     def _trial(self, name: str) -> TrialState:
-        """The trial of a name; for one that the run does not have, a state that is thrown away."""
-        if name not in self.state.trials and not self.state.run:  # the trials were not named yet
+        """The trial of a name; for an unknown trial, a state that is discarded."""
+        if name not in self.state.trials and not self.state.run:  # the trials have not been named yet
             self._add_trial(name, {})
         if name in self.state.trials:
             return self.state.trials[name]
@@ -195,7 +195,7 @@ class Fold:
                 series.add(elapsed, value)
 
     def _holder_of(self, gpu: GpuState) -> TrialState | None:
-        """The trial that has the turn on a GPU or a slice of one."""
+        """The trial that has the turn on a GPU or MIG slice."""
         holders = (self.state.trials.get(name) for name in reversed(self.state.holders))
         return next((trial for trial in holders if trial and self.state.gpu_of(trial) is gpu), None)
 
@@ -277,7 +277,7 @@ class Fold:
             trial.strategy = _with_null(trial, event.strategy)
 
     def _trial_resumed(self, source: str, event: ev.TrialResumed) -> None:
-        """What was logged after the checkpoint is dropped: it will be done again."""
+        """Drop what was logged after the checkpoint: it will be repeated."""
         trial = self._trial(source)
         self._recent.pop(source, None)
         trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
@@ -414,7 +414,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
 
 
 def _completed(event: ev.GpuSample, before: ev.GpuSample) -> ev.GpuSample:
-    """A sample with what it leaves out, without a reason, as it was before."""
+    """A sample whose omitted fields, if no reason is given, are those of the previous one."""
     left_out = [n for n in _NOW_AND_THEN if getattr(event, n) is None and n not in event.reasons]
     reasons = event.reasons | {name: before.reasons[name] for name in left_out if name in before.reasons}
     stands = {name: getattr(before, name) for name in left_out}
@@ -422,13 +422,13 @@ def _completed(event: ev.GpuSample, before: ev.GpuSample) -> ev.GpuSample:
 
 
 def _ratio(part: float, seconds: float) -> float | None:
-    """A part over seconds; None where these are not positive or too few for a finite ratio."""
+    """A part over seconds; None if these are not positive or too few for a finite ratio."""
     ratio = part / seconds if seconds > 0 else math.inf
     return ratio if math.isfinite(ratio) else None
 
 
 def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinished:
-    """What two supervisors of a run, one after the other, spent on sampling."""
+    """The cost of sampling of two supervisors of a run, one after the other."""
     slowest = max(one, other, key=lambda cost: cost.nvml_slowest_s)
     return ev.SamplerFinished(
         seconds=one.seconds + other.seconds,
@@ -441,8 +441,12 @@ def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinish
     )
 
 
+_TOLD_BY_TRIAL = (ExitCode.OK, ExitCode.PARTIAL, ExitCode.STOPPED, ExitCode.INTERRUPTED)
+"""Exit codes of a worker whose trial has logged how it ended."""
+
+
 def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> tuple[str, str] | None:
-    """Severity and sentence of the events that people read in the log; None for the others."""
+    """Severity and sentence of an event for the readable log; None: it is not shown."""
     match event:
         case ev.DataPrepared():
             origin = "mapped" if event.reused else "prepared"
@@ -483,13 +487,15 @@ def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> t
             return "warning", event.message
         case ev.TrialFinished():
             bad = event.outcome in ("failed", "diverged")
-            sentence = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+            sentence = f"{event.outcome}: {event.reason}".removesuffix(": ")
+            if event.reason.startswith(event.outcome):  # "skipped after 12 steps"
+                sentence = event.reason
             return "error" if bad else "info", sentence
         case ev.WorkerExited() if event.stopped:
             return "info", "worker killed, since the run was to end"
         case ev.TrialDropped():
             return "info", "skipped before it began"
-        case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
+        case ev.WorkerExited() if event.code not in _TOLD_BY_TRIAL:
             return "error", f"worker ended with code {event.code}"
         case ev.TrialResumed():
             where = f"resumes at step {event.step:,}" if event.step else "starts over: there is no checkpoint"

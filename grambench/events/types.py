@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
 Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipped", "diverged", "failed"]
-"""`interrupted`: a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
+"""`interrupted`: by a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
 
 
 _FIELDS: dict[str, frozenset[str]] = {}
@@ -58,12 +58,12 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Preloading(Event):
-    """The process that workers are forked from loads the libraries."""
+    """The preload process, from which workers are forked, loads the libraries."""
 
     type: ClassVar[str] = "preloading"
     pid: int
     seconds: float | None = None
-    """What it took; None: it has begun."""
+    """How long it took; None: it has only begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class RunResumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Marked(Event):
-    """A watcher's remark."""
+    """A watcher's note."""
 
     type: ClassVar[str] = "marked"
     text: str
@@ -160,15 +160,15 @@ class GpuSample(Event):
     slices: int | None = None
     """MIG is on, and NVML lists so many slices, each with samples of its own; None: off, or a slice."""
     edge: bool = False
-    """Read because a turn or a worker began or ended: the time since the sample before still belongs to
+    """Read because a turn or a worker began or ended: the time since the previous sample still belongs to
     the trial that had the turn then."""
     foreign_processes: int | None = None
-    """Other processes that compute on the GPU; None: not listed this time, or they cannot be told apart."""
+    """Other processes that compute on the GPU; None: not listed this time, or not distinguishable."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuAbsent(Event):
-    """No GPU can be watched; no error on a machine without a driver."""
+    """No GPU can be watched; not an error on a machine without a driver."""
 
     type: ClassVar[str] = "gpu_absent"
     reason: str
@@ -188,20 +188,20 @@ class ProcessSample(Event):
     """NVML's memory of this process over all GPUs, as last listed: at most a few seconds ago."""
     reasons: dict[str, str] = field(default_factory=dict)
     waiting_percent: float | None = None
-    """Time for which a thread was runnable without a CPU since the last sample, of the thread that waited
-    longest; 100: all the time."""
+    """Share of the time since the last sample for which the longest-waiting thread was runnable without a
+    CPU; 100: all the time."""
     major_faults_per_s: float | None = None
     """Pages that had to be read from disk."""
     gpu_uuids: list[str] = field(default_factory=list)
-    """GPUs and MIG slices whose process lists hold it or its children."""
+    """GPUs and MIG slices that list it or its children."""
     seconds: float | None = None
-    """Time since the reading before, which the log leaves out where it was like the last one that it has;
-    None: the first reading, or an older log, which leaves none out."""
+    """Time since the previous reading, which the log omits if it was like the last one logged; None: the
+    first reading, or an older log, which omits none."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSample(Event):
-    """psutil's reading of the whole machine; readings like the one before are left out for a few seconds."""
+    """psutil's reading of the whole machine; unchanged readings are omitted for a few seconds."""
 
     type: ClassVar[str] = "host_sample"
     cpu_percent: float
@@ -225,7 +225,7 @@ class HostSample(Event):
 
 @dataclass(frozen=True, slots=True)
 class SamplerFinished(Event):
-    """The sampling of one supervisor has ended; what it cost."""
+    """The sampling of one supervisor has ended; its cost."""
 
     type: ClassVar[str] = "sampler_finished"
     seconds: float = 0.0
@@ -282,7 +282,7 @@ class DataPrepared(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilesChecked(Event):
-    """Files that a run reads were read to their end by the setup, before the run's first result."""
+    """The setup has read files of the run completely, before the run's first result."""
 
     type: ClassVar[str] = "files_checked"
     subject: str
@@ -296,7 +296,7 @@ class FilesChecked(Event):
     bytes: int = 0
     seconds: float = 0.0
     note: str = ""
-    """Why there was nothing to compare the digests with; empty: they are those of what was written."""
+    """Why there was nothing to compare the digests with; empty: they match what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,18 +309,18 @@ class EngineChosen(Event):
     candidates: list[dict[str, Any]] = field(default_factory=list)
     """What was measured: `setting`, `value`, `seconds` (None: it was dropped) and `why`."""
     seconds: float = 0.0
-    """Of the probe."""
+    """Seconds of the probe."""
     reused: bool = False
     """An earlier setup of this run had chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderChecked(Event):
-    """Item vectors, through the layout of the run, against those of the encoder's own model; fp32."""
+    """Item vectors in the run's layout against those of the original model; fp32."""
 
     type: ClassVar[str] = "encoder_checked"
     equal: bool
-    """Within the tolerance; else the setup refuses to train."""
+    """Whether the difference is within the tolerance; else the setup refuses to train."""
     tolerance: float
     items: int
     """Compared."""
@@ -350,7 +350,7 @@ class AuditFinished(Event):
     seconds: float
     note: str = ""
     plugins: list[dict[str, Any]] = field(default_factory=list)
-    """Of each strategy of another package that claims the update of e2e: strategy, package, and as above
+    """For each strategy of another package that claims e2e's update: strategy, package, and as above
     equivalent, encoder_relative and filter_relative."""
 
     @property
@@ -386,18 +386,18 @@ class WorkerStarted(Event):
     precision: str
     """`fp32`, `bf16` (autocast of the encoder) or `bf16-weights`."""
     attention: str | None = None
-    """Kernels that the encoder's attention takes: `efficient`, `math` …; None: an older log."""
+    """Kernels that the encoder's attention uses: `efficient`, `math` …; None: an older log."""
     tf32: bool | None = None
     """fp32 matrix products may use TF32; None: an older log."""
     allocator: dict[str, str] | None = None
-    """Settings of torch's memory on the device, empty on a CPU; None: an older log."""
+    """Settings of torch's allocator on the device, empty on a CPU; None: an older log."""
     stops_seen: bool | None = None
     """Stops of the process are detected and excluded from its training seconds; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseEntered(Event):
-    """What the worker does now."""
+    """The worker has entered a phase."""
 
     type: ClassVar[str] = "phase_entered"
     phase: Phase
@@ -438,16 +438,16 @@ class TrialPlanned(Event):
     why: str = ""
     """How the automatic choices were made."""
     label: str = ""
-    """What the trial is called; empty: an older log, in which trials are called as their strategies."""
+    """The trial's label; empty: an older log, in which it is the strategy's name."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Dotted key -> value, of the settings that the trial has in place of the run's."""
+    """Dotted key -> value of the trial's settings that replace the run's."""
     package: str = ""
     """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResumed(Event):
-    """A new worker continues from a checkpoint; what was logged after it will be done again."""
+    """A new worker continues from a checkpoint; what was logged after it will be repeated."""
 
     type: ClassVar[str] = "trial_resumed"
     step: int
@@ -463,9 +463,9 @@ class WarmedUp(Event):
 
     type: ClassVar[str] = "warmed_up"
     seconds: float
-    """All of it."""
+    """Seconds of all of it."""
     compile_s: float | None = None
-    """Of these, what torch.compile took: the first calls less later ones. None: not asked for."""
+    """Of these, seconds of torch.compile: the first calls less later ones. None: not requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,7 +474,7 @@ class Progress(Event):
 
     type: ClassVar[str] = "progress"
     epoch: int
-    """Epoch under way, from 1."""
+    """Current epoch, from 1."""
     step: int
     """CF steps done."""
     train_s: float
@@ -492,7 +492,7 @@ class Progress(Event):
     tokens_encoded: int
     """Token positions of these, padding excluded."""
     loss: float | None
-    """Mean loss of a user over the steps since the last event."""
+    """Mean loss per user over the steps since the last event."""
     encoder_lr: float
     filter_lr: float
     memory_allocated_bytes: int | None = None
@@ -510,12 +510,12 @@ class TurnEnded(Event):
     train_s: float
     """Training seconds of this turn."""
     switch_s: float
-    """Seconds from the grant to the first step that counts: waking up and warming up."""
+    """Seconds from the grant to the first counted step: waking up and warming up."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowClosed(Event):
-    """The encoder followed its pseudo-targets (multi-step only)."""
+    """The encoder was updated towards its pseudo-targets (multi-step only)."""
 
     type: ClassVar[str] = "window_closed"
     window: int
@@ -532,9 +532,9 @@ class WindowClosed(Event):
     reuse_ratio: float | None = None
     """R of the window: occurrences / unique items."""
     spread_drift: float | None = None
-    """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; what `gram-auto` goes by."""
+    """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; `gram-auto`'s criterion."""
     untouched_items: int | None = None
-    """Items that were encoded for the window and that no step of it has read, beside `unique_items`."""
+    """Items encoded for the window but read by none of its steps; not in `unique_items`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,7 +560,7 @@ class Evaluated(Event):
     type: ClassVar[str] = "evaluated"
     part: Literal["validation", "test"]
     epoch: int
-    """From 1: the epoch that has ended, or the one under way (`evaluation.every`)."""
+    """From 1: the epoch that has ended, or the current one (`evaluation.every`)."""
     step: int
     train_s: float
     """Training seconds spent before this evaluation."""
@@ -593,13 +593,13 @@ class CheckpointSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Diverged(Event):
-    """A number was not finite; the weights were left as they were before that step."""
+    """A number was not finite; the weights are those before that step."""
 
     type: ClassVar[str] = "diverged"
     step: int
     """The step, from 1."""
     last_loss: float | None
-    """The newest finite mean loss of a user; None: there was none."""
+    """The newest finite mean loss per user; None: there was none."""
     last_loss_step: int | None
     """The step at which it was read."""
     last_drift: float | None
@@ -623,7 +623,7 @@ class ProcessStopped(Event):
     type: ClassVar[str] = "process_stopped"
     seconds: float
     training_s: float = 0.0
-    """Of these, those that fell into training; its clock has left them out."""
+    """Of these, those during training; its clock excludes them."""
 
 
 @dataclass(frozen=True, slots=True)
