@@ -1,4 +1,4 @@
-"""A terminal that goes away must end the dashboard, never spin it."""
+"""A lost terminal must end the dashboard, never make it spin."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ def on_hangup(leave: Callable[[], None]) -> Callable[[], None]:
     """Call `leave` in the event loop when the terminal hangs up or the process is asked to end.
 
     Returns:
-        A function that gives the signals back the handlers they had.
+        A function that restores the previous signal handlers.
     """
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
@@ -32,8 +32,8 @@ def on_hangup(leave: Callable[[], None]) -> Callable[[], None]:
 def terminal_is_gone() -> bool:
     """True when the terminal no longer answers.
 
-    A process that ignores SIGHUP (nohup) learns of a closed terminal only this way: its reads return
-    nothing at once, for ever.
+    A process that ignores SIGHUP (nohup) notices a closed terminal only this way: its reads return at once
+    with nothing, forever.
     """
     try:
         termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)

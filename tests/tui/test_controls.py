@@ -91,7 +91,7 @@ async def test_detach_leaves_the_run_alone(live: Callable[[str], Dashboard]) -> 
     assert sent(app) == []
 
 
-@pytest.mark.parametrize(("key", "said"), [("p", []), ("x", ["The run is over."])])
+@pytest.mark.parametrize(("key", "said"), [("p", []), ("x", ["The run has ended."])])
 async def test_a_run_that_is_over_is_asked_nothing(
     key: str, said: list[str], live: Callable[[str], Dashboard]
 ) -> None:
