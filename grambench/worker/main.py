@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
-        sys.stderr.write(f"{words}. Make it writable, or start a new run.\n")
+        sys.stderr.write(f"{words}. Free that path, or start a new run.\n")
         return int(ExitCode.ENVIRONMENT)
     with opened as journal:
         stops = _watched_for_stops(name, journal.append)

@@ -132,7 +132,7 @@ def test_a_cpu_run_has_only_the_hosts_memory_and_says_why(tmp_path: Path) -> Non
     logs.write_whole(tmp_path)
     trial = trial_of(built(tmp_path), "e2e.s0")
     assert (trial.memory.rss_baseline_bytes, trial.memory.rss_peak_bytes) == (500, 900)
-    assert "torch counts no device memory" in trial.memory.reasons["torch_peak_allocated_bytes"]
+    assert "torch reports no device memory" in trial.memory.reasons["torch_peak_allocated_bytes"]
     assert trial.memory.reasons["nvml_process_peak_bytes"] == "the trial ran on cpu"
     assert trial.energy.joules is None
     assert "cpu" in trial.energy.reasons["joules"]
@@ -211,7 +211,7 @@ def test_a_slice_of_a_gpu_says_whose_power_and_memory_are_not_its_own(tmp_path: 
     known, ambiguous = trial_of(report, "e2e.s0"), trial_of(report, "gram-1s.s0")
     assert known.energy.reasons["joules"] == shared
     assert known.memory.reasons["nvml_device_peak_bytes"] == "Insufficient Permissions"
-    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a can be any of 2 MIG slices"
+    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a may be any of 2 MIG slices"
 
 
 def test_an_edited_specification_is_told(tmp_path: Path) -> None:
