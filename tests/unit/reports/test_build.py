@@ -263,7 +263,7 @@ def test_a_run_without_logs_is_partial(tmp_path: Path) -> None:
     report = built(tmp_path)
     assert report.partial
     assert report.missing == [
-        "The logs hold no event.",
+        "The logs hold no events.",
         "The data were not prepared.",
         "The audit did not finish.",
     ]
