@@ -22,7 +22,7 @@ class GrambenchError(Exception):
     """An error that a user can act on.
 
     Attributes:
-        message: what was found, in one sentence.
+        message: what is wrong, in one sentence.
         fix: what to do next, in one sentence; empty where the message already says it.
     """
 
@@ -44,13 +44,13 @@ class ConfigError(GrambenchError):
 
 
 class DataError(GrambenchError):
-    """Files that are missing, damaged or not of the stated format."""
+    """Files that are missing, damaged or in the wrong format."""
 
     exit_code = ExitCode.DATA
 
 
 class MachineError(GrambenchError):
-    """A device, model, disk or network that this machine does not offer."""
+    """A device, model, disk or network that is not available on this machine."""
 
     exit_code = ExitCode.ENVIRONMENT
 

@@ -1,7 +1,7 @@
 """What a fold knew at one moment, kept beside the logs so that a long run opens at once.
 
-A cache only: the logs are authoritative. A snapshot of other code, of other logs or a damaged one
-is not used, and the logs are read from their first line.
+Only a cache: the logs are authoritative. A snapshot made by other code or of other logs, or a damaged
+one, is not used, and the logs are read from their first line.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _TAIL_BYTES = 4096
 
 @dataclass(slots=True)
 class Mark:
-    """A place in a log."""
+    """A position in a log."""
 
     offset: int
     """Bytes of complete lines before it."""
@@ -35,12 +35,12 @@ class Mark:
 
 @dataclass(slots=True)
 class Snapshot:
-    """A fold's knowledge, and the place in every log up to which it goes."""
+    """A fold's state, and the position in every log up to which it was read."""
 
     marks: dict[str, Mark]
-    """Log (empty: the supervisor's) -> its place."""
+    """Log (empty: the supervisor's) -> its position."""
     boots: list[str]
-    """In the order of time."""
+    """In chronological order."""
     known: Folded
     code: str
     """Digest of the code that made it."""
@@ -57,7 +57,7 @@ def save(folder: Path, snapshot: Snapshot) -> None:
 
 
 def load(folder: Path) -> Snapshot | None:
-    """The run's snapshot, or None where there is none that fits its logs."""
+    """The run's snapshot, or None if there is none that matches its logs."""
     from pydantic import ValidationError
 
     try:
@@ -78,7 +78,7 @@ def load(folder: Path) -> Snapshot | None:
 
 
 def mark_of(log: Path, offset: int) -> Mark:
-    """The mark of a place in a log; a log that is too short, or gone, has another one."""
+    """The mark of a position in a log; differs if the log is too short or missing."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, offset - _TAIL_BYTES))

@@ -5,7 +5,7 @@ from grambench.config.trial_name import NULL, TrialName
 
 
 def trial_names(spec: Spec) -> list[str]:
-    """Every trial of a seed, the null test behind the first, before the next seed."""
+    """All trials of a seed, the null test after the first one, then those of the next seed."""
     labels = [entry.label for entry in spec.entries]
     if spec.null_test:
         labels.insert(1, NULL + labels[0])

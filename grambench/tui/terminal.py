@@ -24,7 +24,7 @@ def on_hangup(leave: Callable[[], None]) -> Callable[[], None]:
     loop nor its own signal handlers run.
 
     Returns:
-        A function that gives the signals back the handlers they had.
+        A function that restores the previous signal handlers.
     """
     loop, context = asyncio.get_running_loop(), contextvars.copy_context()
     leaving: SimpleQueue[bool] = SimpleQueue()  # may be filled in a signal handler
@@ -65,8 +65,8 @@ def _discard_output() -> None:
 def terminal_is_gone() -> bool:
     """True when the terminal no longer answers.
 
-    A process that ignores SIGHUP (nohup) learns of a closed terminal only this way: its reads return
-    nothing at once, for ever.
+    A process that ignores SIGHUP (nohup) notices a closed terminal only this way: its reads return at once
+    with nothing, forever.
     """
     try:
         termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)

@@ -12,17 +12,17 @@ from grambench.text import safe_text
 
 @dataclass(slots=True)
 class Folded:
-    """Everything that a fold knows, enough to continue it."""
+    """The complete state of a fold, enough to continue it."""
 
     state: RunState = field(default_factory=RunState)
     start_ns: dict[str, int] = field(default_factory=dict)
-    """Boot -> its monotonic time when the run's clock stood at 0."""
+    """Boot -> its monotonic time when the run's clock was at 0."""
     recent: dict[str, list[ev.Progress]] = field(default_factory=dict)
-    """Trial -> its newest counters, from which the rate of now is taken."""
+    """Trial -> its newest counters, from which the current rate is computed."""
 
     def trial(self, name: str) -> TrialState:
-        """The trial of a name; for one that the run does not have, a state that is thrown away."""
-        if name not in self.state.trials and not self.state.run:  # the trials were not named yet
+        """The trial of a name; for an unknown trial, a state that is discarded."""
+        if name not in self.state.trials and not self.state.run:  # the trials have not been named yet
             self.add_trial(name, {})
         if name in self.state.trials:
             return self.state.trials[name]

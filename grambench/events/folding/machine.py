@@ -38,13 +38,13 @@ def _gpu_sample(known: Folded, _: str, event: ev.GpuSample) -> None:
 
 
 def _holder_of(known: Folded, gpu: GpuState) -> TrialState | None:
-    """The trial that has the turn on a GPU or a slice of one."""
+    """The trial that has the turn on a GPU or MIG slice."""
     holders = (known.state.trials.get(name) for name in reversed(known.state.holders))
     return next((trial for trial in holders if trial and known.state.gpu_of(trial) is gpu), None)
 
 
 def _completed(event: ev.GpuSample, before: ev.GpuSample) -> ev.GpuSample:
-    """A sample with what it leaves out, without a reason, as it was before."""
+    """A sample whose omitted fields, if no reason is given, are those of the previous one."""
     left_out = [n for n in _NOW_AND_THEN if getattr(event, n) is None and n not in event.reasons]
     reasons = event.reasons | {name: before.reasons[name] for name in left_out if name in before.reasons}
     stands = {name: getattr(before, name) for name in left_out}
@@ -92,7 +92,7 @@ def _sampler_finished(known: Folded, _: str, event: ev.SamplerFinished) -> None:
 
 
 def _sum(one: ev.SamplerFinished, other: ev.SamplerFinished) -> ev.SamplerFinished:
-    """What two supervisors of a run, one after the other, spent on sampling."""
+    """The cost of sampling of two supervisors of a run, one after the other."""
     slowest = max(one, other, key=lambda cost: cost.nvml_slowest_s)
     return replace(slowest, **{name: getattr(one, name) + getattr(other, name) for name in _SUMMED})
 

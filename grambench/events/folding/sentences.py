@@ -10,7 +10,8 @@ from grambench.metrics.catalogue import Metric
 
 Sentence = tuple[str, str] | None
 """Severity (info, warning, error) and text; None: this event says nothing."""
-_EXPECTED_CODES = (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED)
+_TOLD_BY_TRIAL = (ExitCode.OK, ExitCode.PARTIAL, ExitCode.STOPPED, ExitCode.INTERRUPTED)
+"""Exit codes of a worker whose trial has logged how it ended."""
 
 
 def _data_prepared(event: ev.DataPrepared, *_: object) -> Sentence:
@@ -76,14 +77,16 @@ def _warned(event: ev.Warned, *_: object) -> Sentence:
 
 
 def _trial_finished(event: ev.TrialFinished, *_: object) -> Sentence:
-    sentence = f"{event.outcome}: {event.reason}" if event.reason else event.outcome
+    sentence = f"{event.outcome}: {event.reason}".removesuffix(": ")
+    if event.reason.startswith(event.outcome):  # "skipped after 12 steps"
+        sentence = event.reason
     return "error" if event.outcome in ("failed", "diverged") else "info", sentence
 
 
 def _worker_exited(event: ev.WorkerExited, *_: object) -> Sentence:
     if event.stopped:
         return "info", "worker killed, since the run was to end"
-    return None if event.code in _EXPECTED_CODES else ("error", f"worker ended with code {event.code}")
+    return None if event.code in _TOLD_BY_TRIAL else ("error", f"worker ended with code {event.code}")
 
 
 def _trial_resumed(event: ev.TrialResumed, *_: object) -> Sentence:

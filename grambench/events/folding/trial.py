@@ -17,7 +17,7 @@ def _trial_planned(known: Folded, source: str, event: ev.TrialPlanned) -> None:
 
 
 def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
-    """What was logged after the checkpoint is dropped: it will be done again."""
+    """Drop what was logged after the checkpoint: it will be repeated."""
     trial = known.trial(source)
     known.recent.pop(source, None)
     trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
@@ -66,7 +66,7 @@ def _progress(known: Folded, source: str, event: ev.Progress) -> None:
 
 
 def _ratio(part: float, seconds: float) -> float | None:
-    """A part over seconds; None where these are not positive or too few for a finite ratio."""
+    """A part over seconds; None if these are not positive or too few for a finite ratio."""
     ratio = part / seconds if seconds > 0 else math.inf
     return ratio if math.isfinite(ratio) else None
 

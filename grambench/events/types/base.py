@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
 Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipped", "diverged", "failed"]
-"""`interrupted`: a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
+"""`interrupted`: by a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

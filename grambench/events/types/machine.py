@@ -36,15 +36,15 @@ class GpuSample(Event):
     slices: int | None = None
     """MIG is on, and NVML lists so many slices, each with samples of its own; None: off, or a slice."""
     edge: bool = False
-    """Read because a turn or a worker began or ended: the time since the sample before still belongs to
+    """Read because a turn or a worker began or ended: the time since the previous sample still belongs to
     the trial that had the turn then."""
     foreign_processes: int | None = None
-    """Other processes that compute on the GPU; None: not listed this time, or they cannot be told apart."""
+    """Other processes that compute on the GPU; None: not listed this time, or not distinguishable."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuAbsent(Event):
-    """No GPU can be watched; no error on a machine without a driver."""
+    """No GPU can be watched; not an error on a machine without a driver."""
 
     type: ClassVar[str] = "gpu_absent"
     reason: str
@@ -64,20 +64,20 @@ class ProcessSample(Event):
     """NVML's memory of this process over all GPUs, as last listed: at most a few seconds ago."""
     reasons: dict[str, str] = field(default_factory=dict)
     waiting_percent: float | None = None
-    """Time for which a thread was runnable without a CPU since the last sample, of the thread that waited
-    longest; 100: all the time."""
+    """Share of the time since the last sample for which the longest-waiting thread was runnable without a
+    CPU; 100: all the time."""
     major_faults_per_s: float | None = None
     """Pages that had to be read from disk."""
     gpu_uuids: list[str] = field(default_factory=list)
-    """GPUs and MIG slices whose process lists hold it or its children."""
+    """GPUs and MIG slices that list it or its children."""
     seconds: float | None = None
-    """Time since the reading before, which the log leaves out where it was like the last one that it has;
-    None: the first reading, or an older log, which leaves none out."""
+    """Time since the previous reading, which the log omits if it was like the last one logged; None: the
+    first reading, or an older log, which omits none."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostSample(Event):
-    """psutil's reading of the whole machine; readings like the one before are left out for a few seconds."""
+    """psutil's reading of the whole machine; unchanged readings are omitted for a few seconds."""
 
     type: ClassVar[str] = "host_sample"
     cpu_percent: float
@@ -101,7 +101,7 @@ class HostSample(Event):
 
 @dataclass(frozen=True, slots=True)
 class SamplerFinished(Event):
-    """The sampling of one supervisor has ended; what it cost."""
+    """The sampling of one supervisor has ended; its cost."""
 
     type: ClassVar[str] = "sampler_finished"
     seconds: float = 0.0

@@ -28,12 +28,12 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Preloading(Event):
-    """The process that workers are forked from loads the libraries."""
+    """The preload process, from which workers are forked, loads the libraries."""
 
     type: ClassVar[str] = "preloading"
     pid: int
     seconds: float | None = None
-    """What it took; None: it has begun."""
+    """How long it took; None: it has only begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class RunResumed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Marked(Event):
-    """A watcher's remark."""
+    """A watcher's note."""
 
     type: ClassVar[str] = "marked"
     text: str

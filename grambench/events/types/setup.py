@@ -34,7 +34,7 @@ class DataPrepared(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilesChecked(Event):
-    """Files that a run reads were read to their end by the setup, before the run's first result."""
+    """The setup has read files of the run completely, before the run's first result."""
 
     type: ClassVar[str] = "files_checked"
     subject: str
@@ -48,7 +48,7 @@ class FilesChecked(Event):
     bytes: int = 0
     seconds: float = 0.0
     note: str = ""
-    """Why there was nothing to compare the digests with; empty: they are those of what was written."""
+    """Why there was nothing to compare the digests with; empty: they match what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ class EngineChosen(Event):
     candidates: list[dict[str, Any]] = field(default_factory=list)
     """What was measured: `setting`, `value`, `seconds` (None: it was dropped) and `why`."""
     seconds: float = 0.0
-    """Of the probe."""
+    """Seconds of the probe."""
     reused: bool = False
     """An earlier setup of this run had chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderChecked(Event):
-    """Item vectors, through the layout of the run, against those of the encoder's own model; fp32."""
+    """Item vectors in the run's layout against those of the original model; fp32."""
 
     type: ClassVar[str] = "encoder_checked"
     equal: bool
-    """Within the tolerance; else the setup refuses to train."""
+    """Whether the difference is within the tolerance; else the setup refuses to train."""
     tolerance: float
     items: int
     """Compared."""
@@ -102,7 +102,7 @@ class AuditFinished(Event):
     seconds: float
     note: str = ""
     plugins: list[dict[str, Any]] = field(default_factory=list)
-    """Of each strategy of another package that claims the update of e2e: strategy, package, and as above
+    """For each strategy of another package that claims e2e's update: strategy, package, and as above
     equivalent, encoder_relative and filter_relative."""
 
     @property

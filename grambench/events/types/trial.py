@@ -41,16 +41,16 @@ class TrialPlanned(Event):
     why: str = ""
     """How the automatic choices were made."""
     label: str = ""
-    """What the trial is called; empty: an older log, in which trials are called as their strategies."""
+    """The trial's label; empty: an older log, in which it is the strategy's name."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Dotted key -> value, of the settings that the trial has in place of the run's."""
+    """Dotted key -> value of the trial's settings that replace the run's."""
     package: str = ""
     """Name and version of the package that the strategy comes from; empty: grambench."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResumed(Event):
-    """A new worker continues from a checkpoint; what was logged after it will be done again."""
+    """A new worker continues from a checkpoint; what was logged after it will be repeated."""
 
     type: ClassVar[str] = "trial_resumed"
     step: int
@@ -66,9 +66,9 @@ class WarmedUp(Event):
 
     type: ClassVar[str] = "warmed_up"
     seconds: float
-    """All of it."""
+    """Seconds of all of it."""
     compile_s: float | None = None
-    """Of these, what torch.compile took: the first calls less later ones. None: not asked for."""
+    """Of these, seconds of torch.compile: the first calls less later ones. None: not requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Progress(Event):
 
     type: ClassVar[str] = "progress"
     epoch: int
-    """Epoch under way, from 1."""
+    """Current epoch, from 1."""
     step: int
     """CF steps done."""
     train_s: float
@@ -95,7 +95,7 @@ class Progress(Event):
     tokens_encoded: int
     """Token positions of these, padding excluded."""
     loss: float | None
-    """Mean loss of a user over the steps since the last event."""
+    """Mean loss per user over the steps since the last event."""
     encoder_lr: float
     filter_lr: float
     memory_allocated_bytes: int | None = None
@@ -106,7 +106,7 @@ class Progress(Event):
 
 @dataclass(frozen=True, slots=True)
 class WindowClosed(Event):
-    """The encoder followed its pseudo-targets (multi-step only)."""
+    """The encoder was updated towards its pseudo-targets (multi-step only)."""
 
     type: ClassVar[str] = "window_closed"
     window: int
@@ -123,9 +123,9 @@ class WindowClosed(Event):
     reuse_ratio: float | None = None
     """R of the window: occurrences / unique items."""
     spread_drift: float | None = None
-    """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; what `gram-auto` goes by."""
+    """Mean ‖h̃ − h‖ of the touched items over the mean ‖h − h̄‖ of the window's; `gram-auto`'s criterion."""
     untouched_items: int | None = None
-    """Items that were encoded for the window and that no step of it has read, beside `unique_items`."""
+    """Items encoded for the window but read by none of its steps; not in `unique_items`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class Evaluated(Event):
     type: ClassVar[str] = "evaluated"
     part: Literal["validation", "test"]
     epoch: int
-    """From 1: the epoch that has ended, or the one under way (`evaluation.every`)."""
+    """From 1: the epoch that has ended, or the current one (`evaluation.every`)."""
     step: int
     train_s: float
     """Training seconds spent before this evaluation."""
@@ -184,13 +184,13 @@ class CheckpointSaved(Event):
 
 @dataclass(frozen=True, slots=True)
 class Diverged(Event):
-    """A number was not finite; the weights were left as they were before that step."""
+    """A number was not finite; the weights are those before that step."""
 
     type: ClassVar[str] = "diverged"
     step: int
     """The step, from 1."""
     last_loss: float | None
-    """The newest finite mean loss of a user; None: there was none."""
+    """The newest finite mean loss per user; None: there was none."""
     last_loss_step: int | None
     """The step at which it was read."""
     last_drift: float | None

@@ -23,18 +23,18 @@ class WorkerStarted(Event):
     precision: str
     """`fp32`, `bf16` (autocast of the encoder) or `bf16-weights`."""
     attention: str | None = None
-    """Kernels that the encoder's attention takes: `efficient`, `math` …; None: an older log."""
+    """Kernels that the encoder's attention uses: `efficient`, `math` …; None: an older log."""
     tf32: bool | None = None
     """fp32 matrix products may use TF32; None: an older log."""
     allocator: dict[str, str] | None = None
-    """Settings of torch's memory on the device, empty on a CPU; None: an older log."""
+    """Settings of torch's allocator on the device, empty on a CPU; None: an older log."""
     stops_seen: bool | None = None
     """Stops of the process are detected and excluded from its training seconds; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseEntered(Event):
-    """What the worker does now."""
+    """The worker has entered a phase."""
 
     type: ClassVar[str] = "phase_entered"
     phase: Phase
@@ -49,7 +49,7 @@ class TurnEnded(Event):
     train_s: float
     """Training seconds of this turn."""
     switch_s: float
-    """Seconds from the grant to the first step that counts: waking up and warming up."""
+    """Seconds from the grant to the first counted step: waking up and warming up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ProcessStopped(Event):
     type: ClassVar[str] = "process_stopped"
     seconds: float
     training_s: float = 0.0
-    """Of these, those that fell into training; its clock has left them out."""
+    """Of these, those during training; its clock excludes them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import REGISTRY, Record, Stamp, encode
 from grambench.events.energy import GAP_S
@@ -541,6 +542,23 @@ def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
         ("info", "", "run finished in 7.0 s"),
     ]
     assert [line.elapsed_s for line in state.log] == [0, 1, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "severity", "text"),
+    [
+        ("skipped", "skipped after 12 steps", "info", "skipped after 12 steps"),
+        ("interrupted", "interrupted before training", "info", "interrupted before training"),
+        ("diverged", "loss is not finite", "error", "diverged: loss is not finite"),
+        ("completed", "", "info", "completed"),
+    ],
+)
+def test_a_trial_that_logged_its_end_is_named_once(
+    outcome: ev.Outcome, reason: str, severity: str, text: str
+) -> None:
+    finished = (E2E, 1, ev.TrialFinished(outcome, reason, int(ExitCode.PARTIAL)))
+    state = folded(finished, ("", 2, ev.WorkerExited(E2E, int(ExitCode.PARTIAL))))
+    assert [(line.severity, line.text) for line in state.log] == [(severity, text)]
 
 
 def test_the_log_names_the_step_of_a_validation_within_an_epoch() -> None:
