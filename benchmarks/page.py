@@ -27,6 +27,7 @@ ORDER = (
     "ranking_metrics",
     "prepare",
     "dashboard_overhead",
+    "inference",
     "day_of_log",
     "cli_start",
     "measure",
