@@ -5,7 +5,7 @@ process-offset noise, and sign-flip intervals at least their own level - .02; th
 every look in at least .95 of the cases under every noise of the machine; a verdict is wrong to one side in at
 most .03. For skew, clumps, a strategy's own drift and load on one side the shares are known limits, published
 in the table: they must be within .02 of what was found when the methods were chosen, with the same draws.
-Those of load on one side were found for means of log ratios; reports use ratios of sums, whose share is lower.
+Those of load on one side were found for means of log ratios; a race uses ratios of sums, which cover less.
 
 Noise is simulated, and its sizes are assumptions. A share of .95 of 2,000 draws has an error of .005.
 """
