@@ -194,6 +194,7 @@ def test_pooling_is_that_of_one_spread_for_all() -> None:
     assert (pooled.low, pooled.high) == pytest.approx((centre - half, centre + half))
     assert (pooled.units, pooled.method) == (2, "pooled t, 4 degrees of freedom")
     assert pooled_interval([1.0], [2.0]) is None
+    assert pooled_interval([], [2.0, 2.1]) is None
     assert pooled_interval([1.0], [2.0], [[3.0, 3.1]]) is not None
 
 
