@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from grambench.config.synthetic_answers import SyntheticAnswers
-from grambench.data.draws import Floats, Ints, Stream, Wheel, starts
+from grambench.data.draws import Floats, Ints, Stream, WeightedIndex, starts
 from grambench.domains.knowledge_tracing.wording import write_exercises
 from grambench.fs import whole_folder
 
@@ -71,7 +71,7 @@ def plant_answers(spec: SyntheticAnswers) -> StudentWorld:
 
     length_U = _lengths(spec)
     user_A = np.repeat(np.arange(spec.students), length_U)
-    item_A = Wheel(popularity_I).spin(Stream(seed, "answer item").uniform(len(user_A)))
+    item_A = WeightedIndex(popularity_I).draw(Stream(seed, "answer item").uniform(len(user_A)))
     practice_A = _practice(user_A * skills + skill_I[item_A], spec.students * skills)
 
     ability_U = spec.ability_spread * _bell(Stream(seed, "ability"), spec.students)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from grambench.data.draws import Floats, Ints, Stream, Wheel, starts
+from grambench.data.draws import Floats, Ints, Stream, WeightedIndex, starts
 from grambench.data.pseudo_words import topic_words
 
 GRADED_WORDS = (
@@ -60,8 +60,8 @@ def write_exercises(skill_I: Ints, skills: int, seed: int) -> ExerciseText:
     neutral_words = _NEUTRAL_WORDS.split()
     grades, neutrals, size = len(GRADED_WORDS), len(neutral_words), _WORDS_OF_A_SKILL
     grade_W = (stream.uniform(len(item_W)) * grades).astype(np.int64)
-    neutral_W = Wheel(1 / (np.arange(neutrals) / 10 + 1)).spin(stream.uniform(len(item_W)))
-    rank_W = Wheel(1 / (np.arange(size) + 1)).spin(stream.uniform(len(item_W)))
+    neutral_W = WeightedIndex(1 / (np.arange(neutrals) / 10 + 1)).draw(stream.uniform(len(item_W)))
+    rank_W = WeightedIndex(1 / (np.arange(size) + 1)).draw(stream.uniform(len(item_W)))
     code_W = np.where(is_graded_W, grade_W, grades + neutral_W)
     code_W = np.where(is_skill_W, grades + neutrals + skill_I[item_W] * size + rank_W, code_W)
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grambench.config.spec import SyntheticData
-from grambench.data.draws import Floats, Ints, Stream, Wheel, first_distinct, starts
+from grambench.data.draws import Floats, Ints, Stream, WeightedIndex, first_distinct, starts
 from grambench.domains.news.wording import write_texts
 from grambench.fs import whole_folder
 
@@ -68,8 +68,8 @@ class World:
 def plant(spec: SyntheticData) -> World:
     """Draw items and users; the same `spec` gives the same world."""
     topics, news, users = spec.topics, spec.news, spec.users
-    topic_wheel = Wheel((np.arange(topics) + 4.0) ** -0.5)
-    topic_N = topic_wheel.spin(Stream(spec.seed, "topic").uniform(news))
+    topic_wheel = WeightedIndex((np.arange(topics) + 4.0) ** -0.5)
+    topic_N = topic_wheel.draw(Stream(spec.seed, "topic").uniform(news))
     rank_N = np.argsort(np.argsort(Stream(spec.seed, "popularity").uniform(news), kind="stable"))
     popularity_N = (rank_N / news / _POPULARITY_OFFSET + 1.0) ** -_POPULARITY_EXPONENT
     order_N = np.argsort(np.argsort(Stream(spec.seed, "birth").uniform(news), kind="stable")) / news
@@ -78,7 +78,7 @@ def plant(spec: SyntheticData) -> World:
     quality_N = (Stream(spec.seed, "quality").uniform(news) - 0.5) * _QUALITY
 
     stream = Stream(spec.seed, "taste")
-    kinds_U = 1 + Wheel([0.2, 0.3, 0.5]).spin(stream.uniform(users))
+    kinds_U = 1 + WeightedIndex([0.2, 0.3, 0.5]).draw(stream.uniform(users))
     chosen_U3 = (stream.uniform(users * 3) * topics).astype(np.int64).reshape(users, 3)
     weight_U3 = 1.0 + 0.6 * stream.uniform(users * 3).reshape(users, 3)
     weight_U3 *= np.arange(3) < kinds_U[:, None]
@@ -171,12 +171,12 @@ class _Histories:
         )
         weight_UK /= weight_UK.max(axis=1, keepdims=True)
         width = spec.topics
-        drawn = Wheel(weight_UK.ravel()).spin_slice(
+        drawn = WeightedIndex(weight_UK.ravel()).draw_slice(
             stream.uniform(len(rows)), rows * width, (rows + 1) * width
         )
         edges_K = np.concatenate([[0], np.cumsum(np.bincount(world.topic, minlength=width))])
         topic = drawn - rows * width
-        place = Wheel(weight_N[by_topic]).spin_slice(
+        place = WeightedIndex(weight_N[by_topic]).draw_slice(
             stream.uniform(len(rows)), edges_K[topic], edges_K[topic + 1]
         )
         items, lengths_U = first_distinct(rows, by_topic[place], wanted_U, spec.news)
@@ -202,15 +202,15 @@ def _impression_rows(
         name: Stream(spec.seed, f"{split} {name}")
         for name in ("user", "day", "second", "size", "candidate", "second candidate", "clicks", "click")
     }
-    users = Wheel((np.arange(spec.users) / spec.users + 0.3) ** -1 * 0.3)
-    days = Wheel(np.asarray(_DAY_WEIGHTS) / max(_DAY_WEIGHTS))
-    pool = Wheel(_candidate_weights(world).ravel())
-    clicks = Wheel(np.asarray(_CLICKS) / sum(_CLICKS))
+    users = WeightedIndex((np.arange(spec.users) / spec.users + 0.3) ** -1 * 0.3)
+    days = WeightedIndex(np.asarray(_DAY_WEIGHTS) / max(_DAY_WEIGHTS))
+    pool = WeightedIndex(_candidate_weights(world).ravel())
+    clicks = WeightedIndex(np.asarray(_CLICKS) / sum(_CLICKS))
     tokens = [f"N{item + 1}-{label}" for item in range(news) for label in (0, 1)]
     for begin in range(0, count, _CHUNK):
         size = min(_CHUNK, count - begin)
-        user_I = users.spin(streams["user"].uniform(size))
-        day_I = days.spin(streams["day"].uniform(size))
+        user_I = users.draw(streams["user"].uniform(size))
+        day_I = days.draw(streams["day"].uniform(size))
         if split == "dev":
             day_I = np.full(size, TRAIN_DAYS)
         wanted_I = 2 + _lengths(_EXTRA_CANDIDATES, spec.candidates_mean - 2, streams["size"], size)
@@ -220,7 +220,7 @@ def _impression_rows(
         start_I = starts(size_I)
         affinity = world.affinity[user_I[rows], world.topic[items]]
         logit = spec.taste * (affinity + world.quality[items])
-        wished_I = np.minimum(1 + clicks.spin(streams["clicks"].uniform(size)), size_I - 1)
+        wished_I = np.minimum(1 + clicks.draw(streams["clicks"].uniform(size)), size_I - 1)
         label = _clicked(logit, rows, wished_I, streams["click"])
         shown = [tokens[code] for code in (2 * items + label).tolist()]
         second_I = (streams["second"].uniform(size) * 86_400).astype(np.int64)
@@ -243,15 +243,15 @@ def _candidate_weights(world: World) -> Floats:
 
 
 def _candidates(
-    pool: Wheel, day_I: Ints, wanted_I: Ints, news: int, streams: dict[str, Stream]
+    pool: WeightedIndex, day_I: Ints, wanted_I: Ints, news: int, streams: dict[str, Stream]
 ) -> tuple[Ints, Ints]:
     """Distinct items for each impression, at least two: flat items, and how many each has."""
     draws_I = _draws(wanted_I, news)
     rows = np.repeat(np.arange(len(day_I)), draws_I)
     first, last = day_I[rows] * news, (day_I[rows] + 1) * news
-    items = pool.spin_slice(streams["candidate"].uniform(len(rows)), first, last)
+    items = pool.draw_slice(streams["candidate"].uniform(len(rows)), first, last)
     lead = starts(draws_I)
-    second = pool.spin_other(
+    second = pool.draw_other(
         streams["second candidate"].uniform(len(lead)), first[lead], last[lead], items[lead]
     )
     items[lead + 1] = second
