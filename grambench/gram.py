@@ -72,7 +72,7 @@ def encoder_backward(vectors_ND: Tensor, gradient_ND: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RandomState:
-    """State of the CPU's generator and, on CUDA, the device's: makes a recomputation draw the same numbers."""
+    """States of the CPU's generator and, on CUDA, the device's, so that a recomputation draws the same."""
 
     cpu: Tensor
     cuda: Tensor | None

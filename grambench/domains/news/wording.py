@@ -1,8 +1,8 @@
 """Headlines and abstracts of generated news: pronounceable topic words among plain English ones.
 
-A topic's words are pseudo-words of its own, by Zipf's law; a subtopic starts the same list at
-another place. All other words come from two short shared lists and tell nothing. Shapes: N news,
-K topics, W words of all texts one after the other.
+Each topic has its own pseudo-words, distributed by Zipf's law; a subtopic starts the same list at another
+offset. All other words come from two short shared lists and carry no signal. Shapes: N news, K topics,
+W words of all texts, concatenated.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def _sentence(words: list[str]) -> str:
 def _word_codes(
     topic_N: Ints, subtopic_N: Ints, length_N: Ints, topics: int, size: int, stream: Stream
 ) -> Ints:
-    """Places in the lexicon of all words, (W,); no text ends in a function word or has two in a row."""
+    """Lexicon indices of all words [W]; no text ends in a function word or has two in a row."""
     item_W = np.repeat(np.arange(len(topic_N)), length_N)
     count = len(item_W)
     kind_W = stream.uniform(count)

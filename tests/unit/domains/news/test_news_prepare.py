@@ -102,7 +102,7 @@ def test_without_times_users_are_divided(tmp_path: Path) -> None:
 
 
 def test_impressions_of_one_moment_need_a_column(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="too much of one time") as caught:
+    with pytest.raises(DataError, match="Too many impressions have the same time") as caught:
         opened(request(tmp_path / "data", timed(7, 7, 7)), tmp_path)
     assert "column `split`" in str(caught.value)
 
@@ -130,13 +130,13 @@ def test_a_share_without_users_is_named_as_the_cause(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             opened(made, tmp_path, validation="users", validation_share=share)
         assert f"A validation share of {share} holds {amount} of the 1 user" in str(caught.value)
-        assert "Two users at least" in str(caught.value)
+        assert "At least two users" in str(caught.value)
 
 
 def test_users_of_the_test_leave_none_to_validate(tmp_path: Path) -> None:
     rows = [f"U{number}\tN1\tN2-1 N3-0" for number in range(60)]
     made = request(tmp_path / "data", rows, "user\thistory\tcandidates")
-    with pytest.raises(DataError, match=r"share of 0\.6 holds all of the \d+ users.*data\.validation_share"):
+    with pytest.raises(DataError, match=r"share of 0\.6 selects all of the \d+ users.*data\.validation_share"):
         opened(made, tmp_path, validation="users", validation_share=0.6, test_share=0.6)
 
 
