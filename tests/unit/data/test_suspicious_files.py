@@ -158,7 +158,7 @@ def test_times_of_answers_may_count_from_anywhere_but_not_both_ways(tmp_path: Pa
         (
             SECONDS,
             0,
-            "expected seconds since 1970, of 1990 to 2100, as in the rows before: it looks like the beg",
+            "expected seconds since 1970, of 1990 to 2100, as in the rows before: it looks like the start",
         ),
         (7, SECONDS, "expected a count from an arbitrary origin, as in the rows before"),
         (f"{SECONDS}000", f"{SECONDS}001", ": it looks like milliseconds; divide by 1000"),
