@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a finished `grambench` process says to the shell."""
+    """Exit status of the `grambench` process."""
 
     OK = 0
     BUG = 1
@@ -23,7 +23,7 @@ class GrambenchError(Exception):
 
     Attributes:
         message: what is wrong, in one sentence.
-        fix: what to do next, in one sentence; empty where the message already says it.
+        fix: what to do next, in one sentence; empty if the message already says it.
     """
 
     exit_code: ExitCode = ExitCode.BUG
@@ -38,7 +38,7 @@ class GrambenchError(Exception):
 
 
 class ConfigError(GrambenchError):
-    """A preset, an option or a `--set` that cannot be used."""
+    """An invalid preset, option or `--set`."""
 
     exit_code = ExitCode.USAGE
 

@@ -1,17 +1,17 @@
-"""Names of trials, which are also those of their folders: `<label>.s<seed>`."""
+"""Names of trials and of their folders: `<label>.s<seed>`."""
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 NULL = "null-"
-"""Stands before the label of a trial that repeats another one."""
+"""Label prefix of a trial that repeats another one (null test)."""
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
 class TrialName:
-    """One label with one seed; printed it is the trial's name."""
+    """A label and a seed; `str()` gives the trial's name."""
 
     label: str
     seed: int
@@ -19,19 +19,19 @@ class TrialName:
     @staticmethod
     @lru_cache(1024)
     def parse(name: str) -> "TrialName | None":
-        """The label and the seed of a name; None: no trial can have it."""
-        found = _NAME.fullmatch(name)
-        return TrialName(found[1], int(found[2])) if found else None
+        """The label and the seed of a name; None if it is not a trial's name."""
+        match = _NAME.fullmatch(name)
+        return TrialName(match[1], int(match[2])) if match else None
 
     def __str__(self) -> str:
         return f"{self.label}.s{self.seed}"
 
     @property
     def is_null(self) -> bool:
-        """True for a null test."""
+        """Whether the trial is a null test."""
         return self.label.startswith(NULL)
 
     @property
     def repeated(self) -> "TrialName":
-        """The trial that a null test repeats; any other is its own."""
+        """The trial that a null test repeats; any other trial itself."""
         return TrialName(self.label.removeprefix(NULL), self.seed)

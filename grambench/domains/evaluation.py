@@ -21,7 +21,7 @@ from grambench.models.filters.base import Filter, Scorer
 from grambench.transfer import HOST, read, sent, stored
 
 WHOLE_NUMBERS = 2**26
-"""Most numbers of all items' projections that are held at once: 256 MiB in fp32."""
+"""Most elements of item projections held at once: 256 MiB in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Evaluation:
 
     metrics: dict[str, float | None]
     impressions: int
-    """What was scored: impressions, or answers of students."""
+    """Number of scored impressions, or of students' answers."""
     skipped: int
-    """Impressions of one class only, which have no AUC."""
+    """Impressions with only one class, which have no AUC."""
     sampled: bool
     scores: RankingScores | None = None
-    """Metrics of each impression, where there are impressions."""
+    """Metrics per impression, if the domain has impressions."""
 
 
 class PartEvaluator(ABC):
@@ -131,9 +131,9 @@ class PartEvaluator(ABC):
 
 
 def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64]) -> Tensor:
-    """Vectors [K, D] of a part's items; many of them in chunks, so that one table is all that is held.
+    """Vectors [K, D] of a part's items; large numbers are encoded in chunks, so that only one table is held.
 
-    A single call holds its buckets' token ids, the buckets' vectors, and two more copies of these.
+    A single call would hold its buckets' token ids, the buckets' vectors, and two more copies of the vectors.
     """
     size = max(1, WHOLE_NUMBERS // (3 * max(1, encode.encoder.width)))
     if len(items_K) <= size:

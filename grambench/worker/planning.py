@@ -24,7 +24,7 @@ from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
 from grambench.training.protocols import Batch, Strategy
 from grambench.training.strategies.no_finetune import TrainedPooling
-from grambench.training.system import Modules, Residency
+from grambench.training.system import Modules, Placement
 
 COMPILED_ITEMS = 64
 """Items in buckets encoded once to compile the encoder; the graph works for any number of items."""
@@ -52,7 +52,7 @@ def planned(
     plan: GraphPlan,
     system: System,
     modules: Modules,
-    kept: Residency,
+    kept: Placement,
     graphs: str,
 ) -> ev.TrialPlanned:
     row = row_of(entry.strategy)

@@ -110,10 +110,10 @@ def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -
         DataError: there is no such folder, with where to put the files.
     """
     source = source_of(spec.data)
-    if source.laws is None or source.generate is None:
+    if source.settings is None or source.generate is None:
         return locate(spec.data)
-    laws, generate = source.laws(spec.data), source.generate
-    return _generated(spec.data.source, laws, lambda folder: generate(laws, folder), emit)
+    settings, generate = source.settings(spec.data), source.generate
+    return _generated(spec.data.source, settings, lambda folder: generate(settings, folder), emit)
 
 
 def _generated(

@@ -26,7 +26,7 @@ from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
-from grambench.training.system import Modules, Residency, build_system, residency
+from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
@@ -113,7 +113,7 @@ def _run_trial(
     if trial.stops is not None:
         system.clock.stops, trial.stops.counted = trial.stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
-    kept = residency(spec, data)
+    kept = placement(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
 
@@ -270,7 +270,7 @@ def _evaluator(
     system: System,
     modules: Modules,
     device: torch.device,
-    kept: Residency,
+    kept: Placement,
     turn: Turn,
     require: Callable[[], None],
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from grambench.data.batches.block import Block, Indexed, Place
 
 Samples = tuple[Tensor, Tensor, Tensor]
-"""A domain's three tensors of some samples, in the order of its batch's fields."""
+"""A domain's three tensors of a set of samples, in the order of its batch's fields."""
 ViewT = TypeVar("ViewT", covariant=True)
 
 
@@ -71,7 +71,7 @@ class SampleBatch(ABC, Generic[ViewT]):
         return self.view(self.at.block.unique_of(self.at.step))
 
     def repeated(self) -> Self:
-        """The same users twice, so that every item appears again."""
+        """Every user twice, so that every item repeats."""
         return self._changed(lambda tensor: tensor.repeat(2, 1), None)
 
     def split(self, users: int) -> Iterator[Self]:

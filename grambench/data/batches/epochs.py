@@ -1,4 +1,4 @@
-"""What the samplers of both domains share: shuffled epochs, and samples drawn a block of steps at a time.
+"""Base of the domains' samplers: shuffled epochs, and samples drawn in blocks of steps.
 
 Legend: S samples of a block, B samples of a batch.
 """
@@ -23,7 +23,7 @@ BatchT = TypeVar("BatchT", bound=SampleBatch[Any])
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """Samples of some steps in a row."""
+    """Samples of consecutive steps."""
 
     first_step: int
     samples: Samples
@@ -31,24 +31,24 @@ class _Drawn:
 
 
 class EpochSampler(ABC, Generic[BatchT]):
-    """Draws batches on `device`, vectorised, without a Python loop over samples."""
+    """Draws batches on `device`, vectorised over samples."""
 
     batch_type: type[BatchT]
     """The domain's batch."""
     drawn_ahead: int
-    """Samples drawn and indexed at once for the steps to come, the current one included."""
+    """Samples drawn and indexed at once, for the current and the following steps."""
     collected: int
     """Samples drawn at once when the items of a window are collected."""
 
     def __init__(self, seed: int, batch_size: int, device: torch.device, resident: bool) -> None:
-        """`resident`: samples are drawn on `device`; else on the host, from where each block is copied."""
+        """`resident`: samples are drawn on `device`; else on the host, and copied block by block."""
         self.seed, self.batch_size, self.device = seed, batch_size, device
         self.stored_on = device if resident else HOST
         self._order: tuple[int, Tensor] | None = None
         self._drawn: _Drawn | None = None
 
     def plan(self, samples: int, epochs: int, max_steps: int | None) -> None:
-        """Set the number of samples, and with it the steps."""
+        """Set the number of samples and, from it, the number of steps."""
         self.samples = samples
         self.steps_per_epoch = -(-samples // self.batch_size)
         whole = epochs * self.steps_per_epoch
@@ -56,7 +56,7 @@ class EpochSampler(ABC, Generic[BatchT]):
 
     @abstractmethod
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
-        """The samples of these numbers as they are in an epoch, where they are stored."""
+        """The samples of an epoch with the given numbers, on the device where they are stored."""
 
     def batch(self, step: int) -> BatchT:
         """The batch of CF step `step`, counted from 0 over all epochs."""
@@ -74,8 +74,8 @@ class EpochSampler(ABC, Generic[BatchT]):
         return batch
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
-        """Distinct item ids, ascending, of the batches of `steps` steps from `step` on."""
-        found: list[Tensor] = []
+        """Distinct item ids, ascending, of the `steps` batches starting at `step`."""
+        ids: list[Tensor] = []
         last = min(step + steps, self.total_steps)
         while step < last:
             epoch, within = divmod(step, self.steps_per_epoch)
@@ -84,13 +84,13 @@ class EpochSampler(ABC, Generic[BatchT]):
             for samples_B in self._epoch_order(epoch)[rows].split(self.collected):
                 block = self.batch_type.block_of(self.draw(epoch, samples_B), [len(samples_B)])
                 with host_reads():
-                    found.append(distinct([block.ids_SX[block.mask_SX]]))
+                    ids.append(distinct([block.ids_SX[block.mask_SX]]))
             step += count
         with host_reads():
-            return read(distinct(found))
+            return read(distinct(ids))
 
     def _draw_steps(self, epoch: int, first: int, last: int) -> _Drawn:
-        """The samples of the steps `first` to `last` (excluded) of an epoch."""
+        """The samples of steps `first` to `last` (exclusive) of an epoch."""
         start, stop = first * self.batch_size, min(last * self.batch_size, self.samples)
         one, two, three = self.draw(epoch, self._epoch_order(epoch)[start:stop])
         drawn = sent(one, self.device), sent(two, self.device), sent(three, self.device)
@@ -106,5 +106,5 @@ class EpochSampler(ABC, Generic[BatchT]):
 
 def distinct(ids: Sequence[Tensor]) -> Tensor:
     """The distinct values of several tensors, ascending."""
-    found: Tensor = torch.cat(list(ids)).unique()
-    return found
+    unique: Tensor = torch.cat(list(ids)).unique()
+    return unique

@@ -1,6 +1,6 @@
 """Training batches of answer sequences: drawn once per (seed, epoch, step), the same for every strategy.
 
-A training sample is one user; each epoch reads a window of the user's answers that begins at random.
+A training sample is one user; each epoch reads a window of the user's answers with a random start.
 Legend: S samples, B students, L positions of a window.
 """
 
@@ -35,14 +35,14 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
     ) -> None:
         """
         Args:
-            part: the train part; its unscored answers are read like the others.
-            seed: of the order and of the windows.
-            batch_size: users in a batch.
+            part: the train part; unscored answers are read like scored ones.
+            seed: of the order and the windows.
+            batch_size: users per batch.
             length: L, most answers in a window.
             epochs: most passes over the users.
             max_steps: most CF steps.
-            device: where batches are wanted.
-            resident: the answers are kept, and windows drawn, on `device`; else on the host.
+            device: of the batches.
+            resident: keep the answers and draw windows on `device`; else on the host.
         """
         super().__init__(seed, batch_size, device, resident)
         self.length = length
@@ -64,7 +64,7 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
 def windows_at(
     items: Tensor, correct: Tensor, first_B: Tensor, count_B: Tensor, length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Answers `first` to `first + min(count, length)`, padded behind: ids, mask and correctness [B, L]."""
+    """Answers `first` to `first + min(count, length)`, right-padded: ids, mask and correctness [B, L]."""
     position_L = torch.arange(length, device=items.device)
     mask_BL = position_L < count_B.clamp(max=length)[:, None]
     index_BL = (first_B[:, None] + position_L).where(mask_BL, 0)

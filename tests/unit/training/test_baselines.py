@@ -330,7 +330,7 @@ def test_lm_kt_plans_the_users_that_memory_holds(monkeypatch: pytest.MonkeyPatch
     assert plenty.micro_batch == batch.users
     assert plenty.why.startswith("rows of 40 tokens; ")
     assert all(parameter.grad is None for parameter in modules.filter.parameters())
-    per_user = float(re.search(r"([\d.]+) MiB kept", plenty.why)[1]) * 2**20
+    per_user = float(re.search(r"([\d.]+) MiB saved", plenty.why)[1]) * 2**20
     monkeypatch.setattr(memory_plan, "free_bytes", lambda _: int(2.5 * per_user * 1.4 / 0.6))
     assert plan_users(system, batch, Training(), CPU, limits).micro_batch == 2
     assert plan_users(system, batch, Training(micro_batch=5), CPU, limits).micro_batch == 5
