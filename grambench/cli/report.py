@@ -1,37 +1,31 @@
 """`grambench report`: a run's report, built anew from its logs."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from grambench.cli.run import OutOption
-
-
-class Format(StrEnum):
-    """How a report is printed."""
-
-    JSON = "json"
-    MARKDOWN = "markdown"
+from grambench.reports.render.renderings import names, rendering
 
 
 def report(
     run: Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")] = "last",
     format_: Annotated[
-        Format, typer.Option("--format", metavar="|".join(Format), help="How it is printed.")
-    ] = Format.JSON,
+        str,
+        typer.Option("--format", metavar="|".join(names()), help="How it is printed.", autocompletion=names),
+    ] = "json",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
     out: OutOption = Path("runs"),
 ) -> None:
     """Print a run's report to stdout, and write its report.json."""
     import json
 
-    from grambench.reports.build import build_report, report_json, write_report
-    from grambench.reports.render.markdown import render_markdown
+    from grambench.reports.build import build_report, write_report
     from grambench.reports.schema import json_schema
     from grambench.runner.rundir import find_run
 
+    form = rendering(format_)
     if schema:
         typer.echo(json.dumps(json_schema(), indent=1))
         return
@@ -41,5 +35,5 @@ def report(
         write_report(folder)
     except OSError as error:
         typer.echo(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
-    text = report_json(built) if format_ is Format.JSON else render_markdown(built)
+    text = form.load()(built)
     typer.echo(text, nl=not text.endswith("\n"))

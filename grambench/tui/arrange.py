@@ -2,9 +2,17 @@
 
 from textual.screen import Screen
 
+from grambench.tui import plots
 from grambench.tui.layout import NARROW_BELOW, Density, Layout
 
-PANELS = ("metric", "rate", "memory", "board", "log")
+
+def panel_names() -> tuple[str, ...]:
+    """Ids of the panels that can have the whole body."""
+    return ("metric", *_side_names(), "board", "log")
+
+
+def _side_names() -> list[str]:
+    return [row.name for row in plots.SIDE_PLOTS]
 
 
 def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width: int) -> None:
@@ -26,17 +34,17 @@ def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width:
     cards.styles.height = layout.cards
     cards.set_class(layout.density == Density.LINE, "-lines")
     heights = {"metric": layout.metric, "board": layout.board, "log": layout.log}
-    side = layout.side
-    heights |= {"rate": side, "memory": side if layout.memory else 0}
-    for name in PANELS:
-        screen.query_one(f"#{name}").display = solo == name or (solo is None and heights[name] > 0)
+    sides = _side_names()
+    heights |= dict.fromkeys(sides[: layout.side_panels], layout.side)
+    for name in panel_names():
+        screen.query_one(f"#{name}").display = solo == name or (solo is None and heights.get(name, 0) > 0)
     cards.display = solo is None
-    plots, bottom, side_box = (screen.query_one(f"#{name}") for name in ("plots", "bottom", "side"))
-    side_box.display = solo in ("rate", "memory") or (solo is None and side > 0)
-    plots.display = solo in (None, "metric", "rate", "memory")
+    upper, bottom, side_box = (screen.query_one(f"#{name}") for name in ("plots", "bottom", "side"))
+    side_box.display = solo in sides or (solo is None and layout.side > 0)
+    upper.display = solo in (None, "metric", *sides)
     bottom.display = solo in (None, "board", "log")
     screen.query_one("#body").set_class(solo is not None, "-solo")
-    plots.styles.height = "1fr" if solo else layout.metric + (layout.side if layout.stacked else 0)
+    upper.styles.height = "1fr" if solo else layout.metric + (layout.side if layout.stacked else 0)
     bottom_rows = layout.board + layout.log if layout.stacked else layout.board
     bottom.styles.height = "1fr" if solo else bottom_rows
     side_box.styles.height = layout.side if layout.stacked and not solo else "1fr"

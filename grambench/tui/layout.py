@@ -12,7 +12,7 @@ LONG_HEADER = 150
 """Minimum width for a header of one line."""
 _CARD_WIDTH = 26
 _LINE_WIDTH = 28
-_BOTH = 14  # rows from which throughput and memory both fit beside the plot
+_SIDE_ROWS, _SIDE_COLUMNS = 7, 28  # of a panel of the side, beside the metric plot and stacked below it
 
 
 class Density(IntEnum):
@@ -36,9 +36,9 @@ class Layout:
     metric: int
     """Rows of the metric plot."""
     side: int
-    """Rows of throughput and memory together: beside the metric plot, or below it when stacked."""
-    memory: bool
-    """False if throughput needs all those rows."""
+    """Rows of the side, throughput and memory: beside the metric plot, or below it when stacked."""
+    side_panels: int
+    """How many panels have room there."""
     board: int
     log: int
     scrolls: bool
@@ -86,10 +86,10 @@ def _beside(width: int, body: int, trials: int, header: int) -> Layout:
             extra = left - table
             bottom = low_board + table + min(extra // 3, 8)
             metric = body - rows * density - bottom
-            both = metric >= _BOTH
-            return Layout(False, header, density, columns, rows, metric, metric, both, bottom, bottom, False)
+            fit = max(1, metric // _SIDE_ROWS)
+            return Layout(False, header, density, columns, rows, metric, metric, fit, bottom, bottom, False)
     columns, rows = _grid(width, trials, Density.LINE)
-    return Layout(False, header, Density.LINE, columns, rows, 9, 9, False, board, board, True)
+    return Layout(False, header, Density.LINE, columns, rows, 9, 9, 1, board, board, True)
 
 
 def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
@@ -102,12 +102,13 @@ def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
         if left >= 0:
             log = min(left, 6) if left >= 5 else 0
             side = 9 if left - log >= 9 else 0
+            fit = max(2, width // _SIDE_COLUMNS)
             extra = left - log - side
             more_log = extra // 2 if log else 0
             metric = plot + extra - more_log
             return Layout(
-                True, header, density, columns, rows, metric, side, True, board, log + more_log, False
+                True, header, density, columns, rows, metric, side, fit, board, log + more_log, False
             )
     columns, rows = _grid(width, trials, Density.LINE, body)
     metric = max(8, min(12, body - rows))
-    return Layout(True, header, Density.LINE, columns, rows, metric, 0, False, board, 0, True)
+    return Layout(True, header, Density.LINE, columns, rows, metric, 0, 0, board, 0, True)

@@ -1,7 +1,8 @@
-"""What the three plots show: the validation score, throughput and memory over training seconds."""
+"""What the plots of the race show: the validation score, and beside it the rows of `SIDE_PLOTS`."""
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import fmean
 
 from textual.content import Content
@@ -47,14 +48,31 @@ def metric_plot(scene: Scene, width: int) -> Plot:
 
 def rate_plot(scene: Scene, width: int) -> Plot:
     """Samples/s of every trial."""
-    picture = _series(scene, width, lambda trial: trial.rate_series, fmean)
-    return Plot(picture, plain_empty(scene, "samples/s"))
+    return series_plot(scene, width, lambda trial: trial.rate_series, "samples/s")
 
 
 def memory_plot(scene: Scene, width: int) -> Plot:
     """GiB of every trial; a spike is never averaged away."""
-    picture = _series(scene, width, lambda trial: trial.memory_series, max, numbers.GIB)
-    return Plot(picture, plain_empty(scene, "memory"))
+    return series_plot(scene, width, lambda trial: trial.memory_series, "memory", max, GIB)
+
+
+@dataclass(frozen=True, slots=True)
+class SidePlot:
+    """A panel beside the metric plot."""
+
+    name: str
+    """Its id on the screen."""
+    title: str
+    """In its frame."""
+    plot: Callable[[Scene, int], Plot]
+    """Of a scene, for a panel of some columns."""
+
+
+SIDE_PLOTS = (
+    SidePlot("rate", "samples/s", rate_plot),
+    SidePlot("memory", "memory, GiB", memory_plot),
+)
+"""From top to bottom; where there is little room, the last ones are hidden."""
 
 
 def _metric_title(scene: Scene) -> str:
@@ -125,16 +143,32 @@ def one_curve(
     return Picture((curve,), scene.tones, zero=zero)
 
 
-def _series(
-    scene: Scene, width: int, of: Callable[[TrialState], Series], pick: Pick, unit: float = 1.0
-) -> Picture:
+def series_plot(
+    scene: Scene,
+    width: int,
+    of: Callable[[TrialState], Series],
+    subject: str,
+    pick: Pick = fmean,
+    unit: float = 1.0,
+) -> Plot:
+    """A series of every trial over its training seconds.
+
+    Args:
+        scene: what is drawn.
+        width: columns of the panel.
+        of: the series of a trial.
+        subject: what it is of, for the sentence before the first point.
+        pick: makes one value of those that share a place.
+        unit: what a value of 1 is in the series' own unit.
+    """
+
     def points(trial: TrialState) -> list[tuple[float, float]]:
         series = of(trial)
         return [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
 
     curves = _curves(scene, points, max(16, 2 * width), _short_name, pick)
     plain = tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
-    return Picture(plain, scene.tones, zero=True)
+    return Plot(Picture(plain, scene.tones, zero=True), plain_empty(scene, subject))
 
 
 def _curves(

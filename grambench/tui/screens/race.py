@@ -16,7 +16,7 @@ from textual.widgets import Footer
 
 from grambench.text import safe_text
 from grambench.tui import plots
-from grambench.tui.arrange import PANELS, arrange
+from grambench.tui.arrange import arrange, panel_names
 from grambench.tui.banner import banner_text
 from grambench.tui.layout import Density, Layout, plan
 from grambench.tui.scene import Scene
@@ -69,8 +69,8 @@ class RaceScreen(RunScreen):
             with Container(id="plots"):
                 yield Panel("metric", "validation AUC over training time", plots.metric_plot)
                 with Container(id="side"):
-                    yield Panel("rate", "samples/s", plots.rate_plot)
-                    yield Panel("memory", "memory, GiB", plots.memory_plot)
+                    for row in plots.SIDE_PLOTS:
+                        yield Panel(row.name, row.title, row.plot)
             with Container(id="bottom"):
                 yield Board()
                 yield LogView()
@@ -93,8 +93,8 @@ class RaceScreen(RunScreen):
         self.query_one(Header).show(scene)
         for card in self.query(Card):
             card.show(scene, density)
-        for name in ("metric", "rate", "memory") if scene.sides else ("metric",):
-            self.query_one(f"#{name}", Panel).show(scene)
+        for panel in self.query(Panel) if scene.sides else self.query("#metric").results(Panel):
+            panel.show(scene)
         self.query_one(Board).show(scene)
         self.query_one(LogView).show(scene)
 
@@ -133,7 +133,7 @@ class RaceScreen(RunScreen):
     def action_maximise(self) -> None:
         """The focused panel alone, or all again; without a focus, the metric plot."""
         focused = self.focused.id if self.focused is not None else None
-        self.solo = None if self.solo else focused if focused in PANELS else "metric"
+        self.solo = None if self.solo else focused if focused in panel_names() else "metric"
 
     def action_log(self) -> None:
         """The log alone, or all panels again."""
