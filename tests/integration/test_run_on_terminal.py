@@ -29,7 +29,7 @@ def test_leaving_it_running_says_how_to_come_back(bench: Bench) -> None:
         terminal.until_drawn(ALTERNATE_SCREEN)
         terminal.until_says("e2e")
         terminal.type(b"q")
-        terminal.until_says("What now?")
+        terminal.until_says("Stop it?")
         terminal.type(b"d")
         assert terminal.wait() == 0
         run = terminal.run
@@ -43,7 +43,7 @@ def test_ctrl_c_asks_as_well_and_prints_no_traceback(bench: Bench) -> None:
         terminal.until_drawn(ALTERNATE_SCREEN)
         terminal.until_says("e2e")
         terminal.type(b"\x03")
-        terminal.until_says("What now?")
+        terminal.until_says("Stop it?")
         terminal.type(b"\x03s")
         assert terminal.wait() == 130
         assert_nothing_is_left(terminal.run)
