@@ -23,12 +23,12 @@ TrainSampler = EpochSampler[Any]
 
 def interaction_bytes(data: Prepared) -> int:
     """Bytes of the interactions, and of what is indexed of them, that sampler and evaluators keep."""
-    rooms = _rooms(data.manifest.domain)
+    module = _module(data.manifest.domain)
     scored = {id(part): part for part in (data.parts["validation"], data.parts["test"])}.values()
     items = len(data.token_offsets) - 1
-    drawn: int = rooms.drawn_bytes(data.parts["train"])
+    drawn: int = module.drawn_bytes(data.parts["train"])
     for part in scored:
-        drawn += rooms.scored_bytes(part, items)
+        drawn += module.scored_bytes(part, items)
     return drawn
 
 
@@ -43,7 +43,7 @@ def make_sampler(
     resident: bool = True,
 ) -> TrainSampler:
     """The train part's batches; sizes of the specification unless given."""
-    made: TrainSampler = _rooms(data.manifest.domain).make_sampler(
+    made: TrainSampler = _module(data.manifest.domain).make_sampler(
         spec,
         data.parts["train"],
         seed=seed,
@@ -68,11 +68,11 @@ def make_evaluator(
 
     `between` is called before each block; what it raises ends the scoring.
     """
-    made: Evaluator = _rooms(data.manifest.domain).make_evaluator(
+    made: Evaluator = _module(data.manifest.domain).make_evaluator(
         spec, data, data.parts[name], device=device, resident=resident, between=between
     )
     return made
 
 
-def _rooms(domain: str) -> Any:
+def _module(domain: str) -> Any:
     return domain_module(domain, "training")
