@@ -5,7 +5,6 @@ from typing import Literal
 
 from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState, TrialState
-from grambench.metrics.catalogue import Metric
 
 REFERENCES: tuple[Literal["e2e", "e2e-unique"], ...] = ("e2e", "e2e-unique")
 """What speed-ups are measured against."""
@@ -48,15 +47,6 @@ def tokens_per_second(trial: TrialState) -> float | None:
 def seconds_to_best(trial: TrialState) -> float | None:
     """Train-only seconds before the evaluation that selected the checkpoint."""
     return trial.best.train_s if trial.best else None
-
-
-def seconds_to(trial: TrialState, target: float, metric: Metric) -> float | None:
-    """Train-only seconds before the first validation that is as good as the target; None: never."""
-    for evaluation in trial.evaluations:
-        score = evaluation.metrics.get(metric.name)
-        if score is not None and metric.reaches(score, target):
-            return evaluation.train_s
-    return None
 
 
 def reference_of(state: RunState, trial: TrialState, strategy: str) -> TrialState | None:

@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 
 from grambench.analysis import comparison
-from grambench.analysis.intervals import noise_floor, speedup_interval
+from grambench.analysis.grade_facts import facts_of
+from grambench.analysis.pairs import margin_of, target_of
 from grambench.config.changes import spec_digest
 from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
@@ -19,6 +20,8 @@ from grambench.events.state import RunState, TrialState
 from grambench.events.types import SamplerFinished
 from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
+from grambench.reports.comparison_schema import Look, UntilDecided
+from grambench.reports.comparisons import build_comparisons, build_grade, compared_in, most_seeds
 from grambench.reports.runfile import RunFile, read_run_file
 from grambench.reports.schema import (
     AuditFacts,
@@ -56,10 +59,16 @@ def build_report(folder: Path) -> Report:
         words = "run.json was edited or damaged since the run began: its spec does not match its spec_sha256."
         state.warnings["edited-run-file"] = words
     missing = _missing(state)
+    compared = compared_in(state, run.spec, folder)
+    target = target_of(state, run.spec)
     return build_section(
         Report,
-        reasons={"data": "the data were not prepared", "audit": "the audit did not finish"},
-        schema_version=1,
+        reasons={
+            "data": "the data were not prepared",
+            "audit": "the audit did not finish",
+            "until_decided": "the run has a fixed number of seeds",
+        },
+        schema_version=2,
         run=_run_facts(run, state),
         partial=bool(missing),
         missing=missing,
@@ -69,6 +78,9 @@ def build_report(folder: Path) -> Report:
         audit=_audit(state),
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         null_tests=[_null_test(state, trial) for trial in state.trials.values() if trial.is_null],
+        comparisons=build_comparisons(state, compared, target, run.run),
+        grade=build_grade(facts_of(state, run.spec, run.host, compared), {"resolution": margin_of(run.spec)}),
+        until_decided=_until_decided(state, run.spec),
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
     )
@@ -264,22 +276,32 @@ def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:
 
 def _null_test(state: RunState, trial: TrialState) -> NullTest:
     repeated = comparison.repeated_by(state, trial)
-    interval = speedup_interval(state, trial, repeated) if repeated is not None else None
-    floor = noise_floor(state, trial.seed)
-    few = "needs two finished epochs of both trials"
+    ratio = comparison.ratio_over(trial, repeated)
     return build_section(
         NullTest,
         reasons={
             "samples_per_s": "not measured for both trials",
-            **dict.fromkeys(("samples_per_s_low", "samples_per_s_high"), few),
-            "noise_percent": "no epoch was finished",
+            "noise_percent": "not measured for both trials",
         },
         trial=trial.name,
         repeats=str(TrialName(trial.label, trial.seed).repeated),
-        samples_per_s=comparison.ratio_over(trial, repeated),
-        samples_per_s_low=interval.low if interval else None,
-        samples_per_s_high=interval.high if interval else None,
-        noise_percent=None if floor is None else 100 * math.expm1(floor),
+        samples_per_s=ratio,
+        noise_percent=100 * math.expm1(abs(math.log(ratio))) if ratio else None,
+    )
+
+
+def _until_decided(state: RunState, spec: dict[str, Any]) -> UntilDecided | None:
+    most = most_seeds(spec)
+    if most is None:
+        return None
+    looks = [Look(seeds=look.seeds, decided=look.decided, rows=finite(look.rows)) for look in state.looks]
+    decided = next((look.seeds for look in looks if look.decided), None)
+    return build_section(
+        UntilDecided,
+        otherwise="it was not decided" if state.finished else "it is not decided yet",
+        most_seeds=most,
+        decided_at_seeds=decided,
+        looks=looks,
     )
 
 

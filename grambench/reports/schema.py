@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from grambench.metrics.catalogue import SELECTS
+from grambench.reports.comparison_schema import Comparison, Grade, UntilDecided
 from grambench.reports.section import GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
@@ -278,18 +279,14 @@ class NullTest(Section):
     """The trial that it repeats."""
     samples_per_s: float | None
     """Ratio of their samples per training second; 1 without noise."""
-    samples_per_s_low: float | None
-    """Lower end of its 95 % interval by the spread of epochs."""
-    samples_per_s_high: float | None
-    """Upper end of the same."""
     noise_percent: float | None
-    """The apparent difference in percent, by which speed-up intervals of the same seed are widened."""
+    """The apparent difference in percent."""
 
 
-class Report(Section):
+class Report(GrownSection):
     """A run, from its `run.json` and its logs."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     """Version of this schema."""
     run: RunFacts
     """What was run."""
@@ -309,12 +306,23 @@ class Report(Section):
     """In running order."""
     null_tests: list[NullTest]
     """One per seed, if requested."""
+    comparisons: list[Comparison]
+    """Each candidate against the reference."""
+    grade: Grade | None = None
+    """How far the conditions of the run support its claims."""
+    until_decided: UntilDecided | None = None
+    """What a run that ends when it is decided has seen."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""
     warnings: list[Caution]
     """Warnings about the whole run."""
 
 
+SCHEMA_ID = "https://grambench.dev/schemas/report-2.json"
+"""A name, not an address that is fetched."""
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `report.json`."""
-    return Report.model_json_schema()
+    schema = Report.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}

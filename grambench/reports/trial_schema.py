@@ -141,7 +141,7 @@ class Times(Section):
     target_source: str
     """Where the target comes from."""
     train_s_to_target: float | None
-    """Training seconds before the first validation score as good as the target; null: censored."""
+    """Training seconds to the target, read between validations made monotone; null: not reached."""
     epoch_s: float | None
     """Median training seconds of a finished epoch."""
     epochs_s: list[float]
@@ -203,10 +203,6 @@ class SpeedUp(Section):
 
     samples_per_s: float | None
     """Ratio of users trained on per training second."""
-    samples_per_s_low: float | None
-    """Lower end of its 95 % interval: the spread of epochs, and a null test's difference where one ran."""
-    samples_per_s_high: float | None
-    """Upper end of the same."""
     epoch_s: float | None
     """Ratio of the median seconds per epoch."""
     train_s_to_best: float | None

@@ -6,8 +6,7 @@ from statistics import fmean, median
 from typing import Any, Literal
 
 from grambench.analysis import comparison
-from grambench.analysis.intervals import speedup_interval
-from grambench.analysis.target import Target, target_of
+from grambench.analysis.pairs import Target, seconds_to, target_of
 from grambench.events import types as ev
 from grambench.events.disturbance import disturbed_share
 from grambench.events.gpu_identity import candidates
@@ -63,7 +62,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         diverged=_divergence(trial.diverged),
         best_validation=build_scores(trial.best) if trial.best else None,
         test=build_scores(trial.test) if trial.test else None,
-        times=_times(state, trial, target_of(state, trial, spec)),
+        times=_times(state, trial, target_of(state, spec)),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
@@ -181,7 +180,7 @@ def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tup
     """Training seconds to the target score, or None and why."""
     if target.score is None:
         return None, target.source
-    reached = comparison.seconds_to(trial, target.score, state.metric)
+    reached = seconds_to(trial, target.score, state.metric)
     return reached, f"never reached within {trial.train_s:.1f} s of training"
 
 
@@ -258,15 +257,14 @@ def _speedup(
     reference = comparison.reference_of(state, trial, strategy)
     if reference is None:
         return build_section(SpeedUp, None, otherwise=f"{strategy} did not run with seed {trial.seed}")
-    target = target_of(state, trial, spec)
+    target = target_of(state, spec)
     measures: dict[str, Callable[[TrialState], float | None]] = {
         "samples_per_s": comparison.samples_per_second,
         "epoch_s": epoch_seconds,
         "train_s_to_best": comparison.seconds_to_best,
         "train_s_to_target": lambda trial: seconds_to_target(state, trial, target)[0],
     }
-    few = "it is the reference itself" if trial is reference else "needs two finished epochs of both trials"
-    why = dict.fromkeys(SpeedUp.model_fields, few)
+    why: dict[str, str] = {}
     ratios: dict[str, Any] = dict.fromkeys(measures)
     for field, measure in measures.items():
         own, other = measure(trial), measure(reference)
@@ -274,13 +272,10 @@ def _speedup(
         why[field] = f"not measured, or zero, for {' and '.join(missing)}"
         if own and other:
             ratios[field] = own / other if field == "samples_per_s" else other / own
-    interval = speedup_interval(state, trial, reference)
     return build_section(
         SpeedUp,
         reasons=why,
         **ratios,
-        samples_per_s_low=interval.low if interval else None,
-        samples_per_s_high=interval.high if interval else None,
     )
 
 

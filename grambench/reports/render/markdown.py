@@ -5,7 +5,9 @@ from typing import Any
 
 import jinja2
 
+from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
+from grambench.reports.comparison_schema import Interval
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -39,6 +41,9 @@ def _template() -> jinja2.Template:
         environment=_environment_line,
         peak=_peak,
         speedup=_speedup,
+        interval=interval,
+        signed=_signed,
+        signed_interval=_signed_interval,
         reference=_reference,
         differing=_differing,
         metric_title=lambda name: metric(name).title,
@@ -57,13 +62,24 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def _speedup(trial: Trial) -> str:
-    """Samples/s over e2e of the same seed, with its interval."""
-    found = trial.speedups["e2e"]
-    if found.samples_per_s is None:
+    """Samples/s over e2e of the same seed."""
+    found = trial.speedups["e2e"].samples_per_s
+    return DASH if found is None else f"{found:,.2f}×"
+
+
+def interval(found: Interval | None) -> str:
+    """Both ends of an interval of a ratio, an open end as a dash."""
+    return DASH if found is None else f"{number(found.low, 2)} to {number(found.high, 2)} ({found.level:.0%})"
+
+
+def _signed(difference: float | None) -> str:
+    return DASH if difference is None else signed(difference)
+
+
+def _signed_interval(found: Interval | None) -> str:
+    if found is None or found.low is None or found.high is None:
         return DASH
-    low, high = found.samples_per_s_low, found.samples_per_s_high
-    interval = "" if low is None or high is None else f" ({low:,.2f}–{high:,.2f})"
-    return f"{found.samples_per_s:,.2f}×{interval}"
+    return f"{signed(found.low)} to {signed(found.high)} ({found.level:.0%})"
 
 
 def _reference(report: Report) -> str:

@@ -1,0 +1,243 @@
+"""Pairs of trials with the same seed, each in a process of its own: the units of inference."""
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from grambench.analysis.anytime import block_log_ratios
+from grambench.analysis.comparison import REFERENCES, samples_per_second
+from grambench.analysis.time_to_target import Wait, arrival
+from grambench.analysis.verdict import MARGIN_AUC
+from grambench.config.trial_name import TrialName
+from grambench.events.state import RunState, TrialState
+from grambench.metrics.catalogue import Metric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """When one trial reached the target."""
+
+    seconds: float | None
+    """Training seconds, read between validations; None: it did not."""
+    budget_s: float
+    """Training seconds of the whole trial."""
+    bracket_s: float | None = None
+    """Training seconds between the last validation below the target and the first one that is not."""
+    validations: int = 0
+    """Validations up to the target, or all of them where it was missed; a count."""
+
+    @property
+    def wait(self) -> Wait:
+        """For `time_to_target`."""
+        return Wait(self.seconds or None, self.budget_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserError:
+    """What other test users would change about the difference of two trained models."""
+
+    half_width: float
+    """Of its 95 % interval, in the unit of the score."""
+    clusters: int
+    """Users or students, a count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A candidate and its reference; differences are candidate - reference, larger is better."""
+
+    seed: int
+    repeat: int = 1
+    run: str = ""
+    """The run that it comes from, where several are merged."""
+    candidate_cost: float | None = None
+    """Training seconds a sample over the closed windows; None: not measured."""
+    reference_cost: float | None = None
+    difference: float | None = None
+    """Of the test scores; None: one side has none."""
+    users: UserError | None = None
+    candidate: Arrived | None = None
+    reference: Arrived | None = None
+    blocks: tuple[float, ...] = ()
+    """Log ratios of cost of the blocks of a race."""
+    rounds: int = 0
+    """Rounds of the race that both finished, a count."""
+    rounds_left_out: int = 0
+    """Of these, rounds in which something disturbed the race."""
+
+    @property
+    def log_ratio(self) -> float | None:
+        """Log of the rate of the candidate over that of the reference; above 0 the candidate is faster."""
+        if not self.candidate_cost or not self.reference_cost:
+            return None
+        return math.log(self.reference_cost / self.candidate_cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The validation score that "seconds to the target" waits for."""
+
+    score: float | None
+    """None: there is none."""
+    source: str
+    """Where it comes from, or why it is missing."""
+    words: str = ""
+    """For sentences, such as `e2e's AUC − .002`; empty: the number itself."""
+
+
+def reference_label(state: RunState) -> str | None:
+    """What the run's trials are compared with: e2e, else e2e-unique, else the first of the run."""
+    trials = [trial for trial in state.trials.values() if not trial.is_null]
+    for strategy in REFERENCES:
+        labels = [trial.label for trial in trials if trial.strategy == strategy]
+        if labels:
+            return strategy if strategy in labels else labels[0]
+    return trials[0].label if trials else None
+
+
+def candidate_labels(state: RunState) -> list[str]:
+    """The other labels of the run in running order, without null tests."""
+    reference = reference_label(state)
+    labels = dict.fromkeys(trial.label for trial in state.trials.values() if not trial.is_null)
+    return [label for label in labels if label != reference]
+
+
+def margin_of(spec: dict[str, Any]) -> float:
+    """`evaluation.margin_auc`."""
+    margin = _evaluation(spec).get("margin_auc")
+    return float(margin) if isinstance(margin, int | float) else MARGIN_AUC
+
+
+def target_of(state: RunState, spec: dict[str, Any]) -> Target:
+    """`evaluation.target_auc`, else the median over seeds of the reference's best validation less the margin.
+
+    One number for all seeds and strategies. Provisional until the reference has ended with every seed.
+    """
+    asked, margin, metric = _evaluation(spec).get("target_auc"), margin_of(spec), state.metric
+    if isinstance(asked, int | float):
+        return Target(float(asked), "evaluation.target_auc", f"{metric.title} {asked:g}")
+    label = reference_label(state)
+    references = [t for t in state.trials.values() if t.label == label and t.repeat == 1]
+    bests = [best for trial in references if (best := _best(trial, metric)) is not None]
+    if label is None or not bests:
+        return Target(
+            None, f"no evaluation.target_auc, and {label or 'the run'} has no validation {metric.title}"
+        )
+    score = metric.better * median(metric.better * best for best in bests) - metric.better * margin
+    so_far = "" if all(trial.ended for trial in references) else " so far"
+    of = f"the best validation {metric.title}{so_far} of {label}"
+    source = (
+        f"{of} less the margin"
+        if len(bests) == 1
+        else f"the median over {len(bests)} seeds of {of} less the margin"
+    )
+    return Target(score, source)
+
+
+def arrived(trial: TrialState, target: float, metric: Metric) -> Arrived:
+    """When a trial reached a target, read linearly between its validations made monotone."""
+    read = [(each.train_s, each.metrics.get(metric.name)) for each in trial.evaluations]
+    curve = [
+        (seconds, metric.better * score)
+        for seconds, score in read
+        if score is not None and math.isfinite(score)
+    ]
+    seconds, scores = [x for x, _ in curve], [y for _, y in curve]
+    when = arrival(seconds, scores, metric.better * target)
+    if when is None:
+        return Arrived(seconds=None, budget_s=trial.train_s, validations=len(curve))
+    count = sum(x < when.seconds for x in seconds) + 1
+    return Arrived(
+        seconds=when.seconds,
+        budget_s=trial.train_s,
+        bracket_s=when.bracket_s,
+        validations=min(count, len(curve)),
+    )
+
+
+def seconds_to(trial: TrialState, target: float, metric: Metric) -> float | None:
+    """Training seconds to a target; None: it was not reached."""
+    return arrived(trial, target, metric).seconds
+
+
+def pairs_of(
+    state: RunState, label: str, target: Target, users: dict[str, UserError] | None = None
+) -> list[Pair]:
+    """Every pair of a label with the reference, in running order.
+
+    Args:
+        state: of the run.
+        label: of the candidate.
+        target: of the run.
+        users: name of a trial -> error by test users of its difference from its reference, where it is known.
+    """
+    against = reference_label(state)
+    found = []
+    for trial in state.trials.values():
+        if trial.label != label or against is None:
+            continue
+        reference = state.named(TrialName(against, trial.seed, trial.repeat))
+        if reference is not None:
+            found.append(pair_of(state, trial, reference, target, (users or {}).get(trial.name)))
+    return found
+
+
+def pair_of(
+    state: RunState, trial: TrialState, reference: TrialState, target: Target, users: UserError | None = None
+) -> Pair:
+    """A trial and what it is compared with."""
+    rounds = min(len(trial.rounds), len(reference.rounds))
+    left_out = _disturbed(trial, reference, rounds)
+    score, reached = target.score, _arrived_at(target, state.metric)
+    return Pair(
+        seed=trial.seed,
+        repeat=trial.repeat,
+        candidate_cost=_cost(trial),
+        reference_cost=_cost(reference),
+        difference=_difference(trial, reference, state.metric),
+        users=users,
+        candidate=reached(trial) if score is not None else None,
+        reference=reached(reference) if score is not None else None,
+        blocks=tuple(race_blocks(trial, reference)),
+        rounds=rounds,
+        rounds_left_out=len(left_out),
+    )
+
+
+def race_blocks(trial: TrialState, reference: TrialState) -> list[float]:
+    """Log ratios of cost over the blocks of the race that both are in; empty: they did not race."""
+    rounds = min(len(trial.rounds), len(reference.rounds))
+    closed = [[(each.train_s, each.samples) for each in one.rounds[:rounds]] for one in (trial, reference)]
+    return block_log_ratios(closed[0], closed[1], _disturbed(trial, reference, rounds))
+
+
+def _disturbed(trial: TrialState, reference: TrialState, rounds: int) -> list[int]:
+    both = zip(trial.rounds[:rounds], reference.rounds[:rounds], strict=True)
+    return [number for number, (own, other) in enumerate(both) if own.disturbed or other.disturbed]
+
+
+def _arrived_at(target: Target, metric: Metric) -> Any:
+    return lambda trial: arrived(trial, target.score or 0.0, metric)
+
+
+def _cost(trial: TrialState) -> float | None:
+    rate = samples_per_second(trial)
+    return 1 / rate if rate else None
+
+
+def _difference(trial: TrialState, reference: TrialState, metric: Metric) -> float | None:
+    own, other = (one.test.metrics.get(metric.name) if one.test else None for one in (trial, reference))
+    if own is None or other is None or not math.isfinite(own - other):
+        return None
+    return metric.better * (own - other)
+
+
+def _best(trial: TrialState, metric: Metric) -> float | None:
+    best = trial.best.metrics.get(metric.name) if trial.best else None
+    return best if best is not None and math.isfinite(best) else None
+
+
+def _evaluation(spec: dict[str, Any]) -> dict[str, Any]:
+    evaluation = spec.get("evaluation")
+    return evaluation if isinstance(evaluation, dict) else {}
