@@ -1,0 +1,82 @@
+"""Costs of whole processes: intervals from a spread that all strategies share, and how many it takes.
+
+A cost is the natural logarithm of training seconds a sample over the whole windows of one process. A log
+ratio is reference - candidate: above 0 the candidate is the faster one.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from grambench.analysis.confidence import ConfidenceInterval, around, finite, mean, squares, two_sided_t
+from grambench.analysis.paired import LEVEL
+
+
+def pooled_interval(
+    candidate: Iterable[float],
+    reference: Iterable[float],
+    others: Sequence[Iterable[float]] = (),
+    level: float = LEVEL,
+) -> ConfidenceInterval | None:
+    """Of the mean log ratio, with one spread between processes for all strategies.
+
+    Args:
+        candidate: log cost of each of its processes, one or more.
+        reference: the same of the reference.
+        others: of further strategies and null tests on this machine; they only add degrees of freedom.
+        level: coverage asked for.
+
+    Returns:
+        None where nothing has a second process: the spread is unknown.
+
+    Raises:
+        ValueError: a cost is not finite.
+    """
+    groups = [finite(group) for group in (candidate, reference, *others)]
+    freedom = sum(len(group) - 1 for group in groups if group)
+    if freedom < 1:
+        return None
+    variance = sum(squares(group) for group in groups if group) / freedom
+    error = math.sqrt(variance * (1 / len(groups[0]) + 1 / len(groups[1])))
+    fewest = min(len(groups[0]), len(groups[1]))
+    method = f"pooled t, {freedom} degrees of freedom"
+    centre = mean(groups[1]) - mean(groups[0])
+    return around(centre, two_sided_t(level, freedom) * error, level, fewest, method)
+
+
+def null_pair_interval(
+    log_ratio: float, null_log_ratios: Iterable[float], level: float = LEVEL
+) -> ConfidenceInterval | None:
+    """Of the log ratio of one pair of processes, from pairs of a strategy with itself; None without any.
+
+    One null pair gives an honest interval, 12.7 times its difference wide to each side.
+
+    Raises:
+        ValueError: a log ratio is not finite.
+    """
+    differences = finite(null_log_ratios)
+    if not differences:
+        return None
+    pairs = len(differences)
+    spread = math.sqrt(math.fsum(value**2 for value in differences) / pairs)
+    method = f"t, {pairs} null pair{'s' * (pairs > 1)}"
+    return around(log_ratio, two_sided_t(level, pairs) * spread, level, 1, method)
+
+
+def processes_needed(process_sd: float, half_width: float, level: float = LEVEL) -> int:
+    """Processes of each of two strategies until the log ratio is known to ± `half_width`, above 0."""
+    count = 2
+    while two_sided_t(level, 2 * (count - 1)) * process_sd * math.sqrt(2 / count) > half_width:
+        count += 1
+    return count
+
+
+def rounds_worthwhile(start_s: float, round_s: float, round_sd: float, process_sd: float) -> int:
+    """Rounds after which a fresh pair of processes narrows more than another round (Kalibera & Jones 2013).
+
+    Args:
+        start_s: seconds until a fresh pair of processes trains.
+        round_s: seconds of a round, positive.
+        round_sd: standard deviation of the log ratio between rounds of one pair.
+        process_sd: the same between pairs, positive.
+    """
+    return max(1, math.ceil(math.sqrt(start_s / round_s) * round_sd / process_sd))
