@@ -86,7 +86,7 @@ class Fold:
         trial = TrialName.parse(name)
         if trial is not None:
             strategy = strategies.get(trial.repeated.label, trial.repeated.label)
-            known = TrialState(name, _with_null(trial, strategy), trial.seed)
+            known = TrialState(name, _with_null(trial, strategy), trial.seed, trial.repeat)
             self.state.trials.setdefault(name, known)
 
     # --- the run -------------------------------------------------------------------------------
@@ -118,6 +118,12 @@ class Fold:
     def _trial_dropped(self, _: str, event: ev.TrialDropped) -> None:
         trial = self._trial(event.trial)
         trial.outcome, trial.reason = "skipped", "skipped before it began"
+        trial.decided_after = event.decided_after
+        if event.decided_after is not None:
+            trial.reason = f"decided after {event.decided_after} seeds"
+
+    def _decision_looked(self, _: str, event: ev.DecisionLooked) -> None:
+        self.state.looks.append(event)
 
     def _turn_granted(self, _: str, event: ev.TurnGranted) -> None:
         if event.trial != SETUP:
@@ -383,6 +389,7 @@ _HANDLERS: dict[type[Event], Callable[[Fold, str, Any], None]] = {
     ev.Marked: Fold._marked,
     ev.TurnEnded: Fold._turn_ended,
     ev.TrialDropped: Fold._trial_dropped,
+    ev.DecisionLooked: Fold._decision_looked,
     ev.WorkerExited: Fold._worker_exited,
     ev.RunFinished: Fold._run_finished,
     ev.GpuSample: Fold._gpu_sample,
@@ -487,8 +494,12 @@ def _sentence(event: Event, source: TrialState | None, selected_by: Metric) -> t
             return "error" if bad else "info", sentence
         case ev.WorkerExited() if event.stopped:
             return "info", "worker killed, since the run was to end"
-        case ev.TrialDropped():
+        case ev.TrialDropped(decided_after=None):
             return "info", "skipped before it began"
+        case ev.DecisionLooked():
+            words = ", ".join(f"{row.get('label')} {row.get('verdict')}" for row in event.rows)
+            end = "; decided, the trials left are not run" if event.decided else ""
+            return "info", f"seed {event.seeds} of at most {event.most}: {words}{end}"
         case ev.WorkerExited() if event.code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
             return "error", f"worker ended with code {event.code}"
         case ev.TrialResumed():

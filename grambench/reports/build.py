@@ -12,7 +12,6 @@ import pydantic
 from grambench.analysis import comparison
 from grambench.analysis.intervals import noise_floor, speedup_interval
 from grambench.config.changes import spec_digest
-from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
@@ -116,6 +115,8 @@ def _missing(state: RunState) -> list[str]:
 
 
 def _missing_of(trial: TrialState) -> str:
+    if trial.decided_after is not None:
+        return ""
     if trial.outcome in ("failed", "stopped", "diverged", "interrupted", "skipped"):
         return f"{trial.outcome}" + (f": {trial.reason}" if trial.reason else "")
     if trial.phase is None:
@@ -275,7 +276,7 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
             "noise_percent": "no epoch was finished",
         },
         trial=trial.name,
-        repeats=str(TrialName(trial.label, trial.seed).repeated),
+        repeats=str(trial.trial_name.repeated),
         samples_per_s=comparison.ratio_over(trial, repeated),
         samples_per_s_low=interval.low if interval else None,
         samples_per_s_high=interval.high if interval else None,
@@ -284,10 +285,11 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
 
 
 def _seed_summaries(state: RunState) -> list[SeedSummary]:
-    """Mean and standard deviation of each label that ran with two or more seeds."""
+    """Mean and standard deviation of each label that ran with two or more seeds, of their first processes."""
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials.values():
-        groups.setdefault(trial.label, []).append(trial)
+        if trial.repeat == 1 and trial.decided_after is None:
+            groups.setdefault(trial.label, []).append(trial)
     return [_seed_summary(trials) for trials in groups.values() if len(trials) > 1]
 
 

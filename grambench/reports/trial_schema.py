@@ -273,10 +273,10 @@ class Curves(Model):
 
 
 class Trial(Section):
-    """One label with one seed."""
+    """One label with one seed, the first time or again."""
 
     name: str
-    """`<label>.s<seed>`."""
+    """`<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`."""
     strategy: str
     """For example `e2e` or `gram-1s`."""
     label: str = ""
@@ -285,6 +285,8 @@ class Trial(Section):
     """Dotted key -> value of the settings that it had in place of those in `spec`, once it was planned."""
     seed: int
     """Seed of weights, batches and negatives."""
+    repeat: int = 1
+    """From 1: the how many-th process with this label and seed, a count."""
     outcome: Outcome | None
     """How it ended."""
     phase: Phase | None
