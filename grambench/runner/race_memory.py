@@ -9,7 +9,7 @@ _MARGIN = 1.2
 
 
 def race_needs(state: RunState, running: list[str], pending: list[str]) -> str | None:
-    """Why pending trials of the running ones' block do not fit beside them; None: they do, or maybe."""
+    """Why pending trials of the running block do not fit beside it; None: they do, or nobody knows."""
     there = [state.trials[name] for name in running if name in state.trials]  # the log may be damaged
     blocks = {(trial.seed, trial.repeat) for trial in there}
     waiting = [state.trials[name] for name in pending if name in state.trials]
