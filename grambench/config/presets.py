@@ -220,13 +220,16 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
     path = [part for part in problem["loc"] if isinstance(part, str)]
     path = [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
     key = ".".join(path) or "the specification"
+    words = problem["msg"].removeprefix("Value error, ")
+    named = words.partition(" ")[0]
+    if "." in named and _info(named.split(".")) is not None:  # of several settings: the sentence says which
+        return ConfigError(f"{_origin(named, origin, given)}: {words}.")
     origin = _origin(key, origin, given)
     if problem["type"] == "extra_forbidden":
         known = _keys_of(path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)
         fix = f"Did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"Known: {', '.join(known)}."
         return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
-    words = problem["msg"].removeprefix("Value error, ")
     words = words[:1].lower() + words[1:]
     if path[:1] == ["trials"] and problem["type"] == "value_error":
         words, _, fix = words.partition("; ")

@@ -91,6 +91,7 @@ def test_what_cannot_be_decided_is_refused(options: Options, sentence: str) -> N
     with pytest.raises(ConfigError) as refused:
         options.resolve("demo")
     assert refused.value.exit_code == 2
+    assert str(refused.value).startswith("command line: training.")
     assert sentence in str(refused.value)
 
 
