@@ -15,6 +15,7 @@ from benchmarks import page
 SHORT = (
     "cli_start",
     "ranking_metrics",
+    "inference",
     "prepare",
     "chunked",
     "reuse",

@@ -27,6 +27,7 @@ ORDER = (
     "ranking_metrics",
     "prepare",
     "dashboard_overhead",
+    "inference",
     "day_of_log",
     "cli_start",
     "measure",
@@ -34,6 +35,8 @@ ORDER = (
     "gpu",
 )
 REMARKS = {
+    "inference": "Two known limits are missed: load on one side that is left in. They were found for blocks"
+    " that average log ratios (.580 and .597); a race divides sums, which a burst moves further.",
     "measure_before": "The faults that it found are mended: an assignment that waited for the device when a"
     " window opens, and graphs that could not be captured the first time. Claims that the run above measured"
     " again are left out of the summary.",

@@ -20,20 +20,20 @@ def pooled_interval(
     """Of the mean log ratio, with one spread between processes for all strategies.
 
     Args:
-        candidate: log cost of each of its processes, one or more.
+        candidate: log cost of each of its processes.
         reference: the same of the reference.
         others: of further strategies and null tests on this machine; they only add degrees of freedom.
         level: coverage asked for.
 
     Returns:
-        None where nothing has a second process: the spread is unknown.
+        None where a side has no process, or nothing a second one: the spread is unknown.
 
     Raises:
         ValueError: a cost is not finite.
     """
     groups = [finite(group) for group in (candidate, reference, *others)]
     freedom = sum(len(group) - 1 for group in groups if group)
-    if freedom < 1:
+    if freedom < 1 or not groups[0] or not groups[1]:
         return None
     variance = sum(squares(group) for group in groups if group) / freedom
     error = math.sqrt(variance * (1 / len(groups[0]) + 1 / len(groups[1])))

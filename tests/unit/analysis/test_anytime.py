@@ -69,7 +69,9 @@ def test_intervals_hold_at_every_look(noise: str) -> None:
             costs = costs + np.cumsum(0.02 * rng.normal(size=240))
         blocks = (costs[0::2] - costs[1::2]).reshape(-1, 4).mean(1).tolist()
         looks = [(anytime_interval(blocks[:n]), anytime_median(blocks[:n])) for n in range(9, 31)]
-        held += [all(i is not None and i.low <= 0 <= i.high for i in each) for each in zip(*looks, strict=True)]
+        held += [
+            all(i is not None and i.low <= 0 <= i.high for i in each) for each in zip(*looks, strict=True)
+        ]
     assert (held / DRAWS >= 0.95).all(), held / DRAWS
 
 
@@ -89,7 +91,7 @@ def test_halves_that_disagree_are_flagged() -> None:
 
 
 def test_lumps_of_multi_step_gram_give_the_ratio_of_whole_windows() -> None:
-    """Windows of 6 s opening, 30 s of steps and 14 s closing, cut by turns of 10 s: means over turns say 9.33."""
+    """Windows of 6 s opening, 30 s of steps, 14 s closing in turns of 10 s: means over turns say 9.33."""
     rng, means = np.random.default_rng(3), []
     for _ in range(40):
         speed = np.exp(0.02 * rng.normal(size=(60, 2)))
