@@ -19,7 +19,7 @@ from benchmarks.shapes import SMOKE, TENTH, small_encoder
 from benchmarks.trials import CPU, Trial, prepared, spec_of, trial
 from grambench.models.encoders import buckets
 from grambench.models.encoders.base import ItemVectors
-from grambench.models.filters import nrms
+from grambench.models.filters import base, nrms
 from grambench.training.phases import filter_backward
 from grambench.training.strategies.item_table import Window
 
@@ -81,20 +81,22 @@ class CFSteps:
 def cf_sides(run: CFSteps) -> dict[str, Callable[[], object]]:
     """CF steps as they are, and with one thing switched off."""
 
-    def without(place: Any, name: str, value: object) -> Callable[[], None]:
+    def without(name: str, value: object, *places: Any) -> Callable[[], None]:
         def side() -> None:
-            with switched(place, name, value):
+            with contextlib.ExitStack() as stack:
+                for place in places:
+                    stack.enter_context(switched(place, name, value))
                 run()
 
         return side
 
     return {
         AS_IT_IS: run,
-        "rows gathered by indexing": without(nrms, "rows_at", indexed),
+        "rows gathered by indexing": without("rows_at", indexed, nrms, base),
         "queries, keys and values of every click": without(
-            run.made.modules.filter, "__class__", LateProjection
+            "__class__", LateProjection, run.made.modules.filter
         ),
-        "histories padded to the longest": without(nrms, "CALL_POSITIONS", {"cpu": 1 << 62}),
+        "histories padded to the longest": without("CALL_POSITIONS", {"cpu": 1 << 62}, nrms),
     }
 
 

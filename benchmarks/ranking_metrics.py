@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from benchmarks.harness import Claim, Sample, bench, interleave, quiet_machine
-from grambench.data.draws import Stream, Wheel, starts
+from grambench.data.draws import Stream, WeightedIndex, starts
 from grambench.domains.news import synthetic
 from grambench.metrics.ranking import RankingScores, ranking_scores
 
@@ -83,8 +83,8 @@ def world(impressions: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float3
         synthetic._EXTRA_CANDIDATES, LAWS.candidates_mean - 2, Stream(0, "size"), impressions
     )
     sizes = 2 + more
-    wheel = Wheel(np.asarray(synthetic._CLICKS) / sum(synthetic._CLICKS))
-    clicks = np.minimum(1 + wheel.spin(Stream(0, "clicks").uniform(impressions)), sizes - 1)
+    wheel = WeightedIndex(np.asarray(synthetic._CLICKS) / sum(synthetic._CLICKS))
+    clicks = np.minimum(1 + wheel.draw(Stream(0, "clicks").uniform(impressions)), sizes - 1)
     place = np.arange(sizes.sum()) - np.repeat(starts(sizes), sizes)
     labels = (place < np.repeat(clicks, sizes)).astype(np.int8)
     scores = np.random.default_rng(0).standard_normal(labels.size, np.float32)

@@ -21,6 +21,7 @@ from benchmarks.harness import Bench, Claim, Sample, bench, interleave, quiet_ma
 from benchmarks.shapes import MIND, SMOKE, small_encoder
 from benchmarks.trials import Trial, prepared, spec_of, trial
 from grambench.domains.news.batch import NewsBatch
+from grambench.models.filters.base import RankingView
 
 
 class PaddedE2E:
@@ -41,7 +42,9 @@ class PaddedE2E:
         leaf_ND = vectors_ND.detach().requires_grad_()
         places_BX = torch.arange(ids_BX.numel()).view_as(ids_BX)
         clicks = batch.history_BH.shape[1]
-        view = NewsBatch(0, 0, False, False, places_BX[:, :clicks], batch.mask_BH, places_BX[:, clicks:])
+        view = RankingView(
+            places_BX[:, :clicks], batch.mask_BH, places_BX[:, clicks:], clicks_B=batch.clicks_B
+        )
         (system.filter.loss(leaf_ND, view) / batch.users).backward()
         began = time.monotonic()
         vectors_ND.backward(leaf_ND.grad)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grambench.data.draws import Stream, Wheel
+from grambench.data.draws import Stream, WeightedIndex
 from grambench.domains.news.wording import topic_words
 from grambench.fs import whole_folder
 
@@ -60,8 +60,8 @@ def _texts(sizes: Tables) -> list[str]:
     uniform_I = Stream(sizes.seed, "toeic lengths").uniform(sizes.items)
     length_I = fewest + (uniform_I * (most - fewest + 1)).astype(np.int64)
     lexicon = np.array(topic_words(1, sizes.vocabulary, sizes.seed), dtype=object)
-    law = Wheel(1 / (np.arange(sizes.vocabulary) / 10 + 1))
-    words_W = lexicon[law.spin(Stream(sizes.seed, "toeic words").uniform(int(length_I.sum())))].tolist()
+    law = WeightedIndex(1 / (np.arange(sizes.vocabulary) / 10 + 1))
+    words_W = lexicon[law.draw(Stream(sizes.seed, "toeic words").uniform(int(length_I.sum())))].tolist()
     ends = [0, *np.cumsum(length_I).tolist()]
     return [" ".join(words_W[begin:end]) for begin, end in pairwise(ends)]
 
@@ -73,7 +73,7 @@ def _interactions(sizes: Tables) -> Iterator[str]:
     user_A = np.repeat(np.arange(len(part_U)), sizes.answers)
     rank_I = np.argsort(Stream(sizes.seed, "toeic popularity").uniform(sizes.items))
     popularity_I = 1 / (rank_I / (_POPULARITY_OFFSET * sizes.items) + 1)
-    item_A = Wheel(popularity_I).spin(Stream(sizes.seed, "toeic items").uniform(len(user_A)))
+    item_A = WeightedIndex(popularity_I).draw(Stream(sizes.seed, "toeic items").uniform(len(user_A)))
     ability_U, difficulty_I = (
         4 * Stream(sizes.seed, f"toeic {name}").uniform(count) - 2
         for name, count in (("ability", len(part_U)), ("difficulty", sizes.items))

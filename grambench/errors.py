@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a finished `grambench` process says to the shell."""
+    """Exit status of the `grambench` process."""
 
     OK = 0
     BUG = 1
@@ -22,8 +22,8 @@ class GrambenchError(Exception):
     """An error that a user can act on.
 
     Attributes:
-        message: what was found, in one sentence.
-        fix: what to do next, in one sentence; empty where the message already says it.
+        message: what is wrong, in one sentence.
+        fix: what to do next, in one sentence; empty if the message already says it.
     """
 
     exit_code: ExitCode = ExitCode.BUG
@@ -38,19 +38,19 @@ class GrambenchError(Exception):
 
 
 class ConfigError(GrambenchError):
-    """A preset, an option or a `--set` that cannot be used."""
+    """An invalid preset, option or `--set`."""
 
     exit_code = ExitCode.USAGE
 
 
 class DataError(GrambenchError):
-    """Files that are missing, damaged or not of the stated format."""
+    """Files that are missing, damaged or in the wrong format."""
 
     exit_code = ExitCode.DATA
 
 
 class MachineError(GrambenchError):
-    """A device, model, disk or network that this machine does not offer."""
+    """A device, model, disk or network that is not available on this machine."""
 
     exit_code = ExitCode.ENVIRONMENT
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, advisory locks, safe paths, digests."""
+"""Atomic file writes, advisory locks, safe paths and digests."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,10 @@ from pathlib import Path
 from grambench.errors import DataError
 
 _CHUNK_BYTES = 4 << 20
-"""Hashed at once: long enough that a thread that hashes seldom waits for the interpreter's lock."""
+"""Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
 
 FileState = tuple[int, int, int, int]
-"""Size, mtime and ctime in ns, inode: no program can write into a file and leave all four as they were."""
+"""Size, mtime and ctime in ns, inode: any write to a file changes at least one of the four."""
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -41,13 +41,13 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` when the block ends, and vanishes when it fails.
+    """A temporary folder that is renamed to `path` when the block ends, and removed if it fails.
 
     Raises:
-        DataError: `path` holds something already.
+        DataError: `path` exists and is not empty.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path} is not empty.", "Name a new folder or remove this one.")
+        raise DataError(f"{path} is not empty.", "Choose a new folder or remove this one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
@@ -88,7 +88,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_descriptor(descriptor: int) -> str:
-    """Hex SHA-256 of an open file, from its first byte; its position stays where it is."""
+    """Hex SHA-256 of an open file, from its first byte; the file position does not move."""
     digest, offset = hashlib.sha256(), 0
     while chunk := os.pread(descriptor, _CHUNK_BYTES, offset):
         digest.update(chunk)
@@ -102,8 +102,8 @@ def file_state(file: Path | int) -> FileState:
     Raises:
         OSError: it is missing or cannot be read.
     """
-    found = os.stat(file)  # noqa: PTH116 - takes descriptors too
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    status = os.stat(file)  # noqa: PTH116 - takes descriptors too
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def safe_join(folder: Path, name: str) -> Path:

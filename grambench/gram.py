@@ -1,7 +1,7 @@
 """GRAM (NAACL 2022, arXiv 2204.04179) for any encoder, filter and optimiser: Algorithm 1 in plain PyTorch.
 
-The functions are the method, and grambench's own strategies are made of them; `SingleStep` and `MultiStep`
-join them to an encoder, a loss and two optimisers. 𝓛 is a sum over the users of a batch (eq. 8).
+The functions implement the method, and grambench's own strategies use them; `SingleStep` and `MultiStep`
+combine them with an encoder, a loss and two optimisers. 𝓛 is a sum over the users of a batch (eq. 8).
 Legend: I items of the catalogue, U distinct items of a batch or window, N items, D width.
 """
 
@@ -20,21 +20,21 @@ Encode = Callable[[Any], Tensor]
 FilterPass = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Item vectors [N, D] -> 𝓛 and the gradient [N, D] of the mean loss."""
 EncoderPass = Callable[[Tensor, Tensor], None]
-"""Takes item vectors [N, D] with a graph, and their gradient."""
+"""Called with item vectors [N, D] that have a graph, and their gradient."""
 _EPS = 1e-12
 
 
 def ignore(*_: object) -> None:
-    """The hook that does nothing."""
+    """A hook that does nothing."""
 
 
 def loss_backward(
     loss: Tensor, divisor: int, check: Callable[..., None] = ignore, leaf: Tensor | None = None
 ) -> Tensor:
-    """Add the gradients of `loss / divisor`; returns the loss, detached.
+    """Accumulate the gradients of `loss / divisor`; returns the loss, detached.
 
-    The divisor is that of the whole batch, of which the loss may be a part: a micro-batch's, or a rank's.
-    `check` takes the loss, and the gradient of `leaf` where one is given.
+    The divisor is that of the whole batch, even if the loss is that of a part (a micro-batch or a rank).
+    `check` is called with the loss and, if `leaf` is given, its gradient.
     """
     (loss / divisor).backward()
     check(loss, None if leaf is None else leaf.grad)
@@ -46,23 +46,23 @@ def filter_backward(
 ) -> tuple[Tensor, Tensor]:
     """Steps (2) and (3) of Algorithm 1 up to the pseudo-target; the graph is cut at the item vectors.
 
-    The filter's parameters receive the gradient of the mean loss over `users`.
+    Accumulates the gradient of the mean loss over `users` in the filter's parameters.
 
     Returns:
         𝓛, and the gradient [N, D] of the mean loss.
 
     Raises:
-        ValueError: the loss does not read the vectors.
+        ValueError: the loss does not depend on the vectors.
     """
     leaf_ND = vectors_ND.detach().requires_grad_()
     summed = loss_backward(loss(leaf_ND), users, check, leaf_ND)
     if leaf_ND.grad is None:
-        raise ValueError("The loss does not depend on the item vectors: compute it from those it is given.")
+        raise ValueError("The loss does not depend on the item vectors: compute it from those passed to it.")
     return summed, leaf_ND.grad
 
 
 def encoder_backward(vectors_ND: Tensor, gradient_ND: Tensor) -> None:
-    """Step (4) for N = 1: push ∂𝓛/∂h through the graph that is already there.
+    """Step (4) for N = 1: backpropagate ∂𝓛/∂h through the existing graph.
 
     The gradient of the pseudo-loss ½ Σ ‖h̃ − CE(c)‖² at h̃ = h − ∂𝓛/∂h is this vector-Jacobian
     product, without a second forward pass or a subtraction of nearly equal numbers.
@@ -72,7 +72,7 @@ def encoder_backward(vectors_ND: Tensor, gradient_ND: Tensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RandomState:
-    """State of the CPU's generator and, on CUDA, of the device's: a recomputation draws the same numbers."""
+    """States of the CPU's generator and, on CUDA, the device's, so that a recomputation draws the same."""
 
     cpu: Tensor
     cuda: Tensor | None
@@ -80,12 +80,12 @@ class RandomState:
 
     @classmethod
     def capture(cls, device: torch.device) -> Self:
-        """The states now."""
+        """The current states."""
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         return cls(torch.get_rng_state(), cuda, device)
 
     def restore(self) -> None:
-        """Make these the states again."""
+        """Restore the states."""
         torch.set_rng_state(self.cpu)
         if self.cuda is not None:
             torch.cuda.set_rng_state(self.cuda, self.device)
@@ -98,12 +98,12 @@ def single_step(
     filter_pass: FilterPass,
     encoder_pass: EncoderPass = encoder_backward,
 ) -> Tensor:
-    """Algorithm 1 with N = 1: each distinct item is encoded once, for the update of E2E; returns 𝓛.
+    """Algorithm 1 with N = 1: the update of E2E from one encoding of each distinct item; returns 𝓛.
 
-    Several chunks hold one graph at a time, for about one more forward pass: the encoder runs without a graph
-    first and is then recomputed chunk by chunk (compare GradCache, Gao et al., 2021). Random states are
-    replayed, so that dropout draws the same masks twice. `order_U` is the row that each item of the chunks
-    has among the vectors that the filter reads; one chunk keeps its order.
+    With several chunks only one graph is held at a time, at the cost of about one more forward pass: the
+    encoder runs without a graph, then is recomputed chunk by chunk (cf. GradCache, Gao et al., 2021). Random
+    states are replayed, so that dropout draws the same masks twice. `order_U` gives, for each item of the
+    chunks, its row among the vectors that the filter reads; ignored for a single chunk.
     """
     if len(chunks) == 1:
         vectors_UD = encode(chunks[0])
@@ -135,7 +135,7 @@ def _without_graph(
 def row_adagrad(squares_I: Tensor, items_N: Tensor, gradient_ND: Tensor, lr: float) -> Tensor:
     """Displacements [N, D] of distinct items: G ← G + mean(g²), −lr · g / √G; `squares_I` holds G in fp64.
 
-    The first one of a row has length lr · √D whatever g and the vectors are.
+    A row's first displacement has length lr · √D for any g and any vectors.
     """
     squares_N = squares_I[items_N] + gradient_ND.square().mean(dim=1).double()
     squares_I[items_N] = squares_N
@@ -169,13 +169,13 @@ def fit_encoder_to_table(
     """Step (4) for N > 1: encoder steps towards h̃ over mini-batches of the window's items.
 
     Args:
-        passes: for each pass the ids in the order of their turn, and the rows of their targets.
+        passes: for each pass the ids in the order in which they are encoded, and the rows of their targets.
         targets_UD: h̃.
-        batch: items of an encoder step.
+        batch: items per encoder step.
         step: an encoder step on ids and targets [N, D]; returns pseudo-losses, summed over the items.
 
     Returns:
-        The mean over the items of the pseudo-loss during the last pass.
+        The mean pseudo-loss per item during the last pass.
     """
     losses: list[Tensor] = []
     for items_U, rows_U in passes:
@@ -187,7 +187,7 @@ def fit_encoder_to_table(
 
 
 class ItemTable(nn.Module):
-    """The vectors h̃ of a window's items, which the filter's gradients move (eq. 1, 6): [I, D], no parameters.
+    """The vectors h̃ [I, D] of a window's items, moved by the filter's gradients (eq. 1, 6); not parameters.
 
     Keep it in fp32 or wider: bf16 loses displacements smaller than 2⁻⁸ of a vector's length.
     """
@@ -209,12 +209,12 @@ class ItemTable(nn.Module):
         Args:
             items: I; ids are 0 to I − 1.
             width: D.
-            rule: `adagrad` as `row_adagrad`, or `sgd`, which with lr 1 is eq. 6 to the letter.
+            rule: `adagrad` (see `row_adagrad`), or `sgd`, which with lr 1 is exactly eq. 6.
             lr: step size.
             dtype: of the vectors.
 
         Raises:
-            ValueError: the rule is unknown.
+            ValueError: unknown rule.
         """
         super().__init__()
         if rule not in ("adagrad", "sgd"):
@@ -225,16 +225,16 @@ class ItemTable(nn.Module):
         self.register_buffer("known_I", torch.zeros(items, dtype=torch.bool))
 
     def begin_epoch(self) -> None:
-        """Forget the squares that `adagrad` has accumulated: they are an epoch's."""
+        """Reset the squares that `adagrad` accumulates over an epoch."""
         self.squares_I.zero_()
 
     def join(self, items_N: Tensor, vectors_ND: Tensor) -> None:
-        """Distinct items join the window at h."""
+        """Add distinct items to the window, at h."""
         self.rows_ID[items_N] = vectors_ND.detach().to(self.rows_ID)
         self.known_I[items_N] = True
 
     def move(self, items_N: Tensor, gradient_ND: Tensor) -> None:
-        """Step (3) for the gradient of 𝓛 in distinct items; every other row stays bit-equal."""
+        """Step (3): apply the gradient of 𝓛 to distinct items; all other rows stay bit-equal."""
         if self.rule == "sgd":
             displacement_ND = -self.lr * gradient_ND
         else:
@@ -243,7 +243,7 @@ class ItemTable(nn.Module):
 
 
 class Optimizers(NamedTuple):
-    """Any of `torch.optim` whose step takes no closure; their schedules stay yours."""
+    """Any optimisers of `torch.optim` whose step needs no closure; schedulers are up to the caller."""
 
     encoder: Optimizer
     filter: Optimizer
@@ -251,14 +251,14 @@ class Optimizers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What watches the method; by default nothing does."""
+    """Callbacks for timing, checks and counts; no-ops by default."""
 
     encoding: Callable[[], AbstractContextManager[Any]] = nullcontext
-    """Makes a context around each of the encoder's passes, such as a clock."""
+    """Returns a context manager that wraps each forward and backward pass of the encoder, such as a timer."""
     check: Callable[[Tensor, Tensor | None], None] = ignore
-    """Takes every loss, and of the filter's the gradient [U, D] that it sends to the item vectors."""
+    """Called with every loss and, for the filter's loss, its gradient [U, D] with respect to the vectors."""
     count: Callable[[int], None] = ignore
-    """Takes the number of items of every call of the encoder."""
+    """Called with the number of items of every encoder call."""
 
 
 NO_HOOKS = Hooks()
@@ -266,18 +266,18 @@ NO_HOOKS = Hooks()
 
 @dataclass
 class _Method:
-    """What both ways to train share."""
+    """Common base of `SingleStep` and `MultiStep`."""
 
     encode: Encode
     """Distinct item ids [N], on the encoder's device -> vectors [N, D] with a graph."""
     loss: Callable[[Tensor, Any], Tensor]
-    """Vectors [*items.shape, D] of the ids given to `step`, and its batch -> 𝓛, a scalar."""
+    """Vectors [*items.shape, D] of the ids passed to `step`, and its batch -> 𝓛, a scalar."""
     optimizers: Optimizers
     hooks: Hooks = field(default=NO_HOOKS, kw_only=True)
 
     @property
     def device(self) -> torch.device:
-        """Where the encoder lies."""
+        """The encoder's device."""
         device: torch.device = self.optimizers.encoder.param_groups[0]["params"][0].device
         return device
 
@@ -291,7 +291,7 @@ class _Method:
         return vectors_ND
 
     def _filter_pass(self, place: Tensor, batch: Any, users: int) -> FilterPass:
-        """Reads the rows of vectors [U, D] at `place`, an index of the shape of the occurrences."""
+        """The filter reads rows `place` of the vectors [U, D]; `place` has the shape of the occurrences."""
         return lambda vectors_UD: filter_backward(
             lambda leaf_UD: self.loss(embedding(place, leaf_UD), batch), vectors_UD, users, self.hooks.check
         )
@@ -308,18 +308,19 @@ class SingleStep(_Method):
     """Single-step GRAM (Algorithm 1 with N = 1): the update of E2E, with each distinct item encoded once."""
 
     chunk: int | None = None
-    """Items whose graph is held at once, at about one more forward pass; None: all."""
+    """Items whose graph is held at once, at the cost of about one more forward pass; None: all."""
 
     def gradients(self, items: Tensor, batch: Any, users: int) -> Tensor:
-        """Add the gradients of a batch, or of a part of one, to both modules; returns 𝓛, detached.
+        """Accumulate the gradients of a batch, or of a part of one, in both modules; returns 𝓛, detached.
 
         Args:
-            items: ids of any shape, as often as they occur; padding is to be masked in the loss.
-            batch: handed to the loss.
-            users: of the whole batch; the gradients are those of the mean loss over them.
+            items: ids of any shape, with repetitions; mask padding in the loss.
+            batch: passed to the loss.
+            users: number of users in the whole batch; the gradients are those of the mean loss over them.
 
         Raises:
-            ValueError: `encode` does not return a vector with a graph for each id, or the loss reads none.
+            ValueError: `encode` does not return a vector with a graph for each id, or the loss does not
+                depend on the vectors.
         """
         items_U, place = items.to(self.device).unique(return_inverse=True)
         count = len(items_U)
@@ -328,7 +329,7 @@ class SingleStep(_Method):
         return single_step(self._encoded, chunks, order_U, filter_pass, self._encoder_pass)
 
     def step(self, items: Tensor, batch: Any, users: int) -> Tensor:
-        """`gradients`, and an update of both modules."""
+        """`gradients`, followed by an update of both modules."""
         loss = self.gradients(items, batch, users)
         for optimizer in self.optimizers:
             _update(optimizer)
@@ -337,20 +338,20 @@ class SingleStep(_Method):
 
 @dataclass
 class MultiStep(_Method):
-    """Multi-step GRAM (Algorithm 1, N > 1): filter steps against a table, which the encoder then follows."""
+    """Multi-step GRAM (Algorithm 1, N > 1): filter steps on a table, to which the encoder is then fitted."""
 
     table: ItemTable
-    """Of the catalogue; it moves to the encoder's device."""
+    """Table of the whole catalogue; moved to the encoder's device."""
     steps: int
-    """CF steps of a window, from 1."""
+    """CF steps per window, at least 1."""
     encoder_batch: int = 64
-    """Items of an encoder step when a window closes."""
+    """Items per encoder step when a window closes."""
     chunk: int | None = None
     """Of these, items whose graph is held at once; None: all."""
     order: Callable[[int], Tensor] = torch.randperm
-    """Number of items -> the permutation in which the encoder meets them."""
+    """Number of items -> the permutation in which the encoder is trained on them."""
     taken: int = field(default=0, init=False)
-    """Steps of the open window so far."""
+    """Steps taken in the open window."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -358,13 +359,13 @@ class MultiStep(_Method):
         self.table.to(self.device)
 
     def step(self, items: Tensor, batch: Any, users: int) -> Tensor:
-        """Move filter and table; the window's last step also trains the encoder.
+        """Update filter and table; the last step of a window also trains the encoder.
 
-        Arguments, result and errors are those of `SingleStep.gradients`.
+        Arguments, result and errors as for `SingleStep.gradients`.
         """
         items_U, place = items.to(self.device).unique(return_inverse=True)
         new_N = items_U[~self.table.known_I[items_U]]
-        if len(new_N):  # the encoder stands still within a window, so items may join when they are met
+        if len(new_N):  # the encoder is constant within a window, so items may join when first seen
             with torch.no_grad():
                 self.table.join(new_N, self._encoded(new_N))
         loss, gradient_UD = self._filter_pass(place, batch, users)(self.table.rows_ID[items_U])
@@ -376,10 +377,10 @@ class MultiStep(_Method):
         return loss
 
     def close(self) -> Tensor | None:
-        """Fit the encoder to the table and open the next window: call it where an epoch or training ends.
+        """Fit the encoder to the table and open the next window; call it when an epoch or training ends.
 
         Returns:
-            The mean pseudo-loss of the window's items; None: no window was open.
+            The mean pseudo-loss of the window's items; None if no window was open.
         """
         if not self.taken:
             return None
@@ -393,11 +394,11 @@ class MultiStep(_Method):
         return pseudo_loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The open window; modules and optimisers have their own."""
+        """The state of the open window; modules and optimisers are saved separately."""
         return {"taken": self.taken, "table": self.table.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
+        """Restore the state returned by `state_dict`."""
         self.taken = state["taken"]
         self.table.load_state_dict(state["table"])
 

@@ -1,4 +1,4 @@
-"""Hugging Face's hub: whether it can be reached, and its many failures in one sentence."""
+"""The Hugging Face hub: whether it can be reached, and its errors in one sentence."""
 
 import functools
 import os
@@ -16,14 +16,13 @@ from grambench.errors import ConfigError, MachineError
 CONNECT_S = 5.0
 HUB = "https://huggingface.co"
 _DAMAGED = (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError)
-"""What readers raise for weights that are cut off, changed, or of other shapes than config.json says."""
+"""Raised for weights that are truncated, corrupt, or of other shapes than config.json states."""
 
 
 def hub_options(model: str, revision: str | None) -> dict[str, Any]:
-    """Arguments of every `from_pretrained`: no code of strangers, and no waiting for a hub that is away.
+    """Arguments of every `from_pretrained`: no remote code, and no retries while the hub is unreachable.
 
-    Without a network transformers would try again and again for the better part of a minute, for each
-    file, even where the cache has them all.
+    Without a network transformers would retry each file for most of a minute, even if all are cached.
     """
     local = Path(model).expanduser().is_dir() or not hub_is_reachable()
     return {"revision": revision, "trust_remote_code": False, "local_files_only": local}
@@ -31,7 +30,7 @@ def hub_options(model: str, revision: str | None) -> dict[str, Any]:
 
 @functools.cache
 def hub_is_reachable(url: str = "") -> bool:
-    """Whether a connection to the hub (empty: the usual one) can be opened; behind a proxy try and see."""
+    """Whether a connection to the hub (empty: the default one) can be opened; behind a proxy always True."""
     endpoint = urlsplit(url or os.environ.get("HF_ENDPOINT") or HUB)
     if getproxies():
         return True
@@ -44,7 +43,7 @@ def hub_is_reachable(url: str = "") -> bool:
 
 
 class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
-    """Turns transformers' many failures to find a model into one sentence with the fix."""
+    """Turns transformers' many model-loading errors into one sentence with the fix."""
 
     def __init__(self, model: str, key: str = "encoder.model") -> None:
         """`key`: the setting that names the model."""

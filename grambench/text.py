@@ -1,7 +1,7 @@
 """The only gate between data and a terminal.
 
 Titles, model names, log lines and file names are untrusted: they may hold escape sequences, markup,
-bidirectional overrides or ten thousand characters. Whatever reaches a screen passes `safe_text`.
+bidirectional overrides or ten thousand characters. All of it passes through `safe_text`.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ def safe_text(value: object, limit: int = 200) -> str:
         limit: longest result in characters, at least 1; a longer text ends in an ellipsis.
 
     Returns:
-        Text in which every run of white space is one blank and every other control, format,
+        Text in which every run of white space is one space and every other control, format,
         surrogate or private-use character is U+FFFD (direction controls are dropped).
     """
     text = str(value)

@@ -1,4 +1,4 @@
-"""Between host and device: what is kept where, copies that wait for nothing, and the marked waits.
+"""Transfers between host and device: placement, non-blocking copies and marked synchronisation.
 
 In a training step the device works ahead of the host. The host waits for it only inside `host_reads`;
 a test runs whole steps and fails at a read outside such a point.
@@ -20,7 +20,7 @@ _around: list[Callable[[], AbstractContextManager[object]]] = []
 
 @contextmanager
 def host_reads() -> Iterator[None]:
-    """The enclosed lines read numbers of the device on the host, and so may wait for it."""
+    """The enclosed lines read device values on the host, and so may wait for the device."""
     global _open
     _open += 1
     try:
@@ -34,7 +34,7 @@ def host_reads() -> Iterator[None]:
 
 @contextmanager
 def around_host_reads(enter: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
-    """Every `host_reads` meanwhile lies within a context that `enter` makes: for checks of waits."""
+    """Within the block, each `host_reads` also enters a context from `enter`: for tests of waits."""
     _around.append(enter)
     try:
         yield
@@ -48,25 +48,25 @@ def is_marked() -> bool:
 
 
 def read(tensor: Tensor) -> NDArray[Any]:
-    """The values on the host: a marked wait."""
+    """The values, copied to the host: a marked wait."""
     with host_reads():
         return tensor.cpu().numpy()
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; a copy from the host is queued, not waited for."""
+    """The tensor on the device; a copy from the host is asynchronous."""
     if tensor.device == device or device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def stored(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
-    """A mapped array as a tensor of its own memory: on the device, or else on the host, pinned for CUDA."""
+    """A memory-mapped array copied to the device if `resident`, else to the host (pinned for CUDA)."""
     return placed(np.array(array), device, resident)
 
 
 def placed(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
-    """As `stored`, of an array whose memory the tensor may share."""
+    """Like `stored`, but the tensor may share the array's memory."""
     tensor = torch.from_numpy(array)
     if resident:
         return tensor.to(device)

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from grambench.config.networks import Architecture, Encoder
 from grambench.config.optimizer import Optimizer
+from grambench.domains.knowledge_tracing.batch import AnswerBatch
 from grambench.domains.knowledge_tracing.sampler import AnswerSampler
 from grambench.domains.knowledge_tracing.sequences import Sequences
+from grambench.domains.news.batch import NewsBatch
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.sampler import NewsSampler
 from grambench.domains.prepared import Prepared
@@ -19,6 +21,7 @@ from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.models.filters.base import RankingView
 from grambench.models.filters.nrms import NRMS
 from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.optim import ScheduledAdam
@@ -242,6 +245,13 @@ def tiny_data(seed: int = 0, impressions: int = 24, domain: str = "news") -> Pre
     names = ("train", "validation", "test")
     parts = {name: random_part(seed + i, impressions) for i, name in enumerate(names)}
     return Prepared(None, manifest, tokens, offsets, parts)
+
+
+def over_table(batch: NewsBatch | AnswerBatch) -> RankingView | AnswerBatch:
+    """A view in which the ids of the catalogue index a table of all items."""
+    if isinstance(batch, AnswerBatch):
+        return batch
+    return RankingView(batch.history_BH, batch.mask_BH, batch.candidates_BC, clicks_B=batch.clicks_B)
 
 
 def vectors_of(encoder: TextEncoder, ids_NL: Tensor, mask_NL: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def ratio_over(trial: TrialState, reference: TrialState | None) -> float | None:
 def remaining_s(trial: TrialState) -> float | None:
     """Training seconds until the last step at the mean pace of the closed windows.
 
-    Early stopping may end it sooner; before the first window has closed nobody knows its cost.
+    Early stopping may end it sooner; None before the first window has closed, since its cost is unknown.
     """
     progress, settled, plan = trial.progress, trial.settled, trial.plan
     if trial.ended:

@@ -25,10 +25,10 @@ class Interval:
 
 
 def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) -> Interval | None:
-    """Of the ratio of samples/s; None with fewer than two finished epochs of either trial.
+    """The interval of the ratio of samples/s; None with fewer than two finished epochs of either trial.
 
-    Welch's interval of the log ratio of both means, over the epochs' seconds a sample. Where a null test of
-    the same seed ran, its apparent difference is added in quadrature: noise does here what it does to equals.
+    Welch's interval of the log ratio of both means, over the epochs' seconds per sample. Where a null test
+    of the same seed ran, its apparent difference, which is noise alone, is added in quadrature.
     """
     own, other = seconds_per_sample(trial), seconds_per_sample(reference)
     if trial is reference or len(own) < 2 or len(other) < 2:
@@ -38,12 +38,12 @@ def speedup_interval(state: RunState, trial: TrialState, reference: TrialState) 
     centre = rates[0] / rates[1] if rates[0] and rates[1] else None
     try:
         return ratio_interval(other, own, floor, centre)
-    except ArithmeticError:  # seconds that no clock has measured, from a damaged log
+    except ArithmeticError:  # impossible seconds, from a damaged log
         return None
 
 
 def seconds_per_sample(trial: TrialState) -> list[float]:
-    """Of each finished epoch, training seconds of one sample."""
+    """Training seconds per sample of each finished epoch."""
     return [epoch.train_s / epoch.samples for epoch in trial.epochs if epoch.samples and epoch.train_s > 0]
 
 
@@ -70,7 +70,7 @@ def ratio_interval(
     Args:
         above: measurements of the numerator.
         below: of the denominator.
-        floor: |log| of a ratio that noise alone has made.
+        floor: |log| of a ratio caused by noise alone.
         centre: the ratio itself, where it is known from more than these measurements.
     """
     parts = [variance(values) / len(values) / fmean(values) ** 2 for values in (above, below)]
@@ -84,7 +84,7 @@ def ratio_interval(
 
 
 def _quantile(freedom: float) -> float:
-    """Of Student's t at 97.5 %, for the next lower whole degree of freedom."""
+    """The 97.5 % quantile of Student's t, with degrees of freedom rounded down."""
     if freedom >= len(_T) + 1:
         return _T[-1]
     return _T[max(1, math.floor(freedom)) - 1]

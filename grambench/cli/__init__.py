@@ -1,4 +1,4 @@
-"""The command line. Until `main` can answer, Ctrl+C ends the process without a traceback of an import."""
+"""The command line. Until `main` runs, Ctrl+C ends the process without an import traceback."""
 
 import signal
 

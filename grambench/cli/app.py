@@ -1,7 +1,7 @@
 """`grambench`: the command line.
 
-The modules of commands hold signatures; a command imports what it needs when it runs, so that help comes
-in a blink.
+Command modules hold signatures only; a command imports what it needs when it runs, so that help is
+instant.
 """
 
 import os
@@ -56,7 +56,7 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; an error of the user's is one sentence with its exit code, never a traceback."""
+    """Run a command; a user's error prints one sentence and sets the exit code, without a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
@@ -84,9 +84,9 @@ def _warned(message: Warning | str, category: type[Warning], *place: Any, **opti
 
 
 def _interrupted(_signal: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; amid an import, where Python may wrap or print it, end at once."""
+    """Raise KeyboardInterrupt; during an import, where Python may wrap or print it, exit at once."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            os._exit(int(ExitCode.STOPPED))  # nothing is half done yet
+            os._exit(int(ExitCode.STOPPED))  # nothing has been started yet
         frame = frame.f_back
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""`grambench audit`: is single-step's gradient that of E2E, on this model and data?"""
+"""`grambench audit`: does single-step GRAM have E2E's gradient on this model and data?"""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def audit(
 ) -> None:
     """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ.
 
-    Before that, compare the encoder's item vectors with those of its own model; exit code 2 if they differ.
+    First compare the encoder's item vectors with those of the original model; exit code 2 if they differ.
     """
     import json
     import tempfile

@@ -13,7 +13,7 @@ from grambench.errors import MachineError, StoppedError
 
 app = App(
     name="data",
-    help="Data sets: what there is, fetching and preparing, checking, converting, generating.",
+    help="List, prepare, verify, convert and generate data sets.",
     no_args_is_help=True,
 )
 
@@ -25,7 +25,7 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help=DATA_DIR_HELP),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable, and nothing else on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 
 
 class Like(StrEnum):
@@ -36,7 +36,7 @@ class Like(StrEnum):
 
 
 class Convertible(StrEnum):
-    """Data sets that become plain tables."""
+    """Data sets that can be converted to plain tables."""
 
     ASSIST2009 = "assist2009"
 
@@ -51,7 +51,7 @@ class Items(StrEnum):
 
 @app.command("list")
 def list_(json_: JsonOption = False) -> None:
-    """List the known data sets: where each lies, whether it is there, its licence and size."""
+    """List the known data sets: folder, whether it is complete, licence and size."""
     from rich.console import Console
 
     from grambench.cli.data_sets import DATA_SETS, described
@@ -73,9 +73,9 @@ def prepare(
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
 ) -> None:
-    """Fetch a data set where that is allowed, and turn it into arrays that runs map.
+    """Fetch a data set where its licence allows, and convert it into the arrays that runs read.
 
-    MIND is fetched if it is not there and no folder is given; a second call finds the arrays.
+    MIND is fetched if it is missing and no folder is given; a second call reuses the arrays.
     """
     from rich.console import Console
 
@@ -90,19 +90,19 @@ def prepare(
             fetch_if_missing(spec.data, steps)
             prepared, warned = prepare_in_worker(spec, name, steps)
     except KeyboardInterrupt as error:
-        raise StoppedError("The preparation was stopped.", "What was fetched so far is kept.") from error
+        raise StoppedError("The preparation was stopped.", "Files fetched so far are kept.") from error
     print_prepared(prepared, [warning.message for warning in warned], Console())
 
 
 @app.command()
 def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: JsonOption = False) -> None:
-    """Read every file of a data set and count what a run will meet. Needs no model.
+    """Read every file of a data set and count what a run will use. Needs no model.
 
-    Unknown ids, empty histories and one-class impressions are reported, not errors; a file that
-    cannot be read is one (exit code 3). Any name may stand before --data-dir. A folder is one in MIND's
-    format, one with the tables items and impressions, or one with knowledge-tracing data. Of a folder that
-    grambench has prepared, or a cache of them, every file is compared with the digest of what was written; a
-    difference is an error.
+    Unknown ids, empty histories and one-class impressions are reported but are not errors; a file that
+    cannot be read is one (exit code 3). With --data-dir, NAME can be any name. A folder can hold MIND's
+    format, the tables items and impressions, or knowledge-tracing data. In a folder that grambench has
+    prepared, or a cache of such folders, every file is compared with its recorded digest; a difference
+    is an error.
     """
     from rich.console import Console
 
@@ -133,7 +133,7 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must be new or empty.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; it must be new or empty.")],
     like: Annotated[
         Like | None, typer.Option(metavar="|".join(Like), help="Start from the size of a real data set.")
     ] = None,
@@ -147,13 +147,13 @@ def synth(
         float | None, typer.Option(metavar="X", help="Mean candidates in an impression.")
     ] = None,
     taste: Annotated[
-        float | None, typer.Option(metavar="X", help="How strongly clicks follow taste; 0: not.")
+        float | None, typer.Option(metavar="X", help="How strongly clicks follow taste; 0: not at all.")
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the generator.")] = None,
 ) -> None:
     """Write generated data in MIND's format: no download, no licence, any size.
 
-    The same options give the same bytes; those left out have the defaults of a preset's data.synthetic.
+    The same options give the same bytes; options left out default to those of data.synthetic in a preset.
     """
     from grambench.config.data import SyntheticData
     from grambench.config.presets import validate
@@ -188,15 +188,15 @@ def synth(
 def convert(
     name: Annotated[Convertible, typer.Argument(help="The data set: assist2009.")],
     source: Annotated[Path, typer.Argument(help="Its file, interactions.tsv.gz.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make; it must be new or empty.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to create; it must be new or empty.")],
     items: Annotated[
-        Items, typer.Option(metavar="|".join(Items), help="What an answer is an answer to.")
+        Items, typer.Option(metavar="|".join(Items), help="What counts as one item.")
     ] = Items.SKILLS,
 ) -> None:
     """Write a data set as two plain tables, items.tsv and interactions.tsv, for a run with --data-dir.
 
-    A problem of several skills has a row for each: with `skills` every row is an answer, as in most papers,
-    with `joint-skills` and `problems` they are one.
+    A problem with several skills has one row per skill: with `skills` every row is an answer, as in most
+    papers; with `joint-skills` and `problems` the rows are merged into one.
     """
     from grambench.domains.knowledge_tracing.convert import convert_assist2009
     from grambench.text import safe_text
@@ -213,10 +213,10 @@ def convert(
 
 @contextlib.contextmanager
 def _written(folder: Path) -> Iterator[None]:
-    """What the disk refuses is one sentence."""
+    """Turn an OSError into one sentence with the fix."""
     try:
         yield
     except OSError as error:
         raise MachineError(
-            f"{folder} could not be written: {error.strerror or error}.", "Name another folder with --out."
+            f"{folder} could not be written: {error.strerror or error}.", "Choose another folder with --out."
         ) from error

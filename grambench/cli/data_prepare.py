@@ -1,4 +1,4 @@
-"""`grambench data prepare`: fetch what may be fetched, then let a worker make the arrays."""
+"""`grambench data prepare`: fetch what may be fetched, then prepare the arrays in a worker."""
 
 import contextlib
 import shutil
@@ -32,12 +32,12 @@ _PHASES = {
 
 
 def fetch_if_missing(data: Data, steps: Steps) -> None:
-    """Make sure that the files of `data` are there; MIND is fetched into its own folder.
+    """Make sure that the files of `data` exist; MIND is fetched into its own folder.
 
-    Only for a source that reads MIND's format: its name may stand on tables as well.
+    Only for a source that reads MIND's format: `data.dataset` may name tables as well.
 
     Raises:
-        DataError: there is no data, with where to put it. MachineError: no source could be reached.
+        DataError: there is no data; the fix says where to put it. MachineError: no source could be reached.
     """
     from grambench.domains.locate import locate
     from grambench.domains.news.fetch import LICENCE, Dataset, fetch
@@ -60,7 +60,7 @@ def fetch_if_missing(data: Data, steps: Steps) -> None:
 def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> tuple[ev.DataPrepared, list[ev.Warned]]:
     """Prepare the arrays in a worker process, which alone loads the tokenizer.
 
-    The scratch folder of the worker is removed, unless its log is needed to find a bug.
+    The worker's scratch folder is removed, unless its log is needed to find a bug.
 
     Raises:
         GrambenchError: the worker's own error, with its exit code.
@@ -87,7 +87,7 @@ def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> tuple[ev.DataPrepa
 
 @contextlib.contextmanager
 def _worker(run: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """A worker that ends with this block, or with this process: its standard input is its lifeline."""
+    """A worker that ends with this block or this process: it exits when its standard input closes."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "grambench.worker", "prepare", str(run)],
@@ -112,14 +112,14 @@ def _worker(run: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
 def _follow(
     worker: "subprocess.Popen[bytes]", run: Path, steps: Steps
 ) -> tuple[ev.DataPrepared | None, list[ev.Warned], ev.TrialFinished | None]:
-    """Show the worker's log until it ends; what it prepared, its warnings, and its last words."""
+    """Show the worker's progress until it ends; what it prepared, its warnings and its last event."""
     follower = Follower(run / SETUP / "events.jsonl")
     prepared: ev.DataPrepared | None = None
     warned: list[ev.Warned] = []
     finished: ev.TrialFinished | None = None
     last: ev.PrepareProgress | None = None
     while True:
-        ended = worker.poll() is not None  # asked before the read, so that no line is missed
+        ended = worker.poll() is not None  # polled before the read, so that no line is missed
         for record in follower.read():
             match record.event:
                 case ev.PrepareProgress() as progress:
@@ -140,7 +140,7 @@ def _follow(
 
 
 def _show_done(phase: ev.PrepareProgress, steps: Steps) -> None:
-    """The worker's reports are thinned out, so that the last one of a phase may be missing."""
+    """Progress events are rate-limited, so the last one of a phase may be missing."""
     if phase.total is not None:
         steps.show(_words(phase), phase.total, phase.total)
 
@@ -150,12 +150,12 @@ def _words(progress: ev.PrepareProgress) -> str:
 
 
 def _failure(code: int, finished: ev.TrialFinished | None, log: Path) -> GrambenchError:
-    """The worker's sentence with its exit code, or what little is known without one."""
+    """The worker's own error with its exit code, or what is known if it gave none."""
     if finished is None:
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        ending = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return MachineError(
-            f"The worker that prepares the data ended with {how} before it could say why.",
-            f"Look into {log}; SIGKILL mostly means that the memory ran out.",
+            f"The worker that prepares the data ended with {ending} without an error message.",
+            f"See {log}; SIGKILL usually means that the memory ran out.",
         )
     known = code in {member.value for member in ExitCode} and code != ExitCode.OK
     fix = f"The log is {log}." if code == ExitCode.BUG else ""

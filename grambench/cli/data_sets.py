@@ -23,33 +23,33 @@ class DataSet:
 
     name: str
     source: Literal["download", "folder", "generated"]
-    """Fetched by `data prepare`, put there by the user, or made by the generator."""
+    """Fetched by `data prepare`, supplied by the user, or generated."""
     about: str
     preset: str
-    """Whose settings `data prepare NAME` uses."""
+    """The preset that `data prepare NAME` uses."""
 
 
 DATA_SETS = (
     DataSet("mind-small", "download", "Microsoft News, 50,000 users.", "mind-small"),
-    DataSet("mind-large", "download", "Microsoft News, the whole of it.", "mind-small"),
-    DataSet("mind-demo", "download", "Microsoft News, a small excerpt for trials.", "mind-small"),
-    DataSet("goodreads", "folder", "Book histories in MIND's format, a folder of your own.", "goodreads"),
+    DataSet("mind-large", "download", "Microsoft News, the complete data.", "mind-small"),
+    DataSet("mind-demo", "download", "Microsoft News, a small excerpt to try things out.", "mind-small"),
+    DataSet("goodreads", "folder", "Book histories in MIND's format, in your own folder.", "goodreads"),
     DataSet("duolingo-es", "folder", "Duolingo SLAM 2018, Spanish (doi 10.7910/DVN/8SWHNO).", "duolingo-es"),
     DataSet("duolingo-fr", "folder", "Duolingo SLAM 2018, French (doi 10.7910/DVN/8SWHNO).", "duolingo-fr"),
-    DataSet("poj", "folder", "Submissions to the judge of Peking University, with texts of yours.", "poj"),
-    DataSet("ednet", "folder", "EdNet KT1 (github.com/riiid/ednet), with texts of yours.", "ednet"),
+    DataSet("poj", "folder", "Submissions to Peking University's judge, with your own texts.", "poj"),
+    DataSet("ednet", "folder", "EdNet KT1 (github.com/riiid/ednet), with your own texts.", "ednet"),
     DataSet("assist2009", "folder", "ASSISTments 2009 as plain tables (`data convert`).", "assist2009"),
-    DataSet(SYNTHETIC, "generated", "Made-up news with planted tastes, in MIND's format.", "demo"),
+    DataSet(SYNTHETIC, "generated", "Synthetic news with planted tastes, in MIND's format.", "demo"),
 )
 
 
 def folder_of(data_set: DataSet) -> Path:
-    """Where a data set lies, or would lie (synthetic data: one folder inside for each size and seed)."""
+    """Where a data set is or would be stored (synthetic data: one subfolder for each size and seed)."""
     return cache_dir() / "synthetic" if data_set.name == SYNTHETIC else dataset_dir(data_set.name)
 
 
 def is_there(data_set: DataSet) -> bool:
-    """Whether both its splits are complete; of other data, whether anything is there."""
+    """Whether both splits are complete (MIND), or the folder holds anything (other data)."""
     folder = folder_of(data_set)
     if data_set.name == SYNTHETIC:
         return folder.is_dir() and any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
@@ -69,7 +69,7 @@ def has_splits(folder: Path) -> bool:
 
 
 def spec_of(name: str, assignments: Sequence[str], data_dir: Path | None) -> Spec:
-    """The specification that a preset's name or path, or a data set's name, stands for.
+    """The specification for a preset's name or path, or a data set's name.
 
     Raises:
         ConfigError: it is none of these, a setting cannot be used, or generated data is given a folder.
@@ -93,14 +93,14 @@ def is_preset(name: str) -> bool:
 
 
 def described(data_set: DataSet) -> dict[str, Any]:
-    """What `data list` says of a data set."""
+    """What `data list` says about a data set."""
     from grambench.domains.news.checksums import KNOWN_FILES
     from grambench.domains.news.fetch import LICENCE
 
     licences = {
         "download": LICENCE,
         "folder": "That of your copy: grambench neither fetches nor ships it.",
-        "generated": "None needed: nothing in it comes from elsewhere.",
+        "generated": "None needed: all of it is generated.",
     }
     files = KNOWN_FILES.get(data_set.name)
     return {
@@ -115,9 +115,9 @@ def described(data_set: DataSet) -> dict[str, Any]:
 
 
 def folder_to_verify(name: str, data_dir: Path | None) -> tuple[Path, Data]:
-    """What is to be verified: its folder, and its label and format as the preset or the files say.
+    """The folder to verify, with label and format from the preset or else from the folder's files.
 
-    A folder's path may stand for the name.
+    `name`: of a preset or data set, or the path of a folder.
 
     Raises:
         ConfigError: the preset cannot be used, or its data is generated and no folder is given.
@@ -135,7 +135,7 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[Path, Data]:
         if data.is_generated and data_dir is None:
             raise ConfigError(
                 f"The data of {name} is generated when it is prepared.",
-                "Write a copy with `grambench data synth --out DIR` and name it with --data-dir.",
+                "Write a copy with `grambench data synth --out DIR` and pass it with --data-dir.",
             )
     folder = (data_dir or folder or dataset_dir(label)).expanduser()
     if source.startswith("synthetic"):
@@ -145,7 +145,7 @@ def folder_to_verify(name: str, data_dir: Path | None) -> tuple[Path, Data]:
 
 
 def _format_of(folder: Path, source: str, track: Track) -> tuple[str, Track]:
-    """The format of a folder's files, as far as the preset has not said it."""
+    """The format of a folder's files, where the preset does not give it."""
     if source != "mind" or has_splits(folder):
         return source, track
     found: str = "mind"
@@ -164,7 +164,7 @@ def _format_of(folder: Path, source: str, track: Track) -> tuple[str, Track]:
 
 
 def _is_folder(name: str) -> bool:
-    """Whether a name is the path of a folder and not that of anything known."""
+    """Whether a name is the path of a folder and not a known name."""
     is_known = name in {*preset_names(), *(data_set.name for data_set in DATA_SETS)}
     return not is_known and Path(name).expanduser().is_dir()
 
@@ -179,8 +179,8 @@ def _holds_tables(folder: Path) -> bool:
 def _unknown(name: str, known: list[str]) -> ConfigError:
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1)
-    meant = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(names)}."
+    meant = f"Did you mean {near[0]!r}?" if near else f"Known names: {', '.join(names)}."
     return ConfigError(
         f"{name!r} is neither a preset nor a known data set.",
-        f"{meant} A folder of your own goes with a preset: `data prepare mind-small --data-dir DIR`.",
+        f"{meant} For your own folder, name a preset: `data prepare mind-small --data-dir DIR`.",
     )

@@ -35,13 +35,13 @@ _NAMES = {
     "repeated_ids_same_text": "repeated, same text",
     "repeated_ids_other_text": "repeated, other text",
     "same_tokens": "tokens of an earlier item",
-    "no_text_tokens": "without a token of text",
+    "no_text_tokens": "without text tokens",
     "cut_items": "cut to data.fields",
     "same_item": "same user, item and time",
     "other_items": "same user and time, other item",
     "moments": "moments with several items",
     "agreeing_moments": "those with one result",
-    "in_a_run": "user, item and result as before",
+    "in_a_run": "same user, item and result as before",
 }
 _ORIGINS = {"official": "the published file", "differs": "not the published file", "unknown": numbers.DASH}
 
@@ -98,10 +98,10 @@ def print_prepared_checks(checks: Iterable[PreparedVerification], console: Conso
 
 
 def print_prepared(prepared: DataPrepared, cautions: Iterable[str], console: Console) -> None:
-    """The folder, its fingerprint and its counts, parts side by side; then what to beware of."""
+    """The folder, its fingerprint and its counts, parts side by side; then the cautions."""
     counts: Mapping[str, Mapping[str, Any]] = prepared.counts
-    how = "found in the cache" if prepared.reused else f"prepared in {prepared.seconds:.1f} s"
-    for name, value in (("folder", prepared.folder), ("fingerprint", prepared.fingerprint), ("", how)):
+    origin = "found in the cache" if prepared.reused else f"prepared in {prepared.seconds:.1f} s"
+    for name, value in (("folder", prepared.folder), ("fingerprint", prepared.fingerprint), ("", origin)):
         console.print(Text(f"{name:<13}{safe_text(value, _PATH_LIMIT)}"), soft_wrap=True)
     parts = {name: part for name, part in counts.items() if name not in ("items", "repeats")}
     table = _table("", *parts)
@@ -135,11 +135,11 @@ def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None
         ):
             grid.add_row(Text(f"  {name}", style="dim"), Text(safe_text(value, _PATH_LIMIT)))
         console.print(Group(_heading(row["name"], row["about"]), grid))
-    console.print(Text("\nAny other folder in MIND's format or of tables is used with --data-dir DIR."))
+    console.print(Text("\nUse any other folder in MIND's format, or with tables, with --data-dir DIR."))
 
 
 def print_json(value: object) -> None:
-    """ASCII, so that what the data holds cannot reach a terminal raw."""
+    """Print ASCII, so that no control characters of the data reach a terminal."""
     sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
@@ -154,9 +154,9 @@ def _files(check: Counts | AnswersCheck, within: str = "") -> RenderableType:
 
 
 def _problems(counts: BaseModel) -> Table:
-    """Numbers of a model, and its problems with their first examples."""
+    """The counts of a model, and its problems with their first examples."""
     table = _table("", "count", "distinct")
-    table.add_column("first ones", overflow="fold")
+    table.add_column("first examples", overflow="fold")
     for key in type(counts).model_fields:
         value = getattr(counts, key)
         if isinstance(value, Problem):

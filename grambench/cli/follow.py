@@ -1,4 +1,4 @@
-"""Shows a run until it ends: as a dashboard, as lines, or not at all; then its results."""
+"""Shows a run until it ends: as a dashboard, as lines, or silently; then its results."""
 
 import contextlib
 import signal
@@ -33,17 +33,17 @@ def interrupts_held() -> Iterator[None]:
 
 
 class Follow:
-    """Follows a run that this terminal starts, or one that is going on elsewhere.
+    """Follows a run that this terminal starts, or one that is already running.
 
-    Inside its `with` block Ctrl+C stops the run, from before the supervisor's start to the end.
+    Inside its `with` block Ctrl+C interrupts the run, even before the supervisor has started.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.supervisor: subprocess.Popen[bytes] | None = None
-        """The run's supervisor, when this process has started it."""
+        """The run's supervisor, if this process started it."""
         self.left: ExitCode | None = None
-        """How the user has ended the run from here, if so."""
+        """The run's exit code, if the user ended it from here."""
         self._interrupts = 0
         self._drawing = False
 
@@ -61,21 +61,21 @@ class Follow:
 
     def watch(self, mode: Mode) -> bool:
         """Show the run; True when it has ended, False when the user left it running."""
-        if self._interrupts:  # before there was a supervisor to tell
+        if self._interrupts:  # before the supervisor had started
             self._stop("interrupt")
         if mode == "dashboard":
             match self._draw():
                 case "detach":
-                    say_goes_on(self.folder)
+                    print_detached(self.folder)
                     return False
                 case "stop":
                     self._stop("stop")
-            mode = "json"  # whatever is left to wait for happens quietly
+            mode = "json"  # the rest of the wait is silent
         self._wait(mode)
         return True
 
     def _draw(self) -> str | None:
-        """The dashboard until the user leaves it; it takes Ctrl+C as a key of its own."""
+        """Show the dashboard until the user leaves it; it handles Ctrl+C itself."""
         from grambench.tui.app import show
 
         if self._interrupts:
@@ -87,7 +87,7 @@ class Follow:
             self._drawing = False
 
     def _wait(self, mode: Mode) -> None:
-        """Until the supervisor has ended; the first Ctrl+C stops the run, the second one at once."""
+        """Wait for the supervisor; the first Ctrl+C ends the run after its step, the second one at once."""
         from grambench.views.console import PlainPrinter
 
         printer = PlainPrinter(sys.stderr) if mode == "plain" else None
@@ -110,7 +110,7 @@ class Follow:
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts == 1 and not self._drawing:
-            typer.echo("\ninterrupted: ends after the step under way; Ctrl+C again ends at once", err=True)
+            typer.echo("\ninterrupted: stopping after the current step; Ctrl+C again stops at once", err=True)
         self._stop("interrupt")
 
     def _stop(self, how: Literal["interrupt", "stop"]) -> None:
@@ -121,7 +121,7 @@ class Follow:
         from grambench.runner.rundir import supervisor_of
 
         if how == "stop":
-            with contextlib.suppress(ConfigError):  # it has just ended by itself
+            with contextlib.suppress(ConfigError):  # it has just ended
                 send(self.folder, Command("stop"))
         elif self.supervisor is not None:
             if self.supervisor.poll() is None:
@@ -130,8 +130,8 @@ class Follow:
             process.terminate()
 
 
-def say_goes_on(folder: Path) -> None:
-    """How to see a run again that is left alone."""
+def print_detached(folder: Path) -> None:
+    """Say how to watch or stop a run that keeps running."""
     name = folder.name
     typer.echo(
         f"{name} keeps running: `grambench watch {name}` shows it, `grambench stop {name}` ends it", err=True
@@ -139,7 +139,7 @@ def say_goes_on(folder: Path) -> None:
 
 
 def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
-    """Supervise the run in this very process, with lines on stderr; it ends with the terminal."""
+    """Supervise the run in this process, with lines on stderr; it ends with the terminal."""
     from grambench.runner.__main__ import main
     from grambench.views.console import PlainPrinter
 
@@ -164,13 +164,13 @@ def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
 
 
 def resume_command(folder: Path) -> str:
-    """What the user types to go on, from here."""
+    """The command that resumes the run from the current folder."""
     usual = folder.parent == Path("runs").resolve()
     return f"grambench run --resume {folder.name if usual else folder}"
 
 
 def view(plain: bool) -> Mode:
-    """The dashboard where it can be drawn (Textual itself does not check), else lines."""
+    """The dashboard on a terminal (Textual itself does not check), else lines."""
     on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
     return "dashboard" if on_terminal and not plain else "plain"
 
@@ -180,8 +180,8 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
 
     Args:
         folder: the run.
-        as_json: the report and nothing else.
-        left: how the user ended it, perhaps before its supervisor could write a line.
+        as_json: print only the report.
+        left: exit code if the user ended it, perhaps before its supervisor wrote a line.
 
     Raises:
         typer.Exit: always, with the run's exit code.
@@ -220,15 +220,15 @@ def _print_results(state: RunState, report: str) -> None:
     for label, words in own_settings(state).items():
         typer.echo(f"{label}: {words}")
     for trial in state.trials.values():
-        for found in disturbances(trial):
-            typer.echo(f"warning: {trial.name}: {found.message}")
+        for disturbance in disturbances(trial):
+            typer.echo(f"warning: {trial.name}: {disturbance.message}")
     audit = state.setup.audit
     if audit is not None:
         verdict = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
         typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
         for name in audit.unequal:
-            typer.echo(f"audit: {safe_text(name, 40)} claims the update of e2e, and does NOT have it")
+            typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:
         typer.echo(vectors_line(state.setup.encoder))
     for message in state.warnings.values():
@@ -237,7 +237,7 @@ def _print_results(state: RunState, report: str) -> None:
 
 
 def _print_cause(folder: Path, state: RunState) -> None:
-    """Why the exit code is not 0, one sentence a failure."""
+    """Why the exit code is not 0, one sentence per failure."""
     if state.setup.outcome == "failed":
         typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
     elif not state.finished:

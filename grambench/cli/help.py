@@ -1,7 +1,7 @@
 """Help pages: aligned columns, in colour on a terminal.
 
-Typer can print them too, but loads rich with its markdown for it, which takes longer than everything else
-that `grambench --help` does. Usage errors are still typer's.
+Typer can print them too, but loads rich's markdown for it, which takes longer than the rest of
+`grambench --help`. Usage errors are still typer's.
 """
 
 import inspect
@@ -26,13 +26,13 @@ DATA_DIR_HELP = "Folder with train/ and dev/ (or MINDsmall_train/…), or with t
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PLAIN, _BOLD, _DIM = "", "1", "2"
 _ACCENT = "1;38;5;67"
-"""The hue of the dashboard's accents, in a shade of the 256 colours that is legible on dark and on light."""
+"""The dashboard's accent colour, in a shade of the 256 colours that is legible on dark and on light."""
 _WIDEST, _NARROWEST = 100, 40
 _MARGIN, _GAP = "  ", "  "
 _TEXT_ROOM = 28
-"""Columns that are left to the right of the names; a longer name has a line of its own."""
+"""Columns kept for the meanings; a name that would leave fewer gets its own line."""
 _STEP = 4
-"""How far meanings are indented against names if all names are longer."""
+"""Indentation of the meanings if every name gets its own line."""
 
 
 class App(typer.Typer):
@@ -62,7 +62,7 @@ class HelpfulGroup(TyperGroup):
         return help_page(ctx)
 
     def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
-        """As in typer; a group alone prints its help, on stdout and with the code of a usage error."""
+        """As in typer; a group without a command prints its help to stdout and exits with a usage error."""
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), color=ctx.color)
             ctx.exit(ExitCode.USAGE)
@@ -70,11 +70,11 @@ class HelpfulGroup(TyperGroup):
 
 
 class Word(NamedTuple):
-    """What is not broken at the end of a line."""
+    """Text that is never broken across lines."""
 
     text: str
     style: str = _PLAIN
-    """Parameters of the terminal's sequence that switches it on."""
+    """Parameters of the SGR escape sequence that switches it on."""
 
 
 class Row(NamedTuple):
@@ -87,8 +87,7 @@ class Row(NamedTuple):
 def help_page(ctx: "Context") -> str:
     """The help of the context's command, for the width of the terminal (80 columns without one).
 
-    It has escape sequences only if stdout shows them: it is a terminal and NO_COLOR is unset or empty,
-    or FORCE_COLOR is set.
+    It is coloured only if stdout is a terminal and NO_COLOR is unset or empty, or if FORCE_COLOR is set.
     """
     ctx.color = coloured = _wants_colour()
     width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
@@ -145,7 +144,7 @@ def _argument(param: "Parameter") -> Row:
 
 
 def _option(param: Any) -> Row:
-    """Short names stand before long ones, which begin in the same column everywhere."""
+    """Short names come before long ones, which are aligned in one column."""
     names = sorted((*param.opts, *param.secondary_opts), key=len)
     words = [] if len(names[0]) == 2 else [Word("   ")]
     words += [Word(f"{name},", _ACCENT) for name in names[:-1]] + [Word(names[-1], _ACCENT)]
@@ -164,7 +163,7 @@ def _meaning(param: Any) -> list[Word]:
 
 
 def _table(rows: Sequence[Row], width: int) -> Iterator[Sequence[Word]]:
-    """Names on the left, meanings in a column of their own."""
+    """Names on the left, meanings aligned in a second column."""
     sizes = [_size(row.name) for row in rows]
     longest = width - len(_MARGIN + _GAP) - _TEXT_ROOM
     column = max((size for size in sizes if size <= longest), default=_STEP)
@@ -188,12 +187,12 @@ def _words(text: str) -> list[Word]:
 
 
 def _spaced(words: Iterable[Word]) -> list[Word]:
-    """The words with a blank between two of them."""
+    """The words, separated by spaces."""
     return [part for word in words for part in (Word(" "), word)][1:]
 
 
 def _filled(words: Iterable[Word], width: int) -> Iterator[Sequence[Word]]:
-    """Lines of at most `width` columns; a longer word stands alone."""
+    """Lines of at most `width` columns; a longer word gets its own line."""
     line: list[Word] = []
     for word in words:
         if line and _size(line) + 1 + len(word.text) > width:

@@ -1,4 +1,4 @@
-"""`grambench presets`: which presets there are, and what one of them says."""
+"""`grambench presets`: list the presets, or show one."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from grambench.errors import ConfigError
 
 def presets(
     name: Annotated[
-        str | None, typer.Argument(help="A preset's name, or a .toml file; left out: all are listed.")
+        str | None, typer.Argument(help="A preset's name, or a .toml file; without it, all are listed.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -22,7 +22,7 @@ def presets(
 ) -> None:
     """List the presets, or show the settings of one that its run reads.
 
-    What is shown of one preset is a preset itself: save it as a .toml file and change it.
+    The output for one preset is a preset itself: save it as a .toml file and edit it.
     """
     from grambench.cli.preset_tables import print_preset, print_presets
     from grambench.config.presets import load_preset

@@ -11,7 +11,7 @@ import typer
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.config.strategies import ROWS
 
-_STRATEGIES_HELP = f"Comma-separated, of {', '.join(row.name for row in ROWS)}, and those of plug-ins."
+_STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
 
 
@@ -25,7 +25,7 @@ def run(
         typer.Option(
             "--trial",
             metavar="'LABEL: STRATEGY, TABLE.KEY=VALUE'",
-            help="A trial with settings of its own; may be repeated.",
+            help="A trial with its own settings; may be repeated.",
         ),
     ] = None,
     assignments: Annotated[
@@ -57,26 +57,24 @@ def run(
         str | None, typer.Option(metavar="NAME", help="sequential, race (turns on one device) or parallel.")
     ] = None,
     null_test: Annotated[
-        bool, typer.Option("--null-test", help="Train the first strategy twice, to see what noise does.")
+        bool, typer.Option("--null-test", help="Train the first strategy twice, to measure the noise.")
     ] = False,
     out: OutOption = Path("runs"),
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was interrupted.")
+        str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start it and return; `grambench watch` shows it.")
     ] = False,
     foreground: Annotated[
-        bool, typer.Option("--foreground", help="All in this terminal, and gone with it (for CI).")
+        bool, typer.Option("--foreground", help="Run in this terminal and end with it (for CI).")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print the report to stdout and nothing else.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and stop.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
-    from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, say_goes_on, view
+    from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
     from grambench.cli.settings import Options
     from grambench.config.reads import settings_read
     from grambench.domains.locate import locate
@@ -87,7 +85,7 @@ def run(
 
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
-    start_method()  # a value that is not known is refused before anything is made
+    start_method()  # an unknown value is refused before anything is created
     options = Options(
         tuple(assignments or ()),
         strategies,
@@ -114,18 +112,18 @@ def run(
         if not spec.data.is_generated:
             locate(spec.data)
     with contextlib.ExitStack() as stack:
-        with interrupts_held():  # a new run's folder is there, and no handler for Ctrl+C is installed yet
+        with interrupts_held():  # the run's folder exists, and no Ctrl+C handler is installed yet
             if resume is None:
                 folder = create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]])
             follow = Follow(folder)
-            if not foreground:  # there the supervisor's own handlers are soon in place
+            if not foreground:  # the supervisor installs its own handlers
                 stack.enter_context(follow)
         if foreground:
             left = in_foreground(folder, quiet=json_)
             finish(folder, as_json=json_, left=left)
         follow.supervisor = start_supervisor(folder)
         if detach:
-            say_goes_on(folder)
+            print_detached(folder)
             return
         ended = follow.watch("json" if json_ else view(plain))
     if ended:
@@ -133,7 +131,7 @@ def run(
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
-    """The run's supervisor, in a session of its own: a closed terminal does not end it.
+    """The run's supervisor, in its own session: closing the terminal does not end it.
 
     Raises:
         MachineError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""`grambench runs`, `watch` and `stop`: runs that are going on or have ended."""
+"""`grambench runs`, `watch` and `stop`: runs in progress and finished ones."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,7 +48,7 @@ def runs(
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    """What the list says about a run, in whatever condition its folder is."""
+    """A run's row of the list, however damaged its folder is."""
     from grambench.events.reader import read_run
     from grambench.runner.rundir import supervisor_of
 
@@ -65,7 +65,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 
 def _run_file_complaints(folder: Path) -> list[str]:
-    """What is wrong with `run.json`, as `log_complaints` has it."""
+    """What is wrong with `run.json`, in the form of `log_complaints`."""
     from grambench.config.changes import spec_digest
     from grambench.errors import DataError
     from grambench.reports.runfile import RUN_FILE, read_run_file
@@ -81,7 +81,7 @@ def _run_file_complaints(folder: Path) -> list[str]:
 
 
 def _ended(state: "RunState") -> str:
-    """How a run without a supervisor has ended, in a word or two."""
+    """How a run without a supervisor ended, in a word or two."""
     from grambench.errors import ExitCode
 
     if not state.started_wall and any(check.trouble for check in state.logs.values()):
@@ -96,22 +96,22 @@ def watch(
     out: OutOption = Path("runs"),
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
 ) -> None:
-    """Show a run that is going on, or how an ended one looked at its end."""
+    """Show a run in progress, or the final state of one that has ended."""
     from grambench.cli.follow import Follow, view
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
     try:
         Follow(folder).watch(view(plain))
-    except KeyboardInterrupt:  # a watcher that leaves ends nothing
-        typer.echo(f"\n{folder.name} keeps running, unless it had ended.", err=True)
+    except KeyboardInterrupt:  # leaving does not end the run
+        typer.echo(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
 
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
-    """End a run after the step under way; what it has measured stays."""
+    """End a run after the current step; its measurements are kept."""
     from grambench.runner.commands import Command, send
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
     send(folder, Command("stop"))
-    typer.echo(f"{folder.name} ends after the step under way.", err=True)
+    typer.echo(f"{folder.name} ends after the current step.", err=True)

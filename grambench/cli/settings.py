@@ -1,4 +1,4 @@
-"""What the options of a command line say about a run."""
+"""Settings of a run from command-line options."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from grambench.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a command line that stand for settings."""
+    """Command-line options that stand for settings."""
 
     assignments: tuple[str, ...] = ()
     strategies: str | None = None

@@ -16,7 +16,7 @@ from grambench.views import numbers
 
 _TEXT_LIMIT = 400
 Amount = Callable[[float], str]
-"""A number in words, with its unit."""
+"""Formats a number with its unit."""
 
 
 def megabytes(value: float) -> str:
@@ -31,7 +31,7 @@ class Steps(Protocol):
         """One sentence that stays."""
 
     def show(self, what: str, done: int, total: int | None, amount: Amount = numbers.count) -> None:
-        """How far one thing is; called as often as it pleases."""
+        """Show the progress of one task; may be called at any rate."""
 
 
 @contextmanager
@@ -50,14 +50,14 @@ def open_steps() -> Iterator[Steps]:
 
 
 class PlainSteps:
-    """Lines: the first and the last of each thing, and one every `every_s` seconds between them."""
+    """Lines: the first and the last of each task, and one every `every_s` seconds in between."""
 
     def __init__(
         self, stream: TextIO, clock: Callable[[], float] = time.monotonic, every_s: float = 5.0
     ) -> None:
         self._stream, self._clock, self._every_s = stream, clock, every_s
         self._printed: dict[str, tuple[float, int]] = {}
-        """What -> when a line was last printed, and how much was done."""
+        """Task -> when a line was last printed, and how much was done."""
 
     def note(self, text: str) -> None:
         """One line."""
@@ -78,7 +78,7 @@ class PlainSteps:
 
 
 class LiveSteps:
-    """One bar per thing."""
+    """One bar per task."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -1,4 +1,4 @@
-"""`grambench suite`: a table of the paper, run and printed beside the paper's figures."""
+"""`grambench suite`: run a table of the paper and print it beside the paper's figures."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,10 +21,10 @@ def suite(
     table: Annotated[Table, typer.Argument(help="The table: table4, table5 or table6.")],
     datasets: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="Comma-separated presets; left out: those of the table."),
+        typer.Option(metavar="LIST", help="Comma-separated presets; default: those of the table."),
     ] = None,
     strategies: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Comma-separated rows of the table; left out: all.")
+        str | None, typer.Option(metavar="LIST", help="Comma-separated rows of the table; default: all.")
     ] = None,
     data_dirs: Annotated[
         list[str] | None,
@@ -35,13 +35,13 @@ def suite(
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Probe a few steps, print what would run, and stop.")
+        bool, typer.Option("--plan", help="Probe a few steps, print what would run, and exit.")
     ] = False,
     out: OutOption = Path("runs"),
 ) -> None:
     """Run a table of the GRAM paper and print its figures with ours beside them.
 
-    A data set that is not here is left blank, with the reason.
+    The rows of a missing data set are left blank, with the reason.
     """
     from rich.console import Console
 

@@ -24,20 +24,20 @@ PROBE_STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the command line gives to every run."""
+    """Command-line settings that apply to every run."""
 
     data_dirs: dict[str, Path]
     assignments: tuple[str, ...]
     out: Path
     only: frozenset[str] | None = None
-    """Labels of the rows that are wanted; None: all."""
+    """Labels of the selected rows; None: all."""
 
     @classmethod
     def of(cls, data_dirs: list[str], assignments: list[str], out: Path, only: str | None = None) -> Self:
-        """Read `PRESET=DIR` words.
+        """Parse `PRESET=DIR` arguments.
 
         Raises:
-            ConfigError: a word without an equals sign.
+            ConfigError: an argument without an equals sign.
         """
         folders = {}
         for word in data_dirs:
@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Planned:
-    """What a row would do."""
+    """What a row would run."""
 
     preset: str
     row: Row
@@ -62,8 +62,8 @@ class Planned:
 
 
 @dataclass(slots=True)
-class Found:
-    """What the runs of a preset say, or why there are none."""
+class PresetResults:
+    """Results of a preset's runs, or why there are none."""
 
     preset: str
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Found:
 
 
 def planned(suite: Suite, presets: tuple[str, ...], settings: Settings) -> list[Planned]:
-    """Every row; where the data is here, with seconds an epoch from a probe of a few steps."""
+    """Every row; where the data exists, with seconds per epoch from a probe of a few steps."""
     found: list[Planned] = []
     for preset in presets:
         rows = {row.label: Planned(preset, row) for row in suite.rows_for(preset)}
@@ -93,12 +93,12 @@ def planned(suite: Suite, presets: tuple[str, ...], settings: Settings) -> list[
     return found
 
 
-def results(suite: Suite, presets: tuple[str, ...], settings: Settings) -> tuple[int, list[Found]]:
+def results(suite: Suite, presets: tuple[str, ...], settings: Settings) -> tuple[int, list[PresetResults]]:
     """Train every row that can run; the exit code (of the last run that failed), and the reports' trials."""
     code = int(ExitCode.OK)
-    found: list[Found] = []
+    found: list[PresetResults] = []
     for preset in presets:
-        ours = Found(preset, reasons=_reasons(suite, preset, settings))
+        ours = PresetResults(preset, reasons=_reasons(suite, preset, settings))
         found.append(ours)
         able = [row for row in suite.rows_for(preset) if not ours.reasons.get(row.label)]
         for words, strategies in grouped(able).items():
@@ -168,7 +168,7 @@ def _run(
 
 
 def _seconds_an_epoch(trial: Trial) -> float | None:
-    """From the probe's rate, in which an epoch's window was closed after a few steps."""
+    """From the probe's rate, with an epoch's window closed after a few steps."""
     rate = trial.times.samples_per_s
     if not rate or trial.plan is None:
         return None

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grambench.cli.suite_runs import Found, Planned
+from grambench.cli.suite_runs import Planned, PresetResults
 from grambench.reports.suites import Suite
 from grambench.text import safe_text
 from grambench.views import numbers
@@ -14,7 +14,7 @@ _REASON_LIMIT = 300
 
 
 def print_plan(suite: Suite, rows: list[Planned], console: Console) -> None:
-    """Presets, systems, the estimate of an epoch and of the most epochs, and what is in the way."""
+    """Presets, systems, estimates for one epoch and for all, and what prevents a run."""
     console.print(Text(f"{suite.title}: what would run", "bold"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for head in ("preset", "system"):
@@ -36,8 +36,8 @@ def print_plan(suite: Suite, rows: list[Planned], console: Console) -> None:
     console.print("Estimates come from a probe of a few steps; early stopping may end a run sooner.")
 
 
-def print_results(suite: Suite, found: list[Found], console: Console) -> None:
-    """One table a preset: each measure as the paper's figure and ours."""
+def print_results(suite: Suite, found: list[PresetResults], console: Console) -> None:
+    """One table per preset: each measure as the paper's figure and ours."""
     for ours in found:
         console.print(Text(f"\n{suite.title}, {safe_text(ours.preset)}", "bold"))
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -57,10 +57,10 @@ def print_results(suite: Suite, found: list[Found], console: Console) -> None:
             console.print(Text(f"blank: {', '.join(labels)}: {safe_text(reason, _REASON_LIMIT)}", "dim"))
 
 
-def _by_reason(ours: Found) -> dict[str, list[str]]:
+def _by_reason(ours: PresetResults) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for label, reason in ours.reasons.items():
-        found.setdefault(reason or "it ended without a reason", []).append(label)
+        found.setdefault(reason or "it ended without giving a reason", []).append(label)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Whether two specifications are the same, and what differs between them, or any two JSON values."""
+"""Digests of specifications, and the differences between two specifications or other JSON values."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a specification's canonical JSON, with the fields that its version of grambench had."""
+    """Hex SHA-256 of the canonical JSON of a specification as its version of grambench wrote it."""
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -24,6 +24,6 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
 
 
 def _labels(value: Any) -> list[str]:
-    """Of the trials in a specification; empty: it is something else."""
+    """Labels of a specification's trials; empty if the value is something else."""
     rows = value if isinstance(value, list) else []
     return [row["label"] for row in rows if isinstance(row, dict) and "label" in row]

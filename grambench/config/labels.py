@@ -1,4 +1,4 @@
-"""Model and data in a few words, for headers and reports."""
+"""Short descriptions of model and data, for headers and reports."""
 
 from grambench.config.spec import Spec
 
@@ -13,7 +13,7 @@ def model_label(spec: Spec) -> str:
 
 
 def data_label(spec: Spec) -> str:
-    """The data set and the text fields read, for example `mind-small, title + abstract`."""
+    """The data set and the text fields used, for example `mind-small, title + abstract`."""
     limits = spec.data.fields
     fields = [name for name in ("title", "abstract", "body") if getattr(limits, name)]
     kind = " (synthetic)" if spec.data.is_generated else ""

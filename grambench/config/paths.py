@@ -1,4 +1,4 @@
-"""Where grambench keeps what it makes."""
+"""Where grambench stores its files."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,10 @@ def cache_dir() -> Path:
 
 
 def dataset_dir(dataset: str) -> Path:
-    """Where a downloaded data set lies."""
+    """Folder of a downloaded data set."""
     return cache_dir() / "datasets" / dataset
 
 
 def prepared_dir() -> Path:
-    """Where prepared arrays lie."""
+    """Folder of prepared arrays."""
     return cache_dir() / "prepared"

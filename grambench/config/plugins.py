@@ -1,7 +1,7 @@
-"""Strategies of other packages: entry points of the group `grambench.strategies`.
+"""Strategies from other packages: entry points of the group `grambench.strategies`.
 
-An entry point has the strategy's name and leads to a `StrategyRow`. They are looked for only when a name is
-not one of grambench's own.
+An entry point is named after its strategy and refers to a `StrategyRow`. Entry points are read only when a
+name is not a built-in strategy.
 """
 
 import re
@@ -13,37 +13,38 @@ from grambench.config.strategies import StrategyRow
 
 GROUP = "grambench.strategies"
 _NAME = re.compile(r"(?!null-)[a-z][a-z0-9-]{0,39}")
-"""Names that are safe as a part of a trial's folder."""
+"""Names that are safe within a trial's folder name."""
 
 
 def plugin_names() -> list[str]:
-    """The strategies that installed packages bring."""
+    """The strategies that installed packages provide."""
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
 @cache
 def plugin_row(name: str) -> StrategyRow | None:
-    """The row of a plug-in's strategy; None: no installed package brings it.
+    """The row of a plug-in's strategy; None if no installed package provides it.
 
     Raises:
-        ValueError: it cannot be used, with the reason.
+        ValueError: the strategy cannot be used; the message gives the reason.
     """
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
+    entries = list(entry_points(group=GROUP, name=name))
+    if not entries:
         return None
-    packages = [_package(entry) for entry in found]
-    if len(found) > 1:
+    packages = [_package(entry) for entry in entries]
+    if len(entries) > 1:
         raise ValueError(f"strategy {name!r} is in {' and in '.join(packages)}; uninstall all but one")
-    of = f"strategy {name!r} of the plug-in {packages[0]}"
+    strategy = f"strategy {name!r} of the plug-in {packages[0]}"
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{of} has a name that is not 1 to 40 lower-case letters, digits and hyphens")
+        raise ValueError(f"{strategy} has a name that is not 1 to 40 lower-case letters, digits and hyphens")
     try:
-        row = found[0].load()
+        row = entries[0].load()
     except Exception as error:  # another package's code can raise anything
-        words = f"{of} cannot be loaded: {type(error).__name__}: {error}"
-        raise ValueError(f"{words}; reinstall the plug-in or remove it") from error
+        reason = f"{strategy} cannot be loaded: {type(error).__name__}: {error}"
+        raise ValueError(f"{reason}; reinstall the plug-in or remove it") from error
     if not isinstance(row, StrategyRow) or row.name != name or not row.factory:
-        raise ValueError(f"{of} is broken: {found[0].value} is not a StrategyRow of this name with a factory")
+        problem = f"{entries[0].value} is not a StrategyRow of this name with a factory"
+        raise ValueError(f"{strategy} is broken: {problem}")
     return replace(row, package=packages[0])
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoContent, NoFinetune, SpeedyFeed, Words
 from grambench.config.data import Data
-from grambench.config.filters import filter_kind
+from grambench.config.filters import filter_kind, filter_kinds
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
 from grambench.config.seeds import seeds_of
@@ -347,6 +347,15 @@ class Spec(Table):
     def devices(self) -> tuple[str, ...]:
         """One or more."""
         return tuple(self.device.split(","))
+
+    @model_validator(mode="after")
+    def _filter_of_the_domain(self) -> "Spec":
+        kind, known = self.filter.kind, filter_kinds(self.data.domain)
+        if kind not in ("auto", *known):
+            raise ValueError(
+                f"filter.kind = {kind} is no filter for {self.data.domain}: use {', '.join(('auto', *known))}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _filter_fits_encoder(self) -> "Spec":

@@ -1,6 +1,6 @@
-"""The strategies: one row for each, with everything that its name means except the code.
+"""The strategies: one row each, with all properties except the code.
 
-`training/strategies` registers a factory for each row. Rows of other packages come from their entry points
+`training/strategies` registers a factory for each row. Rows from other packages come from their entry points
 (`config/plugins.py`). Nothing here loads torch.
 """
 
@@ -12,10 +12,10 @@ from functools import cache
 from typing import Literal
 
 Vocabulary = Literal["encoder", "words", "language-model"]
-"""What an item's tokens are: the encoder's, whole words, or those of the language model of `lm-kt`."""
+"""Which tokenizer items need: the encoder's, whole words, or that of `lm-kt`'s language model."""
 Family = Literal["end-to-end", "single-step", "multi-step", "baseline"]
 Colours = Literal["e2e", "e2e-unique", "single", "steps", "epochs", "auto", "baseline"]
-"""A family of shades in the dashboard's palette."""
+"""Colour family in the dashboard's palette."""
 Size = Literal["micro_batch", "encoder_chunk", "encoder_batch"]
 
 ENCODER_AND_FILTER = ("encoder", "encoder_optimizer", "filter", "filter_optimizer")
@@ -34,35 +34,35 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyRow:
-    """A strategy, or a family of strategies that differ in a number."""
+    """A strategy, or a family of strategies parametrised by a number."""
 
     name: str
-    """In which `<N>` stands for a number of CF steps, and `<x>` for a share or number of epochs."""
+    """`<N>` stands for a number of CF steps, `<x>` for a fraction or number of epochs."""
     meaning: str
-    """One line for people."""
+    """One-line description for users."""
     family: Family = "baseline"
-    """Baselines are systems of their own; the others train the same encoder and filter."""
+    """Baselines train models of their own; all other strategies train the same encoder and filter."""
     domains: tuple[str, ...] = ()
-    """The domains that it is for; empty: all."""
+    """The domains it supports; empty: all."""
     claims_equality: bool = False
-    """Whether its update is that of e2e, which the audit checks."""
+    """Whether its update equals e2e's; checked by the audit."""
     vocabulary: Vocabulary = "encoder"
     encodes: Literal["occurrences", "items"] = "items"
-    """What of a batch goes through the encoder: every occurrence, or each distinct item once."""
+    """What the encoder encodes of a batch: every occurrence, or each distinct item once."""
     reads: tuple[str, ...] = ENCODER_AND_FILTER
     """Tables and settings that it reads beside those that all strategies read."""
     plan: tuple[Size, ...] = ()
     """Attributes of the strategy that its plan reports."""
     colours: Colours = "baseline"
     examples: tuple[str, ...] = ()
-    """Names of a family, for messages."""
+    """Example names of a family, for messages."""
     factory: str = ""
-    """Of another package: `module:attribute` that makes the strategy; imported by workers only."""
+    """Plug-ins only: `module:attribute` that creates the strategy; imported by workers only."""
     package: str = ""
-    """The name and version of that package, filled in when the row is found."""
+    """Plug-ins only: name and version of the package, filled in when the row is loaded."""
 
     def match(self, name: str) -> re.Match[str] | None:
-        """The numbers in a name of this row, as groups `steps` or `epochs`; None: it is not of this row."""
+        """Match a strategy name, with its number as group `steps` or `epochs`; None if it does not match."""
         pattern = re.escape(self.name)
         for parameter, group in _PARAMETERS.items():
             pattern = pattern.replace(re.escape(parameter), group)
@@ -98,7 +98,7 @@ ROWS = (
     ),
     StrategyRow(
         name="gram-<N>s",
-        meaning="multi-step GRAM: the encoder follows once in N CF steps",
+        meaning="multi-step GRAM: the encoder is updated once every N CF steps",
         family="multi-step",
         plan=("encoder_chunk", "encoder_batch"),
         colours="steps",
@@ -107,7 +107,7 @@ ROWS = (
     ),
     StrategyRow(
         name="gram-<x>e",
-        meaning="multi-step GRAM: the encoder follows once in x epochs",
+        meaning="multi-step GRAM: the encoder is updated once every x epochs",
         family="multi-step",
         plan=("encoder_chunk", "encoder_batch"),
         colours="epochs",
@@ -116,7 +116,7 @@ ROWS = (
     ),
     StrategyRow(
         name="gram-auto",
-        meaning="multi-step GRAM: the encoder follows when the item table has drifted",
+        meaning="multi-step GRAM: the encoder is updated when the item table has drifted",
         family="multi-step",
         plan=("encoder_chunk", "encoder_batch"),
         colours="auto",
@@ -135,12 +135,12 @@ ROWS = (
     ),
     StrategyRow(
         name="crcf-1s",
-        meaning="free item vectors pulled to those of the texts, at every step",
+        meaning="free item vectors pulled towards the encoded texts at every step",
         reads=(*ENCODER_AND_FILTER, "crcf", "training.free_rows"),
     ),
     StrategyRow(
         name="crcf-1e",
-        meaning="free item vectors pulled to those of the texts, by epochs",
+        meaning="free item vectors pulled towards the encoded texts every epoch",
         reads=(*ENCODER_AND_FILTER, "crcf", "training.free_rows", "multi_step"),
     ),
     StrategyRow(
@@ -182,15 +182,15 @@ ROWS = (
 
 @cache
 def builtin_row(name: str) -> StrategyRow | None:
-    """The row of a strategy of grambench itself; None: it has none of this name."""
+    """The row of a built-in strategy; None if there is none of this name."""
     return next((row for row in ROWS if row.match(name)), None)
 
 
 def row_of(name: str) -> StrategyRow:
-    """The row of a strategy, which may be a plug-in's.
+    """The row of a built-in or plug-in strategy.
 
     Raises:
-        ValueError: there is no such strategy, or its plug-in cannot be used.
+        ValueError: unknown strategy, or its plug-in cannot be used.
     """
     row = builtin_row(name)
     if row is not None:
@@ -213,10 +213,10 @@ def _known() -> str:
 
 
 def window_steps(name: str, steps_per_epoch: int) -> int:
-    """CF steps between two encoder updates that a strategy's name tells; 1 where it tells none.
+    """CF steps between two encoder updates according to the strategy's name; 1 if it has no number.
 
     Raises:
-        ValueError: there is no such strategy.
+        ValueError: unknown strategy.
     """
     match = row_of(name).match(name)
     numbers = match.groupdict() if match is not None else {}

@@ -1,4 +1,4 @@
-"""The base of every table of a specification, and the bounds that their fields share."""
+"""Base class of all tables of a specification, and the bounds their fields share."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any

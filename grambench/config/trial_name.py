@@ -1,36 +1,36 @@
-"""Names of trials, which are also those of their folders: `<label>.s<seed>`, of the second repeat `….r2`."""
+"""Names of trials and of their folders: `<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`."""
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 NULL = "null-"
-"""Stands before the label of a trial that repeats another one."""
+"""Label prefix of a trial that repeats another one (null test)."""
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.s([0-9]{1,18})(?:\.r([2-9]|[1-9][0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class TrialName:
-    """One label with one seed, the first time or again; printed it is the trial's name."""
+    """A label, a seed and a repeat; `str()` gives the trial's name."""
 
     label: str
     seed: int
     repeat: int = 1
-    """From 1; the first one's name does not mention it."""
+    """From 1, which the name does not mention."""
 
     @staticmethod
     @lru_cache(1024)
     def parse(name: str) -> "TrialName | None":
-        """What a name says; None: no trial can have it."""
-        found = _NAME.fullmatch(name)
-        return TrialName(found[1], int(found[2]), int(found[3] or 1)) if found else None
+        """The label, seed and repeat of a name; None if it is not a trial's name."""
+        match = _NAME.fullmatch(name)
+        return TrialName(match[1], int(match[2]), int(match[3] or 1)) if match else None
 
     def __str__(self) -> str:
         return f"{self.label}.s{self.seed}" + (f".r{self.repeat}" if self.repeat > 1 else "")
 
     @property
     def block(self) -> tuple[int, int]:
-        """Seed and repeat: trials that have both in common are compared, and race together."""
+        """Seed and repeat: trials with both in common are compared with each other, and race together."""
         return self.seed, self.repeat
 
     def of(self, label: str) -> "TrialName":
@@ -39,10 +39,10 @@ class TrialName:
 
     @property
     def is_null(self) -> bool:
-        """True for a null test."""
+        """Whether the trial is a null test."""
         return self.label.startswith(NULL)
 
     @property
     def repeated(self) -> "TrialName":
-        """The trial that a null test repeats; any other is its own."""
+        """The trial that a null test repeats; any other trial itself."""
         return self.of(self.label.removeprefix(NULL))

@@ -1,4 +1,4 @@
-"""`[[trials]]`: what a run trains, each with a label and settings of its own."""
+"""`[[trials]]`: the trials of a run, each with its own label and settings."""
 
 import difflib
 import re
@@ -27,27 +27,27 @@ MAY_DIFFER: dict[str, tuple[str, ...] | None] = {
     "nofinetune": None,
     "training": ("epochs", "batch_size", "patience", "micro_batch", "encoder_chunk", "free_rows"),
 }
-"""Table -> its settings that may differ between the trials of a run; None: all.
+"""Table -> the settings that may differ between the trials of a run; None: all of them.
 
-They say how a trial is trained. What all trials of a run share makes them comparable: data and their parts,
-model, evaluation, engine.
+They define how a trial is trained. All trials of a run share data, splits, model, evaluation and engine, and
+are therefore comparable.
 """
 
 
 class TrialEntry(Table):
-    """One `[[trials]]`."""
+    """One `[[trials]]` entry."""
 
     label: str = ""
-    """What the trial is called, up to 24 letters, digits, `.`, `_` and `-`; unset: as its strategy."""
+    """Label of the trial, up to 24 letters, digits, `.`, `_` and `-`; default: the strategy's name."""
     strategy: str
     """As in `training.strategies`."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Dotted key -> value, in place of the run's; in a preset written as `encoder_optimizer.lr = 3e-4`."""
+    """Dotted key -> value that overrides the run's; in a preset written as `encoder_optimizer.lr = 3e-4`."""
 
     @model_validator(mode="before")
     @classmethod
     def _collected(cls, written: Any) -> Any:
-        """Tables beside label and strategy are the settings."""
+        """Collect all tables except label and strategy into `settings`."""
         if not isinstance(written, dict):
             return written
         known = {name: written[name] for name in ("label", "strategy") if name in written}
@@ -73,19 +73,19 @@ class TrialEntry(Table):
         return self
 
     def table(self) -> dict[str, Any]:
-        """As it stands in a preset."""
+        """The entry as written in a preset."""
         return {"label": self.label, "strategy": self.strategy, **self.settings}
 
 
 def own_tables(entry: TrialEntry, tables: Mapping[str, Any]) -> dict[str, BaseModel]:
-    """The tables that an entry changes, with its settings in them.
+    """The tables that an entry changes, with its settings applied.
 
     Args:
-        entry: whose settings `require_settings` has allowed.
-        tables: the run's, by name.
+        entry: already checked by `require_settings`.
+        tables: the run's tables, by name.
 
     Raises:
-        ValueError: a value that its setting cannot have.
+        ValueError: invalid value of a setting.
     """
     changes: dict[str, dict[str, Any]] = {}
     for key, value in entry.settings.items():
@@ -103,22 +103,22 @@ def _changed(entry: TrialEntry, table: str, model: type[BaseModel], values: Mapp
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join((table, *map(str, problem["loc"])))
-        words = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ")
         raise ValueError(
-            f"{entry.label}: {key}: {words[:1].lower()}{words[1:]}, not {problem['input']!r:.80}"
+            f"{entry.label}: {key}: {message[:1].lower()}{message[1:]}, not {problem['input']!r:.80}"
         ) from error
 
 
 def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[str, Any]) -> None:
-    """Refuse settings that are unknown, that all trials of a run share, or that have a wrong value.
+    """Reject settings that are unknown, shared by all trials of a run, or invalid.
 
     Args:
-        entry: of `[[trials]]`.
+        entry: an entry of `[[trials]]`.
         run: the model of the whole specification.
         tables: the run's tables, by name.
 
     Raises:
-        ValueError: the first of them, with the nearest key.
+        ValueError: names the first such setting; for an unknown key also the closest match.
     """
     allowed = [
         f"{table}.{name}"
@@ -143,7 +143,7 @@ def require_read(entry: TrialEntry, spec: "Spec") -> None:
     """Refuse settings that would change nothing in a trial.
 
     Args:
-        entry: of `[[trials]]`.
+        entry: an entry of `[[trials]]`.
         spec: the run's, with the entry's own settings.
 
     Raises:
@@ -157,15 +157,15 @@ def require_read(entry: TrialEntry, spec: "Spec") -> None:
 
 
 def require_distinct(entries: Sequence[TrialEntry]) -> None:
-    """Refuse labels that would share a folder, on file systems without case too.
+    """Reject labels that would share a folder, also on case-insensitive file systems.
 
     Raises:
-        ValueError: two trials have one label.
+        ValueError: two trials have the same label.
     """
     seen: dict[str, str] = {}
     for entry in entries:
         if entry.label.lower() in seen:
-            raise ValueError(f"two trials are called {entry.label!r}; give each a label of its own")
+            raise ValueError(f"two trials are called {entry.label!r}; give each its own label")
         seen[entry.label.lower()] = entry.label
 
 
@@ -175,7 +175,7 @@ def _is_setting(run: type[BaseModel], key: str, tables: Mapping[str, Any]) -> bo
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables as dotted keys."""
+    """Flatten nested tables to dotted keys."""
     for name, value in tables.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

@@ -1,6 +1,6 @@
-"""What a careful reader should know of a data set before a run, in sentences.
+"""Warnings about a data set, in sentences, for users to read before a run.
 
-From the counts of a prepared folder, or of a verification: neither needs the data again.
+They are derived from the counts of a prepared folder or of a verification, without reading the data again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ FEW = 50
 """Scored impressions or answers below which a part's AUC is mostly noise."""
 ONE_SPLIT = (
     "the folder has no train/ and dev/: a run tests on its newest impressions (data.test_share, a fifth), or"
-    " on so many of the users where times are missing"
+    " on that share of the users if times are missing"
 )
 _BUNDLES, _RUNS = 0.01, 0.05
-"""Shares of the answers from which bundles and runs are worth a word."""
+"""Shares of the answers above which bundles and runs are reported."""
 
 _UNITS = {PartCounts: "impression", AnswerCounts: "answer", SampleCounts: "sample"}
 
@@ -34,7 +34,7 @@ Cautions = Iterator[tuple[str, str]]
 
 
 def scorable(counts: PartCounts | AnswerCounts | SampleCounts) -> int:
-    """Impressions with both a clicked and an unclicked candidate; answers, where they are not all alike."""
+    """Impressions with a clicked and an unclicked candidate; all answers, or 0 if their results are equal."""
     if isinstance(counts, SampleCounts):
         return counts.scored
     if isinstance(counts, AnswerCounts):
@@ -43,11 +43,11 @@ def scorable(counts: PartCounts | AnswerCounts | SampleCounts) -> int:
 
 
 def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
-    """Refuse a validation part on which no checkpoint can be selected.
+    """Reject a validation part that cannot select a checkpoint.
 
     Raises:
-        DataError: no impression of it has both a clicked and an unclicked candidate; its answers are all
-            right or all wrong.
+        DataError: none of its impressions has both a clicked and an unclicked candidate, or its answers are
+            all right or all wrong.
     """
     counts = parts["validation"].counts
     if not scorable(counts):
@@ -59,73 +59,73 @@ def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
 
 
 def part_cautions(parts: Mapping[PartName, PartInfo]) -> Cautions:
-    """Parts that cannot be scored, or hold too little to be believed."""
+    """Parts that cannot be scored, or are too small for a reliable score."""
     for name, part in parts.items():
         what = _UNITS[type(part.counts)]
-        found = part_caution(name, scorable(part.counts), what, _why(part.counts))
-        if found is not None and part.stored_as == name:
-            yield found
+        caution = part_caution(name, scorable(part.counts), what, _why(part.counts))
+        if caution is not None and part.stored_as == name:
+            yield caution
 
 
 def part_caution(name: str, scored: int, what: str, why: str, label: str = "") -> tuple[str, str] | None:
-    """Code and sentence about a part that cannot be scored or is small; None: nothing is to be said.
+    """Code and sentence about a part that cannot be scored or is small; None if it is neither.
 
     Args:
-        name: of the part; train is scored by none, and only its classes matter.
-        scored: what has both classes, a count.
-        what: is scored, in words.
-        why: nothing can be, where nothing can be.
-        label: what the sentence calls it; empty: the part of this name.
+        name: of the part; train is never scored, but needs both classes.
+        scored: number of scorable impressions or answers.
+        what: "impression" or "answer".
+        why: reason if nothing can be scored.
+        label: the part's name in the sentence; empty: "`name` part".
     """
     label = label or f"{name} part"
     if name == "train":
-        return None if scored else ("no-train-classes", f"the {label} teaches one class alone: {why}")
+        return None if scored else ("no-train-classes", f"the {label} has only one class to learn: {why}")
     if not scored:
-        return f"no-{name}-score", f"the {label} cannot be scored, its AUC will be missing: {why}"
+        return f"no-{name}-score", f"the {label} cannot be scored; its AUC will be missing: {why}"
     if scored >= FEW:
         return None
     amount = f"{scored:,} {what}{'' if scored == 1 else 's'}"
-    return f"small-{name}", f"the {label} scores {amount} only: below {FEW}, its AUC is mostly noise"
+    return f"small-{name}", f"the {label} scores only {amount}; below {FEW}, its AUC is mostly noise"
 
 
 def answer_cautions(correct: npt.NDArray[np.int8], repeats: RepeatCounts) -> Iterator[str]:
-    """Sentences about answers that no run has prepared yet.
+    """Sentences about answers that have not been prepared yet.
 
     Args:
-        correct: 1 right, 0 wrong, of the answers that a run would test, or of all where it divides users.
+        correct: 1 right, 0 wrong, of the answers a run would test on; of all if it splits by user.
         repeats: of the source.
     """
     for _, words in repeat_cautions(repeats, is_kept=True):
         yield words
     right = int(correct.sum())
     why = _why_alike(len(correct), right)
-    found = part_caution("test", len(correct) if 0 < right < len(correct) else 0, "answer", why)
-    if found is not None:
-        yield found[1]
+    caution = part_caution("test", len(correct) if 0 < right < len(correct) else 0, "answer", why)
+    if caution is not None:
+        yield caution[1]
 
 
 def repeat_cautions(counts: RepeatCounts, is_kept: bool) -> Cautions:
-    """Answers in several rows, as the source has them.
+    """Answers that occupy several rows of the source.
 
     Args:
         counts: of the source.
-        is_kept: the rows are in the data; else `first` has left them out, which its count tells.
+        is_kept: whether the repeated rows are kept; else `first` has dropped and counted them.
     """
     if counts.repeated and is_kept:
-        yield "repeated-answers", f"{described(counts)}; scores on them are inflated, AUC too"
+        yield "repeated-answers", f"{described(counts)}; their scores, and so the AUC, are inflated"
     if counts.other_items >= _BUNDLES * counts.answers and not counts.is_row_a_skill and counts.other_items:
         yield (
             "bundles",
             f"{_share(counts.other_items, counts.answers)} share user and time with an answer to another item"
             f" (results agree in {counts.agreeing_moments:,} of {counts.moments:,} such moments): bundles of"
-            " questions, or times too coarse; each is asked after the results of those before it",
+            " questions, or coarse times; each answer is predicted from the results of the rows before it",
         )
     if counts.in_a_run >= _RUNS * counts.answers and counts.in_a_run and (is_kept or counts.has_times):
         ending = (
             "at a later time: further attempts"
             if counts.has_times
-            else "in a row; without exact times further attempts and repeated rows look alike"
-            " (data.repeated_answers = first takes those without a time for one)"
+            else "in a row; without exact times, further attempts cannot be told from repeated rows"
+            " (data.repeated_answers = first merges those without a time)"
         )
         yield (
             "repeats-in-a-run",
@@ -138,28 +138,28 @@ def check_repeats(counts: RepeatCounts) -> None:
     """`data.repeated_answers = "error"`.
 
     Raises:
-        DataError: answers stand in several rows.
+        DataError: some answers occupy several rows.
     """
     if counts.repeated:
         raise DataError(
             f"{described(counts)}.",
             "Choose with `--set data.repeated_answers=…`: `first` keeps one row of each answer (counted),"
-            " `keep` keeps all of them, and their inflated scores; `error` stops here.",
+            " `keep` keeps all rows and their inflated scores; `error` stops here.",
         )
 
 
 def described(counts: RepeatCounts) -> str:
-    """How many answers repeat an earlier row, and of which kind."""
+    """How many answers repeat an earlier row, and in which way."""
     kinds = []
     if counts.same_item:
-        kinds.append(f"{counts.same_item:,} the same user, item and time")
+        kinds.append(f"{counts.same_item:,} with the same user, item and time")
     if counts.is_row_a_skill:
         kinds.append(
-            f"{counts.other_items:,} the same user and time with another item, the results agreeing in"
-            f" {counts.agreeing_moments:,} of {counts.moments:,} such moments, as with one row a skill"
+            f"{counts.other_items:,} with the same user and time but another item, the results agreeing in"
+            f" {counts.agreeing_moments:,} of {counts.moments:,} such moments, as with one row per skill"
         )
     return (
-        f"{_share(counts.repeated, counts.answers)} repeat an earlier row ({'; '.join(kinds)}): a model reads"
+        f"{_share(counts.repeated, counts.answers)} repeat an earlier row ({'; '.join(kinds)}): a model sees"
         " the result in the first row and predicts it in the others"
     )
 
@@ -170,7 +170,7 @@ def _share(count: int, total: int) -> str:
 
 
 def why_unscored(impressions: int, clicks: int) -> str:
-    """Why impressions have no AUC, if none of them has."""
+    """Why none of the impressions has an AUC."""
     missing = "both a clicked and an unclicked candidate" if clicks else "a click"
     return f"none of its {impressions:,} impressions has {missing}"
 

@@ -1,7 +1,7 @@
-"""A file from the web: from the Hugging Face hub by its own client, from elsewhere over plain HTTP.
+"""Downloads: from the Hugging Face hub with its own client, from other servers over plain HTTP.
 
-Plain HTTP: bytes go to `<file>.part`, from whose end a later attempt continues (RFC 9110, section 14.2).
-Whether all of it is the published file, the caller checks.
+Plain HTTP: bytes go to `<file>.part`, and a later attempt resumes at its end (RFC 9110, section 14.2).
+The caller checks that the result is the published file.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from grambench.errors import MachineError
 from grambench.hub import hub_is_reachable
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes on disk and the length of the whole file, where the server tells it."""
+"""Called with the bytes on disk and the length of the whole file, or None if the server does not send it."""
 
 _CHUNK_BYTES = 1 << 18
 _MOST_BYTES = 4 << 30
@@ -31,14 +31,14 @@ _HEADERS = {"User-Agent": f"grambench/{grambench.__version__}"}
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a slow or failing server is waited for."""
+    """Timeout and retries for a slow or failing server."""
 
     timeout_s: float = 20.0
     """For connecting, and for each read."""
     attempts: int = 4
-    """Most attempts in a row that bring the file less than a MiB further."""
+    """Give up after this many consecutive attempts that gain less than a MiB each."""
     sleep: Callable[[float], None] = time.sleep
-    """Waits 1, 2, 4, … seconds between attempts."""
+    """Called with 1, 2, 4, … seconds between attempts."""
 
 
 class _TransientError(Exception):
@@ -48,14 +48,14 @@ class _TransientError(Exception):
 def download_from_hub(
     repo: str, path: Path, progress: Progress, *, endpoint: str, token: str | None = None
 ) -> None:
-    """Bring a file of a data set on the hub to `path`; the hub's client resumes and retries.
+    """Download a file of a data set on the hub to `path`; the hub's client resumes and retries.
 
     Args:
         repo: `<owner>/<data set>`.
         path: in an existing folder; its name is that of the file in `repo`.
         progress: called after every chunk.
         endpoint: the hub's URL.
-        token: of the hub; None: that of `hf auth login`, if there is one.
+        token: hub token; None: that of `hf auth login`, if any.
 
     Raises:
         MachineError: as `download`.
@@ -74,8 +74,8 @@ def download_from_hub(
         hf_hub_download(repo, path.name, token=token, **place)
     except GatedRepoError as error:
         page = f"{endpoint}/datasets/{repo}"
-        words = f"has gated {repo}: accept its terms at {page} and set HF_TOKEN to a token of that account"
-        raise MachineError(words) from error
+        problem = f"has gated {repo}: accept its terms at {page} and set HF_TOKEN to a token of that account"
+        raise MachineError(problem) from error
     except LocalEntryNotFoundError as error:
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError):
@@ -84,7 +84,7 @@ def download_from_hub(
         raise MachineError(f"could not be reached ({why})") from error
     except HfHubHTTPError as error:
         raise _refusal(error.response.status_code, token) from error
-    except Exception as error:  # of the HTTP client, which is not the same in all versions
+    except Exception as error:  # from the HTTP client, which differs between versions
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise MachineError(f"failed: {error or type(error).__name__}") from error
@@ -98,7 +98,7 @@ def _refusal(status: int, token: str | None) -> MachineError:
 
 
 def _bar_of(progress: Progress) -> type[Any]:
-    """A progress bar that draws nothing and tells `progress`."""
+    """A progress bar that draws nothing and calls `progress`."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -114,17 +114,17 @@ def _bar_of(progress: Progress) -> type[Any]:
 
 
 def download(url: str, path: Path, progress: Progress, *, patience: Patience | None = None) -> None:
-    """Bring `url` to `path`; what an earlier call left in `path`.part is continued.
+    """Download `url` to `path`; resumes what an earlier call left in `path`.part.
 
     Args:
         url: http or https; redirects are followed, from https to https only.
-        path: in an existing folder; appears when the whole body is there.
+        path: in an existing folder; created only once the body is complete.
         progress: called after every chunk.
         patience: timeouts and retries.
 
     Raises:
-        MachineError: the server cannot be reached, refuses, or fails again and again; the message is
-            a clause without the URL ("answered 404").
+        MachineError: the server cannot be reached, refuses, or keeps failing; the message is a clause
+            without the URL ("answered 404").
         OSError: `path` cannot be written.
     """
     patience = patience or Patience()
@@ -144,7 +144,7 @@ def download(url: str, path: Path, progress: Progress, *, patience: Patience | N
 
 
 def _attempt(url: str, part: Path, progress: Progress, timeout_s: float) -> None:
-    """One request; leaves the bytes received in `part`, even when it fails."""
+    """One request; the bytes received stay in `part` even if it fails."""
     done = _size(part)
     headers = _HEADERS | ({"Range": f"bytes={done}-"} if done else {})
     request = urllib.request.Request(url, headers=headers)
@@ -153,7 +153,7 @@ def _attempt(url: str, part: Path, progress: Progress, timeout_s: float) -> None
             _receive(response, part, done, progress)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # `part` is not the beginning of what is there now
+        if error.code == 416:  # `part` is not a prefix of the current file
             part.unlink(missing_ok=True)
         if error.code in {408, 416, 425, 429} or error.code >= 500:
             raise _TransientError(f"answered {error.code}") from error
@@ -167,15 +167,15 @@ def _attempt(url: str, part: Path, progress: Progress, timeout_s: float) -> None
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, done: int, progress: Progress) -> None:
-    """Append to what `part` holds, or write it anew where the server sends the whole file."""
+    """Append to `part`, or overwrite it if the server sends the whole file."""
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
     if response.status == 206 and not (span and int(span[1]) == done):
         part.unlink(missing_ok=True)
-        raise _TransientError("sent another range than was asked for")
+        raise _TransientError("sent a range other than the requested one")
     announced = span[2] if span else response.headers.get("Content-Length", "")
     length = int(announced) if announced.isascii() and announced.isdigit() else None
     if (length or 0) > _MOST_BYTES:
-        raise MachineError(f"sends {length:,} bytes, more than a MIND file has")
+        raise MachineError(f"sends {length:,} bytes, more than any MIND file has")
     with part.open("ab" if response.status == 206 else "wb") as file:
         done = file.tell()
         progress(done, length)
@@ -194,7 +194,7 @@ def _size(path: Path) -> int:
 
 
 class _KeepsHttps(urllib.request.HTTPRedirectHandler):
-    """Refuses a redirect from https to anything else."""
+    """Rejects a redirect from https to anything else."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

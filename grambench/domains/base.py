@@ -1,6 +1,6 @@
-"""What a domain offers. Everything else asks `domains.registry` for it and names no domain.
+"""The interface of a domain. All other code gets domains from `domains.registry` and names none.
 
-A domain is a folder: `domain.py` loads no torch, `training.py` holds what `domains.training` asks for.
+A domain is a folder: `domain.py` does not import torch, `training.py` provides what `domains.training` uses.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ from grambench.data.verification import CheckedFolder
 
 
 class Files(Protocol):
-    """The files that one preparation reads."""
+    """The files read by one preparation."""
 
     def files(self) -> dict[str, Path]:
-        """Every file that determines the arrays, by a name that does not depend on the folder.
+        """Every file that determines the arrays, by a name independent of the folder.
 
         Raises:
-            DataError: one is missing.
+            DataError: a file is missing.
         """
 
 
@@ -32,24 +32,24 @@ class Source:
     """A value of `data.source`."""
 
     holds: str = ""
-    """What a folder of it holds, in words."""
-    laws: Callable[[Data], Table] | None = None
-    """Of generated data; None: the data lie in a folder."""
+    """Description of its folder's content."""
+    settings: Callable[[Data], Table] | None = None
+    """Settings of generated data; None: the data is in a folder."""
     generate: Callable[[Any, Path], None] | None = None
-    """Writes generated data of these laws into a new folder."""
+    """Generates data from these settings into a new folder."""
     is_there: Callable[[Path], bool] = Path.is_dir
-    """Whether a folder may hold it."""
+    """Whether a folder may hold data of this source."""
     fix: Callable[[Data, str], str] = lambda _data, holds: (
         f"Give the folder that holds {holds} with --data-dir."
     )
-    """What to do where it is not there."""
+    """What to do if the data is missing."""
 
 
 class Domain(Protocol):
-    """News, knowledge tracing, and what may follow."""
+    """A domain, such as news or knowledge tracing."""
 
     part: type[Any]
-    """A dataclass of the arrays of a part."""
+    """Dataclass of the arrays of a part."""
     sources: Mapping[str, Source]
     """By `data.source`."""
 
@@ -58,29 +58,29 @@ class Domain(Protocol):
 
         Raises:
             DataError: a file is missing.
-            ConfigError: settings do not fit the source.
+            ConfigError: settings do not match the source.
         """
 
     def read(self, files: Any, data: Data, report: Report) -> Interactions:
-        """Read them, and cut them into parts.
+        """Read the files and split the data into parts.
 
         Raises:
-            DataError: the data is malformed, or leaves a part empty.
-            ConfigError: settings do not fit the data.
+            DataError: the data is malformed, or a part is empty.
+            ConfigError: settings do not match the data.
         """
 
     def determinants(self, data: Data, described: Mapping[str, SourceFile]) -> dict[str, object]:
-        """What determines the arrays, beside what is common to all domains: JSON values."""
+        """Domain-specific values that determine the arrays: JSON values."""
 
     def check(self, manifest: Manifest, data: Data) -> None:
-        """Refuse what `data` does not allow.
+        """Check prepared data against the settings.
 
         Raises:
-            DataError: the prepared data has it.
+            DataError: the prepared data contains something `data` does not allow.
         """
 
     def completed(self, manifest: Manifest, files: Any, report: Report) -> Manifest | None:
-        """With counts that the version which prepared it did not make; None: it lacks nothing."""
+        """The manifest with counts that an earlier version did not make; None if it is complete."""
 
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
         """Read every file of a folder in the format of `data.source`, and count.

@@ -1,18 +1,27 @@
-"""What the evaluators of all domains share. Legend: K items of a part, D width."""
+"""What the evaluators of all domains share: a part's items encoded once, its samples scored in blocks.
 
+Legend: K items of the part, M samples, B samples of a block, A scores, D width.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grambench.data.batches import counter
+from grambench.data.batches.epochs import distinct
 from grambench.metrics.ranking import RankingScores
 from grambench.models.encoders.buckets import ItemEncoder
-from grambench.transfer import sent
+from grambench.models.filters.base import Filter, Scorer
+from grambench.transfer import HOST, read, sent, stored
 
 WHOLE_NUMBERS = 2**26
-"""Most numbers of all items' projections that are held at once: 256 MiB in fp32."""
+"""Most elements of item projections held at once: 256 MiB in fp32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +30,110 @@ class Evaluation:
 
     metrics: dict[str, float | None]
     impressions: int
-    """What was scored: impressions, or answers of students."""
+    """Number of scored impressions, or of students' answers."""
     skipped: int
-    """Impressions of one class only, which have no AUC."""
+    """Impressions with only one class, which have no AUC."""
     sampled: bool
     scores: RankingScores | None = None
-    """Metrics of each impression, where there are impressions."""
+    """Metrics per impression, if the domain has impressions."""
+
+
+class PartEvaluator(ABC):
+    """Scores a fixed set of samples of one part."""
+
+    block: ClassVar[int]
+    """Most samples that are scored at once."""
+    items_K: Tensor
+    """Distinct items that the samples read, ascending; set by `find_items`."""
+
+    def __init__(
+        self,
+        samples: int,
+        most: int | None,
+        device: torch.device,
+        resident: bool = True,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """With `most`, a fixed sample of so many, the same for every strategy and seed.
+
+        `resident`: the interactions are kept on `device`; else on the host.
+        `between` is called before each block.
+        """
+        self.device, self.resident, self.between = device, resident, between
+        self.stored_on = device if resident else HOST
+        self.sampled = most is not None and most < samples
+        self.samples_M = torch.arange(samples, device=self.stored_on)
+        """Numbers of the samples, in the order of their scores."""
+        if self.sampled:
+            key = counter.key(counter.Purpose.SAMPLE)
+            self.samples_M = counter.permutation(key, samples, self.stored_on)[:most]
+
+    @abstractmethod
+    def read_items(self, block_B: Tensor) -> Sequence[Tensor]:
+        """Item ids that the samples of a block read, padding excluded."""
+
+    @abstractmethod
+    def score(self, scorer: Scorer, block_B: Tensor) -> Tensor:
+        """Scores of a block in one row."""
+
+    @abstractmethod
+    def evaluation(self, scores_A: NDArray[Any]) -> Evaluation:
+        """Metrics from the scores of all blocks."""
+
+    def rows(self, whole: bool, width: int) -> int:
+        """Samples that are scored at once; `whole` and the width D as in `__call__`."""
+        return self.block
+
+    def __call__(self, encode: ItemEncoder, filter_: Filter) -> Evaluation:
+        """Encode the part's items in evaluation mode without a graph, score, measure.
+
+        The item vectors are the only thing of the catalogue's size. What a filter computes once an item can
+        be three times as much (9.2 GB for 10^6 items of 768 features), so it is kept for all items at once
+        only where they are few.
+        """
+        was_training = filter_.training
+        encode.encoder.eval()
+        filter_.train(False)
+        try:
+            with torch.no_grad():
+                scores_A = self.scores(encode_all(encode, self.host_items_K), filter_)
+        finally:
+            encode.encoder.train(was_training)
+            filter_.train(was_training)
+        return self.evaluation(read(scores_A.float()))
+
+    def scores(self, table_KD: Tensor, filter_: Filter) -> Tensor:
+        """Scores of all blocks in one row, over vectors of the part's items."""
+        whole = 3 * table_KD.numel() <= WHOLE_NUMBERS
+        scorer = filter_.scorer(table_KD, whole)
+        pieces = []
+        for block_B in self.samples_M.split(self.rows(whole, table_KD.shape[1])):
+            self.between()
+            pieces.append(self.score(scorer, block_B))
+        return torch.cat(pieces)
+
+    def find_items(self) -> None:
+        """Look through all samples for the items to encode."""
+        found = [distinct(self.read_items(block_B)) for block_B in self.samples_M.split(self.block)]
+        self.items_K = distinct(found)
+        self.host_items_K = read(self.items_K)
+
+    def slots(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Where items stand in `items_K`, on the device; 0 outside the mask."""
+        slots = torch.searchsorted(self.items_K, ids)
+        if mask is not None:
+            slots = slots.clamp(max=len(self.items_K) - 1).where(mask, 0)
+        return sent(slots, self.device)
+
+    def stored(self, array: NDArray[Any]) -> Tensor:
+        """An array of the part, where its interactions are kept."""
+        return stored(array, self.device, self.resident)
 
 
 def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64]) -> Tensor:
-    """Vectors [K, D] of a part's items; many of them in chunks, so that one table is all that is held.
+    """Vectors [K, D] of a part's items; large numbers are encoded in chunks, so that only one table is held.
 
-    A single call holds its buckets' token ids, the buckets' vectors, and two more copies of these.
+    A single call would hold its buckets' token ids, the buckets' vectors, and two more copies of the vectors.
     """
     size = max(1, WHOLE_NUMBERS // (3 * max(1, encode.encoder.width)))
     if len(items_K) <= size:

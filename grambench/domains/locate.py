@@ -1,4 +1,4 @@
-"""Where the files of a data set lie."""
+"""Locate the files of a data set."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ def locate(data: Data) -> Path:
     """The folder of a data set that is not generated.
 
     Raises:
-        DataError: there is no such folder, or it lacks a file of its format; the message says where to put
+        DataError: the folder does not exist or lacks a file of its format; the message says where to put
             the files.
-        ConfigError: settings do not fit the source.
+        ConfigError: settings do not match the source.
     """
     source = source_of(data)
     folder = _folder(data, source)
@@ -30,7 +30,7 @@ def _folder(data: Data, source: Source) -> Path:
             return folder
         raise DataError(
             f"The data folder {folder} does not exist.",
-            f"Give --data-dir a folder that holds {source.holds}.",
+            f"Use --data-dir with a folder that holds {source.holds}.",
         )
     folder = dataset_dir(data.dataset)
     if source.is_there(folder):

@@ -1,4 +1,4 @@
-"""The domains: a line for each."""
+"""The domains: one line each."""
 
 from importlib import import_module
 from typing import Any
@@ -14,9 +14,9 @@ PACKAGES = {
 
 
 def domain_of(name: str) -> Domain:
-    """The domain of a name, without torch."""
-    found: Domain = domain_module(name, "domain").DOMAIN
-    return found
+    """The domain of a name; does not import torch."""
+    domain: Domain = domain_module(name, "domain").DOMAIN
+    return domain
 
 
 def source_of(data: Data) -> Source:
@@ -24,6 +24,6 @@ def source_of(data: Data) -> Source:
     return domain_of(data.domain).sources[data.source]
 
 
-def domain_module(name: str, room: str) -> Any:
-    """A module of a domain's folder."""
-    return import_module(f"{PACKAGES[name]}.{room}")
+def domain_module(name: str, module: str) -> Any:
+    """A module in a domain's folder."""
+    return import_module(f"{PACKAGES[name]}.{module}")

@@ -1,15 +1,15 @@
-"""What a domain brings to training: filter, batches, evaluation. No strategy knows which domain it is.
+"""What a domain brings to training: batches, evaluation. No strategy knows which domain it is.
 
 Each function is that of the domain's own `training.py`.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
-from torch import nn
 
 from grambench.config.spec import Spec
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.evaluation import Evaluation
 from grambench.domains.prepared import Prepared
 from grambench.domains.registry import domain_module
@@ -17,21 +17,8 @@ from grambench.models.encoders.buckets import ItemEncoder
 
 Evaluator = Callable[[ItemEncoder, Any], Evaluation]
 """Called with the encoder and the filter of its domain."""
-
-
-class TrainSampler(Protocol):
-    """The batches of a train part."""
-
-    device: torch.device
-    samples: int
-    steps_per_epoch: int
-    total_steps: int
-
-    def batch(self, step: int) -> Any:
-        """The batch of a step over all epochs."""
-
-    def items_ahead(self, step: int, steps: int) -> Any:
-        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
+TrainSampler = EpochSampler[Any]
+"""The batches of a train part."""
 
 
 def interaction_bytes(data: Prepared) -> int:
@@ -43,16 +30,6 @@ def interaction_bytes(data: Prepared) -> int:
     for part in scored:
         drawn += rooms.scored_bytes(part, items)
     return drawn
-
-
-def make_filter(spec: Spec, width: int) -> nn.Module:
-    """The collaborative filter over item vectors of `width` features.
-
-    Raises:
-        ConfigError: it cannot have this width.
-    """
-    made: nn.Module = _rooms(spec.data.domain).make_filter(spec, width)
-    return made
 
 
 def make_sampler(

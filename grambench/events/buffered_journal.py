@@ -13,11 +13,11 @@ from grambench.events.types import Event, GpuSample, HostSample, ProcessSample, 
 
 MOST_WAITING = 10_000
 _DISPENSABLE = (Progress, GpuSample, HostSample, ProcessSample)
-"""Counters and samples: the next one makes them superfluous."""
+"""Counters and samples: the next one supersedes them."""
 
 
 class BufferedJournal:
-    """Like `Journal`, but a write that fails is tried again with the next event and at the end."""
+    """Like `Journal`, but a failed write is retried with the next event and at the end."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class BufferedJournal:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`patience_s`: how long `close` waits for room.
+        """`patience_s`: how long `close` waits for space.
 
         Raises:
             OSError: the folder is missing or not writable.
@@ -41,7 +41,7 @@ class BufferedJournal:
         self._lock = threading.Lock()
 
     def append(self, event: Event) -> None:
-        """Write the waiting events and this one, or keep it waiting too."""
+        """Write the waiting events and this one, or queue it too."""
         with self._lock:
             if not self._waiting:
                 self._since_s = self._clock()
@@ -103,7 +103,7 @@ class BufferedJournal:
         self._waiting.popleft()
 
     def _thin(self) -> None:
-        """Drop events that the next one of their type makes superfluous."""
+        """Drop events that the next one of their type supersedes."""
         kept = [event for event in self._waiting if not isinstance(event, _DISPENSABLE)]
         self._lost += len(self._waiting) - len(kept)
         self._waiting = deque(kept)

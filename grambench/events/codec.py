@@ -1,7 +1,7 @@
 """The one-line JSON form of an event.
 
 A line is `{"v": 1, "seq": n, "t_ns": monotonic, "boot": id, "wall": label, "type": name, …fields,
-"crc": hex}` without blanks. `seq` is the number of lines before it, `crc` the CRC-32 of the bytes before
+"crc": hex}` without spaces. `seq` is the number of lines before it, `crc` the CRC-32 of the bytes before
 `,"crc"`; logs of grambench 0.1 have no `crc`.
 """
 
@@ -18,7 +18,7 @@ from grambench.events.types import Event
 SCHEMA_VERSION = 1
 REGISTRY: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
 Unreadable = Literal["damaged", "newer", "unknown"]
-"""Why a line is not a record: damaged, of a newer schema version, or of an event unknown to this version."""
+"""Why a line is not a record: damaged, of a newer schema version, or an event unknown to this version."""
 _CRC = b',"crc":"'
 _TAIL = len(_CRC) + 8 + len(b'"}')
 _STAMP_FIELDS = 6

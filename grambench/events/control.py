@@ -29,7 +29,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """To a worker: end the trial after the step under way."""
+    """To a worker: end the trial after the current step."""
 
     ending: Ending = "stopped"
 
@@ -65,7 +65,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes) -> Message | None:
-    """The message of a line; None for one that another version may send."""
+    """The message of a line; None for an unknown one, perhaps of another version."""
     try:
         fields = json.loads(line)
         return build(_MESSAGES[fields["type"]], fields)

@@ -1,7 +1,7 @@
 """What disturbed a trial while it trained: other processes, a CPU quota, a hot or shared GPU, swapping.
 
-Each sample of a worker that trains is held against what the machine did in the same half second; samples
-that are not in the log were like the one before them. Thresholds:
+Each sample of a training worker is compared with what the machine did in the same half second; samples
+omitted from the log were like the one before them. Thresholds:
 
 - CPU: a thread of the worker was runnable without a CPU for 10 % of the time, and others used at least a
   quarter of a CPU (below that it waits for its own threads). On a CPU device also: others used a quarter of
@@ -10,11 +10,11 @@ that are not in the log were like the one before them. Thresholds:
   with less than 70 % of its threads.
 - Quota: the control group had used up its quota for 10 % of the time.
 - GPU: another process computes on it; or its clocks are held down by heat, a hardware slowdown or a power
-  brake. A power cap or fixed clocks are how the machine is, and no disturbance.
+  brake. A power cap or fixed clocks belong to the machine and are not a disturbance.
 - Swap: 1 MiB/s to and from swap while the worker read 10 pages a second from disk.
 
-A trial is marked when a kind of disturbance lasted 2 s and 5 % of its sampled training: a short hiccup
-changes no comparison.
+A trial is marked when one type of disturbance lasted 2 s and 5 % of its sampled training: a short hiccup
+does not change a comparison.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ THRESHOLDS = {
     "swap_bytes_per_s": float(1 << 20),
     "major_faults_per_s": 10.0,
 }
-"""Field of a sample -> from where on it is, or is part of, a disturbance."""
+"""Field of a sample -> threshold from which it is, or contributes to, a disturbance."""
 SLOWED = {"hardware slowdown", "heat", "heat (hardware)", "power brake"}
 """Reasons for low clocks that are a disturbance."""
 
@@ -71,11 +71,11 @@ def credit_disturbance(
     holds_turn: bool,
     elapsed_s: float,
 ) -> None:
-    """Count the time since the worker's sample before as quiet or disturbed training.
+    """Count the time since the worker's previous sample as quiet or disturbed training.
 
     Args:
         event: the new sample of the trial's worker.
-        trial: `sampled_s`, `was_training`, `watched_s`, `disturbed_s` and the like are moved on.
+        trial: `sampled_s`, `was_training`, `watched_s`, `disturbed_s` and the like are updated.
         trials: all trials by name, with their workers' newest share of the CPUs.
         host: the machine as sampled just before.
         gpu: the GPU that the trial trains on; None: a CPU, or not sampled.
@@ -86,7 +86,7 @@ def credit_disturbance(
     own_s = since_s if event.seconds is None else min(since_s, event.seconds)
     trains = holds_turn and trial.phase == "train" and trial.progress is not None
     counts, trial.was_training = trial.was_training and since_s <= GAP_S, trains
-    if counts:  # samples that were left out were like the one before
+    if counts:  # omitted samples were like the one before
         _count(trial, since_s - own_s, host)
     if trains:
         trial.foreign_cpus = foreign_cpus(host, trials)
@@ -96,7 +96,7 @@ def credit_disturbance(
 
 
 def _count(trial: TrialState, seconds: float, host: HostState) -> None:
-    """Count seconds of training as disturbed by what was found last."""
+    """Count seconds of training as disturbed by the latest disturbances."""
     if seconds <= 0:
         return
     trial.watched_s += seconds
@@ -117,7 +117,7 @@ def foreign_cpus(host: HostState, trials: Mapping[str, TrialState]) -> float | N
 
 
 def disturbances(trial: TrialState) -> list[Disturbance]:
-    """The disturbances worth a warning, the longest first."""
+    """The disturbances worth a warning, longest first."""
     disturbing = []
     if trial.stops:
         disturbing.append(Disturbance("stopped", f"stopped {trial.stopped_s:,.0f} s", _stopped(trial)))
@@ -145,7 +145,7 @@ def _stopped(trial: TrialState) -> str:
         if several
         else f"for {trial.stopped_s:,.1f} s"
     )
-    left_out = f"{trial.stopped_training_s:,.1f} s of it are left out of its training time"
+    left_out = f"{trial.stopped_training_s:,.1f} s of it are excluded from its training time"
     part = left_out if trial.stopped_training_s else "its training time is not affected"
     return f"its process was stopped {times} (SIGSTOP, or a frozen container or job); {part}"
 

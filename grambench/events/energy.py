@@ -1,7 +1,7 @@
 """Energy by trial: a GPU's power and its energy counter, credited to the trials that train on it.
 
-Power comes with every sample, the counter only at edges and now and then. What it has counted between two
-readings is divided among the trials by the power that was integrated while each of them had the turn.
+Power is in every sample, the counter only at edges and at intervals. The energy counted between two readings
+is divided among the trials in proportion to the power integrated during their turns.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ def credit_energy(
     trials: Mapping[str, TrialState],
     elapsed_s: float,
 ) -> None:
-    """Credit the time since the sample before, whose readings `gpu` still holds.
+    """Credit the time since the previous sample, whose readings `gpu` still holds.
 
     Args:
         event: the new sample.
-        gpu: its GPU; `sampled_s`, `credited`, `counted_j` and `uncounted` are moved on.
+        gpu: its GPU; `sampled_s`, `credited`, `counted_j` and `uncounted` are updated.
         holder: the trial that has the turn on the GPU now, if any.
         trials: all trials by name.
         elapsed_s: seconds of the run.
@@ -54,7 +54,7 @@ def stop_crediting(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
 
 
 def _settle_by_power(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
-    """Credit the integrated power alone: the counter's next reading says nothing about the time before it."""
+    """Credit the integrated power alone, for time that the counter's next reading does not cover."""
     if gpu.counted_j is not None and gpu.last.power_w is not None:
         for name, joules in gpu.uncounted.items():
             if name:
@@ -71,8 +71,8 @@ def _integrated(now_w: float | None, before_w: float | None, seconds: float) -> 
 def _count(
     reading_j: float, gpu: GpuState, holder: TrialState | None, trials: Mapping[str, TrialState]
 ) -> None:
-    """Divide what the counter has counted since its last reading."""
-    if gpu.counted_j is not None and reading_j < gpu.counted_j:  # a new driver counts from 0
+    """Divide the energy counted since the counter's last reading."""
+    if gpu.counted_j is not None and reading_j < gpu.counted_j:  # a reloaded driver counts from 0
         _settle_by_power(gpu, trials)
     counted_j = 0.0 if gpu.counted_j is None else reading_j - gpu.counted_j
     total = sum(gpu.uncounted.values())
@@ -87,7 +87,7 @@ def _count(
 
 
 def _move(trial: TrialState, reading_j: float, joules: float) -> None:
-    """Move the trial's counters on to the reading, of which `joules` are its own."""
+    """Advance the trial's counters to the reading; `joules` of the increase are its own."""
     if trial.energy_start_j is None or trial.energy_end_j is None:
         trial.energy_start_j = trial.energy_end_j = reading_j
     trial.energy_start_j += (reading_j - trial.energy_end_j) - joules
@@ -110,5 +110,5 @@ def _draw_by_power(trial: TrialState, gpu: GpuState) -> None:
 
 
 def _draw(trial: TrialState, joules: float) -> None:
-    """A point of the energy's curve, which never falls: power may have run ahead of the counter."""
+    """Add a point to the energy curve, which never falls: power may have run ahead of the counter."""
     trial.energy_series.add(trial.train_s, max(joules, trial.energy_series.last or 0.0))

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 _T = TypeVar("_T")
 _Check = Callable[[Any], bool] | None
 _JsonTypes = Mapping[type, _Check]
-"""Exact type of a JSON value -> what else must hold for it; None: nothing."""
+"""Exact type of a JSON value -> a further condition on it; None: there is none."""
 _LARGEST_FLOAT, _LARGEST_INT = 1e100, 2**63 - 1
-"""Beyond these no counter, size or measurement goes; sums and squares of such numbers stay finite."""
+"""Bounds of all counters, sizes and measurements; sums and squares of such numbers stay finite."""
 _ABSENT = object()
 
 
@@ -24,8 +24,8 @@ def build(cls: type[_T], fields: Mapping[str, Any], others: int | None = None) -
 
     Args:
         cls: a dataclass whose fields are annotated with JSON types, `Literal`, `list` or `dict`.
-        fields: decoded; names that the class does not have are those of a newer writer, and are ignored.
-        others: names in `fields` that are known to belong to something else, a count; None: it is not known.
+        fields: decoded; names that the class does not have come from a newer writer and are ignored.
+        others: number of names in `fields` that belong to something else; None: unknown.
 
     Raises:
         FieldError: a field without a default is missing, or a value has another type than its annotation,

@@ -24,7 +24,7 @@ _G = TypeVar("_G", bound=Gpu)
 
 
 def used_gpu(uuid: str, gpus: Mapping[str, _G], seen_on: Collection[str] = ()) -> _G | None:
-    """The GPU or slice that a worker names `uuid`; None when NVML does not list it or several may be meant.
+    """The GPU or slice that a worker names `uuid`; None if NVML does not list it or it is ambiguous.
 
     Args:
         uuid: as the worker names it.
@@ -35,7 +35,7 @@ def used_gpu(uuid: str, gpus: Mapping[str, _G], seen_on: Collection[str] = ()) -
     if exact is not None and exact.last.slices is None:
         return exact
     meant = candidates(uuid, gpus)
-    if len(meant) > 1 or (exact is not None and exact.last.slices != len(meant)):  # not all were sampled yet
+    if len(meant) > 1 or (exact is not None and exact.last.slices != len(meant)):  # some not sampled yet
         meant = [gpu for gpu in meant if gpu.last.uuid in seen_on]
     return meant[0] if len(meant) == 1 else None
 

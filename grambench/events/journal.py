@@ -18,7 +18,7 @@ from grambench.events.types import Event
 _BLOCK_BYTES = 1 << 16
 _READ_BYTES = 1 << 20
 _WINDOW = 32
-"""Records behind a gap in which the missing lines are looked for."""
+"""Records after a gap in which the missing lines are looked for."""
 
 
 def boot_id() -> str:
@@ -33,7 +33,7 @@ class Journal:
     """The writer of one log. Thread-safe; each event is one `write` of one line."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path` for appending; a torn last line is cut back first.
+        """Open `path` for appending; a torn last line is removed first.
 
         Raises:
             OSError: the folder is missing or not writable.
@@ -65,7 +65,7 @@ class Journal:
             self._seq += 1
 
     def close(self) -> None:
-        """Flush to disk and close; harmless when closed already."""
+        """Flush to disk and close; harmless if already closed."""
         with self._lock:
             descriptor, self._descriptor = self._descriptor, -1
             if descriptor < 0:
@@ -174,7 +174,7 @@ class Follower:
 
 
 def _next_number(descriptor: int, lines: int) -> int:
-    """The number of the next line: after the newest one that can be read, so that no number comes twice."""
+    """The number of the next line: after the newest readable one, so that no number is used twice."""
     size = os.fstat(descriptor).st_size
     tail = os.pread(descriptor, _BLOCK_BYTES, max(0, size - _BLOCK_BYTES)).split(b"\n")[:-1]
     for behind, line in enumerate(reversed(tail)):

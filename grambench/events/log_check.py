@@ -19,14 +19,14 @@ class LogCheck:
     expected: int | None = 0
     """Number of the next line; None: that of the first one."""
     boots: list[str] = field(default_factory=list)
-    """In the order of their first lines."""
+    """Boots, in the order of their first lines."""
     newest_ns: int = 0
     """Monotonic time of the newest line, under the last of `boots`."""
     damaged: int = 0
     newer: int = 0
     """Lines of a newer schema version."""
     unknown: int = 0
-    """Whole lines of events that this version does not know."""
+    """Intact lines of events that this version does not know."""
     repeated: int = 0
     misplaced: int = 0
     """Lines found after a later one."""
@@ -44,7 +44,7 @@ class LogCheck:
     """What was expected before the newest gap."""
 
     def count(self, why: Unreadable) -> None:
-        """Take a line that holds no record."""
+        """Count a line that holds no record."""
         self.unreadable += 1
         setattr(self, why, getattr(self, why) + 1)
 
@@ -108,7 +108,7 @@ class LogCheck:
         return False
 
     def _misnumbered(self) -> None:
-        """The gap was none: one line had a damaged number."""
+        """There was no gap: one line had a damaged number."""
         first, last = self.ranges[-1]
         if first == self.gap_from:
             self.ranges.pop()
@@ -120,12 +120,12 @@ class LogCheck:
 
         Args:
             name: of the log.
-            ended: nothing is written any more, so that a torn last line is lost.
+            ended: nothing more is written, so that a torn last line is lost.
         """
         counted = (
             (self.damaged, "damaged, skipped"),
             (self.newer, "of a newer version of grambench, skipped"),
-            (self.unknown, "of an unknown kind, skipped"),
+            (self.unknown, "of an unknown type, skipped"),
             (self.repeated, "repeated, applied once"),
             (self.misplaced, "out of order"),
         )
@@ -151,7 +151,7 @@ class LogCheck:
 
 
 def in_order(records: list[Record]) -> list[Record]:
-    """Neighbouring records of a log by their numbers, if their times agree with that; else as they are."""
+    """Neighbouring records of a log sorted by number, if their times agree; else unchanged."""
     by_number = sorted(records, key=lambda record: record.stamp.seq)
     numbers = {record.stamp.seq for record in records}
     return by_number if len(numbers) == len(records) and _times_agree(by_number) else records

@@ -23,7 +23,7 @@ _ALMOST = 0.99  # shown while the last block's records wait
 class RunReader:
     """Follows all logs of a run folder through one fold.
 
-    It starts from the run's snapshot where there is one, so that a day of logs opens at once.
+    It starts from the run's snapshot, if there is one, so that a day of logs opens at once.
     """
 
     def __init__(self, folder: Path, *, use_snapshot: bool = True) -> None:
@@ -33,7 +33,7 @@ class RunReader:
         self._fold = Fold(snapshot.known if snapshot else None)
         offsets = {name: mark.offset for name, mark in snapshot.marks.items()} if snapshot else {}
         self._boots = {boot: place for place, boot in enumerate(snapshot.boots)} if snapshot else {}
-        """Boot -> its place in time; every one begins with a line of the supervisor."""
+        """Boot -> its position in time; each one begins with a line of the supervisor."""
         self._logs: dict[str, Follower] = {}
         for name, offset in ({"": 0, SETUP: 0} | offsets).items():
             self._follow(name, offset)
@@ -47,12 +47,12 @@ class RunReader:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of all logs that the state knows, those of a snapshot included."""
+        """Bytes of all logs applied to the state, those of a snapshot included."""
         return sum(log.offset for log in self._logs.values())
 
     @property
     def share_read(self) -> float:
-        """Share of the logs' bytes that was read, 0 to 1; 1 when `poll` has come to their ends."""
+        """Share of the logs' bytes read so far, 0 to 1; 1 when `poll` has reached their ends."""
         if self._rest is None:
             return 1.0
         return min(_ALMOST, self.bytes_read / max(1, sum(_size(log.path) for log in self._logs.values())))
@@ -76,20 +76,20 @@ class RunReader:
         return count
 
     def read(self) -> Iterator[tuple[str, Record]]:
-        """What was written since the last call, merged, with the log of each; not applied."""
+        """New records since the last call, merged, with the log of each; not applied."""
         self._look_for_starts()
         logs = [self._named(name, log) for name, log in self._logs.items()]
         return heapq.merge(*logs, key=lambda item: self._moment(item[1]))
 
     def snapshot(self) -> Snapshot | None:
-        """What is known now; None while `poll` is behind."""
+        """A snapshot of the current state; None while `poll` is behind."""
         if self._rest is not None:
             return None
         marks = {name: mark_of(log.path, log.offset) for name, log in self._logs.items()}
         return Snapshot(marks, list(self._boots), self._fold.known, code_digest())
 
     def _follow(self, name: str, offset: int = 0) -> None:
-        """Read a log from now on; the state has what is wrong with it."""
+        """Read a log from now on; what is wrong with it goes into the state."""
         if name not in self._logs:
             check = self.state.logs.setdefault(name, LogCheck())
             self._logs[name] = Follower(log_of(self._folder, name), offset, check)
@@ -98,7 +98,7 @@ class RunReader:
         return ((name, record) for record in log.read())
 
     def _look_for_starts(self) -> None:
-        """Learn the trials and the order of the boots before a line is merged."""
+        """Find the trials and the order of the boots before a line is merged."""
         for line in self._starts():
             record = decode(line)
             if record is None or not isinstance(record.event, ev.RunStarted):
@@ -118,7 +118,7 @@ class RunReader:
             return []
         try:
             return self._searched_for_starts(path)
-        except (OSError, ValueError):  # reading the log itself will report why
+        except (OSError, ValueError):  # reading the log itself will report it
             return []
 
     def _searched_for_starts(self, path: Path) -> list[bytes]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Series:
-    """Points (x, y) in order; when full, every second point goes and the stride doubles.
+    """Points (x, y) in order; when full, every second point is dropped and the stride doubles.
 
-    A day of samples costs as much memory as an hour; the newest point is always kept: the last place
+    A day of samples takes as much memory as an hour; the newest point is always kept: the last slot
     holds the newest point of its stride.
     """
 

@@ -1,7 +1,7 @@
 """What a fold knew at one moment, kept beside the logs so that a long run opens at once.
 
-A cache only: the logs are authoritative. A snapshot of other code, of other logs or a damaged one
-is not used, and the logs are read from their first line.
+Only a cache: the logs are authoritative. A snapshot made by other code or of other logs, or a damaged
+one, is not used, and the logs are read from their first line.
 """
 
 import hashlib
@@ -12,33 +12,20 @@ from typing import TYPE_CHECKING
 
 from grambench import __version__
 from grambench.config import trial_name
-from grambench.events import (
-    codec,
-    disturbance,
-    energy,
-    fields,
-    fold,
-    journal,
-    log_check,
-    series,
-    state,
-    types,
-)
-from grambench.events.fold import Folded
+from grambench.events.folding.folded import Folded
 from grambench.fs import write_atomic
+from grambench.metrics import catalogue
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FILE = "state.json"
 _TAIL_BYTES = 4096
-_DECIDE = (types, fields, codec, log_check, journal, state, series, energy, disturbance, fold, trial_name)
-"""Modules that decide what a snapshot holds."""
 
 
 @dataclass(slots=True)
 class Mark:
-    """A place in a log."""
+    """A position in a log."""
 
     offset: int
     """Bytes of complete lines before it."""
@@ -48,12 +35,12 @@ class Mark:
 
 @dataclass(slots=True)
 class Snapshot:
-    """A fold's knowledge, and the place in every log up to which it goes."""
+    """A fold's state, and the position in every log up to which it was read."""
 
     marks: dict[str, Mark]
-    """Log (empty: the supervisor's) -> its place."""
+    """Log (empty: the supervisor's) -> its position."""
     boots: list[str]
-    """In the order of time."""
+    """In chronological order."""
     known: Folded
     code: str
     """Digest of the code that made it."""
@@ -70,7 +57,7 @@ def save(folder: Path, snapshot: Snapshot) -> None:
 
 
 def load(folder: Path) -> Snapshot | None:
-    """The run's snapshot, or None where there is none that fits its logs."""
+    """The run's snapshot, or None if there is none that matches its logs."""
     from pydantic import ValidationError
 
     try:
@@ -91,7 +78,7 @@ def load(folder: Path) -> Snapshot | None:
 
 
 def mark_of(log: Path, offset: int) -> Mark:
-    """The mark of a place in a log; a log that is too short, or gone, has another one."""
+    """The mark of a position in a log; differs if the log is too short or missing."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, offset - _TAIL_BYTES))
@@ -103,10 +90,11 @@ def mark_of(log: Path, offset: int) -> Mark:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides what a snapshot holds."""
+    """Digest of the code that decides what a snapshot holds: events, and what they take from elsewhere."""
     digest = hashlib.sha256(__version__.encode())
-    for module in _DECIDE:
-        digest.update(Path(str(module.__file__)).read_bytes())
+    others = [Path(str(module.__file__)) for module in (trial_name, catalogue)]
+    for path in (*sorted(Path(__file__).parent.rglob("*.py")), *others):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

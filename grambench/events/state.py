@@ -39,7 +39,7 @@ class GpuState:
     """One GPU as last sampled, and over time (x: seconds of the run)."""
 
     last: GpuSample
-    """The newest sample, with what it left out as it was read before."""
+    """The newest sample; what it left out is as last read."""
     memory_series: Series = field(default_factory=Series)
     utilization_series: Series = field(default_factory=Series)
     power_series: Series = field(default_factory=Series)
@@ -48,9 +48,9 @@ class GpuState:
     credited: str = ""
     """The trial that the last sample was credited to; empty: none."""
     counted_j: float | None = None
-    """The last reading of the energy counter that did not fail."""
+    """The last successful reading of the energy counter."""
     uncounted: dict[str, float] = field(default_factory=dict)
-    """Trial (empty: none) -> joules since then by power; the next reading is divided in these shares."""
+    """Trial (empty: none) -> joules since then by power; the next reading is divided in this proportion."""
 
 
 @dataclass(slots=True)
@@ -61,10 +61,10 @@ class HostState:
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     disk_free_bytes: int | None = None
-    """Of the file system that holds the run."""
+    """On the file system that holds the run."""
     disk_total_bytes: int | None = None
     cpus: int | None = None
-    """On which the run may compute."""
+    """CPUs on which the run may compute."""
     busy_cpus: float | None = None
     """How many of these are busy."""
     pressure_percent: float | None = None
@@ -79,14 +79,14 @@ class TrialState:
     name: str
     """`<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`; also the folder's name."""
     strategy: str
-    """Of a null test: with `null-` before it."""
+    """Of a null test: prefixed with `null-`."""
     seed: int
     repeat: int = 1
     """From 1: the how many-th process with this label and seed."""
     phase: Phase | None = None
-    """None: not begun."""
+    """None: it has not begun."""
     outcome: Outcome | None = None
-    """None: not ended."""
+    """None: it has not ended."""
     reason: str = ""
     decided_after: int | None = None
     """It was left out, because so many seeds had decided the run (`training.until_decided`)."""
@@ -96,8 +96,8 @@ class TrialState:
     warmed_up: WarmedUp | None = None
     progress: Progress | None = None
     settled: Progress | None = None
-    """The counters when the last window closed: in mid-window the encoder's share is still owed, so
-    that only these make rates and ratios that compare."""
+    """The counters when the last window closed: within a window the encoder's share is still missing, so
+    only these give comparable rates and ratios."""
     epochs: list[EpochFinished] = field(default_factory=list)
     evaluations: list[Evaluated] = field(default_factory=list)
     """Validation, in order."""
@@ -110,11 +110,11 @@ class TrialState:
     drift_series: Series = field(default_factory=Series)
     """Training seconds -> drift at the close of a window."""
     checkpoint: CheckpointSaved | None = None
-    """The weights that validation has selected."""
+    """The weights selected by validation."""
     resumable: CheckpointSaved | None = None
     """The newest state from which an interrupted trial can be resumed."""
     resumed_steps: list[int] = field(default_factory=list)
-    """CF steps at which later workers took the trial up."""
+    """CF steps at which later workers resumed the trial."""
     diverged: Diverged | None = None
     """Where a number was not finite."""
     warnings: dict[str, str] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class TrialState:
     rate_series: Series = field(default_factory=Series)
     """Training seconds -> samples/s."""
     loss_series: Series = field(default_factory=Series)
-    """Training seconds -> mean loss of a user."""
+    """Training seconds -> mean loss per user."""
     encode_series: Series = field(default_factory=Series)
     """Training seconds -> share of them in the encoder, 0 to 1."""
     encoder_lr_series: Series = field(default_factory=Series)
@@ -145,27 +145,27 @@ class TrialState:
     energy_series: Series = field(default_factory=Series)
     """Training seconds -> joules of the trial so far."""
     energy_start_j: float | None = None
-    """The GPU's energy counter at the trial's start, moved on by what the GPU used while others had
-    the turn or it was not sampled: `energy_end_j - energy_start_j` is the trial's own."""
+    """The GPU's energy counter at the trial's start, advanced by what the GPU used while others had the
+    turn or it was not sampled: `energy_end_j - energy_start_j` is the trial's own."""
     energy_end_j: float | None = None
-    """The same counter at its newest reading in which the trial had a part."""
+    """The same counter at its newest reading that covers the trial."""
     integrated_energy_j: float | None = None
-    """Power integrated over the samples, where there is no energy counter."""
+    """Power integrated over the samples, if there is no energy counter."""
     memory_reason: str = ""
     """Why the GPU numbers are missing."""
     seen_on: list[str] = field(default_factory=list)
-    """UUIDs of the GPUs and MIG slices whose process lists hold it."""
+    """UUIDs of the GPUs and MIG slices that list its process."""
     turn: int | None = None
-    """The newest turn that it was granted."""
+    """The last turn that it was granted."""
     turns: int = 0
     """Turns that it had and gave back."""
     switch_s: float = 0.0
-    """What taking these turns up cost, in seconds; no part of the training seconds."""
+    """Seconds that starting these turns cost; not part of the training seconds."""
     stops: int = 0
     """How often its process was stopped or frozen from outside."""
     stopped_s: float = 0.0
     stopped_training_s: float = 0.0
-    """Of these, those that fell into training, and were left out of its seconds."""
+    """Of these, those during training, which are excluded from its training seconds."""
     cpu_percent: float | None = None
     """Of its worker, as last sampled; 100 is one CPU."""
     sampled_s: float = 0.0
@@ -173,23 +173,23 @@ class TrialState:
     was_training: bool = False
     """It trained at that sample."""
     disturbed_by: list[str] = field(default_factory=list)
-    """Kinds of disturbance at the last sample in which it trained."""
+    """Types of disturbance at the last sample in which it trained."""
     foreign_cpus: float | None = None
     """CPUs that others kept busy at that sample; None: an older log."""
     watched_s: float = 0.0
     """Seconds of training between samples."""
     disturbed_s: dict[str, float] = field(default_factory=dict)
-    """Kind of disturbance -> seconds of these."""
+    """Type of disturbance -> seconds of these."""
     disturbed_any_s: float = 0.0
     """Seconds of these with at least one kind."""
     foreign_cpu_s: float = 0.0
-    """CPU seconds that others used while they kept the CPUs busy."""
+    """CPU seconds used by others while they kept the CPUs busy."""
     foreign_of_cpus: int | None = None
-    """Of how many CPUs."""
+    """The number of CPUs that these refer to."""
 
     @property
     def label(self) -> str:
-        """What views call it: the strategy's name, unless it has a label of its own."""
+        """Its name in views: the strategy's name, unless it has its own label."""
         name = TrialName.parse(self.name)
         return name.label if name else self.name
 
@@ -205,12 +205,12 @@ class TrialState:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Dotted key -> value of the settings that it has in place of the run's, as far as it was planned."""
+        """Dotted key -> value of the settings that replace the run's; empty before it was planned."""
         return self.plan.settings if self.plan else {}
 
     @property
     def ended(self) -> bool:
-        """True when nothing more will come."""
+        """True when no more events will follow."""
         return self.outcome is not None
 
     @property
@@ -239,13 +239,13 @@ class SetupState:
 
 @dataclass(slots=True)
 class LogLine:
-    """One line for people."""
+    """One line of the log that people read."""
 
     wall: str
     elapsed_s: float
     """Seconds since the run's first event."""
     trial: str
-    """Empty: the run itself."""
+    """The trial, or `setup`; empty: the run itself."""
     severity: str
     """info, warning or error."""
     text: str
@@ -267,11 +267,11 @@ class RunState:
     elapsed_s: float = 0.0
     """From the first to the newest event."""
     active: str | None = None
-    """The trial (or `setup`) whose turn it is."""
+    """The trial (or `setup`) that has the turn."""
     holders: list[str] = field(default_factory=list)
-    """All whose turn it is, newest last: several with the schedule `parallel`."""
+    """All trials that have a turn, newest last: several with the schedule `parallel`."""
     paused: bool = False
-    """A watcher withholds all turns."""
+    """Paused: all turns are withheld."""
     setup: SetupState = field(default_factory=SetupState)
     trials: dict[str, TrialState] = field(default_factory=dict)
     gpus: dict[str, GpuState] = field(default_factory=dict)
@@ -280,18 +280,18 @@ class RunState:
     looks: list[DecisionLooked] = field(default_factory=list)
     """Of `training.until_decided`, by their number of seeds."""
     sampling: SamplerFinished | None = None
-    """What sampling cost, summed over the supervisors that reported it; None: none did."""
+    """What sampling cost, summed over the supervisors that reported it; None: none has."""
     host: HostState = field(default_factory=HostState)
     marks: list[tuple[float, str]] = field(default_factory=list)
-    """Seconds of the run and sentence of the newest `MARKS_KEPT` remarks of watchers."""
+    """Seconds of the run and text of the newest `MARKS_KEPT` marks."""
     log: list[LogLine] = field(default_factory=list)
     """The newest `LOG_KEPT`."""
     finished: bool = False
     exit_code: int | None = None
     seconds: float | None = None
-    """Seconds of the whole run, when it is finished."""
+    """Seconds of the whole run, once it has finished."""
     warnings: dict[str, str] = field(default_factory=dict)
-    """Of the run itself: code -> message."""
+    """Warnings about the run itself: code -> message."""
     logs: dict[str, LogCheck] = field(default_factory=dict, compare=False)
     """Log (empty: the supervisor's) -> what is wrong with it."""
 
@@ -301,7 +301,7 @@ class RunState:
 
     @property
     def metric(self) -> Metric:
-        """What selects checkpoints."""
+        """The metric that selects checkpoints."""
         return metric(self.select_by)
 
     def gpu_of(self, trial: TrialState) -> GpuState | None:

@@ -1,6 +1,6 @@
 """Area under the ROC curve over pooled answers, and a bootstrap interval for it.
 
-A tie between a right and a wrong answer counts one half (Mann-Whitney). Legend: A answers, R resamples.
+A tie between a right and a wrong answer counts as one half (Mann-Whitney). Legend: A answers, R resamples.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from grambench.metrics.ranking import NotFiniteError
 
 RESAMPLES = 1000
 _AT_ONCE = 1 << 22
-"""Weights drawn at once: bounds the memory of the bootstrap."""
+"""Weights drawn at once; bounds the bootstrap's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A percentile interval of resampled values."""
+    """Percentile bootstrap interval."""
 
     low: float
     high: float
 
 
 def auc(labels_A: NDArray[np.integer], scores_A: NDArray[np.floating]) -> float | None:
-    """Chance that a right answer scores higher than a wrong one; None when there is one class only.
+    """Probability that a right answer scores higher than a wrong one; None if there is only one class.
 
     Raises:
         NotFiniteError: a score is NaN or infinite. ValueError: the shapes differ.
@@ -43,9 +43,9 @@ def bootstrap_auc(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval | None:
-    """Percentile interval of the AUC over answers drawn with replacement; None when there is one class only.
+    """Percentile interval of the AUC over answers drawn with replacement; None if there is only one class.
 
-    Resamples in which only one class is left are drawn, and have no AUC: they are left out.
+    Resamples that contain only one class have no AUC and are skipped.
 
     Raises:
         NotFiniteError: a score is NaN or infinite. ValueError: the shapes differ.
@@ -55,14 +55,14 @@ def bootstrap_auc(
         return None
     count = len(labels_A)
     generator = np.random.default_rng(seed)
-    found: list[NDArray[np.float64]] = []
+    blocks: list[NDArray[np.float64]] = []
     block = max(1, _AT_ONCE // count)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn_RA = generator.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
         weights = np.bincount(drawn_RA.ravel(), minlength=rows * count).reshape(rows, count)
-        found.append(sorted_.aucs(weights.astype(np.float64)))
-    values_R = np.concatenate(found)
+        blocks.append(sorted_.aucs(weights.astype(np.float64)))
+    values_R = np.concatenate(blocks)
     values_R = values_R[np.isfinite(values_R)]
     if not values_R.size:
         return None
@@ -71,7 +71,7 @@ def bootstrap_auc(
 
 
 class _Sorted:
-    """Answers by rising score, so that an AUC under any weights is two running sums."""
+    """Answers in order of ascending score, so that a weighted AUC takes two cumulative sums."""
 
     def __init__(self, labels_A: NDArray[np.integer], scores_A: NDArray[np.floating]) -> None:
         if labels_A.shape != scores_A.shape or labels_A.ndim != 1:
@@ -87,7 +87,7 @@ class _Sorted:
         self.has_both_classes = bool(0 < self._right_A.sum() < len(labels_A))
 
     def aucs(self, weights_RA: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[R] one AUC for each row of weights; NaN where a class has no weight."""
+        """AUC [R] for each row of weights; NaN where a class has zero weight."""
         weights_RA = weights_RA[:, self._order_A]
         right_RT = np.add.reduceat(weights_RA * self._right_A, self._first_of_tie, axis=1)
         wrong_RT = np.add.reduceat(weights_RA * (1 - self._right_A), self._first_of_tie, axis=1)

@@ -1,4 +1,4 @@
-"""The metrics: one row for each, with everything but its computation. Evaluators give the numbers by name."""
+"""The metrics: one row each, with all properties except the code. Evaluators return values by name."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,29 @@ class Metric:
     """A score of a part, or one end of its interval."""
 
     name: str
-    """In events and settings."""
+    """Name in events and settings."""
     title: str
-    """For people."""
+    """Name shown to users."""
     meaning: str
     domains: tuple[str, ...]
     better: int = 1
-    """1: higher values are better; -1: lower ones."""
+    """1: higher is better; -1: lower is better."""
     can_select: bool = True
-    """Whether it ranks models; the ends of an interval do not."""
+    """Whether it can select a checkpoint; the ends of an interval cannot."""
     needs_cold_items: bool = False
     absent: str = "the domain does not have it"
     """Why a part may lack it, for people."""
 
     def is_better(self, value: float, than: float | None) -> bool:
-        """Whether a value is better than another one; any value is better than none."""
+        """Whether a value is better than another; any value is better than None."""
         return than is None or self.better * value > self.better * than
 
     def reaches(self, value: float, target: float) -> bool:
-        """Whether a value is as good as a target."""
+        """Whether a value is at least as good as a target."""
         return self.better * value >= self.better * target
 
     def nearly(self, value: float, share: float) -> float:
-        """The value that is worse by the factor `share`, below 1."""
+        """A value worse by the factor `share` (< 1)."""
         return value * share if self.better > 0 else value / share
 
 
@@ -59,24 +59,24 @@ METRICS = (
     Metric(
         name="auc",
         title="AUC",
-        meaning="area under the ROC curve, ties one half: per impression, or pooled over all answers",
+        meaning="area under the ROC curve, ties count one half; per impression, or pooled over all answers",
         domains=(_NEWS, _TRACING),
     ),
     _ranking("mrr", "MRR", "mean over all positives of 1 / rank"),
     _ranking("ndcg@5", "nDCG@5", "nDCG of the first 5"),
     _ranking("ndcg@10", "nDCG@10", "nDCG of the first 10"),
-    _of_cold_items("csauc", "CSAUC", "AUC of the answers to items that training never showed"),
+    _of_cold_items("csauc", "CSAUC", "AUC of the answers to items not seen in training"),
     _of_cold_items("csauc_low", "CSAUC, low", _END.format("lower"), False),
     _of_cold_items("csauc_high", "CSAUC, high", _END.format("upper"), False),
 )
 SELECTS = "auc"
-"""What selects the checkpoint unless `evaluation.select_by` says otherwise, and in version 0.1."""
+"""Default of `evaluation.select_by`, and the metric that version 0.1 selects by."""
 
 
 def metric(name: str) -> Metric:
-    """The row of a metric; one of its own name where a log of another version has a metric without a row."""
-    found = next((row for row in METRICS if row.name == name), None)
-    return found or Metric(name=name, title=name, meaning="", domains=())
+    """The row of a metric; a placeholder for an unknown metric in another version's log."""
+    known = next((row for row in METRICS if row.name == name), None)
+    return known or Metric(name=name, title=name, meaning="", domains=())
 
 
 def selecting(domain: str) -> list[str]:

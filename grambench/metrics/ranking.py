@@ -1,4 +1,4 @@
-"""MIND's ranking metrics over ragged impressions, without a Python loop.
+"""MIND's ranking metrics over ragged impressions, vectorised.
 
 Formulas: the evaluation script of MIND (Wu et al., 2020): per impression, then the mean over
 impressions. AUC counts a tie as one half. For MRR and nDCG a fixed rule breaks ties: among equal
@@ -16,12 +16,12 @@ _SIGN = np.uint32(1 << 31)
 
 
 class NotFiniteError(ValueError):
-    """A score is NaN or infinite: the model that made it has diverged."""
+    """A score is NaN or infinite: the model has diverged."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankingScores:
-    """Metrics of each impression with both classes."""
+    """Metrics of every impression that has both classes."""
 
     auc: NDArray[np.float64]
     """[S] area under the ROC curve, for the S scored impressions in order."""
@@ -32,10 +32,10 @@ class RankingScores:
     ndcg10: NDArray[np.float64]
     """[S] nDCG over the first ten ranks."""
     skipped: int
-    """Impressions of one class only, which have no AUC."""
+    """Impressions with only one class, which have no AUC."""
 
     def means(self) -> dict[str, float | None]:
-        """Mean of each metric over the scored impressions; None when there is none."""
+        """Mean of each metric over the scored impressions; None if there are none."""
         values = {"auc": self.auc, "mrr": self.mrr, "ndcg@5": self.ndcg5, "ndcg@10": self.ndcg10}
         return {name: float(value.mean()) if value.size else None for name, value in values.items()}
 
@@ -45,8 +45,8 @@ def ranking_scores(
 ) -> RankingScores:
     """Score all impressions at once.
 
-    One sort of 64-bit keys (impression, score, label) replaces a sort per impression: the score's
-    float32 bits are mapped to integers of the same order.
+    A single sort of 64-bit keys (impression, score, label) replaces one sort per impression; the
+    float32 bits of a score are mapped to an integer of the same order.
 
     Args:
         labels: [N] 1 clicked, 0 not.
@@ -58,7 +58,7 @@ def ranking_scores(
     """
     if labels.shape != scores.shape or offsets[-1] != labels.size:
         raise ValueError(f"{labels.size} labels, {scores.size} scores and offsets to {offsets[-1]}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected
         scores = scores.astype(np.float32)
     if not np.isfinite(scores).all():
         raise NotFiniteError("a score is not finite")
@@ -90,7 +90,7 @@ def ranking_scores(
 def _sorted_keys(
     segment: NDArray[np.uint64], labels: NDArray[np.integer], scores: NDArray[np.floating]
 ) -> NDArray[np.uint64]:
-    """Keys that sort by impression, then falling score, then label (31 + 32 + 1 bits)."""
+    """Keys that sort by impression, then descending score, then label (31 + 32 + 1 bits)."""
     bits = (scores + np.float32(0)).view(np.uint32)  # + 0 makes -0 equal 0
     ascending = np.where(bits & _SIGN, ~bits, bits | _SIGN)
     keys = segment << np.uint64(33) | (~ascending).astype(np.uint64) << np.uint64(1)
@@ -107,12 +107,12 @@ def _auc(
     sizes: NDArray[np.int64],
     clicks: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Mann-Whitney with mid-ranks: ties count one half."""
+    """Mann-Whitney with mid-ranks: ties count as one half."""
     tied = keys >> np.uint64(1)
     first = np.flatnonzero(np.concatenate(([True], tied[1:] != tied[:-1])))
     length = np.diff(np.concatenate((first, [tied.size])))
     mid_rank = np.repeat(rank[first] + (length - 1) / 2, length)
-    # ranks fall with the score, so a click's wins are the unclicked candidates ranked below it
+    # rank 1 is the highest score, so a click's wins are the unclicked candidates ranked below it
     rank_sum = np.add.reduceat(clicked * mid_rank, starts)
     losses = rank_sum - clicks * (clicks + 1) / 2
     return np.asarray(1.0 - losses / (clicks * (sizes - clicks)))
@@ -124,6 +124,6 @@ def _ideal_dcg(clicks: NDArray[np.int64], cutoff: int) -> NDArray[np.float64]:
 
 
 def _segment_sums(values: NDArray[np.int64], offsets: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Sums of ragged segments, empty ones included."""
+    """Sums over ragged segments, which may be empty."""
     totals = np.concatenate(([0], np.cumsum(values)))
     return np.asarray(totals[offsets[1:]] - totals[offsets[:-1]])

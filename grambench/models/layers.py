@@ -1,4 +1,4 @@
-"""Layers that encoder and filter share. Legend: N sequences, L positions, D width."""
+"""Layers shared by encoders and filters. Legend: N sequences, L positions, D width."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class AdditiveAttention(nn.Module):
-    """Attention pooling with one learnt query: softmax(q · tanh(W x + b)) (NRMS, eq. 5 and 6)."""
+    """Attention pooling with one learned query: softmax(q · tanh(W x + b)) (NRMS, eq. 5 and 6)."""
 
     def __init__(self, width: int, query: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class MaskedMean(nn.Module):
 def rows_at(matrix_ND: Tensor, index: Tensor) -> Tensor:
     """Rows of a matrix at indices of any shape: [*index, D].
 
-    An embedding's backward pass adds the rows in parallel; that of `matrix_ND[index]` adds them one by one
-    on a CPU, which took a quarter of an NRMS step.
+    The backward pass of an embedding accumulates rows in parallel; on a CPU that of `matrix_ND[index]` adds
+    them one by one, which took a quarter of an NRMS step.
     """
     return functional.embedding(index, matrix_ND)

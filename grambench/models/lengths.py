@@ -1,4 +1,4 @@
-"""Ragged rows of like length together: which rows share a call, and how long they are padded."""
+"""Group ragged rows by similar length: which rows share a call, and their padded length."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 LENGTH_STEP = 8
-"""Lengths are rounded up to a multiple of this, so that kernels meet few shapes."""
+"""Lengths are rounded up to a multiple of this, so that kernels see few shapes."""
 
 
 def falling_order(lengths_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of the lengths from the longest to the shortest."""
+    """Indices of the lengths from the longest to the shortest."""
     order_N: NDArray[np.int64] = np.argsort(-lengths_N, kind="stable")
     return order_N
 
@@ -19,10 +19,10 @@ def falling_order(lengths_N: NDArray[np.int64]) -> NDArray[np.int64]:
 def bucket_bounds(
     lengths: NDArray[np.int64], bucket_tokens: int, call_tokens: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Cut a falling sequence of lengths into buckets (start, stop, padded length).
+    """Split a descending sequence of lengths into buckets (start, stop, padded length).
 
-    Neighbouring lengths share a bucket while the padding that costs is at most `call_tokens`; a
-    bucket over the budget is cut into equal parts.
+    Neighbouring lengths share a bucket while this adds at most `call_tokens` of padding; a bucket over the
+    budget is split into equal parts.
     """
     if not len(lengths):
         return

@@ -1,4 +1,4 @@
-"""Builds a report from a run's folder alone: finished, unfinished or broken."""
+"""Builds a report from a run's folder alone, whether finished, unfinished or damaged."""
 
 import json
 import math
@@ -44,7 +44,7 @@ _NOT_FINITE = "not a finite number"
 
 
 def build_report(folder: Path) -> Report:
-    """The report of a run as its files tell it now; the same files give the same report.
+    """The report of a run from its current files; the same files give the same report.
 
     Raises:
         DataError: `folder` is not a run folder, or its `run.json` is damaged.
@@ -74,14 +74,14 @@ def build_report(folder: Path) -> Report:
 
 
 def report_json(report: Report) -> str:
-    """The text of `report.json`: UTF-8, two blanks of indent, no NaN, checked against the schema."""
+    """The text of `report.json`: UTF-8, indented by two spaces, no NaN, checked against the schema."""
     text = json.dumps(report.model_dump(mode="json"), allow_nan=False, ensure_ascii=False, indent=2)
     Report.model_validate_json(text)
     return text + "\n"
 
 
 def write_report(folder: Path) -> Path:
-    """Build the report and put it, whole, into the run's folder.
+    """Build the report and write it atomically to the run's folder.
 
     Raises:
         DataError: `folder` is not a run folder, or its `run.json` is damaged.
@@ -93,10 +93,10 @@ def write_report(folder: Path) -> Path:
 
 
 def _missing(state: RunState) -> list[str]:
-    """What a whole report would have beside what this one has."""
+    """What this report lacks, in sentences."""
     found = []
     if not state.started_wall:
-        found.append("The logs hold no event.")
+        found.append("The logs hold no events.")
     elif not state.finished:
         found.append("The run has not finished, or was cut off.")
     if state.log_complaints:
@@ -155,7 +155,7 @@ def _environment(run: RunFile, state: RunState) -> Environment:
 
 
 def _host(run: RunFile) -> tuple[HostFacts | None, str]:
-    """The machine, and why it is not known."""
+    """The machine, or None and why it is unknown."""
     try:
         return HostFacts.model_validate(finite(run.host)), ""
     except pydantic.ValidationError as error:
@@ -221,7 +221,7 @@ def _data(state: RunState) -> DataFacts | None:
 
 
 def _texts(counts: Any) -> TextFacts | None:
-    """None where the items' counts are of a version that did not count tokens."""
+    """None if the items' counts are from a version that did not count tokens."""
     names = ("items", "text_tokens", "same_tokens", "no_text_tokens", "cut_items")
     if not isinstance(counts, dict) or not all(isinstance(counts.get(name), int) for name in names):
         return None
@@ -285,7 +285,7 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
 
 
 def _seed_summaries(state: RunState) -> list[SeedSummary]:
-    """Mean and standard deviation of each label that ran with two or more seeds, of their first processes."""
+    """Mean and standard deviation of each label with two or more seeds, over their first processes."""
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials.values():
         if trial.repeat == 1 and trial.decided_after is None:

@@ -1,4 +1,4 @@
-"""What a careful reader should know: the warnings of the logs, and outcomes that spoil a comparison."""
+"""What a careful reader should know: the logs' warnings, and outcomes that invalidate a comparison."""
 
 from grambench.events.disturbance import disturbances
 from grambench.events.state import RunState, TrialState
@@ -20,7 +20,7 @@ def run_cautions(state: RunState) -> list[Caution]:
     if audit is not None and not audit.equivalent:
         found.setdefault("audit-failed", "Single-step is not equivalent to E2E on this model and data.")
     for name in audit.unequal if audit is not None else ():
-        words = f"{name} claims the update of e2e, but its gradients are others on this model and data."
+        words = f"{name} claims e2e's update, but its gradients differ on this model and data."
         found[f"audit-failed-{name}"] = words
     complaints = state.log_complaints
     if complaints:

@@ -1,4 +1,4 @@
-"""`run.json`: what the runner wrote down before anything was trained."""
+"""`run.json`: what the runner recorded before training."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ RUN_FILE = "run.json"
 
 
 class RunFile(BaseModel):
-    """The content of `run.json`; keys of a newer writer are ignored."""
+    """The content of `run.json`; keys from a newer version are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
@@ -32,7 +32,7 @@ class RunFile(BaseModel):
 
 
 def read_run_file(folder: Path) -> RunFile:
-    """The run's own description.
+    """The content of a run's `run.json`.
 
     Raises:
         DataError: `folder` is not a run folder, or its `run.json` is damaged or of another version.
@@ -43,7 +43,7 @@ def read_run_file(folder: Path) -> RunFile:
     except OSError as error:
         raise DataError(
             f"{folder} is not a run folder: {path} cannot be read ({error.strerror}).",
-            "Name a folder made by `grambench run`; `grambench runs` lists them.",
+            "Give a folder created by `grambench run`; `grambench runs` lists them.",
         ) from error
     try:
         return RunFile.model_validate(printable(json.loads(content, parse_constant=_refuse)))
@@ -56,11 +56,11 @@ def read_run_file(folder: Path) -> RunFile:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _damaged(path: Path, what: str) -> DataError:
     return DataError(
-        f"{path} is damaged or of another version of grambench ({what}).",
+        f"{path} is damaged or from another version of grambench ({what}).",
         "Use the version that made the run, or run the benchmark again.",
     )

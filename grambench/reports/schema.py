@@ -1,4 +1,4 @@
-"""`report.json`: the shape of a report, version 1. Units stand in names and descriptions."""
+"""`report.json`: the schema of a report, version 1. Names and descriptions give the units."""
 
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ class Gpu(Section):
 
 
 class HostFacts(Model):
-    """The machine and the software, as `grambench.runner.host.host_facts` found them."""
+    """The machine and the software, from `grambench.runner.facts.host_facts`."""
 
     hostname: str | None
     """Name of the machine."""
@@ -65,7 +65,7 @@ class Candidate(Section):
 
 
 class Engine(Model):
-    """How the training core ran on the device: the same for every trial and for the audit."""
+    """How the training core ran on the device, for every trial and the audit."""
 
     choice: dict[str, Any]
     """Setting -> value."""
@@ -74,14 +74,14 @@ class Engine(Model):
     seconds: float
     """Seconds of the probe."""
     reused: bool
-    """True when the run was resumed and took up its earlier choice."""
+    """True when the run was resumed with its earlier choice."""
 
 
 class SamplingCost(Section):
-    """What the sampling of GPUs, host and workers cost the runner's process."""
+    """The cost of sampling GPUs, host and workers to the runner's process."""
 
     seconds: float
-    """Seconds in which it sampled, over all supervisors of the run that came to their end."""
+    """Seconds of sampling, over all supervisors of the run that ended normally."""
     rounds: int
     """Rounds of samples, a count."""
     cpu_s: float
@@ -106,7 +106,7 @@ class Environment(GrownSection):
     engine: Engine | None = None
     """How the training core ran on the device."""
     sampling: SamplingCost | None = None
-    """What the samples cost."""
+    """The cost of sampling."""
     inputs: dict[str, dict[str, str]] | None = None
     """What was read (`data.encoder`, `encoder.model` …) -> file -> SHA-256 of its bytes."""
 
@@ -148,22 +148,22 @@ class TextFacts(GrownSection):
     text_tokens: int
     """Tokens without the special ones, a count."""
     unknown_tokens: int | None
-    """Of these, tokens for what the tokenizer does not know, a count."""
+    """Of these, tokens unknown to the tokenizer, a count."""
     same_tokens: int
     """Items with the tokens of an earlier item, a count."""
     no_text_tokens: int
-    """Items without a token of text, a count."""
+    """Items without text tokens, a count."""
     cut_items: int
-    """Items of which data.fields cuts a field, a count."""
+    """Items with a field cut by data.fields, a count."""
 
 
 class DataFacts(GrownSection):
-    """What was learnt from."""
+    """The data that was trained on."""
 
     fingerprint: str
     """SHA-256 of everything that determines the prepared arrays."""
     folder: str
-    """Where the prepared arrays lie."""
+    """Folder of the prepared arrays."""
     counts: dict[str, Any]
     """The preparation's counts: items, tokens, and per part impressions, clicks, unknown ids …"""
     seconds: float
@@ -173,7 +173,7 @@ class DataFacts(GrownSection):
     texts: TextFacts | None = None
     """What the tokenizer made of the texts."""
     checked_bytes: int | None = None
-    """Bytes of the prepared files that were read and have the digests of what was written."""
+    """Bytes of prepared files that were read and match their digests."""
     check_s: float | None = None
     """Seconds of that check, which runs beside probe and audit."""
 
@@ -182,7 +182,7 @@ class VectorFacts(Section):
     """Item vectors of the encoder, in the layout of the run, against those of AutoModel, in fp32."""
 
     equal: bool
-    """True when the difference is within the tolerance; else the run does not train."""
+    """True when the difference is within the tolerance; else the run is refused."""
     tolerance: float
     """Largest relative difference that counts as equal, a ratio."""
     items: int
@@ -211,7 +211,7 @@ class PluginAudit(Section):
 
 
 class AuditFacts(GrownSection):
-    """Gradients of gram-1s against those of e2e on one batch of this very data, in float64."""
+    """Gradients of gram-1s against those of e2e on one batch of the run's data, in float64."""
 
     equivalent: bool
     """True when every relative difference is within the tolerance."""
@@ -234,11 +234,11 @@ class AuditFacts(GrownSection):
     seconds: float | None
     """Seconds of the audit."""
     note: str
-    """What else there is to say."""
+    """Further remarks."""
     vectors: VectorFacts | None = None
-    """Whether the encoder computes what its own model computes."""
+    """Whether the encoder computes what the original model computes."""
     plugins: list[PluginAudit] = Field(default_factory=list)
-    """Strategies of other packages that claim the update of e2e."""
+    """Strategies of other packages that claim e2e's update."""
 
 
 class Spread(Model):
@@ -258,7 +258,7 @@ class SeedSummary(Section):
     strategy: str
     """Name of the strategy."""
     label: str = ""
-    """What its trials are called; empty: a report of an earlier version, where it is the strategy."""
+    """Label of its trials; empty: a report of an earlier version, where it is the strategy."""
     seeds: list[int]
     """Seeds that were run."""
     test_auc: Spread | None
@@ -270,24 +270,24 @@ class SeedSummary(Section):
 
 
 class NullTest(Section):
-    """A strategy against itself: what noise alone does to a speed-up."""
+    """A strategy against itself: the effect of noise alone on a speed-up."""
 
     trial: str
     """The trial that repeats another one."""
     repeats: str
     """The trial that it repeats."""
     samples_per_s: float | None
-    """Ratio of their samples per training second; without noise 1."""
+    """Ratio of their samples per training second; 1 without noise."""
     samples_per_s_low: float | None
     """Lower end of its 95 % interval by the spread of epochs."""
     samples_per_s_high: float | None
     """Upper end of the same."""
     noise_percent: float | None
-    """The apparent difference in percent, by which the intervals of speed-ups of its seed are widened."""
+    """The apparent difference in percent, by which speed-up intervals of the same seed are widened."""
 
 
 class Report(Section):
-    """A run, as its `run.json` and its logs tell it."""
+    """A run, from its `run.json` and its logs."""
 
     schema_version: Literal[1]
     """Version of this schema."""
@@ -302,17 +302,17 @@ class Report(Section):
     spec: dict[str, Any]
     """The specification as resolved."""
     data: DataFacts | None
-    """What was learnt from."""
+    """The data that was trained on."""
     audit: AuditFacts | None
     """Whether single-step is E2E on this model and data."""
     trials: list[Trial]
     """In running order."""
     null_tests: list[NullTest]
-    """One a seed, where they were asked for."""
+    """One per seed, if requested."""
     seeds: list[SeedSummary]
-    """Strategies that ran with two or more seeds."""
+    """Labels with two or more seeds."""
     warnings: list[Caution]
-    """Of the whole run."""
+    """Warnings about the whole run."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every part of a report obeys: strict, closed, finite, and no null without its reason."""
+"""Rules for every part of a report: strict, closed, finite, and no null without a reason."""
 
 import math
 import re
@@ -40,7 +40,7 @@ class Section(Model):
     def _nulls_have_reasons(self) -> Self:
         nulls = {name for name in type(self).model_fields if getattr(self, name) is None}
         if nulls != set(self.reasons):
-            raise ValueError(f"null are {sorted(nulls)}, but reasons are given for {sorted(self.reasons)}")
+            raise ValueError(f"{sorted(nulls)} are null, but reasons are given for {sorted(self.reasons)}")
         return self
 
 
@@ -50,13 +50,13 @@ _S = TypeVar("_S", bound=Section)
 class GrownSection(Section):
     """A section to which later versions of grambench have added fields; their default is null.
 
-    Its own fields must not be tuples: this validator makes lists of JSON's arrays, which strict mode refuses.
+    Its own fields must not be tuples: the validator turns JSON arrays into lists, refused in strict mode.
     """
 
     @model_validator(mode="before")
     @classmethod
     def _earlier_reports(cls, fields: Any) -> Any:
-        """What a report of an earlier version does not have is null, and says so."""
+        """Fields that a report of an earlier version lacks are null, with that reason."""
         if not isinstance(fields, dict):
             return fields
         absent = [
@@ -75,18 +75,18 @@ def build_section(
     otherwise: str = OLDER_LOG,
     **fields: Any,
 ) -> _S:
-    """A section whose fields have the values that its sources hold under the same names.
+    """A section whose fields take their values from its sources, by name.
 
     Args:
         cls: the section.
-        *sources: events, states or other objects, the first that has a name is asked; None: everything it
-            could tell is missing.
-        reasons: field -> why it is missing, where it is; noted in this order, before all others.
+        *sources: events, states or other objects; the first one that has the name is used. None: all its
+            values are missing.
+        reasons: field -> why it is missing, if it is; recorded in this order, before all others.
         otherwise: the same for fields that `reasons` does not name.
-        **fields: values that no source holds under the field's name.
+        **fields: values that no source has under the field's name.
 
     Raises:
-        AttributeError: a field is neither given nor held by a source.
+        AttributeError: a field is neither given nor in a source.
     """
     values, why = dict(fields), {}
     for name in dict.fromkeys((*reasons, *cls.model_fields)):
@@ -107,7 +107,7 @@ def _held(cls: type, name: str, sources: Sequence[object]) -> Any:
             return getattr(source, name)
     if None in sources:
         return None
-    raise AttributeError(f"{cls.__name__}.{name} is neither given nor held by a source")
+    raise AttributeError(f"{cls.__name__}.{name} is neither given nor in a source")
 
 
 def finite(value: Any) -> Any:
@@ -124,7 +124,7 @@ def finite(value: Any) -> Any:
 def printable(value: _T) -> _T:
     """A copy in which each lone surrogate of a text, as in a path of undecodable bytes, is U+FFFD.
 
-    `value`: JSON, or dataclasses of it; what holds no such text is returned itself.
+    `value`: JSON, or dataclasses of it; returned unchanged if it holds no such text.
     """
     return cast(_T, _printable(value))
 

@@ -1,4 +1,4 @@
-"""The tables of the GRAM paper as runs, with its figures to stand beside ours (NAACL 2022, tables 4 to 6)."""
+"""The tables of the GRAM paper as runs, with its figures beside ours (NAACL 2022, tables 4 to 6)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A system, and what its run sets beyond the preset."""
+    """A system, and the settings of its run beyond the preset's."""
 
     label: str
     strategy: str
@@ -35,9 +35,9 @@ class Suite:
     rows: tuple[Row, ...]
     measures: tuple[Measure, ...]
     published: dict[tuple[str, str], Cells]
-    """(preset, row's label) -> the paper's figures, one a measure."""
+    """(preset, row's label) -> the paper's figures, one per measure."""
     rows_of: dict[str, tuple[str, ...]]
-    """Labels of the rows of a preset, where it has not all of them."""
+    """Labels of a preset's rows, if it does not have all of them."""
 
     def rows_for(self, preset: str) -> list[Row]:
         """The rows that the table has for a preset."""
@@ -46,7 +46,7 @@ class Suite:
 
 
 def grouped(rows: Iterable[Row]) -> dict[tuple[str, ...], list[str]]:
-    """Settings -> the strategies that one run trains with them."""
+    """Settings -> the strategies that one run trains with these."""
     runs: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         runs.setdefault(row.settings, []).append(row.strategy)

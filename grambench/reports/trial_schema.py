@@ -20,12 +20,12 @@ class Caution(Model):
 
 
 class Worker(GrownSection):
-    """The process that trained, as it saw itself."""
+    """The process that trained, as it reported itself."""
 
     device: str
     """`cpu`, `cuda:0` …"""
     device_name: str
-    """The device's name in words."""
+    """The device's name."""
     gpu_uuid: str | None
     """UUID of the GPU, the name that NVML knows it by."""
     versions: dict[str, str]
@@ -35,11 +35,11 @@ class Worker(GrownSection):
     precision: str
     """Of the encoder: `fp32`, `bf16` autocast, or `bf16-weights`."""
     attention: str | None = None
-    """Kernels that the encoder's attention takes: `efficient`, `math`, `flash`."""
+    """Kernels that the encoder's attention uses: `efficient`, `math`, `flash`."""
     tf32: bool | None = None
     """True when fp32 matrix products may use TF32."""
     allocator: dict[str, str] | None = None
-    """Settings of torch's memory on the device; empty on a CPU."""
+    """Settings of torch's allocator on the device; empty on a CPU."""
 
 
 class Plan(GrownSection):
@@ -52,7 +52,7 @@ class Plan(GrownSection):
     steps_per_epoch: int
     """CF steps in an epoch."""
     max_steps: int
-    """Most CF steps of the trial."""
+    """Maximum CF steps of the trial."""
     micro_batch: int | None
     """Users whose graph E2E holds at once."""
     encoder_chunk: int | None
@@ -76,7 +76,7 @@ class Plan(GrownSection):
     graphs: str = "off"
     """Which steps run over fixed shapes, as CUDA graphs on CUDA, and why others do not."""
     warm_up_s: float | None
-    """Seconds of the work done before the clock started, so that the first step is as fast as any."""
+    """Seconds of the warm-up before the clock started, so that the first step is as fast as any."""
     compile_s: float | None
     """Of these, seconds of torch.compile."""
     why: str
@@ -89,7 +89,7 @@ class Scores(Section):
     """One evaluation: means over the scored impressions, or over all scored answers of students."""
 
     epoch: int
-    """Epoch under way, from 1."""
+    """Current epoch, from 1."""
     step: int
     """CF steps done."""
     train_s: float
@@ -103,7 +103,7 @@ class Scores(Section):
     ndcg_at_10: float | None
     """nDCG of the first 10; 0 to 1."""
     csauc: float | None
-    """Knowledge tracing: AUC of the answers to items that training never showed; 0 to 1."""
+    """Knowledge tracing: AUC of the answers to items not seen in training; 0 to 1."""
     csauc_low: float | None
     """Lower end of its 95 % bootstrap interval over answers."""
     csauc_high: float | None
@@ -117,7 +117,7 @@ class Scores(Section):
     sampled: bool
     """True when only a fixed sample of the part was scored."""
     seconds: float
-    """Seconds of the evaluation itself; no part of the training time."""
+    """Seconds of the evaluation itself; not part of the training time."""
 
     @model_serializer(mode="wrap")
     def _as_before_without_others(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Times(Section):
 
 
 class Memory(Section):
-    """Five numbers of the GPU that are never mixed, and two of the host; all in bytes."""
+    """Five measurements of the GPU, never mixed, and two of the host; all in bytes."""
 
     torch_peak_allocated_bytes: int | None
     """Largest sum of live tensors on the device, torch's count."""
@@ -183,23 +183,23 @@ class Energy(Section):
 
 
 class Disturbed(Section):
-    """What disturbed the training; `warnings` names what lasted long enough to matter."""
+    """What disturbed the training; `warnings` has the disturbances that lasted long enough to matter."""
 
     stopped_s: float | None
-    """Seconds for which the process was stopped or frozen while it trained; no part of `times.train_s`."""
+    """Seconds for which the process was stopped or frozen while it trained; not part of `times.train_s`."""
     share: float | None
     """Share of the sampled training time in which something else disturbed it; 0 to 1."""
     seconds: dict[str, float] | None
-    """Kind of disturbance, for example `busy-cpu` -> seconds of the sampled training time."""
+    """Type of disturbance, for example `busy-cpu` -> seconds of the sampled training time."""
 
 
 def _unknown() -> Disturbed:
-    """Of a report that was written before disturbances were looked for."""
+    """For a report written before disturbances were detected."""
     return build_section(Disturbed, None, otherwise=OLDER_REPORT)
 
 
 class SpeedUp(Section):
-    """Reference over trial for times, trial over reference for rates: above 1 the trial is faster."""
+    """Reference over trial for times, trial over reference for rates: above 1, the trial is faster."""
 
     samples_per_s: float | None
     """Ratio of users trained on per training second."""
@@ -216,12 +216,12 @@ class SpeedUp(Section):
 
 
 class Divergence(Section):
-    """The first number that was not finite; no weight was changed from that step on."""
+    """The first non-finite number; no weight was changed from that step on."""
 
     step: int
     """The step, from 1."""
     last_loss: float | None
-    """The newest finite mean loss of a user."""
+    """The newest finite mean loss per user."""
     last_loss_step: int | None
     """The step at which it was read."""
     last_drift: float | None
@@ -229,12 +229,12 @@ class Divergence(Section):
 
 
 class Windows(GrownSection):
-    """Windows of multi-step GRAM; means over the newest ones, which the log's fold keeps."""
+    """Windows of multi-step GRAM; means are over the newest ones, which the fold keeps."""
 
     closed: int
     """Windows closed, a count."""
     averaged: int
-    """The newest windows that the means below are taken over, a count."""
+    """Number of newest windows that the means below are over."""
     mean_steps: float | None
     """CF steps of a window."""
     shortest_steps: int | None
@@ -256,7 +256,7 @@ class Windows(GrownSection):
     mean_spread_drift: float | None = None
     """Mean at the close of ‖h̃ − h‖ over the mean distance of the window's items to their mean, a ratio."""
     mean_untouched_items: float | None = None
-    """Items encoded for a window that no step of it has read."""
+    """Items encoded for a window but read by none of its steps."""
 
 
 class Curves(Model):
@@ -265,7 +265,7 @@ class Curves(Model):
     throughput: list[Point]
     """y: users per training second."""
     loss: list[Point]
-    """y: mean loss of a user."""
+    """y: mean loss per user."""
     memory: list[Point]
     """y: bytes; torch's allocation on a GPU, else resident memory of the worker."""
     drift: list[Point]
@@ -280,9 +280,9 @@ class Trial(Section):
     strategy: str
     """For example `e2e` or `gram-1s`."""
     label: str = ""
-    """What it is called; empty: a report of an earlier version, where it is the strategy."""
+    """Its label; empty: a report of an earlier version, where it is the strategy."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Dotted key -> value of the settings that it had in place of those in `spec`, once it was planned."""
+    """Dotted key -> value of the settings that replaced those in `spec`, once it was planned."""
     seed: int
     """Seed of weights, batches and negatives."""
     repeat: int = 1
@@ -290,9 +290,9 @@ class Trial(Section):
     outcome: Outcome | None
     """How it ended."""
     phase: Phase | None
-    """What it did last."""
+    """Its last phase."""
     outcome_reason: str
-    """Why it ended so; empty where there is nothing to say."""
+    """Why it ended that way; empty if there is nothing to add."""
     exit_code: int | None
     """Exit code of its process; negative: the signal."""
     worker: Worker | None
@@ -304,11 +304,11 @@ class Trial(Section):
     steps: int
     """CF steps done."""
     resumed_steps: list[int]
-    """CF steps at which the trial was taken up again after an interruption."""
+    """CF steps at which the trial was resumed after an interruption."""
     turns: int
-    """Turns that it had and gave back (schedule race), a count."""
+    """Turns that it took and gave back (schedule race), a count."""
     switch_s: float
-    """Seconds that taking these turns up cost, warming up included; no part of the training time."""
+    """Seconds that starting these turns cost, warm-up included; not part of the training time."""
     diverged: Divergence | None
     """Where a number was not finite."""
     best_validation: Scores | None
@@ -322,7 +322,7 @@ class Trial(Section):
     energy: Energy
     """Joules."""
     disturbed: Disturbed = Field(default_factory=_unknown)
-    """Stops of the process, and a busy machine."""
+    """Stops of the process, and load on the machine."""
     reuse_ratio: float | None
     """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
     speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]
@@ -332,6 +332,6 @@ class Trial(Section):
     validations: list[Scores]
     """Every evaluation of the validation part, in order."""
     curves: Curves
-    """How it went."""
+    """Curves over its training time."""
     warnings: list[Caution]
-    """Of this trial."""
+    """Warnings about this trial."""

@@ -38,7 +38,7 @@ _UNWATCHED = "fewer than two samples were taken while it trained"
 
 
 def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Trial:
-    """All that the logs tell about one trial."""
+    """Everything that the logs say about one trial."""
     begun = trial.phase is not None
     absent = "the worker has not started" if begun else "the trial has not begun"
     return build_section(
@@ -49,8 +49,8 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
             "phase": absent,
             "exit_code": "the end of its process was not recorded",
             "worker": absent,
-            "plan": "the trial ended or stands before its plan was made",
-            "diverged": "every number was finite",
+            "plan": "the trial has no plan yet, or ended before it was made",
+            "diverged": "all numbers were finite",
             "best_validation": "no validation was recorded",
             "test": "the test part was not scored",
             "reuse_ratio": _unsettled(trial),
@@ -82,7 +82,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
 
 
 def build_worker(started: ev.WorkerStarted | None) -> Worker | None:
-    """The process as it saw itself; None before its first line."""
+    """The process as it reported itself; None before its first line."""
     if started is None:
         return None
     why = {"gpu_uuid": f"the device {started.device} has no GPU UUID"}
@@ -121,7 +121,7 @@ _METRICS = {
 
 
 def build_scores(evaluation: ev.Evaluated) -> Scores:
-    """One evaluation; a metric that is not there or not finite is null with its reason."""
+    """One evaluation; a metric that is missing or not finite is null, with the reason."""
     metrics: dict[str, Any] = {field: evaluation.metrics.get(name) for field, name in _METRICS.items()}
     why = {field: _no_metric(evaluation, name) for field, name in _METRICS.items()}
     others = {
@@ -178,7 +178,7 @@ def epoch_seconds(trial: TrialState) -> float | None:
 
 
 def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tuple[float | None, str]:
-    """Training seconds to the target score, and why they are missing."""
+    """Training seconds to the target score, or None and why."""
     if target.score is None:
         return None, target.source
     reached = comparison.seconds_to(trial, target.score, state.metric)
@@ -187,7 +187,7 @@ def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tup
 
 def _memory(state: RunState, trial: TrialState) -> Memory:
     progress, started = trial.progress, trial.started
-    torch = _NOT_TRAINED if progress is None else "torch counts no device memory on this device"
+    torch = _NOT_TRAINED if progress is None else "torch reports no device memory on this device"
     process = trial.memory_reason or state.gpu_absent or "NVML took no sample of the process"
     device = state.gpu_absent or _no_reading(state, trial, "memory_used_bytes")
     if started is not None and started.gpu_uuid is None:
@@ -218,7 +218,7 @@ def _no_reading(state: RunState, trial: TrialState, name: str) -> str:
         return reason
     if gpu is None and uuid is not None and state.gpus:
         if meant := candidates(uuid, state.gpus):
-            return f"the worker's {uuid} can be any of {len(meant)} MIG slices"
+            return f"the worker's {uuid} may be any of {len(meant)} MIG slices"
         why = [each.last.reasons.get("slices") for each in state.gpus.values()]
         hidden = [f" ({reason})" for reason in why if reason is not None]
         return f"NVML lists no GPU and no MIG slice that the worker's {uuid} can be" + "".join(hidden[:1])
@@ -315,7 +315,7 @@ def _windows(trial: TrialState) -> Windows:
 
 
 def _of_windows(trial: TrialState, name: str) -> list[float]:
-    """What the windows that have it say under a name."""
+    """The values of a field over the windows that have it."""
     return [value for window in trial.windows if (value := getattr(window, name)) is not None]
 
 

@@ -16,11 +16,11 @@ def main(folder: Path, *, foreground: bool = False) -> int:
         _say(str(error))
         return int(error.exit_code)
     except OSError as error:
-        _say(f"The run could not be recorded to its end: {error}.")
+        _say(f"The run's log could not be completed: {error}.")
         return int(ExitCode.ENVIRONMENT)
     try:
         write_report(folder)
-    except OSError as error:  # the logs hold everything: `grambench report` builds it at any time
+    except OSError as error:  # the logs hold everything: `grambench report` can build it at any time
         _say(f"The report could not be written: {error}.")
     return code
 

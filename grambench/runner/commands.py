@@ -1,6 +1,6 @@
-"""What a watcher asks of a run's supervisor: a file for each command, taken in the order they were sent.
+"""Commands from watchers to a run's supervisor: one file each, taken in the order they were sent.
 
-Any number of watchers may write, nobody waits for anybody, and a watcher that dies leaves either a whole
+Any number of watchers may write, none blocks another, and a watcher that dies leaves either a complete
 command or none.
 """
 
@@ -24,27 +24,27 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One wish.
+    """One command.
 
     `pause` withholds all turns, `resume` grants them again, `skip` ends one trial, `stop` ends the run after
-    the step under way, `mark` puts a sentence into the log.
+    the current step, `mark` adds a note to the log.
     """
 
     action: Action
     trial: str = ""
-    """The trial to skip; empty: whichever has the turn."""
+    """The trial to skip; empty: the one that has the turn."""
     text: str = ""
-    """The sentence of a mark."""
+    """The text of a mark."""
 
 
 def send(folder: Path, command: Command) -> None:
-    """Ask the supervisor of the run in `folder`, which looks a few times a second.
+    """Send a command to the supervisor of the run in `folder`, which polls a few times a second.
 
     Raises:
-        ConfigError: the run is not going on. OSError: the command cannot be written.
+        ConfigError: the run is not in progress. OSError: the command cannot be written.
     """
     if supervisor_of(folder) is None:
-        raise ConfigError(f"The run {folder.name} is not going on.", "`grambench runs` tells which are.")
+        raise ConfigError(f"The run {folder.name} is not running.", "`grambench runs` lists the runs.")
     box = folder / FOLDER
     box.mkdir(exist_ok=True)
     name = f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
@@ -52,7 +52,7 @@ def send(folder: Path, command: Command) -> None:
 
 
 def take(folder: Path) -> list[Command]:
-    """The commands sent since the last call; what is no command is dropped."""
+    """The commands sent since the last call; anything else is dropped."""
     taken = []
     for path in sorted((folder / FOLDER).glob("[0-9]*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What the report says about the machine and the software. Imports none of the packages it names."""
+"""Facts about the machine and the software for the report. Imports none of the packages it names."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
     """The machine and the software, as JSON values; what is unknown is None, with a reason.
 
     Args:
-        gpu: a closed sampler to use; None makes one.
+        gpu: a closed sampler; None: a new one.
 
     Returns:
         The fields of `grambench.reports.schema.HostFacts`.

@@ -1,7 +1,7 @@
-"""NVML's readings of the GPUs. A machine without a driver is no error, and no reading is ever guessed.
+"""NVML's readings of the GPUs. A missing driver is not an error, and no reading is ever guessed.
 
-NVML ignores CUDA_VISIBLE_DEVICES, so that GPUs are known by their UUID. Each reading fails on its own:
-None, with NVML's words as the reason. API: https://docs.nvidia.com/deploy/nvml-api/
+NVML ignores CUDA_VISIBLE_DEVICES, so GPUs are identified by UUID. Each reading fails independently:
+None, with NVML's error as the reason. API: https://docs.nvidia.com/deploy/nvml-api/
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _LOST = ("UNINITIALIZED", "GPU_IS_LOST", "RESET_REQUIRED", "DRIVER_NOT_LOADED")
 _CLOCKS = ("sm_clock_mhz", "memory_clock_mhz", "throttle")
 _OF_THE_WHOLE = ("power_w", "temperature_c", "energy_j", *_CLOCKS)
-"""What NVML measures for a GPU and not for its MIG slices."""
+"""What NVML measures for a GPU but not for its MIG slices."""
 _UNAVAILABLE = frozenset({2**32 - 1, 2**64 - 1})
 
 
@@ -45,11 +45,11 @@ class _Gpu:
     trouble: str = ""
     """Why `handle` is None."""
     whole: "_Gpu | None" = None
-    """The divided GPU, of a MIG slice."""
+    """Of a MIG slice: the GPU that it is a part of."""
     instance: str = ""
     """`<GPU instance>/<compute instance>` of a slice."""
     slices: int = 0
-    """MIG slices that NVML lists, of a divided GPU."""
+    """Of a divided GPU: the number of MIG slices that NVML lists."""
     hidden: str = ""
     """Why slices are missing from the list."""
 
@@ -104,7 +104,7 @@ class GpuSampler:
             if self._nvml is None:
                 self._nvml = MeteredNvml(importlib.import_module("pynvml"), self._clock)
             self._gpus = self._discover()
-        except Exception as error:  # no library, no driver, no permission: all the same to a run
+        except Exception as error:  # no library, no driver or no permission: the same to a run
             self.close()
             return GpuAbsent(_words(error))
         if not self._gpus:
@@ -113,7 +113,7 @@ class GpuSampler:
         return None
 
     def close(self) -> None:
-        """Let NVML go; harmless when it was never opened."""
+        """Shut NVML down; harmless if it was never opened."""
         if self._initialised:
             self._initialised = False
             with contextlib.suppress(Exception):
@@ -121,7 +121,7 @@ class GpuSampler:
         self._gpus = []
 
     def cost(self) -> NvmlCost:
-        """What NVML's calls have cost since `open`, which is not counted."""
+        """The cost of NVML's calls since `open`, which is not counted."""
         known: NvmlCost = NvmlCost() if self._nvml is None else self._nvml.cost
         return known
 
@@ -150,7 +150,7 @@ class GpuSampler:
         A process in both lists of a GPU is counted once. A GPU whose lists cannot be read counts
         only as the reason for a process found nowhere else. A list may be empty, or hold the host's
         pids, inside a container. The list of a divided GPU repeats those of its slices, and is read
-        only where none of these can be.
+        only if none of theirs can be.
         """
         used: dict[int, int | None] = {}
         where: dict[int, list[str]] = {}
@@ -187,7 +187,7 @@ class GpuSampler:
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = _text(nvml.nvmlDeviceGetUUID(handle))
-        except Exception as error:  # one GPU out of order does not hide the others
+        except Exception as error:  # one faulty GPU does not hide the others
             return _Gpu(index, f"index-{index}", "unknown", False, None, self._note(error))
         name, mig = "unknown", False
         with contextlib.suppress(Exception):
@@ -197,7 +197,7 @@ class GpuSampler:
         return _Gpu(index, uuid, name, mig, handle)
 
     def _slices(self, gpu: _Gpu) -> list[_Gpu]:
-        """The MIG slices of a divided GPU; inside a container only those that it was given."""
+        """The MIG slices of a divided GPU; in a container only those assigned to it."""
         nvml, found = self._nvml, []
         try:
             places = range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu.handle))
@@ -209,7 +209,7 @@ class GpuSampler:
                 handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu.handle, place)
                 uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             except Exception as error:
-                if not _is(nvml, error, "NOT_FOUND", "INVALID_ARGUMENT"):  # these are places without a slice
+                if not _is(nvml, error, "NOT_FOUND", "INVALID_ARGUMENT"):  # an empty place
                     gpu.hidden = self._note(error)
                 continue
             name, instance = f"{gpu.name} MIG", ""
@@ -223,7 +223,7 @@ class GpuSampler:
         return found
 
     def _reopen(self) -> None:
-        """Start NVML anew and give the known GPUs their new handles; the list itself stays."""
+        """Restart NVML and renew the handles of the known GPUs; the list itself stays."""
         self._tried_s, self._lost = self._clock(), False
         known = self._gpus
         self.close()
@@ -240,7 +240,7 @@ class GpuSampler:
         self._gpus = known
 
     def _note(self, error: Exception) -> str:
-        """The error's words; remembers that NVML has to be started anew if a GPU was lost."""
+        """The error's text; notes that NVML must be restarted if a GPU was lost."""
         if _is_lost(self._nvml, error) and not self._lost:
             self._lost, self._tried_s = True, self._clock()
         if _is(self._nvml, error, "UNINITIALIZED"):
@@ -253,14 +253,14 @@ class GpuSampler:
         return self._sample_slice(gpu, clocks, energy) if gpu.whole else self._sample_gpu(gpu, clocks, energy)
 
     def _sample_slice(self, gpu: _Gpu, clocks: bool, energy: bool) -> GpuSample:
-        """A MIG slice has its own memory; all else is measured for its GPU, or not at all."""
+        """A MIG slice has its own memory; everything else is measured for its GPU, or not at all."""
         whole = gpu.whole
         assert whole is not None
         reasons: dict[str, str] = {}
         memory = self._read(gpu, reasons, "memory_used_bytes", lambda: self._memory(gpu, reasons))
         if memory is None:
             reasons["memory_total_bytes"] = reasons["memory_used_bytes"]
-        reasons["utilization_percent"] = "MIG has no utilisation of a slice"
+        reasons["utilization_percent"] = "MIG reports no utilisation per slice"
         sharing = f"GPU {whole.index}, which {whole.slices} MIG slice{'s' * (whole.slices > 1)} share"
         for name in _OF_THE_WHOLE:
             reasons[name] = f"measured for the whole of {sharing}"
@@ -310,7 +310,7 @@ class GpuSampler:
         return int(_available(self._nvml.nvmlDeviceGetClockInfo(gpu.handle, kind)))
 
     def _throttle(self, gpu: _Gpu) -> list[str]:
-        """The reasons for low clocks, in words; an idle GPU is none."""
+        """The reasons for low clocks, in words; idleness is not one."""
         nvml = self._nvml
         call = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         call = call or nvml.nvmlDeviceGetCurrentClocksThrottleReasons  # bindings before 12.535
@@ -416,7 +416,7 @@ def _is_lost(nvml: Any, error: Exception) -> bool:
 
 
 def _is(nvml: Any, error: Exception, *names: str) -> bool:
-    """True for NVML's errors of these names."""
+    """Whether it is one of these NVML errors."""
     code = getattr(error, "value", None)
     return code is not None and code in {getattr(nvml, f"NVML_ERROR_{name}", None) for name in names}
 

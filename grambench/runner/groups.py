@@ -1,4 +1,4 @@
-"""Control groups (version 1 and 2): is a process frozen, and which files tell of a CPU quota."""
+"""Control groups (version 1 and 2): whether a process is frozen, and where a CPU quota is reported."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ _PROC = Path("/proc")
 
 
 def how_stopped(pid: int, root: Path = _ROOT, proc: Path = _PROC) -> str:
-    """How a process is kept from running, in words; empty: it is not.
+    """What keeps a process from running, in words; empty: nothing.
 
-    A stopped process is alive and will continue; it is not one that hangs.
+    A stopped process is alive and will continue; it does not hang.
     """
     try:
         status = psutil.Process(pid).status()
@@ -24,9 +24,9 @@ def how_stopped(pid: int, root: Path = _ROOT, proc: Path = _PROC) -> str:
 
 
 def quota_files(root: Path = _ROOT, proc: Path = _PROC) -> list[tuple[Path, str, float]]:
-    """What counts the time without CPU for want of quota: file, field in it, and its unit in seconds.
+    """Counters of the time throttled by a CPU quota: file, field in it, and its unit in seconds.
 
-    Those of this process' group and of its parents, where a quota is set.
+    Those of this process's group and its parents, where a quota is set.
     """
     found = []
     for folder in _folders("self", "cpu", root, proc):
@@ -46,7 +46,7 @@ def _is_frozen(pid: int, root: Path, proc: Path) -> bool:
 
 
 def _folders(pid: str, controller: str, root: Path, proc: Path) -> Iterator[Path]:
-    """The folders of a process' group and its parents, in either version."""
+    """The folders of a process's group and its parents, in either version."""
     for line in _text(proc / pid / "cgroup").splitlines():
         _, names, path = line.split(":", 2)
         if names == "":

@@ -28,8 +28,8 @@ class HostSampler:
         """
         Args:
             disk: a folder on the file system to watch.
-            children_s: a process's children are looked up again after so many seconds (a walk
-                through all processes of the machine, the costliest part of a sample).
+            children_s: seconds between two look-ups of a process's children (a walk through all
+                processes of the machine, the most expensive part of a sample).
             clock: monotonic seconds.
         """
         self._children_s = children_s
@@ -89,11 +89,11 @@ class HostSampler:
         return [process.pid for process in self._families.get(pid, [])] or [pid]
 
     def known(self) -> set[int]:
-        """The pids that are remembered."""
+        """The pids that are tracked."""
         return set(self._families)
 
     def forget(self, pid: int) -> None:
-        """Drop what is remembered of a process."""
+        """Stop tracking a process."""
         self._families.pop(pid, None)
         self._looked_s.pop(pid, None)
         self._load.forget(pid)
@@ -142,7 +142,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def oom_kills(root: Path = _GROUPS) -> int | None:
-    """Processes of our control group that were killed for want of memory; None: the system does not say."""
+    """Processes of our control group that the OOM killer has ended; None: the system does not say."""
     try:
         group = Path("/proc/self/cgroup").read_text().strip().rpartition(":")[2].lstrip("/")
         lines = (root / group / "memory.events").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""How busy the machine is for others, as Linux counts it; what a system does not count is None."""
+"""How busy other processes keep the machine, by Linux's counters; None where a counter is missing."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ from grambench.runner.groups import quota_files
 
 _PRESSURE = Path("/proc/pressure/cpu")
 _MOST_THREADS = 256
-"""Of a process that are looked at, in the order of their start."""
+"""Most threads of a process that are read, in the order of their start."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:
-    """The machine since the reading before; see `HostSample`."""
+    """The machine since the previous reading; see `HostSample`."""
 
     cpus: int | None = None
     busy_cpus: float | None = None
@@ -36,7 +36,7 @@ class Rates:
         self._before: dict[str, tuple[float, float]] = {}
 
     def per_s(self, name: str, count: float | None) -> float | None:
-        """None at the first reading, without a reading, and after a counter that has gone back."""
+        """None at the first reading, without a reading, and after a counter has gone backwards."""
         now_s, before = self._clock(), self._before.pop(name, None)
         if count is None:
             return None
@@ -50,7 +50,7 @@ class LoadReader:
     """Reads counters of the kernel. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, proc: Path = Path("/proc")) -> None:
-        """`clock`: monotonic seconds; `proc`: where the processes are."""
+        """`clock`: monotonic seconds; `proc`: the proc file system."""
         self._clock, self._proc = clock, proc
         self._rates = Rates(clock)
         self._cpus = _usable_cpus()
@@ -60,7 +60,7 @@ class LoadReader:
         psutil.cpu_percent(interval=None, percpu=True)  # the first call has nothing to compare with
 
     def host(self) -> HostLoad:
-        """The whole machine, of its CPUs those that this process may use."""
+        """The whole machine, limited to the CPUs that this process may use."""
         busy = psutil.cpu_percent(interval=None, percpu=True)
         usable = [busy[cpu] for cpu in self._cpus if cpu < len(busy)]
         pressure = self._rates.per_s("pressure", _pressure_us())
@@ -74,7 +74,7 @@ class LoadReader:
         )
 
     def waiting_percent(self, pid: int) -> float | None:
-        """Share of the time since the last call for which the thread that waited longest had no CPU."""
+        """Share of the time since the last call for which the longest-waiting thread had no CPU."""
         threads = self._waits_of(pid)
         now_s, before = self._clock(), self._waited.pop(pid, None)
         if threads is None:
@@ -94,7 +94,7 @@ class LoadReader:
         return self._rates.per_s(f"faults {pid}", faults)
 
     def forget(self, pid: int) -> None:
-        """Drop what is remembered of a process."""
+        """Stop tracking a process."""
         self._waited.pop(pid, None)
         self._rates.per_s(f"faults {pid}", None)
 
@@ -131,7 +131,7 @@ def _swapped_bytes() -> float | None:
 
 
 def _sum_of(files: list[tuple[Path, str, float]]) -> float | None:
-    """Seconds without CPU for want of quota, over all files that say so; None: there is no quota."""
+    """Seconds throttled by a CPU quota, summed over the files; None: there is no quota."""
     found = []
     for path, field, unit_s in files:
         with contextlib.suppress(OSError, ValueError, KeyError):

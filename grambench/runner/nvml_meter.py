@@ -1,4 +1,4 @@
-"""What NVML's calls cost the process that makes them."""
+"""Measures what NVML's calls cost this process."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class NvmlCost:
 
 
 class MeteredNvml:
-    """A module with pynvml's functions, each call of which is counted and timed; constants pass through."""
+    """Wraps pynvml's functions: each call is counted and timed; constants pass through."""
 
     def __init__(self, module: Any, clock: Callable[[], float]) -> None:
         """`clock`: monotonic seconds."""

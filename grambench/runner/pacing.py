@@ -12,13 +12,13 @@ PROCESSES_S = 5.0
 ENERGY_S = 15.0
 """The energy counter, the slowest call; power is integrated in between."""
 REPEATED, REPEATED_CLOCK = 6, 2
-"""So many rounds after its last line, a worker or the host gets one even if its sample says nothing new; the
-second is the host's where no GPU is sampled, since the run's clock is that of the newest line."""
+"""Rounds after which a worker or the host gets a line even if its sample says nothing new; the second is the
+host's where no GPU is sampled, since the run's clock is that of the newest line."""
 GROWTH_BYTES = 256 << 20
 
 
 class Due(NamedTuple):
-    """What has to be read now, beside what every round reads."""
+    """What has to be read now, in addition to what every round reads."""
 
     clocks: bool
     energy: bool
@@ -29,12 +29,12 @@ class Pacing:
     """Decides from the time alone; an edge makes the counter and the process lists due at once."""
 
     def __init__(self, period_s: float = PERIOD_S) -> None:
-        """`period_s`: seconds between two rounds; a reading may come half of it early."""
+        """`period_s`: seconds between two rounds; a reading may be half of that early."""
         self._early_s = period_s / 2
         self._last_s: dict[str, float] = {}
 
     def due(self, now_s: float, edge: bool = False) -> Due:
-        """What is due at `now_s`, which counts as read then.
+        """What is due at `now_s`; it then counts as read.
 
         Args:
             now_s: monotonic seconds.

@@ -9,10 +9,10 @@ from grambench.events.types import PhaseEntered
 
 
 class PhaseWatch:
-    """Follows the logs of the workers that are watched. Not thread-safe."""
+    """Follows the logs of the watched workers. Not thread-safe."""
 
     def __init__(self, folder: Path | None) -> None:
-        """`folder`: the run's; None: there are no logs, and no phase is ever noticed."""
+        """`folder`: the run's; None: there are no logs, so no phase is noticed."""
         self._folder = folder
         self._logs: dict[str, Follower] = {}
 

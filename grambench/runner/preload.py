@@ -16,13 +16,13 @@ from typing import Any
 LOG = "preload.log"
 _ANSWER_BYTES = 4096
 _FORK_S = 20.0
-"""Seconds that a fork may take; a process that needs more is given up."""
+"""Timeout of a fork in seconds; after it the preload process is abandoned."""
 _END_S = 2.0
 _LOOK_S = 0.01
 _PADDING = "-" * 256
-"""Room for the arguments of workers, which `ps` shows in the place of the preload process's own."""
+"""Space for the arguments of workers, which replace the preload process's own in `ps`."""
 _SET_CHILD_SUBREAPER, _GET_CHILD_SUBREAPER = 36, 37
-"""Of prctl(2)."""
+"""An option of prctl(2)."""
 
 
 class PreloadError(Exception):
@@ -44,7 +44,7 @@ class Preload:
         number = str(theirs.fileno())
         try:
             with theirs, self._log.open("ab") as log:
-                self._log_begin = log.tell()  # a resumed run has an older part
+                self._log_begin = log.tell()  # a resumed run appends to an older log
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "grambench.worker", "preload", number, str(run), _PADDING],
                     stdin=subprocess.DEVNULL,
@@ -76,24 +76,24 @@ class Preload:
             raise PreloadError(answer["reason"])
         return time.monotonic() - self._began_s
 
-    def fork(self, arguments: Sequence[str], stdin: int, log: int, pulse: int) -> "Forked":
+    def fork(self, arguments: Sequence[str], stdin: int, log: int, heartbeat: int) -> "Forked":
         """Fork a worker with these arguments and descriptors, as a child of this process.
 
         Raises:
             PreloadError: no worker has started, nor will one start later.
         """
-        request = json.dumps({"arguments": list(arguments), "number": pulse}).encode()
+        request = json.dumps({"arguments": list(arguments), "number": heartbeat}).encode()
         gate, opens = os.pipe()
         try:
             with _adopting_orphans():
-                socket.send_fds(self._socket, [request], [stdin, log, pulse, gate])
+                socket.send_fds(self._socket, [request], [stdin, log, heartbeat, gate])
                 answer = self._receive(_FORK_S)
             if answer is None:
                 raise PreloadError(f"it has not answered within {_FORK_S:.0f} s")
             if "pid" not in answer:
                 raise PreloadError(answer["reason"])
             forked = Forked(answer["pid"])
-            with contextlib.suppress(BrokenPipeError):  # it has ended, as its exit code will tell
+            with contextlib.suppress(BrokenPipeError):  # it has ended; its exit code tells how
                 os.write(opens, b"\n")
             return forked
         except OSError as error:
@@ -103,14 +103,14 @@ class Preload:
             os.close(opens)
 
     def close(self) -> None:
-        """End it; the workers that it has forked go on."""
+        """End it; the workers that it has forked keep running."""
         self._socket.close()
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_S)
 
     def _receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Its next answer, or None if there is none within the time.
+        """Its next reply, or None if there is none within the time.
 
         Raises:
             PreloadError: it has ended.
@@ -128,7 +128,7 @@ class Preload:
         return found
 
     def _end(self) -> str:
-        """How it has ended, with the last line of its log; empty: it runs."""
+        """How it ended, with the last line of its log; empty: it is running."""
         try:
             code = self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -139,7 +139,7 @@ class Preload:
 
 
 class Forked:
-    """A worker that is this process's child though another process has forked it."""
+    """A worker that is this process's child although another process forked it."""
 
     def __init__(self, pid: int) -> None:
         """
@@ -155,7 +155,7 @@ class Forked:
         deadline_s = time.monotonic() + timeout_s
         while self._code is None:
             if self._has_ended():
-                self.kill()  # what is left of its group, as long as the pid is still its own
+                self.kill()  # the rest of its group, while the pid is still its own
                 self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
             elif (left_s := deadline_s - time.monotonic()) > 0:
                 time.sleep(min(_LOOK_S, left_s))
@@ -164,13 +164,13 @@ class Forked:
         return self._code
 
     def kill(self) -> None:
-        """End it and its group now; nothing once its exit code was read: the pid may be another's then."""
+        """Kill it and its group; does nothing once its exit code was read: the pid may have been reused."""
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def _has_ended(self) -> bool:
-        """Whether its exit code can be read; it is left to be read."""
+        """Whether its exit code can be read; does not read it."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

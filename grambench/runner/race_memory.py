@@ -1,15 +1,15 @@
-"""Whether all trials of a race fit into memory at once: judged by those that are there."""
+"""Whether all trials of a race fit into memory at once, estimated from those already loaded."""
 
 import psutil
 
 from grambench.events.state import RunState, TrialState
 
 _MARGIN = 1.2
-"""Over what the largest trial holds when it is ready: steps need some more."""
+"""Factor on the largest trial's memory when it is ready, since steps need more."""
 
 
 def race_needs(state: RunState, running: list[str], pending: list[str]) -> str | None:
-    """Why pending trials of the running block do not fit beside it; None: they do, or nobody knows."""
+    """Why pending trials of the running block do not fit beside it; None: they do, or unknown."""
     there = [state.trials[name] for name in running if name in state.trials]  # the log may be damaged
     blocks = {(trial.seed, trial.repeat) for trial in there}
     waiting = [state.trials[name] for name in pending if name in state.trials]
@@ -27,8 +27,8 @@ def _shortage(where: str, coming: int, held: list[int | None], free: int | None)
     if largest is None or free is None or coming * largest * _MARGIN <= free:
         return None
     return (
-        f"a race of {coming} more trials needs about {coming * largest * _MARGIN / 2**30:.1f} GiB of {where},"
-        f" and {free / 2**30:.1f} GiB are free"
+        f"a race of {coming} more trials needs about {coming * largest * _MARGIN / 2**30:.1f} GiB on {where},"
+        f" but only {free / 2**30:.1f} GiB are free"
     )
 
 

@@ -14,18 +14,20 @@ from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_raw_spec, rea
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
-    """Refuse what would not be the same run.
+    """Refuse to resume what would not be the same run.
 
     Args:
         folder: of the run.
-        wanted: what the command line asks for, if it says anything.
+        wanted: the command line's specification, if it gives one.
 
     Raises:
-        ConfigError: the run is going on, `run.json` was edited, or the command line asks for something else.
+        ConfigError: the run is in progress, `run.json` was edited, or the command line's settings differ.
         DataError: `run.json` cannot be read.
     """
     if supervisor_of(folder) is not None:
-        raise ConfigError(f"The run {folder.name} is going on.", f"`grambench watch {folder.name}` shows it.")
+        raise ConfigError(
+            f"The run {folder.name} is already running.", f"Watch it with `grambench watch {folder.name}`."
+        )
     _, spec = read_spec(folder)
     _, raw, digest = read_raw_spec(folder)
     if digest != spec_digest(raw):
@@ -38,13 +40,13 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
         changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, with_new_names(raw)[0]))
         if changed:
             raise ConfigError(
-                f"The run {folder.name} has other settings{_listed(changed)}.",
-                f"Write `grambench run --resume {folder.name}` alone, or start a new run.",
+                f"The run {folder.name} has different settings{_listed(changed)}.",
+                f"Use `grambench run --resume {folder.name}` without settings, or start a new run.",
             )
 
 
 def _edits(folder: Path, now: dict[str, Any]) -> list[str]:
-    """What differs from the specification that the run began with, where its log has come so far."""
+    """Differences from the specification that the run began with, if its log recorded one."""
     events = (record.event for record in Follower(folder / SUPERVISOR_LOG).read())
     began = next((event for event in events if isinstance(event, RunStarted)), None)
     return differences(began.spec, now) if began is not None else []

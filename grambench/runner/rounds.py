@@ -1,4 +1,4 @@
-"""The sampler's rounds: what is due is read and emitted, and a failure never ends a run."""
+"""The sampler's rounds: read and emit what is due; a failure never ends a run."""
 
 import dataclasses
 import functools
@@ -54,9 +54,9 @@ class Rounds:
         self._memory: dict[int, ProcessMemory] = {}
         """Worker's pid -> the GPU memory of its family when it was last listed."""
         self._foreign: dict[str, int] = {}
-        """GPU's UUID -> other processes that compute on it, to be told with its next sample."""
+        """GPU's UUID -> other processes that compute on it, reported with its next sample."""
         self._disturbs: dict[tuple[str, str], bool] = {}
-        """GPU's UUID and what may disturb -> whether it did when it was last read."""
+        """GPU's UUID and kind of disturbance -> whether it was there at the last reading."""
         self._count = 0
         self._warned: set[tuple[str, str]] = set()
 
@@ -76,7 +76,7 @@ class Rounds:
         if edge or phase:
             self._thinning.tell_all()
         self._read_gpus(now_s, watched, edge, phase)
-        if self._count > 1:  # a share of the CPU's time needs some time to have passed
+        if self._count > 1:  # a share of the CPU's time needs an interval
             rounds = REPEATED if self._absent is None else REPEATED_CLOCK
             self._attempt("host", lambda: self._tell("", self._host.sample(), now_s, rounds))
         self._attempt("process", lambda: self._sample_processes(watched, now_s))
@@ -87,7 +87,7 @@ class Rounds:
         self._read_gpus(now_s, self._watched(), edge=True, phase=False)
 
     def close(self, seconds: float) -> None:
-        """Close NVML, and emit what `seconds` of sampling have cost this thread."""
+        """Close NVML, and emit the cost of `seconds` of sampling to this thread."""
         cost = self._gpu.cost()
         finished = SamplerFinished(
             seconds=seconds,
@@ -133,7 +133,7 @@ class Rounds:
             self._emit(dataclasses.replace(sample, edge=edge, foreign_processes=foreign))
 
     def _note(self, uuid: str, what: str, disturbs: bool) -> None:
-        """A disturbance that begins or ends is told by the next lines of all workers."""
+        """When a disturbance begins or ends, emit the next sample of every worker."""
         if self._disturbs.get((uuid, what), False) != disturbs:
             self._disturbs[uuid, what] = disturbs
             self._thinning.tell_all()
@@ -141,7 +141,7 @@ class Rounds:
     def _enters_a_phase(self, trials: Iterable[str]) -> bool:
         try:
             return self._phases.changed(trials)
-        except OSError:  # it cannot be read now; the counter and the lists are due at their own times anyway
+        except OSError:  # it cannot be read now; the counter and the lists come due anyway
             return False
 
     # --- processes -----------------------------------------------------------------------------
@@ -189,14 +189,14 @@ class Rounds:
         """Do it; report a failure once per distinct cause."""
         try:
             action()
-        except Exception as error:  # whatever it is, training goes on
+        except Exception as error:  # whatever it is, training continues
             cause = (kind, f"{type(error).__name__}: {error}")
             if cause in self._warned or len(self._warned) >= _MOST_WARNINGS:
                 return
             self._warned.add(cause)
             try:
                 self._emit(Warned(f"{kind}-sampling-failed", f"{kind} sampling failed: {cause[1]}"))
-            except Exception:  # the log itself cannot be written: the run will meet that on its own
+            except Exception:  # the log itself cannot be written: the run will notice that itself
                 self._warned.discard(cause)
 
 

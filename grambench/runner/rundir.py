@@ -1,4 +1,4 @@
-"""Run folders: made once, found again by name or path."""
+"""Run folders: created once, found by name or path."""
 
 import contextlib
 import json
@@ -21,11 +21,11 @@ from grambench.runner.facts import host_facts
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
 _RUN_NAME = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
-_START_FIELD = 19  # of /proc/PID/stat, counted from the one behind the name
+_START_FIELD = 19  # of /proc/PID/stat, counted from the field after the name
 
 
 def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
-    """Make `<out>/<name>-<time>` with its `run.json`.
+    """Create `<out>/<name>-<time>` with its `run.json`.
 
     Raises:
         MachineError: the folder cannot be written.
@@ -47,7 +47,7 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
         write_atomic(folder / RUN_FILE, json.dumps(run, indent=1, allow_nan=False))
     except OSError as error:
         raise MachineError(
-            f"The run folder cannot be made in {out}: {error.strerror or error}.",
+            f"The run folder cannot be created in {out}: {error.strerror or error}.",
             "Choose a folder that you can write to with --out.",
         ) from error
     return folder
@@ -77,7 +77,7 @@ def find_run(name: str, out: Path) -> Path:
             return runs[-1]
         raise DataError(f"There is no run in {out}.", "Start one with `grambench run --preset demo`.")
     for folder in (Path(name).expanduser(), out / name):
-        with contextlib.suppress(OSError):  # a name that no file can have, or a folder that is closed to us
+        with contextlib.suppress(OSError):  # an invalid file name, or a folder that we may not enter
             if (folder / RUN_FILE).is_file():
                 return folder.resolve()
     raise DataError(
@@ -98,7 +98,7 @@ def list_runs(out: Path) -> list[Path]:
         return []
     except OSError as error:
         raise MachineError(
-            f"{out} cannot be listed: {error.strerror or error}.", "Name another folder with --out."
+            f"{out} cannot be listed: {error.strerror or error}.", "Choose another folder with --out."
         ) from error
     return [folder for _, folder in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
 
@@ -114,7 +114,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _born_ns(folder: Path) -> int:
-    """When a run was made: `run.json` is written once."""
+    """When a run was created: `run.json` is written once."""
     for path in (folder / RUN_FILE, folder):
         try:
             return os.lstat(path).st_mtime_ns
@@ -161,7 +161,7 @@ def _damaged(folder: Path) -> DataError:
 
 
 def write_pid(folder: Path) -> None:
-    """Leave this process's pid and start, so that a later one with the pid is told apart."""
+    """Record this process's pid and start, so that a later process with the same pid is told apart."""
     pid = os.getpid()
     write_atomic(folder / PID_FILE, json.dumps({"pid": pid, "started": _start_of(pid)}))
 
@@ -178,7 +178,7 @@ def supervisor_of(folder: Path) -> psutil.Process | None:
 
 
 def _start_of(pid: int) -> str:
-    """When a process began: ticks of its boot on Linux, which no setting of the clock moves."""
+    """When a process began: on Linux in ticks since boot, which changes of the clock do not affect."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who starts, and who trains when: sequential, parallel or race. Pure policies; no process, no clock."""
+"""Which trial starts and which trains next: sequential, parallel or race. Pure policies, without a clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Seat:
     """None: the specification's."""
     has_turn: bool = False
     is_ready: bool = False
-    """It has loaded and warmed up, and waits for its first turn (race only)."""
+    """It has loaded and warmed up, and is waiting for its first turn (race only)."""
     train_s: float = 0.0
     """Training seconds so far."""
 
@@ -36,11 +36,11 @@ class Turn:
 
     trial: str
     seconds: float | None
-    """None: until the trial is done; 0: make ready."""
+    """None: until the trial is done; 0: warm up."""
 
 
 class Schedule(Protocol):
-    """Decides whenever something has changed."""
+    """Is asked whenever something has changed."""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
         """The next trial to start now, if any."""
@@ -53,11 +53,11 @@ class Sequential:
     """One trial after the other, each with an endless turn."""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
-        """The first that waits, once nobody runs."""
+        """The first pending trial, once none is running."""
         return Start(pending[0]) if pending and not seats else None
 
     def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
-        """Whoever runs."""
+        """The running trial."""
         return _endless(seats)
 
 
@@ -68,7 +68,7 @@ class Parallel:
         self.devices = tuple(devices)
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
-        """The first that waits, on a device that is free; a device named twice takes two."""
+        """The first pending trial, on a free device; a device listed twice takes two."""
         free = list(self.devices)
         for seat in seats.values():
             if seat.device in free:
@@ -76,15 +76,15 @@ class Parallel:
         return Start(pending[0], free[0]) if pending and free else None
 
     def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
-        """Whoever runs."""
+        """The running trial."""
         return _endless(seats)
 
 
 class Race:
     """Trials of a seed and repeat on one device, in turns: the one with the least training seconds is next.
 
-    Nobody trains twice in a row while others race. A turn also makes up the lag on the one before it, so
-    the clocks never differ by more than one turn and the step that ends it, however uneven the steps are.
+    No trial trains twice in a row while others race. A turn also makes up the lag on the one before it, so
+    the clocks never differ by more than one turn and its last step, however uneven the steps are.
     """
 
     def __init__(self, turn_s: float) -> None:
@@ -99,7 +99,7 @@ class Race:
         return Start(pending[0]) if not racing or _block(pending[0]) in racing else None
 
     def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
-        """A worker that is not ready makes ready; when all are, the one that lags behind trains."""
+        """A worker that is not ready warms up; once all are, the one furthest behind trains."""
         if any(seat.has_turn for seat in seats.values()):
             return None
         for seat in seats.values():

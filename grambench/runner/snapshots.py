@@ -1,4 +1,4 @@
-"""The supervisor's thread that keeps the snapshot of a long run fresh."""
+"""The supervisor's thread that keeps the snapshot of a long run up to date."""
 
 import contextlib
 import threading
@@ -9,7 +9,7 @@ from grambench.events.snapshot import save
 
 PERIOD_S = 30.0
 WORTH_BYTES = 4 << 20
-"""Bytes of logs that are worth a snapshot: reading them takes about a tenth of a second."""
+"""Growth of the logs in bytes that is worth a snapshot: about a tenth of a second to read."""
 _JOIN_S = 30.0
 
 
@@ -27,7 +27,7 @@ class SnapshotKeeper(threading.Thread):
         saved = reader.bytes_read
         while True:
             last = self._ending.wait(self._period_s)
-            with contextlib.suppress(OSError, ValueError):  # a cache: a full disk has other worries
+            with contextlib.suppress(OSError, ValueError):  # it is only a cache
                 reader.poll()
                 if reader.bytes_read - saved >= self._worth_bytes:
                     snapshot = reader.snapshot()
@@ -38,7 +38,7 @@ class SnapshotKeeper(threading.Thread):
                 return
 
     def stop(self) -> None:
-        """Keep what was written up to now, and end."""
+        """Write a last snapshot if it is due, and end."""
         self._ending.set()
         if self.is_alive():
             self.join(_JOIN_S)

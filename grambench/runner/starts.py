@@ -35,24 +35,24 @@ class Process(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """Descriptors of this process that a worker is to have; whoever opened them closes them."""
+    """Descriptors that a worker inherits; the caller closes them."""
 
     stdin: int
     log: int
     """For standard output and standard error."""
-    pulse: int
-    """The worker has it under the same number, which its arguments name."""
+    heartbeat: int
+    """The worker inherits it under the same number, which its arguments name."""
 
 
 Start = Callable[[Sequence[str], Streams], Process]
-"""Starts `python -m grambench.worker` with arguments and streams. Raises OSError where that is impossible."""
+"""Starts `python -m grambench.worker` with arguments and streams. Raises OSError on failure."""
 
 
 def worker_environment(spec: Spec) -> dict[str, str]:
-    """The environment variables of a run's workers, however they start; the user's own choices win.
+    """The environment variables of a run's workers, however they start; those set by the user win.
 
-    No worker multiplies matrices with numpy, and a background thread of pyarrow's allocator gains nothing:
-    without both, the preload process has one thread and can be forked.
+    Workers need neither OpenBLAS threads in numpy nor a background thread of pyarrow's allocator: without
+    them the preload process has one thread and can be forked.
     """
     return {
         "OPENBLAS_NUM_THREADS": "1",
@@ -77,7 +77,7 @@ class PlainStart:
                 stdout=streams.log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=(streams.pulse,),
+                pass_fds=(streams.heartbeat,),
                 env=self._environment,
             )
         )
@@ -111,7 +111,7 @@ class WorkerStarts:
         """Start the preload process, unless the environment chooses otherwise; it takes seconds to load.
 
         Raises:
-            ConfigError: the environment chooses a way that is not known.
+            ConfigError: the environment names an unknown start method.
         """
         self._emit = emit
         environment = worker_environment(spec)
@@ -126,7 +126,7 @@ class WorkerStarts:
                 emit(ev.Preloading(self._preload.pid))
 
     def are_ready(self, timeout_s: float) -> bool:
-        """True once workers can be started; waits at most so long for the libraries."""
+        """True once workers can be started; waits up to `timeout_s` for the libraries."""
         if self._preload is None:
             return True
         try:
@@ -142,13 +142,13 @@ class WorkerStarts:
         """Start a worker; see `Start`."""
         if self._preload is not None:
             try:
-                return self._preload.fork(arguments, streams.stdin, streams.log, streams.pulse)
+                return self._preload.fork(arguments, streams.stdin, streams.log, streams.heartbeat)
             except PreloadError as error:
                 self._give_up(str(error))
         return self._plain(arguments, streams)
 
     def close(self) -> None:
-        """End the preload process; its workers go on."""
+        """End the preload process; its workers keep running."""
         if self._preload is not None:
             self._preload.close()
             self._preload = None
@@ -162,12 +162,12 @@ class WorkerStarts:
 
 
 def start_method() -> Literal["fork", "spawn"]:
-    """How workers are to start: `$GRAMBENCH_WORKER_START`, else by fork where the system can do it.
+    """How workers start: `$GRAMBENCH_WORKER_START`, else by fork where the system supports it.
 
     Raises:
         ConfigError: the variable has another value.
     """
     chosen = os.environ.get(CHOICE, "")
     if chosen not in ("", "fork", "spawn"):
-        raise ConfigError(f"{CHOICE} is {chosen!r}.", "Set it to fork or spawn, or leave it out.")
+        raise ConfigError(f"{CHOICE} is {chosen!r}.", "Set it to fork or spawn, or unset it.")
     return "fork" if chosen != "spawn" and sys.platform == "linux" else "spawn"

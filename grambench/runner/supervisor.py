@@ -35,11 +35,11 @@ STOP_GRACE_S = 60.0
 """Seconds that a worker has to end by itself, checkpoint included, before it is killed."""
 _POLL_S = 0.1
 _QUIET_S = 3.0
-"""A worker that is silent for so long is looked at: it may be stopped."""
+"""Seconds of silence after which the supervisor checks whether a worker is stopped."""
 _DEAF_S = 1.0
-"""A supervisor that has not listened for so long was stopped itself, or had no CPU."""
+"""A longer gap between two looks at the workers means that the supervisor was stopped or had no CPU."""
 _SLEPT_S = 2.0
-"""A difference of the clocks by which the machine must have slept."""
+"""A larger difference of the clocks means that the machine slept."""
 _NOT_AGAIN = ("completed", "early-stopped", "skipped", "diverged")
 """Outcomes of trials that a resumed run leaves as they are."""
 
@@ -56,7 +56,7 @@ class _Running:
     stopped: bool = False
     """It was found stopped or frozen since its last message."""
     deadline_s: float | None = None
-    """When it is killed, once it was told to end."""
+    """When it is killed, after it was told to end."""
     killed: bool = False
     why: str = ""
     oom_kills: int = 0
@@ -64,15 +64,15 @@ class _Running:
 
 
 class Supervisor:
-    """Runs one run folder to its end; the log is the only thing it leaves beside the workers'."""
+    """Supervises the run of one folder to its end; its log is all that it writes beside the workers'."""
 
     def __init__(self, folder: Path, *, foreground: bool = False) -> None:
-        """`foreground`: it shares a terminal with the user, whose end it does not survive."""
+        """`foreground`: it shares the user's terminal, and ends with it."""
         self.folder, self._foreground = folder, foreground
         self.preset, self.spec = read_spec(folder)
         self._schedule = make_schedule(self.spec)
         self._ending: Ending | None = None
-        """How the whole run is to end after the steps under way."""
+        """How the whole run is to end after the current steps."""
         self._kill = False
         """Set by the second signal: end now."""
         self._paused = False
@@ -135,7 +135,7 @@ class Supervisor:
     def _set_up(self) -> int:
         """Preparation and audit, from start to end, once the libraries are loaded."""
         while not self._starts.are_ready(_POLL_S):
-            self._obey([])
+            self._handle_commands([])
             if self._ending is not None:
                 return ExitCode.STOPPED
         self._spawn(SETUP, None)
@@ -143,9 +143,9 @@ class Supervisor:
         code: int | None = None
         while code is None:
             self._listen()
-            self._obey([])
+            self._handle_commands([])
             if self._ending is not None:
-                self._running[SETUP].deadline_s = 0.0  # no step to end with, and nothing is lost
+                self._running[SETUP].deadline_s = 0.0  # there is no step to finish, and nothing is lost
             code = self._reap(SETUP)
         return code
 
@@ -153,10 +153,10 @@ class Supervisor:
         """Every pending trial, as the schedule says."""
         self._leave_out(pending)
         while pending or self._running:
-            self._obey(pending)
+            self._handle_commands(pending)
             if self._ending is not None:
                 pending.clear()
-                self._tell_all(self._ending)
+                self._stop_all(self._ending)
             elif not self._paused:
                 self._advance(pending)
             self._listen()
@@ -176,7 +176,7 @@ class Supervisor:
         """Start and grant whatever the schedule allows now."""
         seats = {trial: running.seat for trial, running in self._running.items()}
         while start := self._schedule.start(pending, seats):
-            if isinstance(self._schedule, Race) and seats and not self._race_goes_on(pending):
+            if isinstance(self._schedule, Race) and seats and not self._race_fits(pending):
                 return
             pending.remove(start.trial)
             self._spawn(start.trial, start.device)
@@ -184,15 +184,15 @@ class Supervisor:
         while turn := self._schedule.turn(seats):
             self._grant(turn)
 
-    def _race_goes_on(self, pending: list[str]) -> bool:
-        """True while memory holds the trials to come; else the run goes on one by one."""
-        self._sampler.settle()  # what the worker that has just made ready holds
+    def _race_fits(self, pending: list[str]) -> bool:
+        """True if the pending trials fit into memory; else the trials run one after the other."""
+        self._sampler.settle()  # includes the worker that has just warmed up
         shortage = race_needs(read_run(self.folder), list(self._running), pending)
         if shortage is None:
             return True
         self._emit(ev.Warned("race-memory", f"{shortage}; the trials run one after the other"))
         self._schedule = Sequential()
-        for trial in list(self._running)[1:]:  # the first one keeps its place, the others come again
+        for trial in list(self._running)[1:]:  # the first one stays, the others start again later
             self._running[trial].worker.terminate()
             self._end(trial, self._running[trial].worker.wait(_POLL_S) or -signal.SIGKILL, stopped=True)
             pending.insert(0, trial)
@@ -204,7 +204,7 @@ class Supervisor:
         worker = Worker(self.folder, trial, device, self._starts)
         running = _Running(worker, Seat(trial, device), heard_s=time.monotonic(), oom_kills=oom_kills() or 0)
         self._running[trial] = running
-        self._selector.register(worker.hears, selectors.EVENT_READ)
+        self._selector.register(worker.read_fd, selectors.EVENT_READ)
         self._emit(ev.WorkerSpawned(trial, worker.pid))
         self._sampler.watch(trial, worker.pid)
 
@@ -217,9 +217,9 @@ class Supervisor:
         running.worker.grant(self._turns, turn.seconds)
 
     def _listen(self) -> None:
-        """Wait a moment for what workers say."""
+        """Wait briefly for messages from workers."""
         self._selector.select(_POLL_S)
-        self._forgive_own_absence()
+        self._discount_own_stop()
         for running in self._running.values():
             for message in running.worker.messages():
                 running.heard_s, running.stopped = time.monotonic(), False
@@ -230,7 +230,7 @@ class Supervisor:
         self._notice_sleep()
 
     def _reap(self, trial: str) -> int | None:
-        """The worker's exit code once it has ended; kills it when its time is over."""
+        """The worker's exit code once it has ended; kills it if it hangs or is past its deadline."""
         running, now = self._running[trial], time.monotonic()
         if running.seat.has_turn and (running.stopped or now - running.heard_s > self._quiet_s):
             self._look_for_stop(trial, running)
@@ -247,19 +247,19 @@ class Supervisor:
         return code
 
     def _look_for_stop(self, trial: str, running: _Running) -> None:
-        """A worker that was stopped or frozen from outside is silent, but does not hang."""
-        how = how_stopped(running.worker.pid)
-        if not how:
+        """A worker that was stopped or frozen from outside is silent but does not hang."""
+        state = how_stopped(running.worker.pid)
+        if not state:
             return
         running.heard_s = time.monotonic()
         if not running.stopped:
             running.stopped = True
-            thaw = f"`kill -CONT {running.worker.pid}`" if "signal" in how else "thawing the group"
-            words = f"the process of {trial} was found {how}; the run waits until {thaw} lets it continue"
+            thaw = f"`kill -CONT {running.worker.pid}`" if "signal" in state else "thawing the group"
+            words = f"the process of {trial} was found {state}; the run waits until {thaw} lets it continue"
             self._emit(ev.Warned("worker-stopped", words))
 
-    def _forgive_own_absence(self) -> None:
-        """Nobody was silent, or late to end, while the supervisor itself was stopped."""
+    def _discount_own_stop(self) -> None:
+        """Do not count the time in which the supervisor itself was stopped against workers."""
         now = time.monotonic()
         absent_s, self._listened_s = now - self._listened_s, now
         if absent_s > _DEAF_S:
@@ -270,7 +270,7 @@ class Supervisor:
 
     def _end(self, trial: str, code: int, stopped: bool = False) -> None:
         running = self._running.pop(trial)
-        self._selector.unregister(running.worker.hears)
+        self._selector.unregister(running.worker.read_fd)
         running.worker.terminate()  # its children
         running.worker.close()
         self._sampler.unwatch(trial)
@@ -280,14 +280,14 @@ class Supervisor:
         tail = running.worker.log_tail() if code else ""
         self._emit(ev.WorkerExited(trial, code, tail, stopped, why))
 
-    def _tell_all(self, ending: Ending) -> None:
+    def _stop_all(self, ending: Ending) -> None:
         for running in self._running.values():
             if running.deadline_s is None:
                 running.worker.stop(ending)
                 running.deadline_s = time.monotonic() + STOP_GRACE_S
 
     def _notice_sleep(self) -> None:
-        """Say that the machine slept: monotonic clocks stood still, the wall's did not."""
+        """Warn if the machine slept: the monotonic clock stood still, the boot-time clock did not."""
         slept_s = _asleep_s()
         if slept_s - self._slept_s > _SLEPT_S:
             words = (
@@ -298,7 +298,7 @@ class Supervisor:
 
     # --- watchers and signals ------------------------------------------------------------------
 
-    def _obey(self, pending: list[str]) -> None:
+    def _handle_commands(self, pending: list[str]) -> None:
         for command in commands.take(self.folder):
             match command.action:
                 case "pause" if not self._paused:
@@ -334,7 +334,7 @@ class Supervisor:
             self._kill = self._ending is not None
             self._ending = self._ending or "interrupted"
 
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the workers' exit codes
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, workers' exit codes would be lost
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, interrupt)
         signal.signal(signal.SIGHUP, interrupt if self._foreground else signal.SIG_IGN)
@@ -370,7 +370,7 @@ class Supervisor:
 
 
 def exit_code(state: RunState, ending: Ending | None = None, killed: bool = False) -> ExitCode:
-    """What a run's end says to the shell."""
+    """The exit code of a run."""
     setup = state.setup
     if ending == "interrupted":
         return ExitCode.STOPPED if killed else ExitCode.INTERRUPTED
@@ -389,12 +389,12 @@ def exit_code(state: RunState, ending: Ending | None = None, killed: bool = Fals
 
 
 def _left_over(before: RunState, names: list[str]) -> list[str]:
-    """Trials that an earlier supervisor has not brought to their end."""
+    """Trials that no earlier supervisor has finished."""
     outcomes = {name: trial.outcome for name, trial in before.trials.items()}
     return [name for name in names if outcomes.get(name) not in _NOT_AGAIN]
 
 
 def _asleep_s() -> float:
-    """Seconds that the machine has slept since it was started."""
+    """Seconds that the machine has slept since it booted."""
     boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux only
     return time.clock_gettime(boot) - time.clock_gettime(time.CLOCK_MONOTONIC)

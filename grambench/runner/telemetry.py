@@ -16,7 +16,7 @@ _SETTLE_S = 2.0
 
 
 class SamplerThread(threading.Thread):
-    """Emits GpuSample, HostSample and ProcessSample events, each at `period_s` without drift.
+    """Emits GpuSample, HostSample and ProcessSample events every `period_s`, without drift.
 
     An edge is sampled at once: a turn or a worker that begins or ends. Sampling never ends a run
     (`rounds.py`). When stopped, it emits a `SamplerFinished` with its cost.

@@ -1,4 +1,4 @@
-"""Leaves out of the log the samples of host and workers that say nothing new."""
+"""Drops the samples of host and workers that say nothing new."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -12,14 +12,14 @@ _STEPS: dict[type[Event], dict[str, float]] = {
     HostSample: {"cpu_percent": 1.0, "busy_cpus": FOREIGN_CPUS / 5},
     ProcessSample: {"cpu_percent": 20 * FOREIGN_CPUS},
 }
-"""Sample -> field -> smallest change that is told: what is shown, or a fifth of what may be a disturbance."""
+"""Sample -> field -> smallest change worth a line: one that is shown, or a fifth of a disturbance."""
 
 
 class Thinning:
-    """Emits a sample when a number moves by what is shown of it or crosses a threshold, else now and then."""
+    """Emits a sample when a number visibly changes or crosses a threshold, else at a low rate."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
-        """`emit` takes what is worth a line."""
+        """`emit` takes the samples that are kept."""
         self._emit = emit
         self._told: dict[str, tuple[float, Event]] = {}
         """Source -> when its newest line was written, and the sample in it."""
@@ -32,14 +32,14 @@ class Thinning:
         """Take a sample.
 
         Args:
-            source: whose it is.
+            source: what was sampled.
             sample: what was read.
             now_s: monotonic seconds.
             every_s: seconds after which the source's sample is emitted in any case.
         """
         told_s, before = self._told.get(source, (now_s, None))
         if before is not None and _disturbs(before, sample):
-            self.tell_all()  # each worker's line says what the host did meanwhile
+            self.tell_all()  # so that each worker's next line follows the host's
         elif before is not None and now_s - told_s < every_s and not _says_more(before, sample):
             return
         self._emit(sample)
@@ -63,7 +63,7 @@ def _says_more(before: Event, now: Event) -> bool:
 
 
 def _disturbs(before: Event, now: Event) -> bool:
-    """Whether what the host does may have become, or ceased to be, a disturbance."""
+    """Whether a disturbance by the host may have begun or ended."""
     if not isinstance(before, HostSample) or not isinstance(now, HostSample):
         return False
     moved = abs((now.busy_cpus or 0.0) - (before.busy_cpus or 0.0)) >= FOREIGN_CPUS

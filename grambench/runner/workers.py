@@ -1,4 +1,4 @@
-"""One worker process: started in its own session, told its turns over a pipe, heard over another."""
+"""One worker process, in its own session: one pipe carries its turns, another its messages."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ class Worker:
     def __init__(self, run: Path, trial: str, device: str | None = None, start: Start | None = None) -> None:
         """Start the process; its output goes to `<trial>/worker.log`.
 
-        `device`: instead of the specification's. `start`: how; None: plainly.
+        `device`: in place of the specification's. `start`: how to start it; None: a plain start.
 
         Raises:
             OSError: the process or its log cannot be made.
@@ -29,19 +29,19 @@ class Worker:
         self._log = folder / LOG
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
         start = start or PlainStart(worker_environment(read_spec(run)[1]))
-        self.hears, pulse = os.pipe()
-        stdin, self._tells = os.pipe()
-        os.set_blocking(self.hears, False)
+        self.read_fd, heartbeat = os.pipe()
+        stdin, self._write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
         self._lines = Lines()
-        words = [*role, str(pulse), *([device] if device else [])]
+        words = [*role, str(heartbeat), *([device] if device else [])]
         try:
             with self._log.open("ab") as log:
-                self._process = start(words, Streams(stdin, log.fileno(), pulse))
+                self._process = start(words, Streams(stdin, log.fileno(), heartbeat))
         except BaseException:
             self.close()
             raise
         finally:
-            os.close(pulse)
+            os.close(heartbeat)
             os.close(stdin)
 
     @property
@@ -50,27 +50,27 @@ class Worker:
         return self._process.pid
 
     def grant(self, turn: int, seconds: float | None = None) -> None:
-        """Let it train; 0 seconds: make ready."""
+        """Let it train; 0 seconds: warm up."""
         self._send(Grant(turn, seconds))
 
     def hold(self) -> None:
-        """Let it pause before its next step."""
+        """Make it pause before its next step."""
         self._send(Hold())
 
     def stop(self, how: Ending) -> None:
-        """Let it end after the step under way."""
+        """Make it end after the current step."""
         self._send(Stop(how))
 
     def messages(self) -> list[Message]:
-        """What it has said since the last call."""
+        """Its messages since the last call."""
         try:
-            data = os.read(self.hears, 1 << 16)
-        except OSError:  # nothing, or the pipes are closed
+            data = os.read(self.read_fd, 1 << 16)
+        except OSError:  # no data, or the pipes are closed
             return []
         return self._lines.feed(data)
 
     def terminate(self) -> None:
-        """End it and its children now."""
+        """Kill it and its children."""
         self._process.kill()
 
     def wait(self, timeout_s: float) -> int | None:
@@ -78,11 +78,11 @@ class Worker:
         return self._process.wait(timeout_s)
 
     def close(self) -> None:
-        """Give up the pipes."""
-        for ours in (self.hears, self._tells):
+        """Close the pipes."""
+        for ours in (self.read_fd, self._write_fd):
             if ours >= 0:
                 os.close(ours)
-        self.hears = self._tells = -1
+        self.read_fd = self._write_fd = -1
 
     def log_tail(self) -> str:
         """The last lines of its output."""
@@ -93,4 +93,4 @@ class Worker:
 
     def _send(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # it has ended; its exit code tells how
-            os.write(self._tells, encode(message))
+            os.write(self._write_fd, encode(message))

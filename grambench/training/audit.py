@@ -1,9 +1,9 @@
-"""The equivalence audit: is the gradient of gram-1s that of e2e, on this very model and data?"""
+"""The equivalence audit: does gram-1s have the gradients of e2e on the run's model and data?"""
 
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,38 +25,31 @@ from grambench.training.system import Modules, build_system
 
 TOLERANCE = 1e-10
 Gradients = dict[str, list[torch.Tensor]]
-"""Of `encoder` and `filter`."""
+"""By module: `encoder` and `filter`."""
 MAX_TOKENS = 8192
-"""Token positions of the audited batch; users are left out until it fits."""
-
-
-class AuditedBatch(Batch, Protocol):
-    """A batch whose items can be made to repeat."""
-
-    def repeated(self) -> Self:
-        """The same users twice."""
+"""Most token positions of the audited batch; users are dropped until it fits."""
 
 
 def audit(
     spec: Spec, data: Prepared, device: torch.device, emit: Callable[[Event], None] = lambda _: None
 ) -> AuditFinished:
-    """Compare both gradients in float64 with dropout 0, through the strategies' own code.
+    """Compare both gradients in float64 with dropout 0, using the strategies' own code.
 
-    First the encoder's vectors are compared with those of its own model, in fp32. The batch is the first of
-    the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, its users are taken twice, so that
-    there is something to share.
+    First the encoder's vectors are compared with those of the model itself, in fp32. The batch is the first
+    one drawn with the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, every user is taken
+    twice, so that encodings are shared.
 
-    Strategies of other packages that claim the update of e2e are compared on the same batch.
+    Plug-in strategies that claim the update of e2e are compared on the same batch.
 
     Args:
-        spec: the specification, with what the probe has chosen.
+        spec: the specification, including the probe's choices.
         data: the prepared data.
         device: where the run trains.
-        emit: takes what was found about the encoder.
+        emit: receives the result of the encoder check.
 
     Raises:
-        ConfigError: the encoder's vectors are not those of its model, it has no embedding for a token, or a
-            plug-in's strategy that claims the update of e2e cannot be compared with it.
+        ConfigError: the encoder's vectors differ from the model's, a token has no embedding, or a plug-in
+            strategy that claims the update of e2e cannot be compared with it.
     """
     began = time.monotonic_ns()
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
@@ -96,11 +89,11 @@ def _audited_plugins(
     system: System,
     modules: Modules,
     sampler: TrainSampler,
-    batch: AuditedBatch,
+    batch: Batch,
     reference: Gradients,
 ) -> list[dict[str, Any]]:
-    """Strategies of other packages that claim the update of e2e, compared with it."""
-    found = []
+    """Compare plug-in strategies that claim the update of e2e with it."""
+    results = []
     for row in (row_of(name) for name in spec.training.strategies):
         if not (row.package and row.claims_equality):
             continue
@@ -108,14 +101,12 @@ def _audited_plugins(
         pairs = {name: _difference(reference[name], candidate[name]) for name in reference}
         relative = {f"{name}_relative": pair[1] for name, pair in pairs.items()}
         equivalent = max(max(pair) for pair in pairs.values()) <= TOLERANCE
-        found.append({"strategy": row.name, "package": row.package, "equivalent": equivalent, **relative})
-    return found
+        results.append({"strategy": row.name, "package": row.package, "equivalent": equivalent, **relative})
+    return results
 
 
-def _claimed(
-    row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: AuditedBatch
-) -> OneStep:
-    """A plug-in's strategy over the audited system.
+def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: Batch) -> OneStep:
+    """A plug-in strategy on the audited system.
 
     Raises:
         ConfigError: it cannot be compared with e2e.
@@ -133,7 +124,7 @@ def _claimed(
         return strategy
     raise ConfigError(
         f"{row.name} of the plug-in {row.package} claims the update of e2e, but cannot be audited: it has"
-        " networks of its own, or is no OneStep.",
+        " its own networks, or is not a OneStep.",
         "Set claims_equality=False in its row, or derive it from grambench.training.strategies.OneStep.",
     )
 
@@ -146,23 +137,23 @@ def drop_nothing(module: nn.Module) -> None:
             setattr(part, name, 0.0)
 
 
-def _audited_batch(sampler: TrainSampler, system: System) -> tuple[AuditedBatch, str]:
-    batch: AuditedBatch = sampler.batch(0)
+def _audited_batch(sampler: TrainSampler, system: System) -> tuple[Batch, str]:
+    batch: Batch = sampler.batch(0)
     whole = batch.users
     while batch.users > 1 and _tokens(system, batch) > MAX_TOKENS:
         batch = next(batch.split(max(1, batch.users // 2)))
     notes = [] if batch.users == whole else [f"cut from {whole} to {batch.users} users"]
     if len(batch.unique().items_N) == batch.occurrences().occurrences:
         batch = batch.repeated()
-        notes.append("no item repeated, so its users were taken twice")
+        notes.append("no item repeated, so every user was taken twice")
     return batch, "; ".join(notes)
 
 
-def _tokens(system: System, batch: AuditedBatch) -> int:
+def _tokens(system: System, batch: Batch) -> int:
     return int(system.encode.tokens.lengths[batch.occurrences().host_items_N].sum())
 
 
-def _gradients(strategy: OneStep, modules: Modules, batch: AuditedBatch) -> Gradients:
+def _gradients(strategy: OneStep, modules: Modules, batch: Batch) -> Gradients:
     strategy.gradients(batch)
     taken = {}
     for name, module in (("encoder", modules.encoder), ("filter", modules.filter)):
@@ -174,13 +165,13 @@ def _gradients(strategy: OneStep, modules: Modules, batch: AuditedBatch) -> Grad
 
 
 def _difference(reference: list[torch.Tensor], candidate: list[torch.Tensor]) -> tuple[float, float]:
-    """Largest |difference| over a module, absolute and over the module's largest |gradient|.
+    """Largest |difference| of a module, absolute and relative to the module's largest |gradient|.
 
-    Relative to the module, not to each element: some true gradients are exactly 0 (an attention
-    key's bias), where only rounding is left to compare. Infinite where a gradient is not finite.
+    Relative to the module rather than each element: some true gradients are exactly 0 (an attention
+    key's bias), and only rounding errors remain. Infinite if a gradient is not finite.
     """
     if not all(bool(tensor.isfinite().all()) for tensor in (*reference, *candidate)):
-        return math.inf, math.inf  # max() would pass over a NaN
+        return math.inf, math.inf  # max() would skip a NaN
     absolute = max(float((a - b).abs().max()) for a, b in zip(reference, candidate, strict=True))
     scale = max(float(a.abs().max()) for a in reference)
     return absolute, absolute / scale if scale else absolute

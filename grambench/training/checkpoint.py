@@ -1,4 +1,4 @@
-"""Tensors and numbers on disk: safetensors, JSON and a manifest with their digests, whole or absent."""
+"""Atomic storage of tensors and numbers: safetensors, JSON, and a manifest with their digests."""
 
 import hashlib
 import json
@@ -19,18 +19,18 @@ from grambench.fs import sha256_file, sync_folder, write_atomic
 WEIGHTS, NUMBERS, MANIFEST = "model.safetensors", "numbers.json", "manifest.json"
 SCHEMA_VERSION = 1
 _OWN = "manifest_sha256"
-"""Of the manifest itself; grambench 0.1 did not write it."""
+"""Key of the manifest's own digest; grambench 0.1 did not write it."""
 _STEP = "step-{:010d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A checkpoint that is on disk."""
+    """A checkpoint on disk."""
 
     bytes: int
-    """Of its tensors."""
+    """Size of its tensor file."""
     sha256: str
-    """Of the same file."""
+    """Digest of its tensor file."""
 
 
 def save_weights(
@@ -39,10 +39,10 @@ def save_weights(
     facts: Mapping[str, object],
     numbers: Mapping[str, Any] | None = None,
 ) -> Written:
-    """Write tensors, numbers and a manifest beside `folder`, flush them to disk, and put them in its place.
+    """Write tensors, numbers and a manifest to a temporary folder, flush them, and replace `folder`.
 
     Raises:
-        OSError: the disk is full or gone; what was there before stays.
+        OSError: the disk is full or gone; the previous content is kept.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -63,10 +63,10 @@ def save_weights(
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Read tensors back; safetensors alone would load a flipped bit silently.
+    """Read tensors, digests checked: safetensors alone would silently load a flipped bit.
 
     Raises:
-        DataError: a file is missing or is not the one that was written.
+        DataError: a file is missing or has changed since it was written.
     """
     read_manifest(folder)
     weights: dict[str, torch.Tensor] = load_file(folder / WEIGHTS)
@@ -74,10 +74,10 @@ def load_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The facts that were written with the tensors, every digest checked.
+    """The manifest, including the facts written with the tensors; checks every digest.
 
     Raises:
-        DataError: a file is missing or is not the one that was written.
+        DataError: a file is missing or has changed since it was written.
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
@@ -98,7 +98,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """The newest checkpoints of a trial, from which it can go on."""
+    """The newest checkpoints of a trial."""
 
     def __init__(self, folder: Path, kept: int = 2) -> None:
         self.folder, self.kept = folder, kept
@@ -110,21 +110,21 @@ class Checkpoints:
         numbers: Mapping[str, Any],
         facts: Mapping[str, object],
     ) -> tuple[Path, Written]:
-        """Write one, and remove all but the newest.
+        """Write a checkpoint, and remove all but the newest `kept`.
 
         Raises:
-            OSError: the disk is full or gone; the earlier ones stay.
+            OSError: the disk is full or gone; earlier checkpoints are kept.
         """
         place = self.folder / _STEP.format(step)
         written = save_weights(place, state, {"step": step, **facts}, numbers)
-        for older in self._found()[self.kept :]:
+        for older in self._folders()[self.kept :]:
             shutil.rmtree(older, ignore_errors=True)
         return place, written
 
     def newest(self) -> tuple[Path | None, list[str]]:
-        """The newest that is whole, and what is wrong with those that are newer."""
+        """The newest intact checkpoint, and what is wrong with newer ones."""
         complaints = []
-        for place in self._found():
+        for place in self._folders():
             try:
                 read_manifest(place)
             except DataError as error:
@@ -134,16 +134,16 @@ class Checkpoints:
         return None, complaints
 
     def remove(self) -> None:
-        """Remove them all: the trial has ended."""
+        """Remove all checkpoints, once the trial has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _found(self) -> list[Path]:
-        """Newest first."""
+    def _folders(self) -> list[Path]:
+        """The checkpoints' folders, newest first."""
         return sorted(self.folder.glob("step-*"), reverse=True)
 
 
 def read_numbers(folder: Path) -> dict[str, Any]:
-    """What `save_weights` was given as `numbers`; call `read_manifest` first."""
+    """The `numbers` passed to `save_weights`; call `read_manifest` first."""
     numbers: dict[str, Any] = json.loads((folder / NUMBERS).read_bytes())
     return numbers
 
@@ -157,7 +157,7 @@ def _fill(
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     try:
         save_file(tensors, folder / WEIGHTS)
-    except SafetensorError as error:  # what it makes of an error of the disk
+    except SafetensorError as error:  # how safetensors reports disk errors
         raise OSError(str(error)) from error
     _flush(folder / WEIGHTS)
     if numbers is not None:

@@ -1,8 +1,8 @@
-"""Does the encoder give the item vectors of its own model? Checked on a few real items before every run.
+"""Check, on a few real items before every run, that the encoder computes the item vectors of its model.
 
-The encoder passes word embeddings instead of token ids, puts items of several lengths into one call, and
-makes masks and position ids itself. If that goes wrong (a causal mask is lost, positions start elsewhere,
-padding is read), the gradients of all strategies still agree: they train on the same wrong vectors.
+The encoder passes word embeddings instead of token ids, combines items of several lengths in one call, and
+builds masks and position ids itself. If that goes wrong (a causal mask is lost, positions are shifted,
+padding is read), the gradients of all strategies still agree, because all train on the same wrong vectors.
 """
 
 import contextlib
@@ -26,24 +26,25 @@ from grambench.models.encoders.tokens import ItemTokens
 from grambench.training.phases import System
 
 TOLERANCE = 1e-3
-"""Largest norm of a difference over the vector's norm, in fp32. Rounding gives 1e-7 in two layers and up to
-about 1e-5 in deep models; a wrong mask, position or neighbour gives 1e-2 and more."""
+"""Largest relative norm of a difference, in fp32. Rounding gives 1e-7 in two layers and up to about 1e-5 in
+deep models; a wrong mask, position or neighbour gives 1e-2 or more."""
 ITEMS = 4
 LONGEST = 32
-"""Items of at most so many tokens are compared where there are enough of them: longer ones only cost more."""
+"""Most tokens of the compared items, if there are enough of these: longer ones only cost more."""
 
 
 def check_encoder(system: System) -> EncoderChecked | None:
-    """Compare item vectors, through the layout that the run uses, with those of the model itself.
+    """Compare item vectors, computed in the run's layout, with those of the model itself.
 
-    The model reads each item's token ids alone, unpadded and with eager attention; the encoder's pooling
-    makes vectors of its states. In buckets the items share one call, so that all but the longest are padded.
+    The model reads the token ids of one item at a time, unpadded and with eager attention; the encoder's
+    pooling turns its states into vectors. In buckets the items share one call, so that all but the longest
+    are padded.
 
     Args:
-        system: in fp32, without autocast; dropout is switched off meanwhile.
+        system: in fp32, without autocast; dropout is switched off during the check.
 
     Returns:
-        what was found; None where the strategy has no content encoder.
+        The result; None if the strategy has no content encoder.
     """
     encoder, tokens = system.encode.encoder, system.encode.tokens
     if isinstance(encoder, PulledVectors):
@@ -56,12 +57,12 @@ def check_encoder(system: System) -> EncoderChecked | None:
     encoder.eval()
     try:
         with torch.no_grad():
-            found_ND, _ = _layout(system.encode.layout, tokens).vectors(encoder, tokens, items_N)
+            computed_ND, _ = _layout(system.encode.layout, tokens).vectors(encoder, tokens, items_N)
             with _plain_attention(encoder.backbone):
-                wanted_ND = torch.cat([_model_vector(encoder, tokens, int(item)) for item in items_N])
+                expected_ND = torch.cat([_model_vector(encoder, tokens, int(item)) for item in items_N])
     finally:
         encoder.train(was_training)
-    relative = _relative(found_ND, wanted_ND)
+    relative = _relative(computed_ND, expected_ND)
     return EncoderChecked(
         equal=relative <= TOLERANCE,
         tolerance=TOLERANCE,
@@ -73,14 +74,14 @@ def check_encoder(system: System) -> EncoderChecked | None:
 
 
 def require_equal(checked: EncoderChecked, label: str) -> None:
-    """Refuse an encoder whose vectors are not those of its model.
+    """Reject an encoder whose vectors differ from its model's.
 
     Args:
-        checked: what `check_encoder` found.
-        label: of the encoder, for the message.
+        checked: the result of `check_encoder`.
+        label: name of the encoder, for the message.
 
     Raises:
-        ConfigError: they differ.
+        ConfigError: the vectors differ.
     """
     if checked.equal:
         return
@@ -98,7 +99,7 @@ def require_equal(checked: EncoderChecked, label: str) -> None:
 
 
 def compared_items(lengths_I: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A few items, evenly spaced in length from the shortest to the longest that is not above `LONGEST`."""
+    """A few items, evenly spaced in length from the shortest up to `LONGEST` tokens."""
     order_I = np.argsort(lengths_I, kind="stable")
     short = max(ITEMS, int(np.searchsorted(lengths_I[order_I], LONGEST, side="right")))
     candidates = order_I[:short]
@@ -107,7 +108,7 @@ def compared_items(lengths_I: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _layout(layout: Layout, tokens: ItemTokens) -> Layout:
-    """The run's layout; buckets so that items of all lengths share a call."""
+    """The run's layout; buckets such that items of all lengths share a call."""
     if isinstance(layout, PackedRows):
         return layout
     return Buckets(layout.bucket_tokens, width=1, device=tokens.device)
@@ -115,7 +116,7 @@ def _layout(layout: Layout, tokens: ItemTokens) -> Layout:
 
 @contextlib.contextmanager
 def _plain_attention(backbone: Any) -> Iterator[None]:
-    """The attention written out, in place of a fused kernel with a mask of another form."""
+    """Use eager attention instead of a fused kernel, which takes a mask of another form."""
     kept = backbone.config._attn_implementation
     backbone.set_attn_implementation("eager")
     try:
@@ -125,7 +126,7 @@ def _plain_attention(backbone: Any) -> Iterator[None]:
 
 
 def _model_vector(encoder: TextEncoder, tokens: ItemTokens, item: int) -> Tensor:
-    """[1, D] as the model reads the item's token ids."""
+    """The item's vector [1, D], computed by the model from token ids."""
     start, stop = tokens.host_offsets[item : item + 2]
     ids_1L = torch.from_numpy(tokens.host_flat[start:stop].astype(np.int64))[None].to(tokens.device)
     hidden_1LD = encoder.backbone(input_ids=ids_1L, attention_mask=torch.ones_like(ids_1L)).last_hidden_state
@@ -133,8 +134,8 @@ def _model_vector(encoder: TextEncoder, tokens: ItemTokens, item: int) -> Tensor
     return vector_1D
 
 
-def _relative(found_ND: Tensor, wanted_ND: Tensor) -> float:
-    """Largest norm of a difference over that of the wanted vector; infinite where one is not finite."""
-    norms_N = wanted_ND.norm(dim=-1).clamp_min(torch.finfo(wanted_ND.dtype).tiny)
-    relative = float(((found_ND - wanted_ND).norm(dim=-1) / norms_N).max())
+def _relative(computed_ND: Tensor, expected_ND: Tensor) -> float:
+    """Largest norm of a difference relative to the expected vector's; infinite if any is not finite."""
+    norms_N = expected_ND.norm(dim=-1).clamp_min(torch.finfo(expected_ND.dtype).tiny)
+    relative = float(((computed_ND - expected_ND).norm(dim=-1) / norms_N).max())
     return relative if math.isfinite(relative) else math.inf

@@ -1,73 +1,59 @@
-"""Training steps over tensors whose shapes and addresses do not depend on the batch.
+"""Training steps on tensors whose shapes and addresses do not depend on the batch.
 
-Batches differ in their number of distinct items only. Padded to a fixed number with an item that nothing
-points to, every step runs the same kernels on the same tensors: on CUDA it is captured as a graph and
-replayed, on a CPU it runs as it is, which is how the tests compare it with the plain step. A batch of another
-size, or with more items than there is room for, goes the plain way.
-Legend: N items of a view, K items that there is room for, D width.
+Batches differ only in their number of distinct items. Padded to a fixed number with an item that no index
+refers to, every step runs the same kernels on the same tensors: on CUDA it is captured as a graph and
+replayed; on a CPU it runs directly, which is how the tests compare it with the plain step. A batch of another
+size, or with more items than the capacity, falls back to the plain step.
+Legend: N items of a view, K capacity in items, D width.
 """
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from grambench.models.encoders.packed import PackedCall, PackedInput
 from grambench.training.graphs import Graph
+from grambench.training.protocols import View
 from grambench.transfer import sent
 
 _ROOM = 1.125
-"""Room over the items of the first batch: others have some more."""
+"""Capacity relative to the items of the first batch: others may have a few more."""
 _STEP = 256
-"""Room is a multiple of this many items."""
-
-
-class FixedView(Protocol):
-    """A view of a batch whose tensors can be exchanged for others of the same shapes."""
-
-    @property
-    def items_N(self) -> Tensor: ...
-
-    def buffers(self) -> tuple[Tensor, ...]:
-        """All tensors but `items_N`, in shapes that follow from the number of users alone."""
-        ...
-
-    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
-        """The view with these tensors in place of its own."""
-        ...
+"""The capacity is a multiple of this many items."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the views of one kind are copied to."""
+    """The fixed tensors that the views of one step are copied to."""
 
     view: Any
     items_K: Tensor
     buffers: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
-    """Rows beside the items, such as their vectors [K, D]."""
+    """Further rows per item, such as the items' vectors [K, D]."""
 
 
 class FixedShapes:
-    """Runs bodies over fixed tensors, where it is switched on and the batch fits."""
+    """Runs steps on fixed tensors if enabled and if the batch fits."""
 
     def __init__(self, device: torch.device, padding: int) -> None:
         """
         Args:
-            device: where the bodies run.
-            padding: id of the item that pads; nothing points to it.
+            device: where the steps run.
+            padding: id of the padding item, which no index refers to.
         """
         self.device, self.padding = device, padding
         self.filter_steps = False
-        """The filter's steps run over fixed tensors."""
+        """Whether filter steps run on fixed tensors."""
         self.encoder_steps = False
-        """The encoder's steps at a window's end do."""
+        """Whether encoder steps at the end of a window do."""
         self.plain_steps = 0
-        """Steps that did not fit, while it was switched on."""
+        """Steps that did not fit while `filter_steps` was set."""
         self.trouble = ""
-        """Why a capture failed, after which everything goes the plain way."""
+        """Why a capture failed; all steps are plain from then on."""
         self._places: dict[str, _Place] = {}
         self._calls: dict[Hashable, tuple[PackedInput, Tensor]] = {}
         self._graphs: dict[str, dict[Hashable, Graph]] = {}
@@ -78,23 +64,23 @@ class FixedShapes:
     def run(
         self,
         name: str,
-        view: FixedView,
+        view: View,
         body: Callable[..., tuple[Tensor, ...]],
         *inputs: Tensor,
         touched: Callable[[], Sequence[Tensor]] = list,
         parameters: Sequence[nn.Parameter] = (),
         version: Hashable = None,
     ) -> tuple[Tensor, ...]:
-        """`body(view, *inputs)`, over fixed tensors where that is possible.
+        """`body(view, *inputs)`, on fixed tensors if possible.
 
         Args:
-            name: of the kind of step.
+            name: identifies the step.
             view: of the batch.
-            body: takes a view and as many tensors; rows behind the view's own items are padding.
-            inputs: a row for each of the view's items [N, D].
-            touched: tensors that the body changes.
-            parameters: whose gradients it leaves behind.
-            version: changes where other tensors that the body reads have moved in memory.
+            body: called with a view and the inputs; rows after the view's own items are padding.
+            inputs: tensors [N, D] with a row for each of the view's items.
+            touched: tensors that the body modifies.
+            parameters: whose gradients the body sets.
+            version: changes when other tensors that the body reads have moved in memory.
         """
         if not self.filter_steps or self._inside:
             return body(view, *inputs)
@@ -112,7 +98,7 @@ class FixedShapes:
         body: Callable[[PackedInput, Tensor], tuple[Tensor, ...]],
         touched: Callable[[], Sequence[Tensor]],
     ) -> tuple[Tensor, ...]:
-        """`body(call, targets_ND)` for a packed call of the encoder: a graph for each of its few shapes."""
+        """`body(call, targets_ND)` for a packed encoder call, with one graph for each of its few shapes."""
         if call.shape not in self._calls:
             self._calls[call.shape] = call.on(self.device), torch.empty_like(targets_ND)
         fixed, targets = self._calls[call.shape]
@@ -121,8 +107,8 @@ class FixedShapes:
         targets.copy_(targets_ND)
         return self._replayed("encoder", call.shape, lambda: body(fixed, targets), touched, ())
 
-    def _place(self, name: str, view: FixedView, inputs: Sequence[Tensor]) -> _Place | None:
-        """The place of views of this kind, made for the first one; None where this one does not fit."""
+    def _place(self, name: str, view: View, inputs: Sequence[Tensor]) -> _Place | None:
+        """The fixed tensors of a step, allocated for the first view; None if this view does not fit."""
         items, buffers = len(view.items_N), view.buffers()
         if name not in self._places:
             room = -(-int(items * _ROOM) // _STEP) * _STEP
@@ -160,7 +146,7 @@ class FixedShapes:
         return graphs[version].replay()
 
     def _plainly(self, body: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """The body itself; what it calls does not look for fixed tensors of its own."""
+        """The body run directly; nested calls of `run` do not use fixed tensors."""
         self._inside = True
         try:
             return body()
@@ -169,14 +155,14 @@ class FixedShapes:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong first: the end of a capture that has failed raises an error of its own."""
+    """The original error: ending a failed capture raises another one."""
     while error.__context__ is not None:
         error = error.__context__
     return error
 
 
-def _fill(place: _Place, view: FixedView, inputs: Sequence[Tensor], padding: int) -> None:
-    """Copy a view and its rows into their place."""
+def _fill(place: _Place, view: View, inputs: Sequence[Tensor], padding: int) -> None:
+    """Copy a view and its inputs into the fixed tensors."""
     items = len(view.items_N)
     place.items_K[:items].copy_(view.items_N)
     place.items_K[items:].fill_(padding)

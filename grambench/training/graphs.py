@@ -1,7 +1,7 @@
-"""A CUDA graph of a piece of training: captured once, then replayed with one launch.
+"""A CUDA graph of a part of training: captured once, then replayed with one launch.
 
-Kernels that take microseconds wait for a host that needs 17 to 24 µs for each of them; a graph launches all
-of them at once. See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+Kernels that take microseconds are bound by the host, which needs 17 to 24 µs to launch each; a graph
+launches them all at once. See https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 _WARM_UPS = 3
-"""Runs before a capture: libraries choose algorithms, and lazily made tensors come into being."""
+"""Runs before a capture: libraries choose algorithms, and lazy tensors are allocated."""
 
 
 class Graph:
-    """A body without arguments that reads and writes tensors at fixed addresses.
+    """A captured function without arguments that reads and writes tensors at fixed addresses.
 
-    Nothing in it may ask the device anything, and its random draws must come from torch's own generator.
+    It must not synchronise with the device, and must draw random numbers from torch's own generator.
     """
 
     def __init__(
@@ -28,21 +28,21 @@ class Graph:
         pool: Any,
         stream: torch.cuda.Stream,
     ) -> None:
-        """Warm the body up and capture it; afterwards every tensor holds what it held before.
+        """Warm up and capture `body`; all tensors are restored afterwards.
 
         Args:
-            body: what is captured; its results stay where they are and are overwritten by the next replay.
-            touched: tensors that the body changes.
-            parameters: whose gradients the body leaves behind.
-            pool: of `torch.cuda.graph_pool_handle()`; graphs that never run at once may share one.
-            stream: where it is warmed up and captured, the same for all graphs of a pool. A node of autograd
-                belongs to the stream that it was made on; one that outlives the warm-up must not draw
-                another stream into the capture.
+            body: function to capture; its results keep their addresses, and replays overwrite them.
+            touched: tensors that the body modifies.
+            parameters: whose gradients the body sets.
+            pool: from `torch.cuda.graph_pool_handle()`; graphs that never run concurrently may share one.
+            stream: for warm-up and capture, the same for all graphs of a pool. An autograd node belongs to
+                the stream on which it was created; one that outlives the warm-up must not pull another
+                stream into the capture.
 
         Raises:
             RuntimeError: something in the body cannot be captured.
         """
-        # detached: a clone's history would keep a node of autograd alive that belongs to another stream
+        # detached: a clone's history would keep an autograd node of another stream alive
         before = [tensor.detach().clone() for tensor in touched]
         try:
             stream.wait_stream(torch.cuda.current_stream())
@@ -53,7 +53,7 @@ class Graph:
             torch.cuda.current_stream().wait_stream(stream)
             _drop_gradients(parameters)
             self._graph = torch.cuda.CUDAGraph()
-            # other threads (data on its way, the heartbeat) may go on talking to the device
+            # other threads (data transfers, the heartbeat) may keep using the device
             with torch.cuda.graph(self._graph, pool, stream, capture_error_mode="thread_local"):
                 self._results = body()
             self._gradients = [(parameter, parameter.grad) for parameter in parameters]
@@ -64,7 +64,7 @@ class Graph:
             _drop_gradients(parameters)
 
     def replay(self) -> tuple[Tensor, ...]:
-        """Run it; results are copies of their own, gradients hang on their parameters again."""
+        """Replay the graph; returns copies of the results, and reattaches gradients to their parameters."""
         self._graph.replay()
         for parameter, gradient in self._gradients:
             parameter.grad = gradient

@@ -1,4 +1,4 @@
-"""Stops a trial with a non-finite loss before its weights are non-finite, without waiting for the device."""
+"""Stops a trial with a non-finite loss before its weights become non-finite, without synchronising."""
 
 import torch
 from torch import Tensor
@@ -7,31 +7,31 @@ from grambench.transfer import read
 
 
 class NonFiniteGuard:
-    """Remembers on the device whether a loss, or its gradient, was not finite.
+    """Records on the device whether a loss, or its gradient, was not finite.
 
-    `found` is what Adam calls `found_inf`: from then on every update is skipped on the device itself, so that
-    the weights stay those of the last good step until the host looks.
+    Adam reads `found` as its `found_inf`: once it is set, every update is skipped on the device, so that the
+    weights remain those of the last good step until the host checks.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.found = torch.zeros((), dtype=torch.float32, device=device)
-        """1 from the first bad number on, else 0."""
+        """1 from the first non-finite number on, else 0."""
         self.good_steps = torch.zeros((), dtype=torch.int64, device=device)
-        """Steps counted before it."""
+        """Steps before the first bad one."""
         self.at_once = device.type == "cpu"
-        """True where looking costs nothing."""
+        """Whether checking is free."""
 
     def see(self, loss: Tensor, gradient: Tensor | None = None) -> None:
-        """Take a loss, and the gradient that it sends to the item vectors."""
+        """Check a loss and, if given, its gradient with respect to the item vectors."""
         bad = loss.detach().isfinite().logical_not()
         if gradient is not None:
             bad = bad | gradient.isfinite().all().logical_not()
         self.found.copy_(torch.maximum(self.found, bad.to(self.found.dtype)))
 
     def count_step(self) -> None:
-        """A step is over."""
+        """Count a finished step."""
         self.good_steps += self.found == 0
 
     def bad_step(self) -> int | None:
-        """The first bad step, from 1; None: all were good. A marked wait."""
+        """The first bad step (1-based); None if there is none. Synchronises."""
         return int(read(self.good_steps)) + 1 if read(self.found) else None

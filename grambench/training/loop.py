@@ -1,4 +1,4 @@
-"""The loop that all strategies share: steps, evaluation, early stopping, checkpoints."""
+"""The training loop of all strategies: steps, evaluation, early stopping, checkpoints."""
 
 import dataclasses
 import time
@@ -17,11 +17,11 @@ from grambench.training.validations import Validations
 
 
 class LeftError(Exception):
-    """An evaluation was given up because the trial is to end."""
+    """An evaluation was aborted because the trial has to end."""
 
 
 class _EndedError(Exception):
-    """The trial is over before its last step."""
+    """The trial ends before its last step."""
 
     def __init__(self, outcome: ev.Outcome, reason: str) -> None:
         super().__init__(reason)
@@ -29,25 +29,25 @@ class _EndedError(Exception):
 
 
 class Turn(Protocol):
-    """The runner's word on whether this worker may train now."""
+    """The runner's permission for this worker to train."""
 
     def must_wait(self) -> bool:
-        """True when training has to pause before the next step."""
+        """Whether training has to pause before the next step."""
 
     def wait(self) -> None:
-        """Return when training may go on, or the trial is to end."""
+        """Block until training may resume or the trial has to end."""
 
     def begin(self) -> float:
-        """Training begins: seconds since the turn was granted."""
+        """Start training; returns the seconds since the turn was granted."""
 
     def extend(self, seconds: float) -> None:
-        """So many seconds since `begin` were no training: the turn is longer by them."""
+        """Extend the turn by seconds that were not spent training."""
 
     def give_back(self, train_s: float) -> ev.TurnEnded:
-        """The turn is over after so many seconds of training."""
+        """End the turn after `train_s` seconds of training."""
 
     def ending(self) -> Ending | None:
-        """How the trial is to end now, if it is."""
+        """How the trial has to end now; None if it may continue."""
 
 
 class Batches(Protocol):
@@ -57,23 +57,23 @@ class Batches(Protocol):
     total_steps: int
 
     def batch(self, step: int) -> Batch:
-        """The batch of a CF step, from 0."""
+        """The batch of a CF step (0-based)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What the loop may do to the world."""
+    """The loop's side effects, as callbacks."""
 
     emit: Callable[[ev.Event], None]
     evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated]
-    """Score a part with the weights as they are; the loop fills in place and time. Raises `LeftError`."""
+    """Score a part with the current weights; the loop fills in step and time. Raises `LeftError`."""
     save_best: Callable[[int, int], bool]
-    """Keep the weights (epoch, step); False where the trial is to end before the disk takes them."""
+    """Save the weights (epoch, step); False if the trial has to end before the disk accepts them."""
     turn: Turn
     memory: Callable[[], tuple[int | None, int | None, int | None]]
-    """torch's current, peak allocated and peak reserved bytes of the device."""
+    """The device's current, peak allocated and peak reserved bytes, from torch."""
     save_state: Callable[[dict[str, Any]], bool] = lambda _: False
-    """Write a checkpoint with these numbers of the loop; False where that is impossible."""
+    """Write a checkpoint with this state of the loop; False if that is impossible."""
 
 
 class Trainer:
@@ -92,14 +92,14 @@ class Trainer:
     ) -> None:
         """
         Args:
-            system: what is trained.
-            strategy: how.
-            batches: with what.
-            effects: what the loop may do to the world.
+            system: the modules, their optimisers and the clock.
+            strategy: performs the steps.
+            batches: the training batches.
+            effects: the loop's side effects.
             patience: epochs without a better validation score after which training ends.
-            checkpoint_s: seconds between two checkpoints.
-            every: `evaluation.every`, when the validation part is scored.
-            select_by: the metric whose best validation is kept.
+            checkpoint_s: seconds between checkpoints.
+            every: `evaluation.every`, how often the validation part is scored.
+            select_by: the metric that selects the best weights.
         """
         self.system, self.strategy, self.batches = system, strategy, batches
         self.effects = effects
@@ -114,10 +114,10 @@ class Trainer:
         self._rested_s = 0.0
         self._switch_s = 0.0
         self._made_up_s = 0.0
-        """Seconds of stops by which turns were made longer."""
+        """Seconds of stops by which turns were extended."""
 
     def run(self) -> tuple[ev.Outcome, str]:
-        """Train until the last step, early stopping, divergence or the runner's word."""
+        """Train until the last step, early stopping, divergence or a request to end; outcome and reason."""
         try:
             self._make_up_for_the_worker_before()
             self._begin_training()
@@ -140,7 +140,7 @@ class Trainer:
         return "completed", ""
 
     def _make_up_for_the_worker_before(self) -> None:
-        """What an interrupted worker had still to do before the next step."""
+        """Do what an interrupted worker still had to do before the next step."""
         if self._owes_validation:
             self._validate(self._batch_before())
         self._stop_early_without_patience()
@@ -154,7 +154,7 @@ class Trainer:
     # --- turns ---------------------------------------------------------------------------------
 
     def _wait_for_turn(self, batch: Batch) -> None:
-        """Wait where another trial has the turn; the trial ends here if it is to end."""
+        """Wait while another trial has the turn; ends the trial if requested."""
         turn = self.effects.turn
         if turn.must_wait() and not turn.ending():
             self._make_up_for_stops()
@@ -165,7 +165,7 @@ class Trainer:
             turn.wait()
             if ending := turn.ending():
                 self._leave(ending)
-            self.strategy.warm_up(batch)  # what others have driven out of the caches is no work of the step
+            self.strategy.warm_up(batch)  # refilling the caches is not part of the step
             self._switch_s = turn.begin()
             self.system.clock.start()
             self._turn_began_s = self.system.clock.read()[0]
@@ -173,24 +173,24 @@ class Trainer:
             self._leave(ending)
 
     def _make_up_for_stops(self) -> None:
-        """A process that was stopped has not used its turn: the turn is longer by that."""
+        """Extend the turn by the time for which the process was stopped."""
         stopped_s = self.system.clock.stopped_s()
         if stopped_s > self._made_up_s:
             self.effects.turn.extend(stopped_s - self._made_up_s)
             self._made_up_s = stopped_s
 
     def _rest(self) -> None:
-        """What follows, within the turn, is no training."""
+        """Pause the clock within the turn."""
         self.system.clock.stop()
         self._rested_s = time.monotonic()
 
-    def _go_on(self) -> None:
-        """Train again; the turn is none the shorter for the rest."""
+    def _resume(self) -> None:
+        """Resume the clock, and extend the turn by the pause."""
         self.effects.turn.extend(time.monotonic() - self._rested_s)
         self.system.clock.start()
 
     def _leave(self, ending: Ending) -> NoReturn:
-        """End here; keep what is needed to resume, unless the trial is skipped."""
+        """End the trial with a checkpoint to resume from, unless it is skipped."""
         self.system.clock.stop()
         reason = f"{ending} after {self.tally.totals.steps} steps"
         if ending == "skipped" or self.tally.totals.steps == 0:
@@ -201,10 +201,10 @@ class Trainer:
     def _batch_before(self) -> Batch:
         return self.batches.batch(self.tally.totals.steps - 1)
 
-    # --- looks ---------------------------------------------------------------------------------
+    # --- reports and validations ---------------------------------------------------------------
 
     def _look(self, batch: Batch, result: StepResult, validates: bool) -> None:
-        """Report what is due, before a validation in any case; ends the trial at a non-finite number."""
+        """Report if due, and always before a validation; ends the trial at a non-finite number."""
         guard, step = self.system.guard, self.tally.totals.steps
         due = validates or result.window is not None or self.tally.is_due()
         if due:
@@ -231,10 +231,10 @@ class Trainer:
         self._validate(batch)
         if not batch.ends_training:
             self.effects.emit(ev.PhaseEntered("train"))
-            self._go_on()
+            self._resume()
 
     def _validate(self, batch: Batch) -> None:
-        """Evaluate, and keep the weights where they are the best so far; may end the trial."""
+        """Evaluate, and save the weights if they are the best so far; may end the trial."""
         self.effects.emit(ev.PhaseEntered("evaluate"))
         scored = self._score_validation()
         score = scored.metrics.get(self.metric.name)
@@ -259,7 +259,7 @@ class Trainer:
         self._stop_early_without_patience()
 
     def _score_validation(self) -> ev.Evaluated:
-        """The validation part's scores; its encodings are not the trial's."""
+        """The validation part's scores; its encodings do not count as the trial's."""
         trained = dataclasses.replace(self.system.encode.counts)
         try:
             scored = self.effects.evaluate("validation")
@@ -275,7 +275,7 @@ class Trainer:
     def _no_score(self) -> str:
         if self.metric.name == SELECTS:
             return "no validation impression has both a clicked and an unclicked candidate"
-        return f"the validation part has no {self.metric.title}, which evaluation.select_by names"
+        return f"the validation part has no {self.metric.title}, but evaluation.select_by requires it"
 
     def _stop_early_without_patience(self) -> None:
         if self.validations.has_no_patience:
@@ -287,18 +287,18 @@ class Trainer:
     # --- checkpoints ---------------------------------------------------------------------------
 
     def _checkpoint(self, batch: Batch) -> bool:
-        """Write all that the next step depends on; its seconds are no training."""
+        """Write everything the next step depends on; the time does not count as training."""
         was_running = self.system.clock.running
         self._rest()
         self.tally.report(batch)
         kept = self.effects.save_state(self.state_dict())
         self._saved_ns = time.monotonic_ns()
         if was_running:
-            self._go_on()
+            self._resume()
         return kept
 
     def state_dict(self) -> dict[str, Any]:
-        """The loop's own numbers, as JSON."""
+        """The loop's own state, as JSON."""
         return {
             "tally": self.tally.state_dict(),
             "best": dataclasses.asdict(self.best) if self.best else None,
@@ -307,7 +307,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume where `state_dict` was taken; others load weights, optimisers and strategy."""
+        """Restore the state; weights, optimisers and strategy are restored by the caller."""
         self.tally.load_state_dict(state["tally"])
         self.best = ev.Evaluated.from_fields(state["best"]) if state["best"] else None
         self._owes_validation = state["owes_validation"]

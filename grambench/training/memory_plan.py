@@ -1,8 +1,7 @@
-"""Automatic sizes: how many users or items a graph may hold, found before the clock starts.
+"""Automatic sizes: how many users or items fit in one graph, determined before the clock starts.
 
-The bytes that autograd keeps for one token position of the encoder are measured on probes of a real
-item; the plan follows from the free memory. No trial and error, so nothing is ever out of memory
-because of the search itself.
+The bytes that autograd saves per token position of the encoder are measured on probes of a real item; the
+plan follows from the free memory. There is no trial and error, so the search itself cannot run out of memory.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ _GROUP_FILES = (
     ),
 )
 _BACKWARD_SHARE = 1.4
-"""Peak over kept bytes while the graph is walked back (temporaries, gradients of activations)."""
+"""Peak memory of the backward pass relative to the saved bytes (temporaries, activation gradients)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,9 @@ class GraphPlan:
 
 
 def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.device) -> GraphPlan:
-    """Sizes as given, or the largest whose graph fits into `memory_share` of the free memory.
+    """Sizes as specified, or the largest whose graph fits into `memory_share` of the free memory.
 
-    Also warms the device up: the probe runs the encoder forwards and backwards.
+    Also warms up the device: the probe runs the encoder forward and backward.
     """
     view, unique = batch.occurrences(), batch.unique()
     bytes_per_token = kept_bytes_per_token(system, unique.host_items_N)
@@ -70,16 +69,16 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
         fits = int(tokens / per_item)
         chunk = None if fits >= len(unique.host_items_N) else max(1, fits)
     why = (
-        f"{bytes_per_token / 1024:.1f} KiB kept a token position, {free / 2**30:.1f} GiB free,"
+        f"{bytes_per_token / 1024:.1f} KiB saved per token position, {free / 2**30:.1f} GiB free,"
         f" {spec.memory_share:.0%} of it planned for"
     )
     return GraphPlan(min(micro, batch.users), chunk, why)
 
 
 def plan_users(system: System, batch: Batch, spec: Training, device: torch.device, limits: str) -> GraphPlan:
-    """Users whose graph `lm-kt` may hold at once: as many of the batch's longest as fit.
+    """Users per graph of `lm-kt`: as many users as long as the batch's longest as fit in memory.
 
-    `limits`: what the model cuts off, for the plan's explanation.
+    `limits`: the model's truncation, for the plan's explanation.
     """
     longest = max(batch.split(1), key=lambda part: part.occurrences().occurrences)
     probes = [_filter_loss(system, part) for part in (longest, longest.repeated())]
@@ -88,7 +87,8 @@ def plan_users(system: System, batch: Batch, spec: Training, device: torch.devic
     free = free_bytes(device)
     fits = spec.memory_share * free / (bytes_per_user * _BACKWARD_SHARE)
     micro = _equal_parts(batch.users, fits) if spec.micro_batch == "auto" else spec.micro_batch
-    why = f"{limits}; {bytes_per_user / 2**20:.1f} MiB kept for the longest user, {free / 2**30:.1f} GiB free"
+    mib = bytes_per_user / 2**20
+    why = f"{limits}; {mib:.1f} MiB saved for the longest user, {free / 2**30:.1f} GiB free"
     return GraphPlan(min(micro, batch.users), None, why)
 
 
@@ -98,11 +98,10 @@ def _filter_loss(system: System, batch: Batch) -> Callable[[], Tensor]:
 
 
 def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
-    """Bytes that autograd keeps for the backward pass, per padded token position.
+    """Bytes that autograd saves for the backward pass, per padded token position.
 
-    Two probes of different size, both of the longest item: what does not grow with the items, such
-    as the bf16 copies of the weights, falls out of the difference. The probes' gradients are dropped,
-    and what they encode is not counted.
+    The difference of two probes of the longest item cancels what does not grow with the number of items, such
+    as bf16 copies of the weights. The probes' gradients are dropped, and their encodings are not counted.
     """
     longest = items_N[system.encode.tokens.lengths[items_N].argmax()]
     items = system.encode.layout.probe_items(int(system.encode.tokens.lengths[longest]))
@@ -116,7 +115,7 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
 
 
 def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -> int:
-    """Bytes that autograd keeps for the result's backward pass, the parameters excluded."""
+    """Bytes that autograd saves for the result's backward pass, excluding parameters."""
     weights = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     kept: dict[int, int] = {}
     keep_alive: list[Tensor] = []
@@ -137,7 +136,7 @@ def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be taken: on the device, or on the host within its control group."""
+    """Memory available on the device, or on the host within its control group."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     available = psutil.virtual_memory().available
@@ -146,7 +145,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _left_in_group(limit: Path, used: Path, stat: Path, cache: str) -> int | None:
-    """What a control group still grants, its reclaimable file cache included; None: no such limit."""
+    """Bytes left in a control group, including its reclaimable file cache; None if there is no limit."""
     try:
         counted = dict(line.split() for line in stat.read_text().splitlines())
         left = int(limit.read_text()) - int(used.read_text()) + int(counted.get(cache, 0))
@@ -156,7 +155,7 @@ def _left_in_group(limit: Path, used: Path, stat: Path, cache: str) -> int | Non
 
 
 def _positions(system: System, items_N: NDArray[np.int64]) -> float:
-    """Token positions of the encoder's calls, padding included."""
+    """Token positions of the encoder's calls, including padding."""
     return float(system.encode.layout.positions(system.encode.tokens.lengths[items_N]))
 
 

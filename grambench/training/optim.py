@@ -1,4 +1,4 @@
-"""Adam with a constant rate or the Noam schedule."""
+"""Adam with a constant learning rate or the Noam schedule."""
 
 import math
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ EPS = 1e-8
 
 
 class ScheduledAdam:
-    """Adam whose rate follows its own step count (encoder and filter step at different paces)."""
+    """Adam with a schedule over its own step count (encoder and filter take different numbers of steps)."""
 
     def __init__(
         self,
@@ -28,12 +28,12 @@ class ScheduledAdam:
         """
         Args:
             parameters: those with `requires_grad` are trained.
-            spec: their rates.
-            free: vectors that train along, all rows of them or the touched ones only.
-            free_spec: the rates of `free`; None: as `spec`.
+            spec: their learning rate.
+            free: free vectors to train as well, all rows or only the touched ones.
+            free_spec: the learning rate of `free`; None: as `spec`.
         """
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        """Those with a dense gradient."""
+        """Parameters with a dense gradient."""
         self._rows = TouchedRowsAdam(free, BETAS, EPS) if free is not None and free.touched_only else None
         self.spec, self.free_spec = spec, free_spec or spec
         self.steps = 0
@@ -42,30 +42,30 @@ class ScheduledAdam:
             self.parameters.append(free.rows_ID)
             groups.append(([free.rows_ID], self.free_spec))
         self._specs = [rates for members, rates in groups if members]
-        """Rates of each of Adam's groups."""
+        """Learning rates of Adam's parameter groups."""
         tables = [{"params": members, "lr": self._rate(rates)} for members, rates in groups if members]
         self._adam = torch.optim.Adam(tables, betas=BETAS, eps=EPS, fused=True) if tables else None
         """None for a baseline without a content encoder."""
 
     def attach_guard(self, guard: NonFiniteGuard) -> None:
-        """Skip every update once the guard has found a number that is not finite."""
+        """Skip all updates once the guard has found a non-finite number."""
         if self._adam is not None:
             self._adam.found_inf = guard.found  # type: ignore[attr-defined] # read by the fused kernel
         if self._rows is not None:
             self._rows.found_inf = guard.found
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Moments and counts of each parameter that was updated, and the count of all."""
-        found = {"steps": torch.tensor(self.steps)}
+        """Moments and step count of each updated parameter, and the optimiser's own step count."""
+        state = {"steps": torch.tensor(self.steps)}
         for number, parameter in enumerate(self.parameters):
             kept = self._adam.state.get(parameter, {}) if self._adam is not None else {}
-            found |= {f"{number}.{name}": tensor for name, tensor in kept.items()}
+            state |= {f"{number}.{name}": tensor for name, tensor in kept.items()}
         if self._rows is not None:
-            found |= {f"{len(self.parameters)}.{name}": t for name, t in self._rows.state_dict().items()}
-        return found
+            state |= {f"{len(self.parameters)}.{name}": t for name, t in self._rows.state_dict().items()}
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load them; tensors that are there already keep their addresses, for CUDA graphs."""
+        """Restore the state; existing tensors keep their addresses, for CUDA graphs."""
         self.steps = int(state["steps"])
         for number, parameter in enumerate(self.parameters):
             prefix = f"{number}."
@@ -78,28 +78,28 @@ class ScheduledAdam:
                     else:
                         there[name] = value.to(parameter.device)
         if self._rows is not None:
-            prefix = f"{len(self.parameters)}."  # the place that the rows have among dense parameters
+            prefix = f"{len(self.parameters)}."  # the rows' index among dense parameters
             rows = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             self._rows.load_state_dict(rows)
 
     def rate(self) -> float:
-        """Learning rate of the next step; free vectors have their own."""
+        """Learning rate of the next step, not that of free vectors."""
         return self._rate(self.spec)
 
     def _rate(self, spec: Optimizer) -> float:
         if spec.schedule == "constant":
             return spec.lr
         warmup, step = spec.warmup_steps, self.steps + 1
-        # Vaswani et al. (2017), section 5.3, scaled so that the peak, at the end of the warm-up, is lr
+        # Vaswani et al. (2017), section 5.3, scaled so that the peak at the end of the warm-up is lr
         return spec.lr * min(step / warmup, math.sqrt(warmup / step))
 
     def step(self) -> None:
-        """One update from the gradients, which are then dropped."""
+        """One update from the gradients, which are then cleared."""
         self.schedule()
         self.update()
 
     def schedule(self) -> None:
-        """Set the rate of the next update, and count it: what the host has to do with a step."""
+        """Set the learning rate of the next update, and count it: the host's part of a step."""
         if self._adam is None and self._rows is None:
             return
         groups = self._adam.param_groups if self._adam is not None else []
@@ -113,7 +113,7 @@ class ScheduledAdam:
         self.steps += 1
 
     def update(self) -> None:
-        """The update itself, at the rate that was set: what a CUDA graph may hold."""
+        """The update itself, at the rate set by `schedule`; can be captured in a CUDA graph."""
         if self._adam is not None:
             self._adam.step()
         if self._rows is not None:
@@ -121,7 +121,7 @@ class ScheduledAdam:
         self.discard()
 
     def make_capturable(self, device: torch.device) -> None:
-        """Make now what an update reads or writes; for CUDA graphs the rate, too, lies on the device."""
+        """Allocate what an update reads or writes; on CUDA the learning rate moves to the device too."""
         if self._adam is None:
             return
         if device.type == "cuda":
@@ -137,7 +137,7 @@ class ScheduledAdam:
                 }
 
     def touched(self) -> list[Tensor]:
-        """Tensors that an update changes."""
+        """Tensors that an update modifies."""
         moments = (
             [tensor for state in self._adam.state.values() for tensor in state.values()] if self._adam else []
         )
@@ -145,7 +145,7 @@ class ScheduledAdam:
         return [*self.parameters, *moments, *rows]
 
     def discard(self) -> None:
-        """Drop the gradients."""
+        """Clear the gradients."""
         if self._adam is not None:
             self._adam.zero_grad(set_to_none=True)
         if self._rows is not None:

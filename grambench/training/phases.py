@@ -1,4 +1,4 @@
-"""The phases of the strategies, named as in the paper: those of `gram` with a trial's clock and guard.
+"""The phases of the strategies, named as in the paper: functions of `gram` with a trial's clock and guard.
 
 Legend: N items of a view, D width.
 """
@@ -14,16 +14,17 @@ from torch import Tensor
 
 from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
-from grambench.training.protocols import Filter, View
+from grambench.training.protocols import View
 from grambench.training.timing import TrainClock
 
 
 @dataclass(slots=True)
 class System:
-    """Both modules with their optimisers and the trial's clock: all that a strategy needs."""
+    """Both modules, their optimisers and the trial's clock: everything a strategy needs."""
 
     encode: ItemEncoder
     filter: Filter
@@ -31,11 +32,11 @@ class System:
     filter_optimizer: ScheduledAdam
     clock: TrainClock
     served: ItemEncoder | None = None
-    """What evaluation reads, where it is not `encode`."""
+    """The encoder for evaluation; None: `encode`."""
     guard: NonFiniteGuard = field(init=False)
-    """Holds both optimisers back once a loss is not finite."""
+    """Blocks both optimisers once a loss is not finite."""
     fixed: FixedShapes = field(init=False)
-    """Runs steps over fixed shapes, as CUDA graphs on CUDA; off unless `use_fixed_shapes` was called."""
+    """Runs steps on fixed shapes, as CUDA graphs on CUDA; off unless `use_fixed_shapes` was called."""
 
     def __post_init__(self) -> None:
         self.guard = NonFiniteGuard(self.clock.device)
@@ -44,7 +45,7 @@ class System:
             optimizer.attach_guard(self.guard)
 
     def use_fixed_shapes(self, filter_steps: bool = True, encoder_steps: bool = True) -> None:
-        """Run these steps over fixed shapes from now on."""
+        """Run these steps on fixed shapes from now on."""
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.make_capturable(self.clock.device)
@@ -53,7 +54,7 @@ class System:
 def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) -> tuple[Tensor, Tensor]:
     """Steps (2) and (3) of Algorithm 1 up to the pseudo-target: the CF's loss and ∂𝓛/∂h.
 
-    The filter's parameters receive the gradient of the mean loss over `users`. The graph is cut at
+    Accumulates the gradient of the mean loss over `users` in the filter's parameters. The graph is cut at
     the item vectors.
 
     Returns:
@@ -82,26 +83,26 @@ def loss_backward(system: System, loss: Tensor, divisor: int) -> Tensor:
 
 
 def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
-    """`gram.encoder_backward`: push ∂𝓛/∂h through the graph of the vectors."""
+    """`gram.encoder_backward`: backpropagate ∂𝓛/∂h through the graph of the vectors."""
     with system.clock.encoding():
         gram.encoder_backward(vectors_ND, gradient_ND)
 
 
 def pseudo_loss_backward(system: System, loss: Tensor, items: int) -> Tensor:
-    """Gradients of a loss of the encoder alone, divided by the items of the whole mini-batch."""
+    """Gradients of a loss of the encoder only, divided by the items of the whole mini-batch."""
     with system.clock.encoding():
         return loss_backward(system, loss, items)
 
 
 def warm_up_encoder(system: System, items_N: NDArray[np.int64]) -> None:
-    """The encoder forwards and backwards over the items; its gradients are the caller's to drop."""
+    """Run the encoder forward and backward on the items; the caller must clear its gradients."""
     vectors_ND = encode(system, items_N)
     encoder_backward(system, vectors_ND, torch.ones_like(vectors_ND))
 
 
 @contextmanager
 def dry_run(system: System, touched: Sequence[Tensor] = ()) -> Iterator[None]:
-    """Afterwards gradients, counts, seconds, random states and touched tensors are what they were before."""
+    """Restore gradients, counts, seconds, random states and touched tensors on exit."""
     state, counts = gram.RandomState.capture(system.clock.device), replace(system.encode.counts)
     kept = [(tensor, tensor.detach().clone()) for tensor in (system.guard.found, *touched)]
     optimizers = (system.encoder_optimizer, system.filter_optimizer)
@@ -119,6 +120,6 @@ def dry_run(system: System, touched: Sequence[Tensor] = ()) -> Iterator[None]:
 
 
 def encode(system: System, items_N: NDArray[np.int64]) -> Tensor:
-    """Item vectors [N, D] of ids on the host, with a graph unless the caller forbids it."""
+    """Item vectors [N, D] of ids on the host, with a graph unless gradients are disabled."""
     with system.clock.encoding():
         return system.encode(items_N)

@@ -1,20 +1,22 @@
-"""What the loop and the strategies ask of one another: batches, filters, strategies, and a step's results.
+"""What the loop and the strategies ask of one another: batches, strategies, and a step's results.
 
 Legend: B users, N items of a view, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+
+from grambench.data.batches.base import SampleBatch
+from grambench.data.batches.epochs import EpochSampler
 
 
 class View(Protocol):
-    """A batch whose indices point into the vectors of `items_N`; the rest is the filter's to read."""
+    """A batch whose indices refer to the vectors of `items_N`; only the filter reads the other fields."""
 
     @property
     def items_N(self) -> Tensor:
@@ -22,90 +24,41 @@ class View(Protocol):
 
     @property
     def host_items_N(self) -> NDArray[np.int64]:
-        """`items_N` on the host, where the shapes of the encoder's calls are decided."""
+        """`items_N` on the host, which determines the shapes of the encoder's calls."""
 
     @property
     def occurrences(self) -> int:
-        """Item appearances, padding excluded."""
+        """Item occurrences, excluding padding."""
 
     def buffers(self) -> tuple[Tensor, ...]:
-        """All tensors but `items_N`, in shapes that follow from the number of users alone."""
+        """All tensors except `items_N`; their shapes depend only on the number of users."""
 
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
-        """The view with these tensors in place of its own."""
+        """The view with its tensors replaced by these."""
 
 
-class Batch(Protocol):
-    """The training samples of one CF step, in the terms that every domain shares."""
-
-    @property
-    def epoch(self) -> int:
-        """From 0."""
-
-    @property
-    def step(self) -> int:
-        """CF steps before this one, over all epochs."""
-
-    @property
-    def ends_epoch(self) -> bool: ...
-
-    @property
-    def ends_training(self) -> bool: ...
-
-    @property
-    def users(self) -> int: ...
-
-    def occurrences(self) -> View:
-        """Each appearance is an item of its own."""
-
-    def unique(self) -> View:
-        """Each distinct item once, ascending."""
-
-    def split(self, users: int) -> Iterator[Self]:
-        """Micro-batches."""
-
-    def repeated(self) -> Self:
-        """The same users twice, so that every item appears again."""
-
-
-class Sampler(Protocol):
-    """Draws the batches."""
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
-        """Distinct item ids of the batches of `steps` steps from `step` on, ascending."""
-
-
-class Filter(Protocol):
-    """A collaborative filter (an `nn.Module`)."""
-
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-
-    def loss(self, item_vectors_ND: Tensor, batch: Any) -> Tensor:
-        """Loss SUMMED over the users of the view."""
+Batch = SampleBatch[View]
+"""The training samples of one CF step, in the terms that every domain shares."""
+Sampler = EpochSampler[Any]
+"""Draws the batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one CF step did; tensors are left on the device."""
+    """Result of one CF step; tensors stay on the device."""
 
     loss: Tensor
     """Loss summed over the users."""
     users: int
     occurrences: int
     unique_items: int
-    """Items that the strategy had to encode anew for this step (multi-step: at the window's start)."""
+    """Items newly encoded for this step (multi-step: when they join the window)."""
     window: "ClosedWindow | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow:
-    """A window in numbers; tensors are left on the device."""
+    """Statistics of a window; tensors stay on the device."""
 
     steps: int
     unique_items: int
@@ -113,32 +66,32 @@ class ClosedWindow:
     drift: Tensor
     """Mean ‖h̃ − h‖ / ‖h‖ of its items."""
     pseudo_loss: Tensor
-    """Mean over its items of ½ ‖h̃ − CE(c)‖² during the encoder's last pass."""
+    """Mean ½ ‖h̃ − CE(c)‖² of its items during the encoder's last pass."""
     spread_drift: Tensor | None = None
-    """Mean ‖h̃ − h‖ of its items over the mean of their ‖h − h̄‖; None: the strategy does not measure it."""
+    """Mean ‖h̃ − h‖ of its items over their mean ‖h − h̄‖; None: not measured by the strategy."""
     untouched_items: int = 0
-    """Items that were encoded for it, and that no step of it has read."""
+    """Items that were encoded for the window but not read by any of its steps."""
 
 
 State = dict[str, Tensor | NDArray[Any] | int | float]
-"""By name; what is absent has its first value."""
+"""Values by name; missing ones have their initial value."""
 
 
 class Strategy(Protocol):
-    """A way to train both modules: the only thing that differs between two trials."""
+    """A way to train both modules."""
 
     window_steps: int
 
     def warm_up(self, batch: Batch) -> None:
-        """Run the work of a step without changing a weight, so that the first step is as fast as any."""
+        """Do the work of a step without changing weights, so that the first step is as fast as others."""
 
     def step(self, batch: Batch) -> StepResult:
-        """One CF step, with the encoder's step where the strategy has one."""
+        """One CF step, including an encoder step if the strategy takes one."""
         ...
 
     def state_dict(self) -> State:
-        """What it remembers between two steps, beside weights and optimisers."""
+        """State between two steps, apart from weights and optimisers."""
         ...
 
     def load_state_dict(self, state: State) -> None:
-        """Load it; the next step is then the one that would have followed."""
+        """Restore the state, so that the next step is the one that would have followed."""

@@ -30,9 +30,9 @@ from grambench.training.strategies.networks import FilterModule, NetworkInputs, 
 from grambench.training.timing import TrainClock
 
 PACKED_GRAPHS = 64
-"""Of the compiled encoder: 16 numbers of rows, with autograd and without, in training and evaluation."""
+"""Graphs of the compiled encoder: 16 numbers of rows, with and without autograd, training and evaluation."""
 BUCKET_TOKENS = {"cpu": 3072, "cuda": 16384}
-"""Token positions in one call of the encoder; the CPU's by `benchmarks/buckets.py`."""
+"""Token positions per encoder call; the CPU's from `benchmarks/buckets.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,25 @@ class Modules:
         return {f"{prefix}.{k}": v for prefix, module in named for k, v in module.state_dict().items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Load them."""
+        """Load weights from `state_dict`."""
         for prefix, module in (("encoder.", self.encoder), ("filter.", self.filter)):
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             module.load_state_dict(own)
 
 
 @dataclass(frozen=True, slots=True)
-class Residency:
-    """What is kept on the device; the rest lies in (for CUDA: pinned) host memory."""
+class Placement:
+    """What is kept on the device; everything else is in host memory (pinned for CUDA)."""
 
     tokens: bool
     interactions: bool
 
 
-def residency(spec: Spec, data: Prepared) -> Residency:
-    """Token ids first, then the interactions with their indices, while they stay within `data.device_gib`."""
+def placement(spec: Spec, data: Prepared) -> Placement:
+    """Token ids first, then the interactions with their indices, as far as `data.device_gib` allows."""
     budget = spec.data.device_gib * 2**30
     tokens = data.tokens.nbytes + data.token_offsets.nbytes
-    return Residency(tokens <= budget, tokens + interaction_bytes(data) <= budget)
+    return Placement(tokens <= budget, tokens + interaction_bytes(data) <= budget)
 
 
 def build_system(
@@ -84,10 +84,10 @@ def build_system(
     autocast: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> tuple[System, Modules]:
-    """Modules with the weights of `seed`, their optimisers and a clock.
+    """Modules initialised from `seed`, their optimisers and a clock.
 
-    The weights are the same for every strategy that trains the specified encoder; a baseline with other item
-    vectors has its own.
+    All strategies that train the specified encoder start from the same weights; baselines with other item
+    vectors have their own.
 
     Raises:
         ConfigError: `filter.nrms.heads` does not divide the encoder's width.
@@ -100,9 +100,9 @@ def build_system(
     row = row_of(strategy)
     factory = factory_of(row)
     modules = Modules(*factory.networks(NetworkInputs(spec, data, autocast, bucket_tokens)))
-    encoder, user_model = modules.encoder.to(device, dtype), modules.filter.to(device, dtype)
+    encoder, filter_ = modules.encoder.to(device, dtype), modules.filter.to(device, dtype)
     modules.train(True)
-    tokens = ItemTokens(*item_tokens(data, row.vocabulary), device, residency(spec, data).tokens)
+    tokens = ItemTokens(*item_tokens(data, row.vocabulary), device, placement(spec, data).tokens)
     layout = _layout(spec, encoder, tokens, bucket_tokens)
     if spec.encoder.compile != "off" and isinstance(encoder, TextEncoder):
         _compile(encoder, spec.encoder.compile, packed=isinstance(layout, PackedRows))
@@ -110,10 +110,10 @@ def build_system(
     content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
     system = System(
         encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
-        filter=user_model,
+        filter=filter_,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
         filter_optimizer=ScheduledAdam(
-            user_model.parameters(), factory.filter_optimizer(spec), free, factory.free_optimizer(spec)
+            filter_.parameters(), factory.filter_optimizer(spec), free, factory.free_optimizer(spec)
         ),
         clock=TrainClock(device),
     )
@@ -123,22 +123,22 @@ def build_system(
 
 
 def _layout(spec: Spec, encoder: ItemVectors, tokens: ItemTokens, call_tokens: int) -> Layout | None:
-    """Packed rows where they are asked for and the strategy's encoder can read them; None: buckets."""
+    """Packed rows if requested and if the strategy's encoder supports them; None: buckets."""
     if spec.encoder.layout != "packed" or not can_pack(encoder, tokens):
         return None
     return PackedRows(int(tokens.lengths.max()), call_tokens)
 
 
 def can_pack(encoder: ItemVectors, tokens: ItemTokens) -> bool:
-    """True where the encoder reads packed rows, and its own tables of positions are as long as a row."""
+    """Whether the encoder can read packed rows, and has at least as many positions as a row."""
     if encoder.packing is None or not len(tokens):
         return False
     return encoder.max_tokens is None or row_length(int(tokens.lengths.max())) <= encoder.max_tokens
 
 
-def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:
-    """Compile the encoder at its first call: for every shape at once, or each of the few packed ones."""
-    mode = None if how == "default" else how
+def _compile(encoder: TextEncoder, setting: str, packed: bool) -> None:
+    """Compile the encoder at its first call: with dynamic shapes, or for each of the few packed shapes."""
+    mode = None if setting == "default" else setting
     if packed:
         _allow_graphs(PACKED_GRAPHS)
         encoder.hidden = torch.compile(encoder.hidden, mode=mode, dynamic=False)  # type: ignore[method-assign]
@@ -147,7 +147,7 @@ def _compile(encoder: TextEncoder, how: str, packed: bool) -> None:
 
 
 def _allow_graphs(number: int) -> None:
-    """torch.compile keeps only 8 graphs of a function, and then runs it as it is."""
+    """Raise torch.compile's limit of 8 graphs per function, beyond which it falls back to eager mode."""
     import torch._dynamo as dynamo  # a second of imports
 
     config: Any = dynamo.config

@@ -1,4 +1,4 @@
-"""What a trial has done so far, and the events that tell it."""
+"""Counters of a trial, and the events that report them."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from grambench.training.phases import System
 from grambench.training.protocols import Batch, ClosedWindow, StepResult
 
 REPORT_S = 0.5
-"""Seconds between two progress events; each is a synchronised point."""
+"""Seconds between progress events; each synchronises."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Totals:
 
 @dataclass(slots=True)
 class _Start:
-    """Where an epoch began."""
+    """Counters at the start of an epoch."""
 
     train_s: float = 0.0
     totals: Totals = dataclasses.field(default_factory=Totals)
@@ -47,7 +47,7 @@ class _Start:
 
 
 class Tally:
-    """Counts steps, and emits progress, windows and epochs."""
+    """Counts steps, and emits progress, window and epoch events."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Tally:
         self.system, self._emit, self._memory = system, emit, memory
         self.totals = Totals()
         self.last_loss: tuple[float, int] | None = None
-        """The newest finite mean loss of a user, and the step at which it was read."""
+        """The latest finite mean loss per user, and the step at which it was read."""
         self.last_drift: float | None = None
         self._start = _Start()
         self._loss = torch.zeros(())
@@ -68,18 +68,18 @@ class Tally:
         self._window_encode_s = 0.0
 
     def count(self, result: StepResult) -> None:
-        """Take one CF step."""
+        """Count one CF step."""
         self.totals.add(result)
         self.system.guard.count_step()
         self._loss = self._loss.to(result.loss.device) + result.loss
         self._loss_users += result.users
 
     def is_due(self) -> bool:
-        """True when the last report is old enough."""
+        """Whether the last report is at least `REPORT_S` old."""
         return time.monotonic_ns() - self._reported_ns >= REPORT_S * 1e9
 
     def report(self, batch: Batch) -> None:
-        """Emit the counters with the mean loss of a user since the last report."""
+        """Emit the counters and the mean loss per user since the last report."""
         train_s, encode_s = self.system.clock.read()
         loss = float(self._loss) / self._loss_users if self._loss_users else None
         if loss is not None and math.isfinite(loss):
@@ -108,7 +108,7 @@ class Tally:
         self._reported_ns = time.monotonic_ns()
 
     def report_window(self, window: ClosedWindow) -> bool:
-        """Emit a window; False when its drift or pseudo-loss is not finite."""
+        """Emit a closed window; False if its drift or pseudo-loss is not finite."""
         self._windows += 1
         encode_s = self.system.clock.read()[1]
         since_s, self._window_encode_s = self._window_encode_s, encode_s
@@ -132,13 +132,13 @@ class Tally:
         return drift is not None and pseudo_loss is not None
 
     def begin_epoch(self) -> None:
-        """Remember where it begins."""
+        """Record the counters at the start of an epoch."""
         counts = self.system.encode.counts
         began_s = self.system.clock.read()[0]
         self._start = _Start(began_s, dataclasses.replace(self.totals), counts.items, counts.tokens)
 
     def report_epoch(self, epoch: int) -> None:
-        """Emit a whole epoch."""
+        """Emit a finished epoch."""
         before = self._start
         self._emit(
             ev.EpochFinished(
@@ -154,7 +154,7 @@ class Tally:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything as JSON; to be called right after a report, so that no loss is under way."""
+        """The state as JSON; call it right after a report, so that no loss is pending."""
         train_s, encode_s = self.system.clock.read()
         return {
             "totals": dataclasses.asdict(self.totals),
@@ -167,11 +167,11 @@ class Tally:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Count on from there."""
+        """Resume counting from a state."""
         self.totals = Totals(**state["totals"])
         self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
         self.system.encode.counts = EncodingCounts(**state["encoded"])
-        self.system.clock.go_on(state["train_s"], state["encode_s"])
+        self.system.clock.resume_from(state["train_s"], state["encode_s"])
         self.system.guard.good_steps.fill_(self.totals.steps)
         self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]
 

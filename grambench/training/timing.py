@@ -1,7 +1,7 @@
-"""Clocks of a trial: training seconds, and of these the seconds in the encoder.
+"""The clock of a trial: seconds of training, and the encoder's share of them.
 
-On a CUDA device work is asynchronous: the encoder's share is taken by events that are read late, at
-points where the loop synchronises anyway. Time for which the process was stopped is not training.
+CUDA work is asynchronous: the encoder's share is measured by events that are read later, at points where
+the loop synchronises anyway. Time while the process was stopped does not count.
 """
 
 import time
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 _LONG_NS = 400_000_000
-"""Shorter work in the encoder holds no stop."""
+"""Shorter encoder work cannot contain a stop."""
 
 
 class Stops(Protocol):
-    """Knows when the process was stopped, for example by SIGSTOP."""
+    """Records when the process was stopped, for example by SIGSTOP."""
 
     def settle(self) -> None:
-        """Return once every stop up to now is known."""
+        """Return once all stops so far are recorded."""
 
     def within_s(self, since_s: float, until_s: float) -> float:
-        """Seconds of stops between two moments of the monotonic clock."""
+        """Seconds of stops between two times of the monotonic clock."""
         ...
 
 
@@ -36,37 +36,37 @@ class _NoStops:
 
 
 class TrainClock:
-    """Runs only while the trial trains; evaluation, saving and waiting for a turn are outside."""
+    """Runs only while the trial trains, not during evaluation, saving or waiting for a turn."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self.device = device
         self.stops: Stops = _NoStops()
-        """What is asked for stops of the process."""
+        """The record of stops of the process."""
         self._total_ns = 0
         self._since_ns: int | None = None
         self._stopped_ns = 0
         self._encode_ns = 0
         self._pending: list[tuple[torch.cuda.Event, torch.cuda.Event, int, int]] = []
         self._long: list[tuple[int, int]] = []
-        """Begin and end of work in the encoder in which a stop may lie."""
+        """Start and end of encoder work that may contain a stop."""
 
     @property
     def running(self) -> bool:
-        """True between `start` and `stop`."""
+        """Whether the clock is between `start` and `stop`."""
         return self._since_ns is not None
 
-    def go_on(self, total_s: float, encode_s: float) -> None:
-        """Count on from these readings of an earlier clock."""
+    def resume_from(self, total_s: float, encode_s: float) -> None:
+        """Continue from the readings of an earlier clock."""
         self._total_ns, self._encode_ns = round(total_s * 1e9), round(encode_s * 1e9)
 
     def start(self) -> None:
-        """Begin to count, once all earlier work is done."""
+        """Start counting once all earlier work is done."""
         self._synchronize()
         self._since_ns = time.monotonic_ns()
 
     def stop(self) -> None:
-        """Stop counting, once all work under way is done."""
+        """Stop counting once all pending work is done."""
         self._synchronize()
         if self._since_ns is not None:
             until_ns = time.monotonic_ns()
@@ -77,7 +77,7 @@ class TrainClock:
             self._since_ns = None
 
     def read(self) -> tuple[float, float]:
-        """Seconds of training and of these in the encoder; a marked point: it synchronises."""
+        """Seconds of training, and those in the encoder; synchronises."""
         self._synchronize()
         now_ns, running_ns = time.monotonic_ns(), 0
         self.stops.settle()
@@ -93,12 +93,12 @@ class TrainClock:
         return (self._total_ns + running_ns) / 1e9, self._encode_ns / 1e9
 
     def counted_s(self, begin_s: float, end_s: float) -> float:
-        """Seconds between two moments of the monotonic clock at which the clock has been running."""
+        """Seconds between two times of the monotonic clock while the clock was running."""
         since_ns = self._since_ns
         return 0.0 if since_ns is None else max(0.0, end_s - max(begin_s, since_ns / 1e9))
 
     def stopped_s(self) -> float:
-        """Seconds of stops that this clock has left out so far."""
+        """Seconds of stops that this clock has excluded so far."""
         self.stops.settle()
         running_ns = 0
         if self._since_ns is not None:
@@ -114,7 +114,7 @@ class TrainClock:
 
     @contextmanager
     def encoding_behind(self, vectors_ND: Tensor) -> Iterator[None]:
-        """Count the enclosed backward pass as the encoder's from the moment it reaches the item vectors."""
+        """Count the enclosed backward pass as the encoder's once it reaches the item vectors."""
         ends: list[Callable[[], None]] = []
         handle = vectors_ND.register_hook(lambda _: ends.append(self._begin_encoding()))
         yield
@@ -124,7 +124,7 @@ class TrainClock:
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Forget what the enclosed work adds to the encoder's seconds."""
+        """Do not count the enclosed work in the encoder's seconds."""
         before_ns = self._encode_ns
         yield
         self._encode_ns = before_ns

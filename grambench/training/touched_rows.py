@@ -1,4 +1,4 @@
-"""Adam of free item vectors whose work follows the batch's items, not the catalogue's.
+"""Adam for free item vectors whose cost scales with the batch's items, not the catalogue.
 
 Legend: I items of the catalogue, N rows with a gradient, D width.
 """
@@ -13,11 +13,11 @@ from grambench.models.layers import rows_at
 
 
 class TouchedRowsAdam:
-    """Adam that updates only the rows with a gradient, as `torch.optim.SparseAdam` does.
+    """Adam that updates only rows with a gradient, like `torch.optim.SparseAdam`.
 
-    The other rows keep their values and their moments, where dense Adam lets the moments decay and moves
-    the row along them. The bias correction counts the optimiser's own steps. Rows that have a gradient at
-    every step are updated as by dense Adam.
+    All other rows keep their values and moments, whereas dense Adam decays the moments and moves the rows
+    along them. The bias correction counts the optimiser's own steps. Rows with a gradient at every step are
+    updated as by dense Adam.
     """
 
     def __init__(self, vectors: FreeVectors, betas: tuple[float, float], eps: float) -> None:
@@ -26,27 +26,27 @@ class TouchedRowsAdam:
         self.square_ID = torch.zeros_like(self.mean_ID)
         self.steps = torch.zeros((), dtype=torch.float64, device=self.mean_ID.device)
         self.lr = torch.zeros_like(self.steps)
-        """Rate of the next update."""
+        """Learning rate of the next update."""
         self.found_inf = torch.zeros((), device=self.mean_ID.device)
-        """1 where the update is to be skipped; read on the device, so that nothing waits for it."""
+        """1 if updates are to be skipped; read on the device, without synchronising."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Moments of all rows and the count of steps, named as dense Adam names them."""
+        """Moments of all rows and the step count, under dense Adam's names."""
         return {"exp_avg": self.mean_ID, "exp_avg_sq": self.square_ID, "step": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Load them; also takes the moments of dense Adam, which are none before a step."""
+        """Restore the state; also accepts dense Adam's, which is empty before its first step."""
         own = self.state_dict()
         for name, tensor in state.items():
             own[name].copy_(tensor)
 
     def touched(self) -> list[Tensor]:
-        """Tensors that an update changes."""
+        """Tensors that an update modifies."""
         return [self.vectors.rows_ID, *self.state_dict().values()]
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update the rows that the backward passes have handed over since the last `discard`."""
+        """Update the rows with gradients from backward passes since the last `discard`."""
         if not self.vectors.row_gradients:
             return
         items_N, gradient_ND = coalesced(self.vectors.row_gradients)
@@ -66,15 +66,15 @@ class TouchedRowsAdam:
             whole_ID.index_copy_(0, items_N, torch.where(held, old_ND, new_ND))
 
     def discard(self) -> None:
-        """Drop the gradients."""
+        """Clear the gradients."""
         self.vectors.row_gradients.clear()
 
 
 def coalesced(gradients: Sequence[RowGradient]) -> RowGradient:
-    """Ids [N], ascending, and for each the sum of all gradients of its item.
+    """Ids [N], ascending, each with the sum of all gradients of its item.
 
-    An id that occurs several times is not dropped, which would make the host wait for the number of
-    distinct ids: each of its occurrences has the whole sum, so that writing its row twice is harmless.
+    Duplicate ids are kept, since dropping them would make the host wait for the number of distinct ids: each
+    duplicate has the whole sum, so that writing its row twice is harmless.
     """
     items_N, order_N = torch.cat([items_N for items_N, _ in gradients]).sort()
     gradient_ND = rows_at(torch.cat([gradient_ND for _, gradient_ND in gradients]), order_N)

@@ -1,4 +1,4 @@
-"""When the validation part is scored: within epochs while no window is open, and at the end of an epoch."""
+"""When to score the validation part: within epochs if no window is open, and at the end of each epoch."""
 
 from fractions import Fraction
 
@@ -6,20 +6,21 @@ from grambench.config.spec import EVERY_PATTERN
 
 
 class Validations:
-    """Says after which CF steps a trial is validated, and whether its patience is at an end.
+    """Decides after which CF steps a trial is validated, and tracks its patience.
 
-    Within an epoch a validation is due at multiples of a period, counted from the epoch's start. While a
-    window is open it waits, because the encoder has not followed yet. The end of an epoch, or of training, is
-    always validated, with an open window too, and makes good what was still due. Patience counts epochs.
+    Within an epoch a validation is due at multiples of a period, counted from the start of the epoch. It is
+    deferred while a window is open, because the encoder has not been updated yet. The end of an epoch or of
+    training is always validated, even with an open window, and covers a deferred validation. Patience counts
+    epochs.
     """
 
     def __init__(self, every: str, steps_per_epoch: int, patience: int, has_windows: bool) -> None:
         """
         Args:
             every: `evaluation.every`.
-            steps_per_epoch: CF steps of an epoch.
-            patience: epochs in a row without a better score after which training ends.
-            has_windows: the encoder follows only when a window closes.
+            steps_per_epoch: CF steps per epoch.
+            patience: consecutive epochs without a better score after which training ends.
+            has_windows: the encoder is updated only when a window closes.
         """
         match = EVERY_PATTERN.match(every)
         if match is None:
@@ -27,20 +28,20 @@ class Validations:
                 f"evaluation.every = {every!r} is neither a number of steps nor a share of an epoch"
             )
         self.period = Fraction(match[1]) if match[1] else Fraction(match[2]) * steps_per_epoch
-        """CF steps between two validations within an epoch, not always a whole number."""
+        """CF steps between validations within an epoch; may be fractional."""
         self.steps_per_epoch, self.patience, self.has_windows = steps_per_epoch, patience, has_windows
         self.stale = 0
-        """Epochs in a row that brought no better score."""
+        """Consecutive epochs without a better score."""
         self._improved = False
         self._waits = False
 
     def falls_due(self, steps: int, closed_window: bool, ends_epoch: bool) -> bool:
-        """Whether to validate now; to be asked once after every CF step.
+        """Whether to validate now; call it exactly once after every CF step.
 
         Args:
             steps: CF steps so far, over all epochs.
-            closed_window: the last of them closed a window.
-            ends_epoch: the last of them ended an epoch, or training.
+            closed_window: the last step closed a window.
+            ends_epoch: the last step ended an epoch or training.
         """
         within = (steps - 1) % self.steps_per_epoch + 1
         self._waits |= within // self.period > (within - 1) // self.period
@@ -49,7 +50,7 @@ class Validations:
         return due
 
     def scored(self, better: bool, ends_epoch: bool) -> None:
-        """A validation is over."""
+        """Record the result of a validation."""
         self._improved |= better
         if ends_epoch:
             self.stale = 0 if self._improved else self.stale + 1
@@ -57,14 +58,14 @@ class Validations:
 
     @property
     def has_no_patience(self) -> bool:
-        """True where training is to end."""
+        """Whether training should end."""
         return self.stale >= self.patience
 
     def state_dict(self) -> dict[str, int | bool]:
-        """What it remembers, as JSON."""
+        """The state as JSON."""
         return {"stale": self.stale, "improved": self._improved, "waits": self._waits}
 
     def load_state_dict(self, state: dict[str, int | bool]) -> None:
-        """Load it; version 0.1 validated at the end of epochs only, and kept only `stale`."""
+        """Restore the state; version 0.1 validated only at the end of epochs and stored only `stale`."""
         self.stale = int(state["stale"])
         self._improved, self._waits = bool(state.get("improved", False)), bool(state.get("waits", False))

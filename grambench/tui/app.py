@@ -31,10 +31,10 @@ SIDES_S = 1.0
 """Seconds between two drawings of throughput and memory, the most expensive plots."""
 
 DRAWING_SHARE = 0.005
-"""Share of the machine's processors that reading the logs and drawing may use; the rest is for training."""
+"""Share of the machine's CPUs that reading the logs and drawing may use; the rest is for training."""
 
 READING_S = 0.2
-"""Seconds of reading before keys are handled again: a long log without a snapshot is read in parts."""
+"""Seconds of reading before keys are handled again: a long log without a snapshot is read in pieces."""
 
 
 class Reader(Protocol):
@@ -57,14 +57,14 @@ class Dashboard(App[str | None]):
 
     Every change arrives as a new `scene`, which the screens watch.
 
-    Its result: None when the run had ended (or is not ours to stop), "stop" when the user asked to
-    stop it, "detach" when the user, or a lost terminal, left it running.
+    Its result: None if the run had ended (or cannot be stopped from here), "stop" if the user asked to
+    stop it, "detach" if the user, or a lost terminal, left it running.
 
     Args:
         folder: the run's folder; the logs may not exist yet.
         poll_s: seconds between two reads of the logs, at least 0.25.
         reader: where the state comes from; unset: the logs in `folder`.
-        live: False for a replay, which is left without a question.
+        live: False for a replay, which quits without asking.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -104,7 +104,7 @@ class Dashboard(App[str | None]):
 
     @property
     def state(self) -> RunState:
-        """The state of the run as far as it has been read."""
+        """The state of the run, as far as its logs have been read."""
         return self._reader.state
 
     def get_default_screen(self) -> Screen[None]:
@@ -112,7 +112,7 @@ class Dashboard(App[str | None]):
         return RaceScreen(self._folder)
 
     def on_mount(self) -> None:
-        """Read the logs now and from now on."""
+        """Read the logs now and regularly from now on."""
         if not self.is_headless:
             self._restore_signals = on_hangup(self._hung_up)
         self.theme_changed_signal.subscribe(self, lambda _: self.redraw())
@@ -122,13 +122,15 @@ class Dashboard(App[str | None]):
         self.redraw()
 
     def on_unmount(self) -> None:
-        """Give the signals their handlers back."""
+        """Restore the signal handlers."""
         if self._restore_signals is not None:
             self._restore_signals()
 
     # --- state ---------------------------------------------------------------------------------
 
     def _poll(self) -> None:
+        if not self.is_running:  # shutting down: the timer outlives the screens
+            return
         if not self.is_headless and terminal_is_gone():
             self._hung_up()
             return
@@ -145,7 +147,7 @@ class Dashboard(App[str | None]):
         return self._reader.poll(READING_S) > 0
 
     def _update_ending(self, changed: bool) -> bool:
-        """Look whether the run has ended and how; True when that is new."""
+        """Check whether and how the run has ended; True when that is new."""
         before = (self._reported, self._gone, self.is_over)
         self._reported = (self._folder / "report.json").exists()
         self._gone = not changed and self._reader.share_read == 1 and self._runner_gone()
@@ -160,7 +162,7 @@ class Dashboard(App[str | None]):
         self.exit(None if self.is_over else "detach")
 
     def watch_is_over(self, is_over: bool) -> None:
-        """Close the quit dialog when the run has ended meanwhile."""
+        """Close the quit dialog once the run has ended."""
         if is_over and isinstance(self.screen, LeaveScreen):
             self.exit(None)
 
@@ -185,7 +187,7 @@ class Dashboard(App[str | None]):
     # --- keys ----------------------------------------------------------------------------------
 
     def action_leave(self) -> None:
-        """Close the screen or dialog on top, else quit; asks first while the run is going on."""
+        """Close the screen or dialog on top, else quit; asks first while the run is in progress."""
         if isinstance(self.screen, LeaveScreen):
             return
         if len(self.screen_stack) > 1:
@@ -208,7 +210,7 @@ class Dashboard(App[str | None]):
         self.theme = LIGHT_THEME.name if self.current_theme.dark else DARK_THEME.name
 
     def action_strategy(self) -> None:
-        """Show the strategy that trains in depth, or the next one."""
+        """Show details of the strategy in training, or of the next one."""
         names = list(self.state.trials)
         if not names:
             return
@@ -223,11 +225,11 @@ class Dashboard(App[str | None]):
         self._show_detail(SystemScreen(self._folder))
 
     def action_events(self) -> None:
-        """Show the log on a screen of its own."""
+        """Show the log on its own screen."""
         self._show_detail(EventsScreen(self._folder))
 
     def _show_detail(self, screen: DetailScreen) -> None:
-        """Push `screen`, or put it in the place of the detail screen that is shown."""
+        """Push `screen`, or replace the detail screen that is shown."""
         if isinstance(self.screen, DetailScreen):
             self.switch_screen(screen)
         else:
@@ -235,17 +237,17 @@ class Dashboard(App[str | None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action of the screen from which the palette was opened."""
-        ours = {"Quit", "Theme"}  # Textual's leave without asking, and offer themes that lack our colours
+        ours = {"Quit", "Theme"}  # Textual's quit without asking, and offer themes that lack our colours
         yield from (command for command in super().get_system_commands(screen) if command.title not in ours)
         if not isinstance(screen, RunScreen):
             return
         yield from screen.system_commands()
-        yield SystemCommand("Strategy", "One strategy in depth; again: the next", self.action_strategy)
+        yield SystemCommand("Strategy", "Details of one strategy; again: the next", self.action_strategy)
         yield SystemCommand("System", "GPUs, host, memory by process", self.action_system)
-        yield SystemCommand("Events", "The log on a screen of its own", self.action_events)
-        yield SystemCommand("Help", "Keys and the words of the method", self.action_help)
+        yield SystemCommand("Events", "The log on its own screen", self.action_events)
+        yield SystemCommand("Help", "Keys, and the terms of the method", self.action_help)
         yield SystemCommand("Theme", "Dark or light", self.action_theme)
-        yield SystemCommand("Quit", "Leave; asks while the run goes on", self.action_leave)
+        yield SystemCommand("Quit", "Quit; asks first during a run", self.action_leave)
 
 
 def show(folder: Path) -> str | None:

@@ -14,7 +14,7 @@ def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width:
         screen: the race.
         layout: rows of every part.
         solo: the panel that gets the whole body.
-        board_width: columns of the leaderboard where the log stands beside it.
+        board_width: columns of the leaderboard when the log is beside it.
     """
     screen.set_class(layout.stacked, "-stacked")
     screen.set_class(screen.app.size.width < NARROW_BELOW, "-narrow")

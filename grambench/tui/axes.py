@@ -18,12 +18,12 @@ class Axis:
 
     @classmethod
     def around(cls, values: Sequence[float], zero: bool = False) -> Self:
-        """Limits with a little air around `values`; from 0 where `zero`."""
+        """Limits with a small margin around `values`; from 0 if `zero`."""
         low, high = min(values, default=0.0), max(values, default=1.0)
         if zero:
             return cls(0.0, high * 1.08 if high > 0 else 1.0)
         span = high - low
-        if span < _SHORTEST:  # equal as far as labels can tell
+        if span < _SHORTEST:  # equal to the labels' precision
             span = max(abs(high) * 0.02, 1e-3)
         return cls(low - 0.06 * span, high + 0.10 * span)
 
@@ -87,7 +87,7 @@ class XScale:
         return share * (self.columns - 1)
 
     def value(self, share: float) -> float:
-        """The value at a place, 0 the left end and 1 the right one."""
+        """The value at a position, 0 the left end and 1 the right end."""
         if self.logarithmic:
             return float(self.low * (self.high / self.low) ** share)
         return self.low + share * (self.high - self.low)
@@ -99,10 +99,10 @@ def x_scale(
     """A scale on which every curve's end leaves room for its name.
 
     Args:
-        ends: x of each curve's end, and the cells that must stay free behind it.
+        ends: x of each curve's end, and the cells that must stay free to its right.
         values: all values above 0.
         columns: cells of the axis.
-        logarithmic: from the smallest value on, else from 0.
+        logarithmic: begins at the smallest value; else at 0.
     """
     positive = [(x, room) for x, room in ends if x > 0]
     if not positive:
@@ -122,7 +122,7 @@ def x_ticks(scale: XScale, unit: str, most: int) -> list[tuple[float, str]]:
     if scale.logarithmic:
         first, last = floor(log10(scale.low)), ceil(log10(scale.high))
         ticks = [10.0**power * step for power in range(first, last + 1) for step in (1, 2, 5)]
-        if unit == "s":  # from one minute, in whole minutes and hours
+        if unit == "s":  # from one minute on in whole minutes and hours
             ticks = [tick for tick in ticks if tick < 60] + [
                 float(step) for step in _TIME_STEPS if step >= 60
             ]
@@ -144,7 +144,7 @@ def _value_label(value: float, unit: str) -> str:
 def thin(
     points: Sequence[tuple[float, float]], most: int, pick: Callable[[list[float]], float]
 ) -> tuple[tuple[float, float], ...]:
-    """At most about `most` points: `pick` of each stretch's values, and the newest as it is."""
+    """At most about `most` points: `pick` of each stretch's values, and the newest unchanged."""
     if len(points) <= most or most < 2:
         return tuple(points)
     size = len(points) / (most - 1)

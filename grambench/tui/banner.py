@@ -15,13 +15,13 @@ _ENDINGS: dict[int, str] = {
 
 
 def banner_text(scene: Scene) -> Content:
-    """Empty while the run is going on and all of its log has been read."""
+    """Empty while the run is in progress and all of its log has been read."""
     state, tones = scene.state, scene.tones
     if scene.share_read < 1:
         return Content.assemble(
             ("▸ ", f"bold {tones.accent}"),
             (f"reading the log, {scene.share_read:.0%}", f"bold {tones.text}"),
-            (" – what is shown is not the newest yet", tones.muted),
+            (" – the display is not up to date yet", tones.muted),
         )
     if scene.gone:
         return Content.assemble(

@@ -1,14 +1,14 @@
-"""How often the dashboard may draw, so that training keeps the processors."""
+"""How often the dashboard may draw, so that training keeps the CPUs."""
 
 from collections.abc import Callable
 from time import monotonic, process_time
 
 LONGEST_S = 2.0
-"""Seconds after which something new is drawn, whatever that costs."""
+"""Seconds after which a change is drawn, whatever the cost."""
 
 
 class Budget:
-    """Limits how often is drawn, so that this process takes no more than a share of one processor."""
+    """Limits how often the dashboard draws, so that this process uses at most a share of one CPU."""
 
     def __init__(
         self,
@@ -16,13 +16,13 @@ class Budget:
         clock: Callable[[], float] = monotonic,
         spent: Callable[[], float] = process_time,
     ) -> None:
-        """Both clocks in seconds: the wall's, and this process's on the processors."""
+        """Both clocks in seconds: wall time, and this process's CPU time."""
         self._share, self._clock, self._spent = share, clock, spent
         self._drawn_at = -LONGEST_S
         self._spent_at = spent()
 
     def allows_drawing(self) -> bool:
-        """True once enough time has passed for what the last drawing cost."""
+        """True once enough time has passed for the cost of the last drawing."""
         waited_s = self._clock() - self._drawn_at
         return waited_s >= min(LONGEST_S, (self._spent() - self._spent_at) / self._share)
 

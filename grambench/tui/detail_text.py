@@ -17,7 +17,7 @@ from grambench.views.comparison_table import best_score, memory_of, settings_wor
 Rows = Iterable[tuple[str, str]]
 _LABEL = 20
 _METER_TEXT = 22
-"""Columns of the text behind a meter, so that all meters have the same length."""
+"""Columns of the text after a meter, so that all meters have the same length."""
 _NUMBERS = 41
 """Columns of the numbers of a worker, and a blank before the scrollbar."""
 

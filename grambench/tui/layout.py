@@ -5,11 +5,11 @@ from enum import IntEnum
 from math import ceil
 
 STACKED_BELOW = 100
-"""Columns below which panels are stacked."""
+"""Minimum width for panels side by side; below it they are stacked."""
 NARROW_BELOW = 72
-"""Columns below which the footer shows the screen's own keys only."""
+"""Minimum width for all keys in the footer; below it only the screen's own."""
 LONG_HEADER = 150
-"""Columns from which the header needs one line only."""
+"""Minimum width for a header of one line."""
 _CARD_WIDTH = 26
 _LINE_WIDTH = 28
 _BOTH = 14  # rows from which throughput and memory both fit beside the plot
@@ -38,11 +38,11 @@ class Layout:
     side: int
     """Rows of throughput and memory together: beside the metric plot, or below it when stacked."""
     memory: bool
-    """False where throughput needs all those rows."""
+    """False if throughput needs all those rows."""
     board: int
     log: int
     scrolls: bool
-    """True when the body is higher than the screen."""
+    """True when the body is taller than the screen."""
 
     @property
     def cards(self) -> int:
@@ -64,7 +64,7 @@ def plan(width: int, height: int, trials: int, banner: bool) -> Layout:
 
 
 def _grid(width: int, trials: int, density: Density, body: int = 0) -> tuple[int, int]:
-    """Columns and rows of the cards, the rows as even as can be."""
+    """Columns and rows of the cards, as evenly filled as possible."""
     most = max(1, width // (_LINE_WIDTH if density == Density.LINE else _CARD_WIDTH))
     if density == Density.LINE:
         roomy = trials <= 4 or (width < 72 and trials + 10 <= body)

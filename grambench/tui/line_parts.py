@@ -1,4 +1,4 @@
-"""Small parts of which lines are made: pairs that never wrap, bars, big digits."""
+"""Building blocks of lines: pairs that never wrap, bars, big digits."""
 
 from textual.content import Content
 from textual.renderables.digits import DIGITS, DIGITS3X3_BOLD
@@ -12,8 +12,8 @@ def styled(text: str, style: str = "") -> Content:
 def pair(left: Content, right: Content, width: int) -> Content:
     """`left` at the left edge, `right` at the right one, exactly `width` cells.
 
-    The left side is cut with an ellipsis where both do not fit; the right side goes where even that
-    would leave less than four cells.
+    If both do not fit, the left side is cut with an ellipsis; if that would leave it less than four cells,
+    the right side is dropped.
     """
     room = width - right.cell_length - 1
     if room < 4 and left.cell_length > room:
@@ -24,7 +24,7 @@ def pair(left: Content, right: Content, width: int) -> Content:
 
 
 def fill(parts: list[tuple[int, Content]], width: int, gap: str = "  ") -> Content:
-    """Join parts in order; while they are too long, the one with the lowest number goes."""
+    """Join parts in order; while they are too long, the one with the lowest number is dropped."""
     kept = list(parts)
     while len(kept) > 1 and _length(kept, gap) > width:
         kept.remove(min(kept, key=lambda part: part[0]))
@@ -43,7 +43,7 @@ def bar(share: float | None, width: int, colour: str, faint: str) -> Content:
 
 
 def big_digits(text: str) -> list[str]:
-    """Three lines of digits; characters without a big form stand on the lowest line."""
+    """Three lines of digits; characters without a big form are on the lowest line."""
     rows = ["", "", ""]
     for character in text:
         if character == "–":

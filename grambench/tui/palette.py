@@ -1,4 +1,4 @@
-"""One colour and one marker per label (Okabe-Ito), and the quiet tones around them."""
+"""One colour and one marker per label (Okabe-Ito), and the neutral tones around them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Tones:
 
     text: str
     muted: str
-    """Labels and axes' numbers."""
+    """Labels and the numbers of axes."""
     faint: str
     """Frames, axes, the empty part of a bar."""
     good: str
@@ -96,7 +96,7 @@ _FAMILIES: dict[Colours, tuple[tuple[tuple[str, str], ...], str]] = {
 
 
 _AGAIN = 0.65
-"""What is left of a shade that is used again, nearer to the colour of the text."""
+"""Weight of a shade that is reused, mixed with the colour of the text."""
 
 
 def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
@@ -123,13 +123,13 @@ def looks(strategies: Mapping[str, str], dark: bool = True) -> dict[str, Look]:
 
 
 def _nearer(colour: str, other: str, share: float) -> str:
-    """A colour moved towards another one; 0: itself."""
+    """A colour moved towards another one; 0: unchanged."""
     pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
     return "#" + bytes(round(a + share * (b - a)) for a, b in pairs).hex().upper()
 
 
 def state_colour(word: str, tones: Tones, strategy_colour: str) -> str:
-    """The colour of a state's word; `strategy_colour` while it works."""
+    """The colour of a state's word; `strategy_colour` while it is active."""
     if word in ("training", "evaluating", "saving"):
         return strategy_colour
     if word in ("done", "early-stopped"):

@@ -58,7 +58,7 @@ def memory_plot(scene: Scene, width: int) -> Plot:
 
 
 def _metric_title(scene: Scene) -> str:
-    """What the plot shows, and the modes that are on."""
+    """What the plot shows, and the active modes."""
     view = scene.view
     modes = [word for word, on in (("log", view.logarithmic), ("smoothed", view.smooth)) if on]
     title = f"validation {scene.state.metric.title} over {_OVER[view.x_axis]}"
@@ -66,7 +66,7 @@ def _metric_title(scene: Scene) -> str:
 
 
 def _metric_picture(scene: Scene) -> Picture:
-    """Every validation of every trial, named at its end, as the viewer wants to see it."""
+    """Every validation of every trial, named at its end, under the viewer's settings."""
     view = scene.view
 
     def points(trial: TrialState) -> list[tuple[float, float]]:
@@ -87,7 +87,7 @@ def _metric_picture(scene: Scene) -> Picture:
 
 
 def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
-    """The value of every curve at the cursor: its newest point there or to the left."""
+    """The value of every curve at the cursor: its last point at or before it."""
     if picture.cursor is None or columns < 8:
         return ""
     ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
@@ -117,7 +117,7 @@ def one_curve(
 ) -> Picture:
     """A series of one trial over its training seconds.
 
-    `zero`: the value axis begins at 0; scores and losses move too far above it to be read so.
+    `zero`: the value axis begins at 0; scores and losses vary too far above it for that.
     """
     points = [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
     look = scene.look(trial)
@@ -173,11 +173,11 @@ def _short_name(trial: TrialState) -> str:
     return name.upper() if len(name) <= 4 and trial.label == trial.strategy else name
 
 
-# --- text in the place of a plot -------------------------------------------------------------------
+# --- text in place of a plot -------------------------------------------------------------------
 
 
 def _metric_empty(scene: Scene, width: int) -> Content:
-    """Setup's progress while it runs; then what the first validation waits for."""
+    """The setup's progress while it runs; then what the first validation waits for."""
     state, tones = scene.state, scene.tones
     lines = [*_setup_lines(scene, max(10, min(width - 4, 60)))]
     if state.finished:
@@ -190,7 +190,7 @@ def _metric_empty(scene: Scene, width: int) -> Content:
 
 
 def plain_empty(scene: Scene, subject: str) -> Content:
-    """One sentence about subject will be plotted."""
+    """One sentence about the subject that will be plotted."""
     ended = scene.state.finished
     return styled(
         f"no {subject} was measured" if ended else f"{subject} once training starts", scene.tones.muted

@@ -1,4 +1,4 @@
-"""A finished log played through the dashboard: at any speed, paused, forwards and back."""
+"""Plays back a log in the dashboard: at any speed, paused, forwards and backwards."""
 
 from collections.abc import Callable
 from math import inf
@@ -28,11 +28,11 @@ FASTEST, SLOWEST = 1024.0, 0.25
 class Replay:
     """Plays a log at a chosen speed; the dashboard reads it like a `RunReader`.
 
-    The log is read while it is played, so that a day takes no more memory than an hour.
+    The log is read as it is played, so that a day takes no more memory than an hour.
     """
 
     def __init__(self, folder: Path, speed: float = 1.0, clock: Callable[[], float] = monotonic) -> None:
-        """`speed`: seconds of the run in a second."""
+        """`speed`: seconds of the run per second."""
         self.speed, self.paused = speed, False
         self._folder, self._clock = folder, clock
         self.length_s = read_run(folder).elapsed_s
@@ -43,16 +43,16 @@ class Replay:
 
     @property
     def state(self) -> RunState:
-        """The run as it was at the place."""
+        """The run as it was at the current position."""
         return self._fold.state
 
     @property
     def share_read(self) -> float:
-        """How much of the log up to the place has been read, 0 to 1."""
+        """How much of the log up to the current position has been read, 0 to 1."""
         return min(0.99, self.state.elapsed_s / self.place_s) if self._is_due() and self.place_s else 1.0
 
     def poll(self, limit_s: float | None = None) -> int:
-        """Let time pass, but not while the log up to the place is being read; returns the new records."""
+        """Let time pass, except while the log up to the position is being read; returns the new records."""
         now = self._clock()
         passed_s = 0.0 if self._polled_s is None else now - self._polled_s
         self._polled_s = now
@@ -61,7 +61,7 @@ class Replay:
         return self._apply(limit_s)
 
     def seek(self, place_s: float) -> None:
-        """Go to a moment of the run, in seconds from its start; backwards the log is read again.
+        """Go to a moment of the run, in seconds from its start; going back reads the log again.
 
         What cannot be read in half a second is read by the next polls.
         """
@@ -94,7 +94,7 @@ class Replay:
 
 
 class ReplayScreen(RaceScreen):
-    """The race with a time bar in the place of the banner; ← → move in time, not the read-out."""
+    """The race with a time bar in place of the banner; ← → move in time instead of the read-out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "app.scrub(-1)", show=False),
@@ -106,7 +106,7 @@ class ReplayScreen(RaceScreen):
         self._replay = replay
 
     def banner(self, scene: Scene) -> Content:
-        """Place, length and speed."""
+        """Position, length and speed."""
         replay, tones = self._replay, scene.tones
         sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
@@ -124,7 +124,7 @@ class ReplayScreen(RaceScreen):
 
 
 class ReplayDashboard(Dashboard):
-    """The dashboard of a run that is played again; its keys work on every screen."""
+    """The dashboard of a run that is played back; its keys work on every screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play"),
@@ -139,19 +139,19 @@ class ReplayDashboard(Dashboard):
     def __init__(self, folder: Path, replay: Replay) -> None:
         super().__init__(folder, reader=replay, live=False)
         self.replay = replay
-        self._budget = Budget(inf)  # no training to leave the processors to
+        self._budget = Budget(inf)  # no training needs the CPUs
 
     def get_default_screen(self) -> Screen[None]:
         """The race with the time bar."""
         return ReplayScreen(self._folder, self.replay)
 
     def _read(self) -> bool:
-        """The time bar moves even where no event comes."""
+        """The time bar moves even without a new event."""
         before_s = self.replay.place_s
         return super()._read() or self.replay.place_s != before_s
 
     def action_play(self) -> None:
-        """Pause, or play on; from the end, play again."""
+        """Pause or continue; at the end, start again."""
         if self.replay.place_s >= self.replay.length_s:
             self.replay.seek(0.0)
             self.replay.paused = False
@@ -160,12 +160,12 @@ class ReplayDashboard(Dashboard):
         self.redraw()
 
     def action_scrub(self, steps: int) -> None:
-        """Some seconds of the run back or on."""
+        """Move some seconds back or forward."""
         self.replay.seek(self.replay.place_s + steps * SCRUB_S)
         self.redraw()
 
     def action_jump(self, share: float) -> None:
-        """To a share of the run: 0 its start, 1 its end."""
+        """Jump to a share of the run: 0 its start, 1 its end."""
         self.replay.seek(share * self.replay.length_s)
         self.redraw()
 

@@ -17,9 +17,9 @@ class Scene:
     looks: dict[str, Look]
     tones: Tones
     seeds: bool
-    """Several seeds or repeats run, so that a trial's name carries its seed."""
+    """There are several seeds or repeats, so a trial's name includes its seed."""
     reported: bool
-    """report.json is written."""
+    """report.json has been written."""
     gone: bool
     """The run has not ended, but its supervisor is not a process of this machine."""
     is_over: bool = False
@@ -29,7 +29,7 @@ class Scene:
     sides: bool = True
     """Throughput and memory, the most expensive plots, are to be redrawn too."""
     view: View = PLAIN
-    """How the viewer wants to see it."""
+    """The viewer's settings."""
 
     @classmethod
     def of(

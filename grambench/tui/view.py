@@ -1,4 +1,4 @@
-"""How the viewer wants to see the race: axis, smoothing, cursor and target of the plot."""
+"""The viewer's settings of the plot: axis, smoothing, cursor and target."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,19 +12,19 @@ _CURSOR_STEP = 0.02
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One way of looking."""
+    """Settings of the plot."""
 
     x_axis: XAxis = "seconds"
     logarithmic: bool = False
-    """Of the x-axis."""
+    """What the x-axis shows."""
     smooth: bool = False
     target: float | None = None
-    """Drawn as a line; the leaderboard shows when a trial reached it."""
+    """A score drawn as a line; the leaderboard shows when a trial reached it."""
     cursor: float | None = None
-    """Place of the read-out on the x-axis, 0 to 1."""
+    """Position of the read-out on the x-axis, 0 to 1."""
 
     def next_axis(self, has_energy: bool) -> XAxis:
-        """The x-axis after this one; joules only where they are measured."""
+        """The x-axis after this one; joules only if they are measured."""
         axes = X_AXES if has_energy else X_AXES[:2]
         place = axes.index(self.x_axis) if self.x_axis in axes else -1
         return axes[(place + 1) % len(axes)]
@@ -36,7 +36,7 @@ class View:
 
 
 PLAIN = View()
-"""Nothing chosen."""
+"""The default settings."""
 
 
 def smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,6 +1,6 @@
-"""The comparison table as plain text cells: order, columns, and which of them fit.
+"""The comparison table as plain-text cells: order, columns, and which of them fit.
 
-The dashboard's leaderboard and the table printed after a run are this very table.
+The dashboard's leaderboard and the table printed after a run are both this table.
 """
 
 import math
@@ -37,7 +37,7 @@ class Column:
     head: str
     """Name with its unit."""
     keep: int
-    """Importance: when the screen is narrow, the column with the lowest goes first."""
+    """Importance: on a narrow screen, the column with the lowest is dropped first."""
     cell: Callable[[RunState, TrialState], str]
     left: bool = False
     """Left-aligned, for words; numbers are right-aligned."""
@@ -53,7 +53,7 @@ class Memory:
 
 
 def several_seeds(state: RunState) -> bool:
-    """True when the seed (and repeat) must be named to tell trials apart."""
+    """True when seeds (and repeats) must be shown to tell trials apart."""
     return len({trial.trial_name.block for trial in state.trials.values()}) > 1
 
 
@@ -110,16 +110,16 @@ def _interval(state: RunState, trial: TrialState) -> str:
 
 
 def _training_seconds(trial: TrialState) -> float | None:
-    """Training seconds of a trial that reached the end of its training, else None."""
+    """Training seconds of a trial that has finished training, else None."""
     ended = trial.outcome in ("completed", "early-stopped")
     return trial.progress.train_s if ended and trial.progress else None
 
 
 def place(state: RunState, trial: TrialState) -> int | None:
-    """The place of a trial among those that reached the end of their training: 1 took the fewest seconds.
+    """The rank of a trial among those that have finished training: 1 took the fewest seconds.
 
-    Training seconds, not the order of the clock: trials may run one after the other. Equal seconds
-    share a place. None: still training, or ended before the end.
+    By training seconds, not wall time, since trials may run one after the other. Equal seconds share a
+    rank. None: still training, or ended early.
     """
     seconds = _training_seconds(trial)
     if seconds is None:
@@ -129,14 +129,14 @@ def place(state: RunState, trial: TrialState) -> int | None:
 
 
 _KEEP = {"auc": 89, "mrr": 40, "ndcg@5": 30, "ndcg@10": 35, "csauc": 88}
-"""Importance of the columns of metrics that do not select; others have `_KEEP_OTHERS`."""
+"""Importance of the columns of metrics that do not select; all others have `_KEEP_OTHERS`."""
 _KEEP_OTHERS = 20
 
 
 def columns(state: RunState, target: float | None = None) -> list[Column]:
     """The columns of this run, without marker and strategy, which the caller draws.
 
-    `target`: adds training seconds to this validation score.
+    `target`: adds a column of training seconds to this validation score.
     """
     selecting = state.metric
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
@@ -175,8 +175,8 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
 def ordered(state: RunState) -> list[TrialState]:
     """By test score, else by best validation score; the seeds of a label are kept together.
 
-    A label's place is that of the mean over its seeds. Trials without a score keep the running
-    order, below those that have one. What a decision has left out is not among them.
+    A label is ranked by the mean over its seeds. Trials without a score follow in running order.
+    Trials that a decision has left out are not listed.
     """
     trials = [trial for trial in state.trials.values() if trial.decided_after is None]
     validated = [trial for trial in trials if best_score(state, trial) is not None]
@@ -191,12 +191,12 @@ def ordered(state: RunState) -> list[TrialState]:
 
 
 def settings_words(settings: Mapping[str, Any]) -> str:
-    """A trial's own settings, `encoder_optimizer.lr = 0.0003`; empty: it has none."""
+    """A trial's own settings, such as `encoder_optimizer.lr = 0.0003`; empty: it has none."""
     return safe_text(", ".join(f"{key} = {value}" for key, value in settings.items()), 160)
 
 
 def own_settings(state: RunState) -> dict[str, str]:
-    """Label -> the settings in which its trials differ from the run's; those that have some."""
+    """Label -> the settings in which its trials differ from the run's, where there are any."""
     return {name_of(t): words for t in state.trials.values() if (words := settings_words(t.settings))}
 
 

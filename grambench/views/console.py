@@ -18,7 +18,7 @@ from grambench.views.comparison_table import name_of, seed_of, settings_words, s
 
 _TEXT_LIMIT = 400
 EVERY_COLUMN = 200
-"""Cells that every column of the table fits into."""
+"""Width in cells at which every column of the table fits."""
 
 
 class PlainPrinter:
@@ -66,7 +66,7 @@ class PlainPrinter:
         )
 
     def _log(self, state: RunState) -> None:
-        """New lines of the log; the fold keeps only the newest, so they are found by identity."""
+        """Print new lines of the log; the fold keeps only the newest, so they are matched by identity."""
         new_lines = state.log
         for index in range(len(state.log) - 1, -1, -1):
             if state.log[index] is self._last_line:
@@ -80,7 +80,7 @@ class PlainPrinter:
             self._last_line = state.log[-1]
 
     def _complaints(self, state: RunState) -> None:
-        """What is wrong with the logs, when that has changed."""
+        """Print what is wrong with the logs, if that has changed."""
         complaints = state.log_complaints
         for complaint in complaints:
             if complaint not in self._complained:
@@ -109,7 +109,7 @@ class PlainPrinter:
         self._phases[trial.name] = "planned"
         notes = (settings_words(trial.settings), safe_text(plan.why, 160))
         why = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
-        steps = f"{numbers.count(plan.max_steps)} steps, {numbers.count(plan.steps_per_epoch)} an epoch"
+        steps = f"{numbers.count(plan.max_steps)} steps, {numbers.count(plan.steps_per_epoch)} per epoch"
         self._print(
             state.elapsed_s, _source_name(state, trial.name), f"{steps}, batch {plan.batch_size}{why}"
         )
@@ -137,7 +137,7 @@ class PlainPrinter:
         self._print(state.elapsed_s, _source_name(state, trial.name), ", ".join(parts))
 
     def _due(self, key: str) -> bool:
-        """True at most every `every_s` seconds per key; the first time at once."""
+        """True at most once every `every_s` seconds per key, and the first time."""
         now = self._clock()
         last = self._printed_at.get(key)
         if last is not None and now - last < self._every_s:
@@ -154,7 +154,7 @@ def _source_name(state: RunState, name: str) -> str:
 
 
 def vectors_line(checked: EncoderChecked) -> str:
-    """Whether the encoder's vectors are those of its own model, after a run or an audit."""
+    """Whether the encoder's vectors are those of the original model, after a run or an audit."""
     verdict = "are" if checked.equal else "are not"
     size = numbers.tolerance(checked.relative)
     return (

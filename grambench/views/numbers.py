@@ -1,4 +1,4 @@
-"""How numbers are written for people. What is missing is a dash, never a zero."""
+"""Number formats for people. A missing number is a dash, never a zero."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def score(value: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A quotient without its sign: `6.4`, `146`."""
+    """A quotient without the multiplication sign: `6.4`, `146`."""
     if value is None:
         return DASH
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
@@ -46,7 +46,7 @@ def seconds(value: float | None) -> str:
 
 
 def clock(value: float | None) -> str:
-    """A span of time as on a clock: `0:42`, `12:34`, `1:02:03`, `2 d 03:04`."""
+    """A duration as on a clock: `0:42`, `12:34`, `1:02:03`, `2 d 03:04`."""
     if value is None:
         return DASH
     total = max(0, round(value))
@@ -67,7 +67,7 @@ def gib(value: float | None) -> str:
 
 
 def gib_step(value: float) -> float:
-    """Bytes by which `value` must change before `gib` must show another number."""
+    """Bytes by which `value` must change before `gib` shows a different number."""
     return GIB * (1.0 if value >= 100 * GIB else 0.1 if value >= 10 * GIB else 0.01)
 
 

@@ -24,7 +24,7 @@ class Device:
     torch: torch.device
     name: str
     gpu_uuid: str | None
-    """As NVML spells it; NVML ignores CUDA_VISIBLE_DEVICES, so a number would not do."""
+    """As NVML spells it; NVML ignores CUDA_VISIBLE_DEVICES, so an index would be ambiguous."""
     autocast: bool
     """bf16 autocast of the encoder."""
     threads: int
@@ -41,12 +41,12 @@ class Device:
         return "bf16" if self.autocast else "fp32"
 
     def attention(self) -> str:
-        """The kernels that the encoder's attention takes here."""
+        """The kernels that the encoder's attention uses here."""
         half = self.autocast or self.half_weights
         return attention_in_use(self.torch, torch.bfloat16 if half else torch.float32)
 
     def allocator(self) -> dict[str, str]:
-        """Settings of torch's memory on the device; empty on a CPU."""
+        """Settings of torch's allocator on the device; empty on a CPU."""
         if self.torch.type != "cuda":
             return {}
         found = {name: os.environ[name] for name in _ALLOCATOR_SETTINGS if name in os.environ}
@@ -59,10 +59,10 @@ def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
     Args:
         spec: the specification, with what the probe has chosen.
         sharing: workers that train on the CPU at once.
-        tf32: fp32 products on CUDA may use TF32; the audit never lets them.
+        tf32: fp32 products on CUDA may use TF32; never in the audit.
 
     Raises:
-        MachineError: a CUDA device is asked for and not there, or bf16 where it does not work.
+        MachineError: the CUDA device does not exist, or bf16 does not work on it.
     """
     threads = spec.cpu_threads or max(1, (psutil.cpu_count(logical=False) or 1) // max(1, sharing))
     torch.set_num_threads(threads)
@@ -92,7 +92,7 @@ def resolve_device(spec: Spec, sharing: int = 1, tf32: bool = False) -> Device:
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if spec.encoder.precision.startswith("bf16") and not has_bf16:
         raise MachineError(
-            f"{torch.cuda.get_device_name(device)} has no bf16.", "Use --set encoder.precision=fp32."
+            f"{torch.cuda.get_device_name(device)} cannot do bf16.", "Use --set encoder.precision=fp32."
         )
     half_weights = spec.encoder.precision == "bf16-weights"
     autocast = has_bf16 and spec.encoder.precision != "fp32"
@@ -116,7 +116,7 @@ def gpu_uuid(index: int, reported: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions that decide about numbers and speed."""
+    """Versions that affect numbers and speed."""
     found = {"python": platform.python_version()}
     for package in ("torch", "transformers", "tokenizers", "numpy"):
         found[package] = version(package)

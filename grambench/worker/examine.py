@@ -1,4 +1,4 @@
-"""The setup's examination: probe and audit, while a thread reads every file that the run uses."""
+"""The setup's checks: probe and audit, while a thread reads every file that the run uses."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,9 +28,9 @@ def examine(
     engine: ev.EngineChosen | None,
     before: Mapping[str, ev.FilesChecked],
 ) -> list[ev.Event]:
-    """Probe, audit and check; what is to be told once all of them are done.
+    """Probe, audit and check; the events to emit once all of them are done.
 
-    Damaged arrays are prepared again, and probe and audit repeated: what those of damaged arrays found is
+    Damaged arrays are prepared again, and probe and audit repeated: their results on damaged arrays are
     dropped.
 
     Args:
@@ -38,12 +38,12 @@ def examine(
         folders: vocabulary -> its prepared folder.
         prepare_again: prepares the folders that were removed.
         device: where the run trains.
-        emit: takes what is told meanwhile.
-        engine: what an earlier setup of the run has chosen.
-        before: what an earlier setup of the run has checked, by subject.
+        emit: takes the events in the meantime.
+        engine: the choice of an earlier setup of the run.
+        before: the checks of an earlier setup of the run, by subject.
 
     Raises:
-        DataError: a file is damaged and cannot be made again, or is not the one that the run began with.
+        DataError: a file is damaged and cannot be rebuilt, or is not the one that the run began with.
         GrambenchError: data or model cannot be used.
     """
     check = BackgroundCheck(spec, folders, before)
@@ -70,7 +70,7 @@ def examine(
 
 
 def prepare_checked(spec: Spec, emit: Emit) -> Path:
-    """The prepared folder, made or found and checked; a damaged one, or one without digests, is made again.
+    """The prepared folder, built or found and checked; a damaged one, or one without digests, is rebuilt.
 
     Raises:
         GrambenchError: data or tokenizer cannot be used.
@@ -86,7 +86,7 @@ def prepare_checked(spec: Spec, emit: Emit) -> Path:
 
 
 def _remove(found: PreparedCheck, emit: Emit) -> None:
-    """Remove a prepared folder, so that the preparation makes it again."""
+    """Remove a prepared folder, so that it is prepared again."""
     if found.damaged:
         emit(ev.Warned("damaged-data", f"{found.sentence()} It is prepared again from its sources."))
     remove_folder(found.folder)

@@ -1,4 +1,4 @@
-"""What makes a forked process like one that was started by itself: descriptors, arguments, exit code."""
+"""Makes a forked process like one that was started separately: descriptors, arguments, exit code."""
 
 import contextlib
 import ctypes
@@ -14,12 +14,12 @@ from typing import NoReturn
 Work = Callable[[list[str]], int]
 """A worker's main function: arguments -> exit code."""
 _ARGUMENTS_START, _ARGUMENTS_END = 45, 46
-"""Of /proc/PID/stat, counted from the field behind the name."""
+"""Of /proc/PID/stat, counted from the field after the name."""
 
 
-def take_descriptors(stdin: int, log: int, pulse: int, number: int) -> None:
-    """Make `stdin` and `log` the standard streams and `pulse` descriptor `number`; close everything else."""
-    apart = [fcntl.fcntl(each, fcntl.F_DUPFD, number + 1) for each in (stdin, log, pulse)]
+def take_descriptors(stdin: int, log: int, heartbeat: int, number: int) -> None:
+    """Make `stdin` and `log` the standard streams and `heartbeat` descriptor `number`; close all others."""
+    apart = [fcntl.fcntl(each, fcntl.F_DUPFD, number + 1) for each in (stdin, log, heartbeat)]
     for source, target in zip((apart[0], apart[1], apart[1], apart[2]), (0, 1, 2, number), strict=True):
         os.dup2(source, target)
     os.closerange(3, number)
@@ -27,9 +27,9 @@ def take_descriptors(stdin: int, log: int, pulse: int, number: int) -> None:
 
 
 def show_arguments(arguments: Sequence[str]) -> None:
-    """Let `ps` and /proc/PID/cmdline show these arguments; what exceeds the room of the old ones is cut off.
+    """Let `ps` and /proc/PID/cmdline show these arguments, cut to the length of the old ones.
 
-    The old arguments are overwritten where the kernel reads them. Python has copies of its own.
+    The old arguments are overwritten where the kernel reads them. Python has its own copies.
     """
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(fields[_ARGUMENTS_START]), int(fields[_ARGUMENTS_END])
@@ -40,14 +40,14 @@ def show_arguments(arguments: Sequence[str]) -> None:
 
 
 def run_as_process(arguments: list[str], work: Work) -> NoReturn:
-    """Do a worker's work and end the process as the interpreter would, but for exit handlers.
+    """Do a worker's work and end the process as the interpreter would, but without exit handlers.
 
-    Those that are registered belong to the process that was forked.
+    The registered ones belong to the process that was forked.
     """
     _start_plainly_if_cuda_is_lost(arguments)
     show_arguments(arguments)
     sys.argv[1:] = arguments
-    if (numpy := sys.modules.get("numpy")) is not None:  # `random` does that by itself
+    if (numpy := sys.modules.get("numpy")) is not None:  # `random` reseeds itself
         numpy.random.seed()
     code = 1
     try:
@@ -66,7 +66,7 @@ def run_as_process(arguments: list[str], work: Work) -> NoReturn:
 
 
 def _start_plainly_if_cuda_is_lost(arguments: list[str]) -> None:
-    """Where CUDA was initialised before the fork, go on as a worker that loads the libraries itself."""
+    """If CUDA was initialised before the fork, replace this process by a worker that loads the libraries."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda._is_in_bad_fork():
         print(  # noqa: T201 - goes to worker.log
@@ -78,7 +78,7 @@ def _start_plainly_if_cuda_is_lost(arguments: list[str]) -> None:
 
 
 def _exit_code(error: SystemExit) -> int:
-    """What the interpreter makes of a SystemExit."""
+    """The exit code that the interpreter gives a SystemExit."""
     if error.code is None or isinstance(error.code, int):
         return (error.code or 0) & 0xFF
     print(error.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
@@ -89,4 +89,4 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # full, or closed
             stream.flush()
-    ctypes.CDLL(None).fflush(None)  # what libraries in C have written
+    ctypes.CDLL(None).fflush(None)  # output of C libraries

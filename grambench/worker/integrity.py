@@ -1,8 +1,8 @@
-"""Whether the files that a run reads are those that were written, and the same in all its trials.
+"""Checks that the files a run reads are those that were written, and the same in all its trials.
 
-The setup reads each of them to its end, in a thread, while the probe and the audit run, and reports results
-once the thread is done. A trial reads a file again only where its state shows that it was written to since.
-What an earlier run has checked is never relied on.
+The setup reads each of them completely, in a thread, while the probe and the audit run, and reports results
+once the thread is done. A trial reads a file again only if its state shows that it was written to since.
+Checks by an earlier run are never relied on.
 """
 
 import os
@@ -27,7 +27,7 @@ from grambench.fs import FileState, file_state, sha256_descriptor
 from grambench.models.encoders.files import model_files
 
 DATA = "data."
-"""Begins the subject of prepared data; its vocabulary follows."""
+"""Prefix of the subject of prepared data; its vocabulary follows."""
 _ENCODER, _LANGUAGE_MODEL, _VECTORS = "encoder.model", "language_model.model", "words.vectors"
 _OF_VOCABULARY: dict[Vocabulary, str] = {
     "encoder": _ENCODER,
@@ -53,7 +53,7 @@ class BackgroundCheck:
         Args:
             spec: the run's specification.
             folders: vocabulary -> its prepared folder.
-            before: what an earlier setup of the run has found, by subject.
+            before: the checks of an earlier setup of the run, by subject.
         """
         self._spec, self._folders, self._before = spec, folders, before
         self._prepared: dict[Vocabulary, tuple[PreparedCheck, float]] = {}
@@ -62,7 +62,7 @@ class BackgroundCheck:
         self._thread.start()
 
     def damaged(self) -> list[PreparedCheck]:
-        """The prepared folders that are not what was written; waits for the thread."""
+        """The prepared folders that differ from what was written; waits for the thread."""
         self._thread.join()
         return [check for check, _ in self._prepared.values() if check.damaged]
 
@@ -74,14 +74,14 @@ class BackgroundCheck:
         """
         for check in self.damaged():
             raise check.error()
-        self._read_others()  # a model that was fetched meanwhile
+        self._read_others()  # a model fetched in the meantime
         events = [
             _event(f"{DATA}{name}", check.folder, check.files, seconds, "" if check.is_known else UNKNOWN)
             for name, (check, seconds) in self._prepared.items()
         ]
         for subject, (folder, read, seconds) in self._others.items():
             known = _compared_with_hub(subject, folder, read)
-            note = "" if known else "nothing says what these files were when they were made"
+            note = "" if known else "there is no digest to compare these files with"
             events.append(_event(subject, folder, read, seconds, note))
         for event in events:
             _require_same(event, self._before.get(event.subject))
@@ -102,14 +102,14 @@ class BackgroundCheck:
             if before != folder:  # another revision was fetched
                 read = {}
             began = time.monotonic()
-            more, _ = read_files({name: path for name, path in paths.items() if name not in read})
-            if more:  # what cannot be read is told by the library that needs it
-                self._others[subject] = folder, {**read, **more}, seconds + time.monotonic() - began
+            digests, _ = read_files({name: path for name, path in paths.items() if name not in read})
+            if digests:  # the library that needs an unreadable file reports it
+                self._others[subject] = folder, {**read, **digests}, seconds + time.monotonic() - began
 
     def _paths(self) -> dict[str, dict[str, Path]]:
-        """Subject -> the files that are there now."""
-        found = {_OF_VOCABULARY[name]: inputs(self._spec, name) for name in self._folders}
-        return {subject: paths for subject, paths in found.items() if paths}
+        """Subject -> the files that exist now."""
+        files = {_OF_VOCABULARY[name]: inputs(self._spec, name) for name in self._folders}
+        return {subject: paths for subject, paths in files.items() if paths}
 
 
 def _folder_of(paths: Mapping[str, Path]) -> Path:
@@ -119,7 +119,7 @@ def _folder_of(paths: Mapping[str, Path]) -> Path:
 
 
 def inputs(spec: Spec, vocabulary: Vocabulary) -> dict[str, Path]:
-    """The pretrained files that strategies with these tokens read, by name; those that are there."""
+    """The pretrained files that strategies with these tokens read, by name; only those that exist."""
     match vocabulary:
         case "words":
             return vector_files(Path(spec.words.vectors).expanduser() if spec.words.vectors else None)
@@ -133,14 +133,14 @@ def inputs(spec: Spec, vocabulary: Vocabulary) -> dict[str, Path]:
 class FilesWatch:
     """The files of a trial: none may be written to after the setup has checked it.
 
-    It holds them open, since what is mapped stays mapped where a path becomes another file's.
+    It holds them open, since mapped arrays stay mapped to the old file when a path is replaced.
     """
 
     def __init__(self, data: Prepared, checked: ev.FilesChecked | None, run: str) -> None:
         """
         Args:
             data: the arrays that are mapped.
-            checked: what the setup has found in their folder; None: all are read.
+            checked: the setup's check of their folder; None: all are read.
             run: the run's name, for messages.
 
         Raises:
@@ -161,10 +161,10 @@ class FilesWatch:
             raise self._unreadable(name, error) from error
 
     def require(self) -> None:
-        """Read the files that were written to since they were read last.
+        """Read the files that were written to since the last read.
 
         Raises:
-            DataError: one is not what the setup has checked.
+            DataError: one differs from what the setup checked.
         """
         for name, descriptor in self._descriptors.items():
             try:
@@ -176,7 +176,7 @@ class FilesWatch:
                 raise self._unreadable(name, error) from error
             if digest != self._digests[name]:
                 raise DataError(
-                    f"The prepared data was changed while the run was under way: the SHA-256 of"
+                    f"The prepared data was changed during the run: the SHA-256 of"
                     f" {self._folder / name} differs.",
                     self._fix,
                 )
@@ -201,7 +201,7 @@ class FilesWatch:
 
 
 def require_inputs(spec: Spec, vocabulary: Vocabulary, checks: Mapping[str, ev.FilesChecked]) -> None:
-    """The pretrained files of a trial that has loaded them are those of the setup.
+    """Check that the pretrained files a trial has loaded are those of the setup.
 
     Raises:
         DataError: one has changed.
@@ -239,7 +239,7 @@ def _event(
 
 
 def _require_same(now: ev.FilesChecked, before: ev.FilesChecked | None) -> None:
-    """Files that both have must be equal; a later version may read more of them."""
+    """Files in both checks must be equal; a later version may read more files."""
     known = before.files if before is not None else {}
     changed = sorted(name for name, digest in now.files.items() if known.get(name, digest) != digest)
     if changed:
@@ -251,7 +251,7 @@ def _require_same(now: ev.FilesChecked, before: ev.FilesChecked | None) -> None:
 
 
 def _compared_with_hub(subject: str, folder: Path, files: Mapping[str, FileRead]) -> bool:
-    """Whether the hub's cache names its files by their digests, as it does.
+    """Whether the hub's cache names these files by their digests.
 
     Raises:
         DataError: a file has another digest.
@@ -262,7 +262,7 @@ def _compared_with_hub(subject: str, folder: Path, files: Mapping[str, FileRead]
     for name, blob in blobs.items():
         if not _is_named_by_digest(blob, files[name].sha256):
             raise DataError(
-                f"{folder / name} ({subject}) is damaged: its digest is not the one that the hub gave.",
+                f"{folder / name} ({subject}) is damaged: its digest is not the hub's.",
                 "Delete the file that it links to, and let the next run fetch it again.",
             )
     return True

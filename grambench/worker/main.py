@@ -23,19 +23,19 @@ from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.worker.stops import Stop, StopDetector, stop_events
-from grambench.worker.turns import PipeTurn, Pulse
+from grambench.worker.turns import Heartbeat, PipeTurn
 
 
 def main(arguments: list[str]) -> int:
-    """Run one role to its end; the log tells how it ended, the exit code which kind of error.
+    """Run one role to its end; the log says how it ended, the exit code which kind of error it was.
 
     Args:
-        arguments: `setup RUN [PULSE]`, `prepare RUN` or `trial RUN NAME [PULSE [DEVICE]]`; PULSE is the
-            descriptor on which the runner waits for signs of life.
+        arguments: `setup RUN [FD]`, `prepare RUN` or `trial RUN NAME [FD [DEVICE]]`; FD is the descriptor
+            for heartbeats to the runner.
     """
     role, run, *rest = arguments
     name = rest.pop(0) if role == "trial" else SETUP
-    pulse = Pulse(int(rest[0]) if rest else None)
+    heartbeat = Heartbeat(int(rest[0]) if rest else None)
     folder = Path(run) / name
     folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
-        sys.stderr.write(f"{words}. Remove what is in its place, or start a new run.\n")
+        sys.stderr.write(f"{words}. Free that path, or start a new run.\n")
         return int(ExitCode.ENVIRONMENT)
     with opened as journal:
         stops = _watched_for_stops(name, journal.append)
@@ -53,7 +53,9 @@ def main(arguments: list[str]) -> int:
                 return _setup(spec, journal.append, folder)
             if role == "prepare":
                 return _prepare(spec, journal.append)
-            return _trial(spec, Path(run), name, journal, pulse, stops, rest[1] if len(rest) > 1 else None)
+            return _trial(
+                spec, Path(run), name, journal, heartbeat, stops, rest[1] if len(rest) > 1 else None
+            )
         except GrambenchError as error:
             journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
             return int(error.exit_code)
@@ -65,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _watched_for_stops(name: str, emit: Callable[[ev.Event], None]) -> StopDetector:
-    """A detector that ticks, and tells the log of every stop."""
+    """A running detector that logs every stop."""
 
     def tell(stop: Stop, training_s: float) -> None:
         for event in stop_events(name, stop, training_s):
@@ -96,19 +98,19 @@ def read_spec(run: Path) -> Spec:
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
-    """What earlier setups of this run have prepared: vocabulary -> fingerprint."""
+    """What earlier setups of this run prepared: vocabulary -> fingerprint."""
     events = (record.event for record in Follower(folder / "events.jsonl").read())
     return {e.vocabulary: e.fingerprint for e in events if isinstance(e, ev.DataPrepared)}
 
 
 def engine_of(setup: Path) -> ev.EngineChosen | None:
-    """What an earlier setup of this run has chosen, from the setup's folder; None: nothing yet."""
+    """The choice of an earlier setup of this run, from the setup's folder; None: none yet."""
     events = [record.event for record in Follower(setup / "events.jsonl").read()]
     return next((event for event in reversed(events) if isinstance(event, ev.EngineChosen)), None)
 
 
 def _lost_engine(folder: Path) -> ev.Warned | None:
-    """A warning where the setup's log has lost lines, and a trial has begun with the engine they told."""
+    """A warning if the setup's log has lost the engine's choice, and a trial has begun with it."""
     log = Follower(folder / "events.jsonl")
     for _ in log.read():
         pass
@@ -119,7 +121,7 @@ def _lost_engine(folder: Path) -> ev.Warned | None:
         if TrialName.parse(path.parent.name)
     ):
         return None
-    words = "the setup's log is damaged, and what it says about the engine is lost: the engine is chosen anew"
+    words = "the setup's log is damaged and the choice of the engine is lost: it is chosen again"
     return ev.Warned("engine-lost", f"{words}, so that resumed trials may differ in the last bits")
 
 
@@ -160,7 +162,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
 
 
 def _same(prepared: Path, before: str | None) -> Path:
-    """The folder, if a resumed run finds in it what it began with.
+    """The folder, if its data are still those that the run began with.
 
     Raises:
         DataError: the data has changed.
@@ -191,7 +193,7 @@ def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
 
 
 def _end_with_parent(descriptor: int) -> None:
-    """Wait for the end of the control pipe and end: arrays appear whole or not at all, so none are torn."""
+    """Exit when the control pipe closes: arrays are written atomically, so none are torn."""
     while os.read(descriptor, 4096):
         pass
     os._exit(ExitCode.STOPPED)
@@ -210,14 +212,14 @@ def _trial(
     run: Path,
     name: str,
     journal: BufferedJournal,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     stops: StopDetector,
     place: str | None,
 ) -> int:
     trial = TrialName.parse(name)
     if trial is None:
-        raise ConfigError(f"{name!r} is not the name of a trial.", "Write `label.sSEED`.")
-    turn = PipeTurn(sys.stdin.fileno(), pulse)
+        raise ConfigError(f"{name!r} is not a trial's name.", "Write `label.sSEED`.")
+    turn = PipeTurn(sys.stdin.fileno(), heartbeat)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: turn.end("interrupted"))
     again, emit = journal.lines > 0, journal.append
@@ -242,7 +244,7 @@ def _trial(
 
 
 def started(name: str, device: "Device") -> ev.WorkerStarted:  # type: ignore[name-defined] # noqa: F821
-    """The event that says where a worker runs."""
+    """The event that says on which device a worker runs."""
     from grambench.worker.device import versions
 
     return ev.WorkerStarted(
@@ -276,7 +278,7 @@ def _describe(error: Exception) -> ev.TrialFinished:
 
 
 def quiet_libraries() -> None:
-    """Progress bars and advice of libraries have no place in a log."""
+    """Keep libraries' progress bars and advice out of the log."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -1,4 +1,4 @@
-"""What is decided before the clock of a trial starts, and the event that tells it."""
+"""What is decided before a trial's clock starts, and the event that reports it."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,12 @@ from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
 from grambench.training.protocols import Batch, Strategy
 from grambench.training.strategies.no_finetune import TrainedPooling
-from grambench.training.system import Modules, Residency
+from grambench.training.system import Modules, Placement
 
 COMPILED_ITEMS = 64
-"""Items in buckets encoded once to compile the encoder; its graph serves every number of items."""
+"""Items in buckets encoded once to compile the encoder; the graph works for any number of items."""
 FEW_WORDS = 0.05
-"""Share of the items' words without a pretrained vector above which a reader should know of it."""
+"""Share of the items' words without a pretrained vector above which a warning is given."""
 COMPILED_BATCHES = 16
 """Batches whose shapes in packed rows are compiled before the clock starts."""
 
@@ -52,7 +52,7 @@ def planned(
     plan: GraphPlan,
     system: System,
     modules: Modules,
-    kept: Residency,
+    kept: Placement,
     graphs: str,
 ) -> ev.TrialPlanned:
     row = row_of(entry.strategy)
@@ -93,7 +93,7 @@ def planned(
 
 
 def _kept_states(strategy: Strategy) -> str:
-    """What the cache of a frozen transformer takes; empty where there is none."""
+    """The size of a frozen transformer's cache; empty where there is none."""
     if not isinstance(strategy, TrainedPooling):
         return ""
     gib = strategy.states.states_TD.nbytes / 2**30
@@ -111,7 +111,7 @@ def _row_updates(modules: Modules) -> str:
 
 
 def _words_without(modules: Modules, system: System) -> tuple[str, float]:
-    """How many words have no pretrained vector, and which share of the items' words these are."""
+    """How many words have no pretrained vector, and their share of the items' words."""
     if not isinstance(modules.encoder, WordEncoder):
         return "", 0.0
     without_V = modules.encoder.without_vector_V
@@ -124,14 +124,14 @@ def word_warnings(modules: Modules, system: System) -> Iterator[ev.Warned]:
     """Pretrained word vectors that do not cover the data's words."""
     words, share = _words_without(modules, system)
     if share > FEW_WORDS:
-        yield ev.Warned("words-without-vector", f"{words}: are they made for the language of the data?")
+        yield ev.Warned("words-without-vector", f"{words}: are the vectors for the language of the data?")
 
 
 def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
-    """Run steps over fixed shapes where the specification wants it; which ones, and why not others.
+    """Run steps over fixed shapes where the specification asks for it; which ones, and why not others.
 
-    On CUDA a captured step cannot draw cuDNN's dropout of an LSTM anew, and dropout of the encoder would not
-    draw what the plain step draws: such steps stay plain.
+    On CUDA a captured step cannot redraw cuDNN's LSTM dropout, and the encoder's dropout would not draw
+    what the plain step draws: such steps stay plain.
     """
     on_cuda = system.clock.device.type == "cuda"
     if spec.engine.graphs == "off" or (spec.engine.graphs == "auto" and not on_cuda):
@@ -160,14 +160,14 @@ class Sample:
 
     items_N: NDArray[np.int64]
     with_graph: bool
-    """autograd's: the encoder's gradients are wanted."""
+    """Whether the encoder's gradients are needed."""
 
 
 def to_compile(spec: Spec, name: str, sampler: TrainSampler, system: System) -> list[Sample]:
-    """What the encoder has to compile for a strategy: few items in buckets, every shape in packed rows.
+    """What the encoder has to compile for a strategy: a few items in buckets, every shape in packed rows.
 
     The shapes of packed rows are those of the first batches, of a window's opening and of its mini-batches;
-    one that comes up later is compiled within the training time.
+    one that first occurs later is compiled within the training time.
     """
     layout, tokens = system.encode.layout, system.encode.tokens
     if not isinstance(layout, PackedRows):
@@ -198,7 +198,7 @@ def _samples(spec: Spec, name: str, sampler: TrainSampler) -> Iterator[Sample]:
 
 
 def compile_seconds(system: System, samples: Sequence[Sample]) -> float:
-    """Compile the encoder for these items; seconds that the first calls took more than later ones.
+    """Compile the encoder for these items; extra seconds of the first calls over later ones.
 
     Raises:
         MachineError: torch.compile does not work here.

@@ -3,9 +3,9 @@
 Started as `python -P -m grambench.worker preload SOCKET RUN PADDING`. It never touches a GPU, has one thread
 and ends with its supervisor, whose end closes the socket. `grambench/runner/preload.py` is the other side.
 
-A request is one datagram: JSON with the worker's arguments and the number of its pulse descriptor, and four
-descriptors. The worker is forked by an intermediate process that ends at once, so that the supervisor, not
-this process, becomes its parent.
+A request is one datagram: JSON with the worker's arguments and the number of its heartbeat descriptor, and
+four descriptors. The worker is forked by an intermediate process that ends at once, so that the supervisor,
+not this process, becomes its parent.
 """
 
 import json
@@ -23,7 +23,7 @@ from grambench.worker.main import main, quiet_libraries
 _REQUEST_BYTES = 1 << 16
 _DESCRIPTORS = 4
 _CUDA_FILES = "/dev/nvidia"
-"""The beginning of the device files that the CUDA driver keeps open once it is initialised."""
+"""Prefix of the device files that the CUDA driver keeps open once it is initialised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class Request:
 
     arguments: list[str]
     number: int
-    """Of the pulse descriptor in the worker; its arguments name it."""
+    """Of the heartbeat descriptor in the worker, as in its arguments."""
     stdin: int
     log: int
-    pulse: int
+    heartbeat: int
     gate: int
-    """The worker waits for a byte here: then the supervisor knows of it. The end of the pipe: it gave up."""
+    """The worker waits here for a byte: the supervisor knows of it. The end of the pipe: it gave up."""
 
     def close(self) -> None:
         """Close the descriptors, which only the worker needs."""
-        for each in (self.stdin, self.log, self.pulse, self.gate):
+        for each in (self.stdin, self.log, self.heartbeat, self.gate):
             os.close(each)
 
 
@@ -59,7 +59,7 @@ def serve(arguments: Sequence[str], load: Callable[[], None] = load_libraries, w
     """Fork a worker for every request until the supervisor's end of the socket is closed.
 
     Args:
-        arguments: the socket's descriptor, the run's folder (for `ps`), and padding that leaves room for the
+        arguments: the socket's descriptor, the run's folder (for `ps`), and padding that leaves space for the
             arguments of workers.
         load: imports the libraries.
         work: a worker's main function.
@@ -95,19 +95,19 @@ def _receive(requests: socket.socket) -> Request | None:
     """The next request; None once the supervisor's end is closed."""
     try:
         message, received, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, _DESCRIPTORS)
-    except ConnectionResetError:  # closed before it has read everything
+    except ConnectionResetError:  # closed with unread data
         return None
     if not message:
         return None
     fields: dict[str, Any] = json.loads(message)
-    stdin, log, pulse, gate = received
-    return Request(fields["arguments"], fields["number"], stdin, log, pulse, gate)
+    stdin, log, heartbeat, gate = received
+    return Request(fields["arguments"], fields["number"], stdin, log, heartbeat, gate)
 
 
 def _send(requests: socket.socket, answer: dict[str, object]) -> None:
     try:
         requests.send(json.dumps(answer).encode())
-    except BrokenPipeError:  # the supervisor has ended, which the next receive tells
+    except BrokenPipeError:  # the supervisor has ended, as the next receive will show
         return
 
 
@@ -116,7 +116,7 @@ def _fork(requests: socket.socket, request: Request, work: Work) -> dict[str, ob
     told, tells = os.pipe()
     try:
         if not (intermediate := os.fork()):
-            requests.close()  # or the supervisor would not see the end of the process that answers
+            requests.close()  # else the supervisor would not notice the end of the preload process
             _fork_again(request, tells, work)
     except OSError as error:
         os.close(tells)
@@ -144,10 +144,10 @@ def _fork_again(request: Request, tells: int, work: Work) -> NoReturn:
 
 
 def _become_worker(request: Request, tells: int, work: Work) -> None:
-    """Tell the process id, and do the work if the supervisor has heard it; else return."""
+    """Send the process id, and do the work once the supervisor has it; else return."""
     os.setsid()
     os.write(tells, b"%d" % os.getpid())
     os.close(tells)
     if os.read(request.gate, 1):
-        take_descriptors(request.stdin, request.log, request.pulse, request.number)
+        take_descriptors(request.stdin, request.log, request.heartbeat, request.number)
         run_as_process(request.arguments, work)

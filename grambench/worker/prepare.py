@@ -27,16 +27,16 @@ from grambench.worker.warnings import text_warnings
 
 REPORT_S = 0.2
 SMALL_VOCABULARY = 0.8
-"""Share of a model's embeddings; models pad their tables by less."""
+"""Smallest normal share of a model's embeddings; models pad their tables by less."""
 
 
 def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocabulary = "encoder") -> Path:
-    """Prepare once, or find what was prepared; returns the cache folder. Items become tokens of a vocabulary.
+    """Prepare the data, or find it prepared, with items as tokens of a vocabulary; the cache folder.
 
     Raises:
-        DataError: no data, or data that cannot be used, such as a validation part that cannot be scored.
+        DataError: no data, or unusable data, such as a validation part that cannot be scored.
         MachineError: the tokenizer cannot be loaded.
-        ConfigError: it is missing, does not fit its model, or knows nothing of the texts.
+        ConfigError: it is missing, does not fit its model, or knows no word of the texts.
     """
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
@@ -67,14 +67,14 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
 
 
 def _tokenizer(spec: Spec, vocabulary: Vocabulary) -> tuple[ItemTokenizer | TokenizerFactory, str]:
-    """The tokenizer and the key that stands for it in the cache."""
+    """The tokenizer and its key in the cache."""
     if vocabulary == "words":
         return words_tokenizer(spec.words.vocabulary)
     return tokenizer_for(spec.language_model if vocabulary == "language-model" else spec.encoder)
 
 
 def _require_known_words(manifest: Manifest, vocabulary: Vocabulary) -> None:
-    """Refuse texts of which the tokenizer keeps nothing.
+    """Refuse texts that the tokenizer does not know at all.
 
     Raises:
         ConfigError: every token is the unknown one, or there is none although there are texts.
@@ -86,17 +86,17 @@ def _require_known_words(manifest: Manifest, vocabulary: Vocabulary) -> None:
     if nothing_left or 0 < items.text_tokens == items.unknown_tokens:
         key = "language_model.model" if vocabulary == "language-model" else "encoder.model"
         raise ConfigError(
-            f"The tokenizer knows no word of the texts of {items.items:,} items: all would look the same.",
+            f"The tokenizer knows no word in the texts of {items.items:,} items: all would look the same.",
             f"Choose a model for the language of the data with --set {key}=…, or check its tokenizer files.",
         )
 
 
 def _size_warnings(tokenizer: object) -> Iterator[ev.Warned]:
-    """A vocabulary much smaller than its model's may be another model's."""
+    """Warn of a vocabulary much smaller than its model's: it may be another model's."""
     size, embeddings = (getattr(tokenizer, name, None) for name in ("vocabulary_size", "embeddings"))
     if size is not None and embeddings is not None and size < SMALL_VOCABULARY * embeddings:
         words = f"the tokenizer has {size:,} tokens, but its model has embeddings for {embeddings:,}"
-        yield ev.Warned("small-vocabulary", f"{words}: do both belong together?")
+        yield ev.Warned("small-vocabulary", f"{words}: do they belong together?")
 
 
 def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -> Path:
@@ -110,22 +110,22 @@ def data_folder(spec: Spec, emit: Callable[[ev.Event], None] = lambda _: None) -
         DataError: there is no such folder, with where to put the files.
     """
     source = source_of(spec.data)
-    if source.laws is None or source.generate is None:
+    if source.settings is None or source.generate is None:
         return locate(spec.data)
-    laws, generate = source.laws(spec.data), source.generate
-    return _generated(spec.data.source, laws, lambda folder: generate(laws, folder), emit)
+    settings, generate = source.settings(spec.data), source.generate
+    return _generated(spec.data.source, settings, lambda folder: generate(settings, folder), emit)
 
 
 def _generated(
-    kind: str, law: Table, generate_into: Callable[[Path], None], emit: Callable[[ev.Event], None]
+    kind: str, settings: Table, generate_into: Callable[[Path], None], emit: Callable[[ev.Event], None]
 ) -> Path:
-    """The cache folder of generated data, made on the first use, and again where its bytes have changed."""
-    name = f"{kind}-{hashlib.sha256(law.model_dump_json().encode()).hexdigest()[:16]}"
+    """The cache folder of generated data, made on first use, and again if its bytes have changed."""
+    name = f"{kind}-{hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:16]}"
     folder = cache_dir() / "synthetic" / name
     with locked(folder.with_name(f".{name}.lock")):
         noted = folder.with_name(f".{name}.sha256.json")
         written = noted.read_text() if noted.is_file() else ""
-        if folder.is_dir() and written != _digests(folder):  # without digests: by an earlier version
+        if folder.is_dir() and written != _digests(folder):  # without digests: from an earlier version
             if written:
                 words = f"the generated data in {folder} was damaged, and was generated again"
                 emit(ev.Warned("damaged-generated-data", words))
@@ -138,16 +138,16 @@ def _generated(
 
 
 def _digests(folder: Path) -> str:
-    """JSON: every file of a folder with its sha256, which the preparation does not compute again."""
+    """JSON: every file of a folder with its sha256, so that the preparation need not compute it again."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {str(path.relative_to(folder)): path for path in paths}
-    with contextlib.suppress(OSError):  # the preparation will say so
+    with contextlib.suppress(OSError):  # the preparation will report it
         prepared_dir().mkdir(parents=True, exist_ok=True)
     return json.dumps(digests(files, prepared_dir(), lambda *_: None), indent=1)
 
 
 class _Throttle:
-    """Turns the preparation's reports into at most a few events a second."""
+    """Limits the preparation's progress events to a few per second."""
 
     def __init__(self, emit: Callable[[ev.Event], None]) -> None:
         self._emit = emit

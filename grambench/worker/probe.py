@@ -1,8 +1,7 @@
-"""Choices that depend on the device, made once a run: candidates are measured on real items and must agree.
+"""Device-dependent choices, made once per run: candidates are measured on real items and must agree.
 
-All trials and seeds, the audit and every resume use the same choice: a fair comparison needs it, and so does
-a resume that is bit-equal. A path that no device of the kind has run yet is not
-a candidate.
+All trials and seeds, the audit and every resume use the same choice: a fair comparison and a bit-equal resume
+need it. A code path that has not yet been run on a type of device is not a candidate there.
 """
 
 import statistics
@@ -31,14 +30,14 @@ from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
 from grambench.worker.device import Device
 
 LAYOUTS = {"cuda": ("buckets", "packed")}
-"""What `encoder.layout = "auto"` lets the probe choose among; on other devices it is `buckets`."""
+"""The choices of `encoder.layout = "auto"`, by device type; on other devices it is `buckets`."""
 BUCKETS_ON_CUDA = (16_384, 32_768, 65_536, 131_072)
 _BYTES_A_FEATURE = 52
-"""Of a call without a graph, for each position and feature: about 5 GB at 131,072 positions, 768 wide."""
+"""Of a call without a graph, per position and feature: about 5 GB at 131,072 positions, 768 wide."""
 _MEMORY_SHARE = 0.1
 _ROUNDS = 3
 _LOOK_S = 0.5
-"""Seconds over which the load of the machine is measured; what this process uses meanwhile is not counted."""
+"""Seconds over which the machine's load is measured; this process's own use is not counted."""
 _TOLERANCE = {False: 1e-4, True: 3e-2}
 """Largest difference of two candidates' vectors over the largest vector entry; in bf16: True."""
 LAYOUT, BUCKET, ATTENTION, THREADS = (
@@ -56,14 +55,14 @@ def choose(
     emit: Callable[[ev.Event], None],
     before: ev.EngineChosen | None = None,
 ) -> ev.EngineChosen:
-    """The settings of this run's engine, emitted as an event.
+    """Choose the settings of this run's engine, and emit them as an event.
 
     Args:
-        spec: the specification; what it settles is not measured.
+        spec: the specification; what it fixes is not measured.
         data: the prepared data.
         device: where the run trains.
         emit: takes the event and warnings about candidates that were dropped.
-        before: what an earlier setup of this run has chosen: it holds.
+        before: the choice of an earlier setup of this run, which is kept.
 
     Raises:
         ConfigError: `encoder.layout` is packed, and the model cannot read packed rows.
@@ -117,7 +116,7 @@ class _Probe:
             self.system.clock.read()  # waits for the device
             return time.perf_counter() - began
 
-        run()  # what only a first call takes
+        run()  # the cost of a first call alone
         found = [run()]
         while len(found) < _ROUNDS and time.perf_counter() < self.until:
             found.append(run())
@@ -152,9 +151,9 @@ def _chosen(spec: Spec, data: Prepared, device: Device, emit: Callable[[ev.Event
 
 
 def _threads(spec: Spec, device: Device, emit: Callable[[ev.Event], None]) -> int:
-    """Threads of a worker: on a CPU one less for every core that other work keeps busy.
+    """Threads of a worker: on a CPU one fewer for every core that other work keeps busy.
 
-    torch's threads wait for each other: two beside one busy core are slower than one alone.
+    torch's threads wait for each other: two sharing a busy core are slower than one alone.
     """
     if spec.cpu_threads is not None or device.torch.type != "cpu" or device.threads == 1:
         return device.threads
@@ -165,7 +164,7 @@ def _threads(spec: Spec, device: Device, emit: Callable[[ev.Event], None]) -> in
     if threads < device.threads:
         words = (
             f"{busy:.1f} cores were busy with other work when the run began: workers have {threads} instead"
-            f" of {device.threads} threads (--set cpu_threads={device.threads} decides otherwise)"
+            f" of {device.threads} threads (to override: --set cpu_threads={device.threads})"
         )
         emit(ev.Warned("busy-cores", words))
         torch.set_num_threads(threads)
@@ -210,7 +209,7 @@ def _probe(spec: Spec, data: Prepared, device: Device, until: float) -> _Probe:
 
 
 def _switches(system: System, device: Device, longest: int) -> Mapping[str, Callable[[Any], None]]:
-    """Setting -> what puts a value of it into use."""
+    """Setting -> a function that applies a value."""
 
     def attend(value: Attention) -> None:
         choose_attention(device.torch, value)
@@ -236,7 +235,7 @@ def _fastest(
     candidates: list[dict[str, Any]],
     emit: Callable[[ev.Event], None],
 ) -> Any:
-    """The fastest candidate that agrees with the first one; what was measured is noted."""
+    """The fastest candidate that agrees with the first one; all measurements are recorded."""
     use(values[0])
     reference = probe.vectors()
     found: dict[Any, float] = {}
@@ -246,7 +245,7 @@ def _fastest(
         if setting == LAYOUT and value == "packed" and not can_pack(*encoded):
             why = "the model does not read packed rows"
         elif found and time.perf_counter() >= probe.until:
-            why = "the probe's time was over"
+            why = "the probe's time was up"
         else:
             seconds, why = _tried(probe, use, value, reference)
         if seconds is not None:
@@ -260,12 +259,12 @@ def _fastest(
 def _tried(
     probe: _Probe, use: Callable[[Any], None], value: Any, reference: Tensor
 ) -> tuple[float | None, str]:
-    """Seconds of a candidate, or None and why it is dropped."""
+    """Seconds of a candidate, or None and the reason to drop it."""
     try:
         use(value)
         difference = probe.differs(reference)
         if not difference <= _TOLERANCE[probe.half]:
-            return None, f"it gives other vectors (relative difference {difference:.1e})"
+            return None, f"it gives different vectors (relative difference {difference:.1e})"
         return probe.seconds(), ""
     except RuntimeError as error:  # out of memory, or no such kernel here
         probe.system.encoder_optimizer.discard()
@@ -273,7 +272,7 @@ def _tried(
 
 
 def _require_packing(spec: Spec, probe: _Probe, choice: Mapping[str, Any]) -> None:
-    """Packed rows that were asked for must give the vectors of buckets."""
+    """Packed rows, if requested, must give the vectors of buckets."""
     if spec.encoder.layout != "packed":
         return
     label = spec.encoder.model or "an encoder from scratch"
@@ -288,5 +287,5 @@ def _require_packing(spec: Spec, probe: _Probe, choice: Mapping[str, Any]) -> No
     if difference is None or not difference <= _TOLERANCE[probe.half]:
         why = "cannot read packed rows"
         if difference is not None:
-            why = f"gives other vectors there (relative difference {difference:.1e})"
+            why = f"gives different vectors there (relative difference {difference:.1e})"
         raise ConfigError(f"encoder.layout = packed, but {label} {why}.", "Use --set encoder.layout=buckets.")

@@ -1,4 +1,4 @@
-"""What a trial needs to go on bit-equal: all that its next step depends on, written and read back."""
+"""Bit-equal resuming of a trial: saves and restores everything that its next step depends on."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -50,13 +50,13 @@ class Resumed:
 
     @property
     def trained(self) -> tuple[Any, str] | None:
-        """Outcome and reason of a training that had ended, so that only the test part was left."""
+        """Outcome and reason if training had ended and only the test part was left."""
         found = self.numbers.get("trained")
         return (found[0], found[1]) if found else None
 
 
 def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, Any]:
-    """What must not change between the parts of a trial."""
+    """What must not change between the sessions of a trial."""
     rows = [row_of(name) for name in spec.training.strategies]
     packages = {row.name: row.package for row in rows if row.package}
     return {
@@ -69,7 +69,7 @@ def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, An
 
 
 def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | None, list[str]]:
-    """The newest whole checkpoint, and complaints about those that are newer and damaged.
+    """The newest intact checkpoint, and complaints about newer, damaged ones.
 
     Raises:
         ConfigError: it belongs to another specification, data set, device, torch or schema.
@@ -91,7 +91,7 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
 
 
 def _as_now(spec: Any) -> Any:
-    """An earlier version's specification with what that version did in place of the fields that it lacked."""
+    """An earlier version's specification, with that version's behaviour for the fields that it lacked."""
     try:
         return read_kept(spec).model_dump(mode="json")
     except (ValueError, TypeError, AttributeError):  # it has unknown fields, which the comparison will name

@@ -3,7 +3,7 @@
 A thread ticks ten times a second. A tick that comes late was a stop only where nothing else explains the
 delay: the thread was not waiting for a CPU (the kernel counts that), not for the interpreter's lock (a thread
 that waits for it wakes up every few milliseconds), and the process used next to no CPU time. A machine that
-sleeps is no case of this: monotonic clocks stand still meanwhile.
+sleeps does not count: monotonic clocks stand still meanwhile.
 """
 
 import os
@@ -22,7 +22,7 @@ TICK_S = 0.1
 SHORTEST_S = 0.5
 """A shorter delay is never called a stop."""
 _FAULT_S = 0.5
-"""What reading one page from a busy disk may take at most."""
+"""Longest time in seconds to read one page from a busy disk."""
 _SETTLE_S = 0.5
 """Longest wait for a tick that is late."""
 
@@ -38,9 +38,9 @@ class Reading:
     waited_s: float | None = None
     """How long the ticking thread was runnable without a CPU; None: the system does not say."""
     switches: int = 0
-    """How often it has given its CPU up."""
+    """How often it has given up its CPU."""
     faults: int = 0
-    """Pages that were read from disk for it."""
+    """Page faults of it that were served from disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ def stop_between(before: Reading, now: Reading, cpus: int, lock_s: float) -> Sto
 
 
 def stop_events(whose: str, stop: Stop, training_s: float) -> tuple[ev.Warned, ev.ProcessStopped]:
-    """What a worker's log says about a stop.
+    """The events that a worker logs about a stop.
 
     Args:
-        whose: process it was: a trial, or the setup.
+        whose: the process that was stopped: a trial's name, or the setup.
         stop: what was noticed.
-        training_s: how much of it fell into training.
+        training_s: seconds of it that fell into training.
     """
-    where = f"{training_s:.1f} s of it are left out of its training time" if training_s else ""
+    where = f"{training_s:.1f} s of it are excluded from its training time" if training_s else ""
     where = where or "its training time is not affected"
     words = (
         f"the process of {whose} was stopped for {stop.seconds:.1f} s"
@@ -102,9 +102,9 @@ class StopDetector:
     """The ticking thread, and the stops that it has noticed. Thread-safe."""
 
     def __init__(self, tell: Callable[[Stop, float], None]) -> None:
-        """`tell`: called for each stop, with how many of its seconds fell into training."""
+        """`tell`: called for each stop, with the seconds of it that fell into training."""
         self.counted: Callable[[float, float], float] = lambda _begin_s, _end_s: 0.0
-        """Training seconds between two moments; the trial puts its clock's here."""
+        """Training seconds between two moments; the trial sets this to its clock's."""
         self._tell = tell
         self._stops: list[Stop] = []
         self._ticked = threading.Condition()
@@ -153,7 +153,7 @@ class StopDetector:
 
 
 class _WaitedTime:
-    """How long this thread has waited on a run queue, by Linux' own count."""
+    """How long this thread has waited on a run queue, as counted by Linux."""
 
     def __enter__(self) -> "_WaitedTime":
         self._descriptor = -1

@@ -1,4 +1,4 @@
-"""One trial: load, plan, train or go on, and score the selected checkpoint once on the test part."""
+"""One trial: load, plan, train or resume, and score the selected checkpoint once on the test part."""
 
 import dataclasses
 import time
@@ -26,7 +26,7 @@ from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy
 from grambench.training.strategies import make_strategy
-from grambench.training.system import Modules, Residency, build_system, residency
+from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
@@ -43,12 +43,12 @@ from grambench.worker.stops import StopDetector
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Emit = Callable[[ev.Event], None]
 _ROOM_S = 1.0
-"""Seconds between two looks at a full disk."""
+"""Seconds between two attempts to write to a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a worker trains, where, and whom it tells."""
+    """What a worker trains, where, and where its events go."""
 
     spec: Spec
     """The run's specification."""
@@ -60,22 +60,22 @@ class Trial:
     emit: Emit
     """Takes its events."""
     turn: Turn
-    """The runner's word."""
+    """The turns that the runner grants."""
     again: bool = False
-    """An earlier worker has begun it: resume from its newest checkpoint, if there is one."""
+    """An earlier worker began it: resume from its newest checkpoint, if there is one."""
     engine: Spec | None = None
-    """The specification with what the run's probe has chosen."""
+    """The specification with the choices of the run's probe."""
     stops: StopDetector | None = None
-    """Knows for how long the process was stopped; None: nobody looks."""
+    """Detects stops of the process; None: stops are not detected."""
 
     @property
     def entry(self) -> TrialEntry:
-        """What the specification says of it."""
+        """Its entry in the specification."""
         return self.spec.entry(self.name)
 
     @property
     def folder(self) -> Path:
-        """Its own, in the run's."""
+        """Its folder in the run's."""
         return self.run / str(self.name)
 
 
@@ -113,7 +113,7 @@ def _run_trial(
     if trial.stops is not None:
         system.clock.stops, trial.stops.counted = trial.stops, system.clock.counted_s
     graphs = use_graphs(spec, system, modules)
-    kept = residency(spec, data)
+    kept = placement(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
 
@@ -157,7 +157,7 @@ def _run_trial(
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """All whose state goes into the trial's folder."""
+    """Everything whose state is saved in the trial's folder."""
 
     trial: Trial
     system: System
@@ -169,7 +169,7 @@ class _Training:
     watch: FilesWatch
 
     def resume(self, trainer: Trainer, resumed: resume.Resumed | None) -> None:
-        """Take up a checkpoint, or begin anew."""
+        """Restore a checkpoint, or start from scratch."""
         windows = 0
         if resumed is not None:
             if resumed.trained is None:
@@ -203,9 +203,9 @@ class _Training:
         return outcome, reason
 
     def save_best(self, epoch: int, step: int) -> bool:
-        """Keep the weights that validation has selected; waits for a disk that is full.
+        """Save the weights that validation has selected; waits while the disk is full.
 
-        False: the trial is to end before there was room.
+        False: the trial is to end before there was space.
         """
         began = time.monotonic_ns()
         best, written, is_told = self.trial.folder / "best", None, False
@@ -214,7 +214,7 @@ class _Training:
                 written = save_weights(best, self.modules.state_dict(), {"epoch": epoch, "step": step})
             except OSError as error:
                 if not is_told:
-                    words = f"the best weights cannot be written: {error.strerror or error}; waiting for room"
+                    words = f"the best weights cannot be written: {error.strerror or error}; waiting"
                     self.trial.emit(ev.Warned("disk-full", words))
                     is_told = True
                 if self.trial.turn.ending():
@@ -225,15 +225,15 @@ class _Training:
         return True
 
     def save_state(self, loop: dict[str, Any]) -> bool:
-        """Write all that the next step depends on; False where the disk does not take it."""
+        """Write everything that the next step depends on; False if the disk does not take it."""
         tensors, numbers = resume.collect(self.system, self.modules, self.strategy)
         return self._write(loop, tensors, {"strategy": numbers})
 
-    def _write(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], more: dict[str, Any]) -> bool:
+    def _write(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], extra: dict[str, Any]) -> bool:
         self.watch.require()  # a checkpoint depends on the arrays that its trial has read
         began = time.monotonic_ns()
         step = int(loop["tally"]["totals"]["steps"])
-        numbers = {"loop": loop, "plan": dataclasses.asdict(self.plan), **more}
+        numbers = {"loop": loop, "plan": dataclasses.asdict(self.plan), **extra}
         try:
             place, written = self.checkpoints.save(step, tensors, numbers, self.identity)
         except OSError as error:
@@ -247,13 +247,13 @@ class _Training:
 
 
 def _memory_share(spec: Spec) -> float:
-    """Racers share what is free."""
+    """Racing trials share the free memory."""
     racers = len(spec.entries) + spec.null_test if spec.schedule == "race" else 1
     return spec.training.memory_share / racers
 
 
 def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
-    """What the newest setup worker prepared, from its log: an earlier one's cache may be gone."""
+    """The folder prepared by the newest setup worker, from its log: an earlier one's cache may be gone."""
     log = Follower(run / SETUP / "events.jsonl")
     events = [record.event for record in log.read()]
     for event in reversed(events):
@@ -270,7 +270,7 @@ def _evaluator(
     system: System,
     modules: Modules,
     device: torch.device,
-    kept: Residency,
+    kept: Placement,
     turn: Turn,
     require: Callable[[], None],
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
@@ -278,7 +278,7 @@ def _evaluator(
         if turn.ending():
             raise LeftError
 
-    scored = {id(data.parts[name]): name for name in _SCORED}  # one part by the paper's protocol
+    scored = {id(data.parts[name]): name for name in _SCORED}  # the same part under the paper's protocol
     made = {
         part: make_evaluator(spec, data, name, device, kept.interactions, look)
         for part, name in scored.items()

@@ -1,4 +1,4 @@
-"""The worker's ends of the control pipes: its turns, how it is to end, and its signs of life."""
+"""The worker's ends of the control pipes: its turns, how it is to end, and its heartbeats."""
 
 import contextlib
 import os
@@ -9,27 +9,27 @@ import time
 from grambench.events import types as ev
 from grambench.events.control import Alive, Ending, Grant, Hold, Lines, Message, Stop, TurnOver, encode
 
-PULSE_S = 1.0
-"""Seconds between two signs of life."""
+HEARTBEAT_S = 1.0
+"""Seconds between two heartbeats."""
 
 
-class Pulse:
-    """Tells the runner that a thread still moves: its frame has changed since the last look.
+class Heartbeat:
+    """Tells the runner that a thread makes progress: its frame has changed since the last heartbeat.
 
     A call into a library that never returns looks dead; a thread that waits for a turn does not, since the
-    runner asks nothing of it.
+    runner expects no heartbeat from it.
     """
 
-    def __init__(self, descriptor: int | None, period_s: float = PULSE_S) -> None:
-        """`descriptor`: the pipe's end for writing; None: nobody listens."""
+    def __init__(self, descriptor: int | None, period_s: float = HEARTBEAT_S) -> None:
+        """`descriptor`: the pipe's end for writing; None: no heartbeats are sent."""
         self._descriptor, self._period_s = descriptor, period_s
         self._watched = threading.get_ident()
         self._seen: tuple[int, int] | None = None
         if descriptor is not None:
-            threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def send(self, message: Message) -> None:
-        """One message; nothing where the runner is gone."""
+        """Send a message; does nothing if the runner is gone."""
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.write(self._descriptor, encode(message))
@@ -41,18 +41,18 @@ class Pulse:
             if now != self._seen:
                 self._seen = now
                 self.send(Alive())
-            del frame  # or its locals would live on
+            del frame  # else its locals would stay alive
             time.sleep(self._period_s)
 
 
 class PipeTurn:
     """Follows the runner's messages on a pipe; the pipe's end interrupts the trial."""
 
-    def __init__(self, descriptor: int, pulse: Pulse | None = None) -> None:
+    def __init__(self, descriptor: int, heartbeat: Heartbeat | None = None) -> None:
         """`descriptor`: the pipe's end for reading. Read raw: a buffered reader that waits in a
         daemon thread holds a lock that the interpreter needs to shut down.
         """
-        self._descriptor, self._pulse = descriptor, pulse or Pulse(None)
+        self._descriptor, self._heartbeat = descriptor, heartbeat or Heartbeat(None)
         self._granted = threading.Event()
         self._lock = threading.Lock()
         self._turn = 0
@@ -80,13 +80,13 @@ class PipeTurn:
             return now - self._granted_s
 
     def extend(self, seconds: float) -> None:
-        """So many seconds since `begin` were no training: the turn is longer by them."""
+        """Extend the turn by seconds since `begin` that were not training."""
         with self._lock:
             if self._deadline_s is not None:
                 self._deadline_s += seconds
 
     def give_back(self, train_s: float) -> ev.TurnEnded:
-        """The turn is over after so many seconds of training."""
+        """End the turn after `train_s` seconds of training."""
         self._trained_s += train_s
         with self._lock:
             turn = self._turn
@@ -94,15 +94,15 @@ class PipeTurn:
                 self._deadline_s = None
                 if self._ending is None:
                     self._granted.clear()
-        self._pulse.send(TurnOver(turn, self._trained_s))
+        self._heartbeat.send(TurnOver(turn, self._trained_s))
         return ev.TurnEnded(turn, train_s, 0.0)
 
     def ending(self) -> Ending | None:
-        """How the trial is to end now, if it is."""
+        """How the trial is to end now; None: it is not."""
         return self._ending
 
     def end(self, how: Ending) -> None:
-        """End the trial before its next step; the first word counts."""
+        """End the trial before its next step; the first call decides how."""
         self._ending = self._ending or how
         self._granted.set()
 
@@ -110,10 +110,10 @@ class PipeTurn:
         lines = Lines()
         while data := os.read(self._descriptor, 4096):
             for message in lines.feed(data):
-                self._obey(message)
+                self._handle(message)
         self.end("interrupted")
 
-    def _obey(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         match message:
             case Grant(turn, seconds):
                 with self._lock:

@@ -1,4 +1,4 @@
-"""What a careful reader of the report should know of the specification and the data."""
+"""Warnings about the specification and the data for a careful reader of the report."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from grambench.models.encoders.sentence import ignored_modules
 
 
 def data_warnings(manifest: Manifest) -> Iterator[Warned]:
-    """What the preparation had to decide."""
+    """Decisions that the preparation had to make."""
     items = manifest.items
     if items.unknown_ids:
         done = {"drop": "left out", "blank": "kept without a text"}[manifest.unknown_items]
@@ -39,13 +39,13 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
 
 
 _FEW = 0.03
-"""Share above which a reader should know of it."""
+"""Share above which a warning is given."""
 _MANY_CUT = 0.25
-"""Limits cut long texts on purpose; so many cut items may be a mistake."""
+"""Limits cut long texts on purpose; a larger share of cut items may be a mistake."""
 
 
 def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Iterator[Warned]:
-    """What the tokenizer lost of the texts; nothing where an earlier version prepared without counting."""
+    """What the tokenizer lost of the texts; nothing if an earlier version prepared them without counting."""
     items, about = manifest.items, "" if vocabulary == "encoder" else f" ({vocabulary} vocabulary)"
     suffix = "" if vocabulary == "encoder" else f"-{vocabulary}"
 
@@ -58,8 +58,8 @@ def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Ite
     if words := share(items.unknown_tokens, items.text_tokens):
         yield Warned(
             f"unknown-tokens{suffix}",
-            f"{words} tokens of the items' texts stand for what the tokenizer does not know{about}:"
-            " is it made for the language of the data?",
+            f"{words} tokens of the items' texts are unknown to the tokenizer{about}:"
+            " is it for the language of the data?",
         )
     if words := share(items.same_tokens, items.items):
         yield Warned(
@@ -80,12 +80,12 @@ def spec_warnings(spec: Spec) -> Iterator[Warned]:
         yield Warned(
             "encoder-dropout",
             f"encoder.dropout is {spec.encoder.dropout}: not comparable to E2E, since every strategy"
-            " draws other masks",
+            " draws different masks",
         )
     if ignored := ignored_modules(spec.encoder):
         yield Warned(
             "other-pooling",
-            f"the model's own files name {ignored}, which grambench leaves out: item vectors are made by"
+            f"the model's own files name {ignored}, which grambench ignores: item vectors are made by"
             f" {spec.encoder.pooling} pooling of the hidden states",
         )
     if spec.data.protocol == "paper":
@@ -95,7 +95,7 @@ def spec_warnings(spec: Spec) -> Iterator[Warned]:
     if spec.evaluation.max_impressions is not None:
         yield Warned(
             "sampled-evaluation",
-            f"metrics are those of a fixed sample of {spec.evaluation.max_impressions} impressions a part",
+            f"metrics are those of a fixed sample of {spec.evaluation.max_impressions} impressions per part",
         )
     if spec.training.max_steps is not None:
         yield Warned("bounded", f"training ends after {spec.training.max_steps} steps at the latest")

@@ -79,7 +79,7 @@ def test_a_run_folder_that_cannot_be_written_is_exit_code_4(bench: Bench, tmp_pa
         fill(disk)
         ended = bench.call("run", "--preset", bench.preset, "--plain", "--out", disk / "runs")
         assert ended.code == 4
-        assert "The run folder cannot be made" in complaint(ended.err)
+        assert "The run folder cannot be created" in complaint(ended.err)
         assert "--out" in ended.err
 
 
@@ -101,7 +101,7 @@ def test_two_supervisors_never_share_a_run(bench: Bench) -> None:
     command.training("gram-1s.s0")
     ended = bench.call("run", "--resume", command.run)
     assert ended.code == 2
-    assert "is going on" in complaint(ended.err)
+    assert "is already running" in complaint(ended.err)
     assert command.wait().code == 0
 
 

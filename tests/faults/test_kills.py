@@ -244,13 +244,13 @@ def test_damaged_checkpoints_give_way_to_older_ones(
 def test_what_has_changed_is_refused_with_a_list(bench: Bench, whole: Path) -> None:
     ended = bench.call("run", "--resume", whole, "--set", "training.batch_size=16")
     assert ended.code == 2
-    assert "has other settings: " in ended.err
+    assert "has different settings: " in ended.err
     assert "training.batch_size: 32, now 16" in ended.err
     going_on = begun(bench)
     going_on.training("gram-1s.s0")
     ended = bench.call("run", "--resume", going_on.run)
     assert ended.code == 2
-    assert "is going on" in ended.err
+    assert "is already running" in ended.err
     going_on.interrupt()
     assert going_on.wait().code == 75
     document = going_on.run / "run.json"

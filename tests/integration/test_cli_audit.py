@@ -11,4 +11,4 @@ def test_a_model_without_its_tokenizer_is_refused_with_exit_code_2(bench: Bench,
     (tmp_path / "config.json").write_text(CONFIG)
     ended = bench.call("audit", "--preset", bench.preset, "--set", f"encoder={{model = '{tmp_path}'}}")
     assert ended.code == 2, ended.err
-    assert f"The tokenizer of '{tmp_path}' knows no word" in ended.err
+    assert f"The tokenizer of '{tmp_path}' has no words" in ended.err

@@ -468,7 +468,7 @@ def test_neither_process_outlives_the_other(
     last_words = process.stderr.read().strip().splitlines()[-1:]
     process.stderr.close()
     if code == 130:
-        assert last_words == ["grambench: The preparation was stopped. What was fetched so far is kept."]
+        assert last_words == ["grambench: The preparation was stopped. Files fetched so far are kept."]
     if victim == "worker":
         assert "signal SIGKILL" in last_words[0]
         assert list(tmp_path.glob("grambench-prepare-*/*/worker.log"))

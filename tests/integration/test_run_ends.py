@@ -19,7 +19,7 @@ from live_runs import (
 )
 
 TRIAL = "gram-1s.s0"
-SAID = "interrupted: ends after the step under way; Ctrl+C again ends at once"
+SAID = "interrupted: stopping after the current step; Ctrl+C again stops at once"
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
     watch = bench.start("watch", run.name, "--out", run.parent, "--plain")
     until(lambda: re.search(r"gram-1s: epoch \d+/100000, step", watch.err), "a line of progress")
     stop = bench.call("stop", "last", "--out", run.parent)
-    assert (stop.code, stop.out, stop.err) == (0, "", f"{run.name} ends after the step under way.\n")
+    assert (stop.code, stop.out, stop.err) == (0, "", f"{run.name} ends after the current step.\n")
     assert watch.wait().code == 0
     assert_nothing_is_left(run)
     assert report_of(run)["run"]["exit_code"] == 130

@@ -13,7 +13,7 @@ def test_q_asks_and_stop_ends_the_run(bench: Bench) -> None:
         terminal.until_drawn(ALTERNATE_SCREEN)
         terminal.until_says("e2e")
         terminal.type(b"q")
-        terminal.until_says("The run goes on. What now?")
+        terminal.until_says("The run is still in progress. Stop it?")
         terminal.type(b"s")
         assert terminal.wait() == 130
         assert_nothing_is_left(terminal.run)

@@ -160,7 +160,7 @@ def test_an_ended_run_is_listed_and_can_be_watched_but_not_stopped(
     assert "run finished in" in watched.err
     stopped = bench.call("stop", begun.run)
     assert stopped.code == 2
-    assert "is not going on" in complaint(stopped.err)
+    assert "is not running" in complaint(stopped.err)
 
 
 @pytest.mark.slow

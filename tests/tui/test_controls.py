@@ -91,7 +91,7 @@ async def test_detach_leaves_the_run_alone(live: Callable[[str], Dashboard]) -> 
     assert sent(app) == []
 
 
-@pytest.mark.parametrize(("key", "said"), [("p", []), ("x", ["The run is over."])])
+@pytest.mark.parametrize(("key", "said"), [("p", []), ("x", ["The run has ended."])])
 async def test_a_run_that_is_over_is_asked_nothing(
     key: str, said: list[str], live: Callable[[str], Dashboard]
 ) -> None:
@@ -110,7 +110,7 @@ async def test_a_supervisor_that_is_gone_is_an_error_in_words(
     async with app.run_test(size=(80, 24)) as pilot:
         await pressed(pilot, "p")
         (note,) = app._notifications
-        assert "is not going on" in note.message
+        assert "is not running" in note.message
 
 
 async def test_export_leaves_a_report_and_a_picture(live: Callable[[str], Dashboard]) -> None:

@@ -217,6 +217,27 @@ async def test_a_dead_runner_is_said_and_needs_no_question(tmp_path: Path) -> No
     assert app.return_value is None
 
 
+async def test_a_poll_while_the_screens_are_being_closed_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    log = Recorder(folder)
+    log.write("", ev.RunStarted("r", "demo", ["e2e.s0"], 1))
+    app = Dashboard(folder)
+    close = app._close_all
+
+    async def close_and_poll() -> None:
+        await close()
+        assert app.screen_stack == []
+        log.write("", ev.RunFinished(0, 1.0))
+        app._poll()
+
+    monkeypatch.setattr(app, "_close_all", close_and_poll)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+    assert not app.state.finished
+
+
 async def test_help_opens_scrolls_and_closes(run: Callable[[str], Dashboard]) -> None:
     app = run("mid")
     async with app.run_test(size=(60, 24)) as pilot:

@@ -24,6 +24,6 @@ class Halves(OneStep):
         return StepResult(torch.stack(losses).sum(), batch.users, occurrences, encoded)
 
 
-def make(made_of: StrategyInputs) -> Halves:
+def make(inputs: StrategyInputs) -> Halves:
     """The strategy of a trial."""
-    return Halves(made_of.system)
+    return Halves(inputs.system)

@@ -1,14 +1,13 @@
-"""Samples of several steps, indexed at once: what the host must know of them is read here, once.
+"""Samples of several steps, indexed together, so that the host synchronises once per block.
 
-How many distinct items a step has decides the shapes of its tensors, so the host has to wait for that
-number. A block asks for many steps together. Legend: S samples of the block, X item positions of a
+The number of distinct items in a step determines the shapes of its tensors, so the host has to wait for it.
+A block reads the numbers of many steps at once. Legend: S samples of the block, X item positions of a
 sample (history, then candidates), N occurrences of all samples, P steps.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import torch
@@ -18,12 +17,12 @@ from torch import Tensor
 from grambench.transfer import host_reads, read, sent
 
 _STEP_BITS = 32
-"""A key holds the step above and the item id below these bits, so that one sort serves all steps."""
+"""A key holds the item id in its low bits and the step above them, so that one sort serves all steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """Items of some rows of a block, on both sides, and where each position of the rows finds its own."""
+    """Items of some rows of a block, on device and host, and the index of each position into them."""
 
     items_N: Tensor
     host_items_N: NDArray[np.int64]
@@ -32,30 +31,23 @@ class Indexed:
 
 
 class Block:
-    """Item ids of S samples [S, X] and which of them are real."""
+    """Item ids of S samples [S, X] and the mask of those that are not padding."""
 
     def __init__(self, ids_SX: Tensor, mask_SX: Tensor, step_ends: Sequence[int]) -> None:
-        """`step_ends`: the first sample behind each step, ascending, the last one S."""
+        """`step_ends`: end (exclusive) of each step's samples, ascending; the last is S."""
         self.ids_SX, self.mask_SX = ids_SX, mask_SX
         self.step_starts = [0, *step_ends[:-1]]
         self.step_ends = list(step_ends)
 
-    @classmethod
-    def of(cls, history_SH: Tensor, mask_SH: Tensor, candidates_SC: Tensor, step_ends: Sequence[int]) -> Self:
-        """A block of news: clicks where `mask_SH` says so, every candidate."""
-        real_SC = torch.ones_like(candidates_SC, dtype=torch.bool)
-        ids_SX = torch.cat((history_SH, candidates_SC), dim=1)
-        return cls(ids_SX, torch.cat((mask_SH, real_SC), dim=1), step_ends)
-
     def occurrences_of(self, rows: slice) -> Indexed:
-        """Each appearance in the samples of `rows` as an item of its own."""
+        """Every occurrence in the samples of `rows` as a separate item."""
         items_N, host_N = self._occurrences
         start, stop = self._ends_S[rows.start], self._ends_S[rows.stop]
         index_BX = (self._number_SX[rows] - start).where(self.mask_SX[rows], 0)
         return Indexed(items_N[start:stop], host_N[start:stop], index_BX)
 
     def unique_of(self, step: int) -> Indexed:
-        """Each distinct item of a step of the block once, ascending."""
+        """The distinct items of a step of the block, ascending."""
         items_K, host_K, starts_P, index_SX = self._unique
         start, stop = starts_P[step], starts_P[step + 1]
         rows = slice(self.step_starts[step], self.step_ends[step])
@@ -74,12 +66,12 @@ class Block:
 
     @cached_property
     def _ends_S(self) -> NDArray[np.int64]:
-        """Occurrences before each sample, and all of them [S + 1]; on the host."""
+        """Cumulative occurrences [S + 1]: before each sample, then the total; on the host."""
         return np.concatenate(([0], np.cumsum(read(self.mask_SX.sum(dim=1)))))
 
     @cached_property
     def _number_SX(self) -> Tensor:
-        """Number of each occurrence within the block; anything at padding."""
+        """Running number of each occurrence within the block; arbitrary at padding."""
         return self.mask_SX.flatten().cumsum(0).sub(1).view_as(self.ids_SX)
 
     @cached_property
@@ -89,7 +81,7 @@ class Block:
 
     @cached_property
     def _unique(self) -> tuple[Tensor, NDArray[np.int64], NDArray[np.int64], Tensor]:
-        """Distinct items of all steps, step after step, on both sides; their starts; the index [S, X]."""
+        """Distinct items of all steps, on device and host; start of each step; the index [S, X]."""
         device = self.ids_SX.device
         steps = len(self.step_ends)
         ends_P = sent(torch.tensor(self.step_ends), device)
@@ -109,7 +101,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a batch stands in its block: a step, and of this step some rows of the block."""
+    """Position of a batch in its block: the step, and the batch's rows of the block."""
 
     block: Block
     step: int

@@ -1,7 +1,7 @@
 """A counter-based generator: the same draw for the same (seed, purpose, counters), on any device.
 
-SplitMix64's finaliser (Steele et al., 2014) over 64-bit integers that wrap; no state, so that a draw
-depends neither on the order of the calls nor on who else draws.
+SplitMix64's finaliser (Steele et al., 2014) over wrapping 64-bit integers; stateless, so that a draw does
+not depend on the order of the calls or on other draws.
 """
 
 from enum import IntEnum
@@ -16,9 +16,9 @@ _MASK = (1 << 64) - 1
 
 
 class Purpose(IntEnum):
-    """What a draw is for: a part of its key. Numbers never change, so that runs can be resumed bit by bit.
+    """What a draw is for; part of its key. Numbers never change, so that resumed runs stay bit-equal.
 
-    Two numbers stand for two purposes each, whose keys differ in how many parts they have.
+    Two numbers each stand for two purposes, whose keys differ in their number of parts.
     """
 
     SHUFFLE = 1
@@ -26,19 +26,19 @@ class Purpose(IntEnum):
     NEGATIVES = 2
     """Unclicked candidates: seed, purpose, epoch."""
     ANSWER_WINDOWS = 3
-    """Where in a student's answers a sequence begins: seed, purpose, epoch."""
+    """Where a sequence begins within a student's answers: seed, purpose, epoch."""
     WINDOW_END = 3
-    """The order of the items when the encoder follows a window: seed, purpose, window, pass."""
+    """The order of the items in the encoder update at the end of a window: seed, purpose, window, pass."""
     SAMPLE = 4
-    """Which impressions or answers of a part are scored: purpose alone."""
+    """Which impressions or answers of a part are scored: purpose only."""
     EPOCH_END = 4
-    """The order of the items when CRCF's encoder follows an epoch: seed, purpose, epoch, pass."""
+    """The order of the items in CRCF's encoder update at the end of an epoch: seed, purpose, epoch, pass."""
     CACHE = 5
     """Which cached vectors SpeedyFeed uses: seed, purpose, step."""
 
 
 def key(*parts: int) -> int:
-    """One signed 64-bit key of several integers, for example key(seed, Purpose.SHUFFLE, epoch)."""
+    """One signed 64-bit key from several integers, for example key(seed, Purpose.SHUFFLE, epoch)."""
     state = 0
     for part in parts:
         state = _finalise((state ^ (part & _MASK)) + (_GOLDEN & _MASK))
@@ -59,7 +59,7 @@ def integers(draw_key: int, counters: Tensor, bound: Tensor) -> Tensor:
 
 
 def permutation(draw_key: int, count: int, device: torch.device) -> Tensor:
-    """A permutation of range(count): the order of its random keys (a tie keeps the lower number first)."""
+    """A permutation of range(count) by random keys (ties: the lower number first)."""
     numbers = torch.arange(count, device=device)
     return bits32(draw_key, numbers).argsort(stable=True)
 

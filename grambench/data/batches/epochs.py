@@ -1,4 +1,4 @@
-"""What the samplers of both domains share: shuffled epochs, and samples drawn a block of steps at a time.
+"""Base of the domains' samplers: shuffled epochs, and samples drawn in blocks of steps.
 
 Legend: S samples of a block, B samples of a batch.
 """
@@ -6,7 +6,7 @@ Legend: S samples of a block, B samples of a batch.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,27 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
+from grambench.data.batches.base import SampleBatch, Samples
 from grambench.data.batches.block import Block, Place
 from grambench.transfer import HOST, host_reads, read, sent
 
-Samples = tuple[Tensor, Tensor, Tensor]
-"""A domain's three tensors of some samples, in the order of its batch's fields."""
-BatchT = TypeVar("BatchT")
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a step stands in training."""
-
-    epoch: int
-    step: int
-    ends_epoch: bool
-    ends_training: bool
+BatchT = TypeVar("BatchT", bound=SampleBatch[Any])
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """Samples of some steps in a row."""
+    """Samples of consecutive steps."""
 
     first_step: int
     samples: Samples
@@ -42,22 +31,24 @@ class _Drawn:
 
 
 class EpochSampler(ABC, Generic[BatchT]):
-    """Draws batches on `device`, vectorised, without a Python loop over samples."""
+    """Draws batches on `device`, vectorised over samples."""
 
+    batch_type: type[BatchT]
+    """The domain's batch."""
     drawn_ahead: int
-    """Samples drawn and indexed at once for the steps to come, the current one included."""
+    """Samples drawn and indexed at once, for the current and the following steps."""
     collected: int
     """Samples drawn at once when the items of a window are collected."""
 
     def __init__(self, seed: int, batch_size: int, device: torch.device, resident: bool) -> None:
-        """`resident`: samples are drawn on `device`; else on the host, from where each block is copied."""
+        """`resident`: samples are drawn on `device`; else on the host, and copied block by block."""
         self.seed, self.batch_size, self.device = seed, batch_size, device
         self.stored_on = device if resident else HOST
         self._order: tuple[int, Tensor] | None = None
         self._drawn: _Drawn | None = None
 
     def plan(self, samples: int, epochs: int, max_steps: int | None) -> None:
-        """Set the number of samples, and with it the steps."""
+        """Set the number of samples and, from it, the number of steps."""
         self.samples = samples
         self.steps_per_epoch = -(-samples // self.batch_size)
         whole = epochs * self.steps_per_epoch
@@ -65,19 +56,7 @@ class EpochSampler(ABC, Generic[BatchT]):
 
     @abstractmethod
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
-        """The samples of these numbers as they are in an epoch, where they are stored."""
-
-    @abstractmethod
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Item ids of all appearances in some samples."""
-
-    @abstractmethod
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """The samples of some steps, ready to be indexed."""
-
-    @abstractmethod
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> BatchT:
-        """The domain's batch."""
+        """The samples of an epoch with the given numbers, on the device where they are stored."""
 
     def batch(self, step: int) -> BatchT:
         """The batch of CF step `step`, counted from 0 over all epochs."""
@@ -88,33 +67,35 @@ class EpochSampler(ABC, Generic[BatchT]):
             self._drawn = self._draw_steps(epoch, first, min(first + per_block, self.steps_per_epoch))
         drawn, number = self._drawn, within - first
         rows = slice(drawn.block.step_starts[number], drawn.block.step_ends[number])
-        one, two, three = drawn.samples
-        moment = Moment(epoch, step, within + 1 == self.steps_per_epoch, step + 1 == self.total_steps)
-        return self.batch_of(moment, (one[rows], two[rows], three[rows]), Place(drawn.block, number, rows))
+        ends = within + 1 == self.steps_per_epoch, step + 1 == self.total_steps
+        samples = (tensor[rows] for tensor in drawn.samples)
+        made: Any = self.batch_type
+        batch: BatchT = made(epoch, step, *ends, *samples, place=Place(drawn.block, number, rows))
+        return batch
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
-        """Distinct item ids, ascending, of the batches of `steps` steps from `step` on."""
-        found: list[Tensor] = []
+        """Distinct item ids, ascending, of the `steps` batches starting at `step`."""
+        ids: list[Tensor] = []
         last = min(step + steps, self.total_steps)
         while step < last:
             epoch, within = divmod(step, self.steps_per_epoch)
             count = min(last - step, self.steps_per_epoch - within)
             rows = slice(within * self.batch_size, (within + count) * self.batch_size)
             for samples_B in self._epoch_order(epoch)[rows].split(self.collected):
-                drawn = self.draw(epoch, samples_B)
+                block = self.batch_type.block_of(self.draw(epoch, samples_B), [len(samples_B)])
                 with host_reads():
-                    found.append(distinct([self.occurrences(drawn)]))
+                    ids.append(distinct([block.ids_SX[block.mask_SX]]))
             step += count
         with host_reads():
-            return read(distinct(found))
+            return read(distinct(ids))
 
     def _draw_steps(self, epoch: int, first: int, last: int) -> _Drawn:
-        """The samples of the steps `first` to `last` (excluded) of an epoch."""
+        """The samples of steps `first` to `last` (exclusive) of an epoch."""
         start, stop = first * self.batch_size, min(last * self.batch_size, self.samples)
         one, two, three = self.draw(epoch, self._epoch_order(epoch)[start:stop])
         drawn = sent(one, self.device), sent(two, self.device), sent(three, self.device)
         ends = [*range(self.batch_size, stop - start, self.batch_size), stop - start]
-        return _Drawn(epoch * self.steps_per_epoch + first, drawn, self.block(drawn, ends))
+        return _Drawn(epoch * self.steps_per_epoch + first, drawn, self.batch_type.block_of(drawn, ends))
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
@@ -125,5 +106,5 @@ class EpochSampler(ABC, Generic[BatchT]):
 
 def distinct(ids: Sequence[Tensor]) -> Tensor:
     """The distinct values of several tensors, ascending."""
-    found: Tensor = torch.cat(list(ids)).unique()
-    return found
+    unique: Tensor = torch.cat(list(ids)).unique()
+    return unique

@@ -1,4 +1,4 @@
-"""What a prepared folder holds, made of what a domain has read: tokens, arrays, counts, manifest."""
+"""Build the contents of a prepared folder from a domain's data: tokens, arrays, counts, manifest."""
 
 import hashlib
 import os
@@ -43,21 +43,21 @@ TOKENIZER_FOLDER = "tokenizer"
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Interactions:
-    """What a domain has read of its sources, before the texts become tokens."""
+    """A domain's data as read from its sources, before tokenization."""
 
     texts: Texts
     blank_items: int = 0
-    """Items without a text, behind those with one."""
+    """Items without a text, after those with one."""
     parts: dict[PartName, Any]
-    """Those that are stored, as dataclasses of arrays."""
+    """The stored parts, as dataclasses of arrays."""
     counts: Mapping[PartName, PartCounts | AnswerCounts | SampleCounts]
-    """Of each stored part."""
+    """Counts of each stored part."""
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-    """Others, by name."""
+    """Additional arrays, by name."""
     items: dict[str, Any]
-    """Fields of `ItemCounts` that only the domain knows."""
+    """Domain-specific fields of `ItemCounts`."""
     manifest: dict[str, Any]
-    """Fields of the manifest that only the domain knows."""
+    """Domain-specific fields of the manifest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +66,7 @@ class Built:
 
     arrays: dict[str, npt.NDArray[Any]]
     manifest: Manifest
-    """Its `arrays` are listed when they are written."""
+    """Its `arrays` are filled in when they are written."""
     tokenizer: ItemTokenizer
 
 
@@ -80,7 +80,7 @@ def build(
     tokenizer_key: str,
     report: Report,
 ) -> Built:
-    """Tokenize, count, and describe everything, in memory."""
+    """Tokenize, count and describe the data, in memory."""
     ready = built_from(tokenizer, found.texts)
     tokens, token_offsets, cut_items = tokenize(found.texts, found.blank_items, ready, report)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -131,7 +131,7 @@ def _tokenizer_info(key: str, tokenizer: ItemTokenizer) -> TokenizerInfo:
 
 
 def write(folder: Path, built: Built, report: Report) -> None:
-    """Fill an empty folder, flushed to disk; the manifest comes last."""
+    """Write into an empty folder, flushed to disk; the manifest last."""
     listed, digests = _write_arrays(folder, built.arrays, report)
     if isinstance(built.tokenizer, SavesItself):
         saved = _save_tokenizer(folder / TOKENIZER_FOLDER, built.tokenizer)
@@ -141,7 +141,7 @@ def write(folder: Path, built: Built, report: Report) -> None:
 
 
 class _Hashing:
-    """Writes to a file and hashes what it was given: the array, whatever the disk makes of it."""
+    """Writes to a file and hashes the bytes before they reach the disk."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.digest = file, hashlib.sha256()
@@ -154,7 +154,7 @@ class _Hashing:
 def _write_arrays(
     folder: Path, arrays: dict[str, npt.NDArray[Any]], report: Report
 ) -> tuple[dict[str, ArrayFile], dict[str, str]]:
-    """The arrays' descriptions, and sha256 by file name."""
+    """Write the arrays; returns their descriptions, and sha256 by file name."""
     listed, digests = {}, {}
     for done, (name, array) in enumerate(arrays.items()):
         report("write", done, len(arrays))
@@ -171,7 +171,7 @@ def _write_arrays(
 
 
 def _save_tokenizer(folder: Path, tokenizer: SavesItself) -> list[Path]:
-    """The files that the tokenizer leaves, flushed to disk."""
+    """Save the tokenizer, flushed to disk; returns its files."""
     folder.mkdir()
     tokenizer.save(folder)
     saved = sorted(path for path in folder.rglob("*") if path.is_file())

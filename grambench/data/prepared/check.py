@@ -1,4 +1,4 @@
-"""Whether the bytes of a prepared folder are those that were written: every file against its digest."""
+"""Integrity of a prepared folder: every file is compared with its digest."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,42 +15,42 @@ PREPARE_AGAIN = "Delete the folder; the next run prepares the data again."
 
 @dataclass(frozen=True, slots=True)
 class FileRead:
-    """A file that was read to its end."""
+    """A file that was read completely."""
 
     sha256: str
     state: FileState
-    """Before it was read."""
+    """State before reading."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedCheck:
-    """What was found in a prepared folder."""
+    """Result of checking a prepared folder."""
 
     folder: Path
     files: dict[str, FileRead]
-    """By path in the folder; without those that cannot be read."""
+    """Readable files, by path within the folder."""
     damaged: dict[str, str]
     """File -> what is wrong with it."""
     is_known: bool
-    """The manifest has digests; else only what cannot be read is damaged."""
+    """Whether the manifest has digests; without them only unreadable files count as damaged."""
 
     @property
     def bytes(self) -> int:
-        """Of all files that were read."""
+        """Total size of the files that were read."""
         return sum(file.state[0] for file in self.files.values())
 
     def sentence(self) -> str:
-        """What is damaged."""
+        """The damage, in one sentence."""
         name, what = next(iter(self.damaged.items()))
         return f"The prepared data is damaged: {self.folder / name} {what}{_more(self.damaged)}."
 
     def error(self) -> DataError:
-        """The same as an error."""
+        """The damage as an error."""
         return DataError(self.sentence(), PREPARE_AGAIN)
 
 
 def read_files(paths: Mapping[str, Path]) -> tuple[dict[str, FileRead], dict[str, str]]:
-    """Read files to their end.
+    """Read and hash files.
 
     Args:
         paths: name -> file.
@@ -58,15 +58,15 @@ def read_files(paths: Mapping[str, Path]) -> tuple[dict[str, FileRead], dict[str
     Returns:
         The files by name, and what is wrong with those that cannot be read.
     """
-    found: dict[str, FileRead] = {}
+    readable: dict[str, FileRead] = {}
     unreadable: dict[str, str] = {}
     for name, path in paths.items():
         try:
             state = file_state(path)
-            found[name] = FileRead(sha256_file(path), state)
+            readable[name] = FileRead(sha256_file(path), state)
         except OSError as error:
             unreadable[name] = f"cannot be read ({error.strerror or error})"
-    return found, unreadable
+    return readable, unreadable
 
 
 def check_prepared(folder: Path, expected: Mapping[str, str] | None = None) -> PreparedCheck:
@@ -74,7 +74,7 @@ def check_prepared(folder: Path, expected: Mapping[str, str] | None = None) -> P
 
     Args:
         folder: a prepared folder.
-        expected: digests that count where the manifest has none.
+        expected: digests to use if the manifest has none.
     """
     try:
         manifest = read_manifest(folder)
@@ -83,11 +83,11 @@ def check_prepared(folder: Path, expected: Mapping[str, str] | None = None) -> P
         return PreparedCheck(folder, {}, {MANIFEST_FILE: what}, True)
     digests = manifest.files or dict(expected or {})
     names = digests or [f"{name}.npy" for name in manifest.arrays]
-    found, damaged = read_files({name: folder / name for name in names})
-    for name, file in found.items():
+    files, damaged = read_files({name: folder / name for name in names})
+    for name, file in files.items():
         if digests and file.sha256 != digests[name]:
             damaged[name] = "is not what was written"
-    return PreparedCheck(folder, found, damaged, bool(manifest.files))
+    return PreparedCheck(folder, files, damaged, bool(manifest.files))
 
 
 def _more(damaged: Mapping[str, str]) -> str:
@@ -95,15 +95,15 @@ def _more(damaged: Mapping[str, str]) -> str:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a prepared folder, unless another process has prepared it again meanwhile.
+    """Remove a damaged prepared folder, unless another process has prepared it again in the meantime.
 
     Raises:
         DataError: it cannot be removed.
     """
     try:
         with locked(folder.parent / f".{folder.name}.lock"):
-            found = check_prepared(folder)
-            if found.damaged or not found.is_known:
+            check = check_prepared(folder)
+            if check.damaged or not check.is_known:
                 shutil.rmtree(folder, ignore_errors=not folder.exists())
     except OSError as error:
         raise DataError(

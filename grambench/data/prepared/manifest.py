@@ -1,4 +1,4 @@
-"""What a prepared folder says about itself: sources, choices, counts, size and digest of every array."""
+"""The manifest of a prepared folder: sources, settings, counts, size and digest of every array."""
 
 import hashlib
 from pathlib import Path
@@ -24,7 +24,7 @@ class _Model(BaseModel):
 
 
 class SourceFile(_Model):
-    """A file that the arrays were made from."""
+    """A source file of the arrays."""
 
     bytes: int
     sha256: str
@@ -39,10 +39,10 @@ class ArrayFile(_Model):
 
 
 class TokenizerInfo(_Model):
-    """Which tokenizer made the tokens."""
+    """The tokenizer that made the tokens."""
 
     key: str
-    """What the request named it; part of the cache key."""
+    """Its name in the request; part of the cache key."""
     fingerprint: str
     vocabulary_size: int
     cls_id: int
@@ -50,7 +50,7 @@ class TokenizerInfo(_Model):
 
 
 class PartCounts(_Model):
-    """Counts of one part, after the unknown-items policy unless said otherwise."""
+    """Counts of one part of a news data set, after the unknown-items policy unless noted otherwise."""
 
     impressions: int
     users: int
@@ -67,7 +67,7 @@ class PartCounts(_Model):
     unknown_candidates: int
     """Occurrences of unknown ids among candidates, before the policy."""
     dropped_impressions: int
-    """Impressions left out because no candidate was known (`drop`)."""
+    """Impressions dropped because no candidate was known (`drop`)."""
 
 
 class AnswerCounts(_Model):
@@ -75,12 +75,12 @@ class AnswerCounts(_Model):
 
     users: int
     answers: int
-    """Scored ones."""
+    """Scored answers."""
     earlier_answers: int
-    """Of the same users, read before them but not scored."""
+    """Earlier answers of the same users: context, not scored."""
     correct: int
     items: int
-    """Distinct items that are scored."""
+    """Distinct items of the scored answers."""
     cold_answers: int
     """Scored answers to cold items."""
 
@@ -96,36 +96,36 @@ class SampleCounts(_Model):
 
 
 class ColdCounts(_Model):
-    """Items that train never shows."""
+    """Items excluded from training."""
 
     items: int
     lost_answers: int
-    """Training answers that were left out for them."""
+    """Training answers dropped because of them."""
     seed: int
 
 
 class RepeatCounts(_Model):
-    """Answers of the source that stand in several rows, before the policy (knowledge tracing)."""
+    """Answers that occupy several rows of the source, before the policy (knowledge tracing)."""
 
     answers: int
     has_times: bool
-    """Whether the source has times to the second; else only runs can be seen."""
+    """Whether the source has times to the second; without them only runs can be detected."""
     same_item: int
-    """Rows whose user, item and second an earlier row has."""
+    """Rows with the user, item and second of an earlier row."""
     other_items: int
-    """Rows whose user and second an earlier row has, with another item."""
+    """Rows with the user and second of an earlier row, but another item."""
     moments: int
-    """Seconds of a user with several items."""
+    """Seconds in which a user answered several items."""
     agreeing_moments: int
-    """Those whose rows all have one result."""
+    """Moments whose rows all have the same result."""
     is_row_a_skill: bool
-    """Nearly all of them agree: rows of one moment are one answer, not a bundle."""
+    """Whether nearly all moments agree: the rows of a moment are then one answer, not a bundle."""
     in_a_run: int
-    """Rows whose user, item and result are those of the row before, at another time or without times."""
+    """Rows with the user, item and result of the preceding row, at another time or without times."""
 
     @property
     def repeated(self) -> int:
-        """Rows that repeat an answer for certain; runs and bundles are none."""
+        """Rows that certainly repeat an answer; runs and bundles do not count."""
         return self.same_item + (self.other_items if self.is_row_a_skill else 0)
 
 
@@ -142,30 +142,30 @@ class ItemCounts(_Model):
     items: int
     tokens: int
     mean_length: float
-    """Tokens of an item, special ones included."""
+    """Mean tokens per item, including special tokens."""
     max_length: int
     repeated_ids_same_text: int
-    """News ids that several splits have, with one text."""
+    """News ids that occur in several splits with the same text."""
     repeated_ids_other_text: int
-    """News ids that several splits have with different texts; the earliest split's is used."""
+    """News ids that occur in several splits with different texts; the earliest split's text is used."""
     unknown_ids: int
-    """Distinct ids of histories and candidates without a row in any news.tsv."""
+    """Distinct ids in histories and candidates without a row in any news.tsv."""
     blank_items: int
     """Unknown ids kept as items without text (`blank`)."""
     empty_texts: int
-    """Items of news.tsv whose wanted fields are all empty."""
+    """Items of news.tsv whose selected fields are all empty."""
     without_body: int | None
-    """Items of news.tsv without a body; None where no body is wanted."""
+    """Items of news.tsv without a body; None if bodies are not used."""
     text_tokens: int | None = None
-    """Tokens without the special ones; None here and below: prepared by a version that did not count."""
+    """Tokens without special tokens; None here and below: prepared by a version that did not count them."""
     unknown_tokens: int | None = None
-    """Of these, tokens for what the tokenizer does not know; None also where it has no such token."""
+    """Of these, unknown tokens; None also if the tokenizer has no unknown token."""
     same_tokens: int | None = None
-    """Items with the tokens of an earlier item; items without tokens of text are left out."""
+    """Items with the same tokens as an earlier item, not counting items without text tokens."""
     no_text_tokens: int | None = None
-    """Items that have special tokens only."""
+    """Items with special tokens only."""
     cut_items: int | None = None
-    """Items of which `fields` cuts a field."""
+    """Items with a field truncated by `fields`."""
 
 
 class Manifest(_Model):
@@ -174,14 +174,14 @@ class Manifest(_Model):
     schema_version: Literal[2]
     domain: str
     fingerprint: str
-    """sha256 of everything that determines the arrays; its first 16 digits name the folder."""
+    """sha256 of everything that determines the arrays; the folder is named after its first 16 digits."""
     dataset: str
     sources: dict[str, SourceFile]
     tokenizer: TokenizerInfo
     fields: FieldLimits
     unknown_items: UnknownItems
     validation: ValidationRule | None
-    """None under the paper's protocol, which cuts nothing out of train."""
+    """None under the paper's protocol, which does not take validation data out of train."""
     validation_share: float | None
     """Share of the users; None unless `validation` is "users"."""
     protocol: Protocol
@@ -193,36 +193,36 @@ class Manifest(_Model):
     left_out: dict[str, int] = {}
     """Rows of the source that could not be used, by reason (knowledge tracing)."""
     files: dict[str, str] = {}
-    """File, by its path in the folder -> sha256 of what was written. Empty: an earlier version wrote it."""
+    """Path within the folder -> sha256 of the bytes written; empty if an earlier version wrote it."""
     seal: str = ""
-    """sha256 of the manifest's own bytes with an empty seal."""
+    """sha256 of the manifest's bytes with an empty seal."""
     repeats: RepeatCounts | None = None
-    """Answers in several rows; None for news, and in a folder that version 0.1 has prepared."""
+    """Answers in several rows; None for news, and in folders prepared by version 0.1."""
     repeated_answers: Literal["first", "keep"] = "keep"
-    """What was done with them."""
+    """How they were handled."""
 
 
 def sealed(manifest: Manifest) -> str:
-    """The text of `manifest.json`, with its seal."""
+    """The text of `manifest.json`, including its seal."""
     text = manifest.model_copy(update={"seal": ""}).model_dump_json(indent=1) + "\n"
     seal = hashlib.sha256(text.encode()).hexdigest()
     return manifest.model_copy(update={"seal": seal}).model_dump_json(indent=1) + "\n"
 
 
 def _is_intact(content: bytes, manifest: Manifest) -> bool:
-    """Whether the seal is that of the content; True for earlier versions, which wrote no seal."""
+    """Whether the seal matches the content; True for earlier versions, which wrote no seal."""
     if not manifest.files and not manifest.seal:
         return True
     return hashlib.sha256(content.replace(manifest.seal.encode(), b"", 1)).hexdigest() == manifest.seal
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a whole prepared folder; arrays are checked by their size, not read
-    (`prepared_check.check_prepared` reads them).
+    """The manifest of a complete prepared folder; only the sizes of the arrays are checked
+    (`check.check_prepared` reads them).
 
     Raises:
-        DataError: there is no manifest, it is damaged or of another version, or an array is missing
-            or has another size.
+        DataError: the manifest is missing, damaged or from another version, or an array is missing or
+            has the wrong size.
     """
     fix = "Delete the folder; the next run prepares the data again."
     path = folder / MANIFEST_FILE
@@ -232,9 +232,9 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise DataError(f"{folder} is not prepared data: {path.name} cannot be read.", fix) from error
     except pydantic.ValidationError as error:
-        raise DataError(f"{path} is damaged or of another version of grambench.", fix) from error
+        raise DataError(f"{path} is damaged or from another version of grambench.", fix) from error
     if not _is_intact(content, manifest):
-        raise DataError(f"{path} is damaged: its seal is not that of its content.", fix)
+        raise DataError(f"{path} is damaged: its seal does not match its content.", fix)
     for name, array in manifest.arrays.items():
         file = folder / f"{name}.npy"
         try:

@@ -1,4 +1,4 @@
-"""The files that a prepared folder is made from, and their digests, remembered between starts."""
+"""Source files of prepared folders, and a cache of their digests."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ from grambench.errors import DataError
 from grambench.fs import file_state, sha256_file, write_atomic
 
 Report = Callable[[str, int, int], None]
-"""Progress: phase, units done, units in all."""
+"""Progress: phase, units done, total units."""
 
 _MEMO_FILE = ".sha256.json"
 
@@ -19,35 +19,35 @@ _MEMO_FILE = ".sha256.json"
 def digests(
     files: dict[str, Path], cache_dir: Path, report: Report, read_all: bool = False
 ) -> dict[str, str]:
-    """sha256 of each file, from memory where path, size, times and inode are those remembered.
+    """sha256 of each file, from the cache if path, size, times and inode are unchanged.
 
-    A folder of many files stands for itself by its listing.
+    For a folder of many files, its listing is hashed instead.
 
     Args:
         files: name -> file.
-        cache_dir: holds the memory.
-        report: told of the files done.
-        read_all: read every file, and correct the memory.
+        cache_dir: holds the cache of digests.
+        report: called with the number of files done.
+        read_all: read every file and update the cache.
     """
     memo_path = cache_dir / _MEMO_FILE
     remembered = _read_memo(memo_path)
     memo = {} if read_all else dict(remembered)
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for done, (name, path) in enumerate(files.items()):
         if path.is_dir():
-            found[name] = _listing_digest(path)
+            by_name[name] = _listing_digest(path)
             continue
         key = _identity(path)
         if key not in memo:
             report("hash", done, len(files))
             memo[key] = _sha256(path)
-        found[name] = memo[key]
+        by_name[name] = memo[key]
     memo = {**remembered, **memo}
     if memo != remembered:
         report("hash", len(files), len(files))
         with contextlib.suppress(OSError):
             write_atomic(memo_path, json.dumps(_without_stale(memo), indent=1))
-    return found
+    return by_name
 
 
 def size_of(path: Path) -> int:
@@ -59,7 +59,7 @@ def size_of(path: Path) -> int:
 
 
 def _listing_digest(folder: Path) -> str:
-    """sha256 of the names, sizes and times of a folder's files: a million small files are not read twice."""
+    """sha256 of the names, sizes and times of a folder's files, without reading a million small files."""
     with os.scandir(folder) as entries:
         states = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
     listing = sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
@@ -78,7 +78,7 @@ def _identity(path: Path) -> str:
 
 
 def _without_stale(memo: dict[str, str]) -> dict[str, str]:
-    """Leave out what was remembered of files that are gone or have changed."""
+    """Drop entries of files that are gone or have changed."""
     kept = {}
     for key, digest in memo.items():
         with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ def _without_stale(memo: dict[str, str]) -> dict[str, str]:
 
 
 def _read_memo(path: Path) -> dict[str, str]:
-    """The memory, or nothing where it is absent, damaged or not ours."""
+    """The cache; empty if it is missing, damaged or in another format."""
     try:
         memo = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -32,7 +32,7 @@ class ItemTokenizer(Protocol):
 
     @property
     def vocabulary_size(self) -> int:
-        """Every id is below it."""
+        """Upper bound (exclusive) of the ids."""
 
     @property
     def cls_id(self) -> int:
@@ -40,7 +40,7 @@ class ItemTokenizer(Protocol):
 
     @property
     def sep_id(self) -> int:
-        """Closes every field."""
+        """Closes each field."""
 
     def encode(self, texts: Sequence[str]) -> tuple[Int32s, Int64s]:
         """Flat ids of all texts, and offsets [len(texts) + 1]."""
@@ -48,7 +48,7 @@ class ItemTokenizer(Protocol):
 
 @runtime_checkable
 class SavesItself(Protocol):
-    """A tokenizer that leaves files beside the arrays (one built from the corpus)."""
+    """A tokenizer that is saved beside the arrays (one built from the corpus)."""
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, which exists."""
@@ -59,25 +59,25 @@ TokenizerFactory = Callable[[Iterator[str]], ItemTokenizer]
 
 
 def ready_made(tokenizer: ItemTokenizer | TokenizerFactory) -> ItemTokenizer | None:
-    """The tokenizer, or None where it has yet to be built (a class of tokenizers is a factory)."""
+    """The tokenizer; None if it has yet to be built (a tokenizer class counts as a factory)."""
     if isinstance(tokenizer, type) or not isinstance(tokenizer, ItemTokenizer):
         return None
     return tokenizer
 
 
 def built_from(tokenizer: ItemTokenizer | TokenizerFactory, texts: "Texts") -> ItemTokenizer:
-    """The tokenizer, built from the texts where it is not ready-made."""
+    """The tokenizer, built from the texts if it is a factory."""
     ready = ready_made(tokenizer)
     return cast(TokenizerFactory, tokenizer)(corpus(texts)) if ready is None else ready
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texts:
-    """Fields of the known items, in the order of an item, and the most tokens of each."""
+    """Text fields of the known items, in the order of an item, with their token limits."""
 
     names: tuple[str, ...]
     limits: tuple[int, ...]
-    """Special tokens included."""
+    """Most tokens of each field, including special tokens."""
     columns: tuple[pa.Array, ...]
     """large_string [I] each."""
 
@@ -101,10 +101,10 @@ def tokenize(
         texts: fields of the known items.
         blank_items: items without any text, appended at the end.
         tokenizer: called with a few thousand texts at a time.
-        report: told of the items done.
+        report: called with the number of items done.
 
     Returns:
-        tokens int32 [T], offsets int64 [I + 1], and the number of items of which a limit cuts a field.
+        tokens int32 [T], offsets int64 [I + 1], and the number of items with a truncated field.
     """
     total, cut = len(texts) + blank_items, 0
     tokens: list[Int32s] = []
@@ -124,14 +124,14 @@ def tokenize(
 def count_texts(
     tokens: Int32s, offsets: Int64s, cut_items: int, texts: Texts, tokenizer: ItemTokenizer
 ) -> dict[str, int | None]:
-    """The fields of `ItemCounts` that say what the tokenizer made of the texts.
+    """The fields of `ItemCounts` that describe the tokenized texts.
 
     Args:
         tokens: [T] of all items.
         offsets: [I + 1].
-        cut_items: of which a limit cuts a field.
+        cut_items: number of items with a truncated field.
         texts: fields of the items.
-        tokenizer: that made the tokens; without an `unknown_id` its unknown tokens are not counted.
+        tokenizer: made the tokens; if it has no `unknown_id`, unknown tokens are not counted.
     """
     special = 1 + len(texts.names)
     has_text_I = np.diff(offsets) > special
@@ -146,14 +146,14 @@ def count_texts(
 
 
 def _count_unknown(tokens: Int32s, unknown_id: int, tokenizer: ItemTokenizer) -> int:
-    """0 where the token also opens or closes items: such tokenizers (GPT-2's) know every byte."""
+    """0 if the token also opens or closes items: such tokenizers (GPT-2's) cover every byte."""
     if unknown_id in (tokenizer.cls_id, tokenizer.sep_id):
         return 0
     return int(np.count_nonzero(tokens == unknown_id))
 
 
 def _count_same(tokens: Int32s, offsets: Int64s, counted_I: npt.NDArray[np.bool_]) -> int:
-    """Counted items whose tokens are those of an earlier one."""
+    """Counted items with the same tokens as an earlier one."""
     seen = {
         hashlib.blake2b(tokens[offsets[item] : offsets[item + 1]].tobytes(), digest_size=16).digest()
         for item in np.flatnonzero(counted_I)
@@ -162,7 +162,7 @@ def _count_same(tokens: Int32s, offsets: Int64s, counted_I: npt.NDArray[np.bool_
 
 
 def without(special: Sequence[int], tokens: Int32s, offsets: Int64s) -> tuple[Int32s, Int64s]:
-    """The same items without some ids; an item that holds nothing else keeps its first.
+    """The items without the `special` ids; an item with no other ids keeps its first.
 
     Returns:
         tokens int32 and offsets int64 [I + 1].
@@ -187,12 +187,12 @@ def _append(
 
 
 def _room(limits: Sequence[int]) -> list[int]:
-    """Most tokens of each field's text: the first field also holds `cls_id`, every one its `sep_id`."""
+    """Token limit of each field's text: the first field also holds `cls_id`, every field its `sep_id`."""
     return [limit - 1 - (index == 0) for index, limit in enumerate(limits)]
 
 
 def _cut_items(encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int]) -> int:
-    """Items of which at least one field is longer than its room."""
+    """Items with at least one field beyond its limit."""
     longer = [np.diff(offsets) > most for (_, offsets), most in zip(encoded, _room(limits), strict=True)]
     return int(np.count_nonzero(np.logical_or.reduce(longer)))
 
@@ -200,11 +200,11 @@ def _cut_items(encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int]) 
 def join_fields(
     encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], cls_id: int, sep_id: int
 ) -> tuple[Int32s, Int64s]:
-    """Cut each field, close it with `sep_id`, open each item with `cls_id`.
+    """Truncate each field and close it with `sep_id`; open each item with `cls_id`.
 
     Args:
         encoded: flat ids and offsets [I + 1] of each field.
-        limits: most tokens of each field; the first one's includes `cls_id`, each one's its `sep_id`.
+        limits: token limit of each field, including its `sep_id` and, for the first, `cls_id`.
         cls_id: opens an item.
         sep_id: closes a field.
 

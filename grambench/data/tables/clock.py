@@ -1,14 +1,14 @@
-"""Which times are believed: those from 1990 to 2100, and what a number outside them looks like."""
+"""The range of plausible times, 1990 to 2100, and guesses at the unit of numbers outside it."""
 
 import datetime
 import re
 
 FIRST_YEAR, LAST_YEAR = 1990, 2100
 EARLIEST_S, LATEST_S = 631_152_000, 4_102_444_800
-"""1990-01-01 and 2100-01-01 in seconds since 1970; the latter is the first second that is refused."""
+"""1990-01-01 (inclusive) and 2100-01-01 (exclusive) in seconds since 1970."""
 SPAN = f"{FIRST_YEAR} to {LAST_YEAR}"
 MISSING_TIME = -(1 << 63)
-"""Stands for a time that the data does not have, in seconds; the least int64."""
+"""Marks a missing time in an array of seconds; the smallest int64."""
 
 _UNITS = (
     ("milliseconds", 1e-3, "divide by 1000"),
@@ -30,21 +30,21 @@ def is_believed(seconds: float) -> bool:
 
 
 def guess(text: str) -> str:
-    """What a number outside 1990 to 2100 looks like, and how to mend it; empty: nothing comes to mind.
+    """What a number outside 1990 to 2100 looks like, and how to fix it; empty if there is no guess.
 
     Args:
-        text: the number as it stands in the file.
+        text: the number as written in the file.
     """
     try:
         number = float(text)
     except ValueError:
         return ""
     if number == 0:
-        return "it looks like the beginning of 1970, often written where a time is missing"
+        return "it looks like the start of 1970, often written for a missing time"
     if _is_date(text):
-        return "it looks like a date of digits; write it as 2024-05-01"
+        return "it looks like a date without separators; write it as 2024-05-01"
     if _FIRST_EXCEL <= number <= _LAST_EXCEL:
-        return f"it looks like a day of Excel; subtract {_EXCEL_1970} and multiply by {_DAY_S}"
+        return f"it looks like an Excel date; subtract {_EXCEL_1970} and multiply by {_DAY_S}"
     if is_believed(number * _DAY_S):
         return f"it looks like days since 1970; multiply by {_DAY_S}"
     for unit, scale, fix in _UNITS:

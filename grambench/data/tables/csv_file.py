@@ -1,6 +1,6 @@
-"""CSV files with a header and quoting (RFC 4180), every value a string.
+"""CSV files with a header and quoting (RFC 4180); every value is a string.
 
-Rows are counted with the header as row 1, so that rows are lines unless a quoted field spans several.
+The header is row 1, so that row numbers are line numbers unless a quoted field spans several lines.
 """
 
 import codecs
@@ -17,16 +17,16 @@ from grambench.data.tables import faults, tsv
 from grambench.errors import DataError
 
 FIRST_ROW = 2
-"""Number of the row after the header."""
+"""Number of the first row after the header."""
 
 _BLOCK_BYTES = 1 << 24
 _END = "\x00end"
-"""Every field of a row put behind the last one: a quote that is never closed swallows it."""
+"""Field of a sentinel row appended to the file: an unclosed quote swallows it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CsvFile:
-    """A file in memory, and the names of its columns."""
+    """A file in memory, and its column names."""
 
     path: Path
     header: list[str]
@@ -34,19 +34,19 @@ class CsvFile:
     """UTF-8 without a byte order mark, ending in a newline."""
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Columns of the header, each of them there once, as large_string without nulls.
+        """The named columns as large_string without nulls; each name occurs once in the header.
 
         Raises:
-            DataError: a row has another number of fields (`FILE:ROW: found X, ...`), or a quote is never
+            DataError: a row has the wrong number of fields (`FILE:ROW: found X, ...`), or a quote is never
                 closed.
         """
         end = ",".join([_END] * len(self.header))
         table = self._parse(pa.py_buffer(self.content + end.encode() + b"\n"), names)
         last = len(table) - 1
-        if table[names[0]][last].as_py() != _END:  # arrow takes what is left of the file for the field's text
+        if table[names[0]][last].as_py() != _END:  # arrow takes the rest of the file for the field's text
             raise DataError(
                 f"{self.path}:{last + FIRST_ROW}: found a quote that is never closed,"
-                " expected one behind every quoted field."
+                " expected a closing quote after every quoted field."
             )
         return table[:last]
 

@@ -1,6 +1,6 @@
-"""The first bad row of a tab-separated file, found line by line.
+"""Find the first bad row of a tab-separated file, line by line.
 
-It runs only after a vectorised reader has refused the file, so it may be slow; the two must agree on what is
+This runs only after a vectorised reader has rejected the file, so it may be slow; both must agree on what is
 malformed.
 """
 
@@ -18,20 +18,20 @@ from grambench.text import safe_text
 _SHOWN_CHARACTERS = 60
 
 Check = Callable[[list[str]], str | None]
-"""Fields of one line -> "found X, expected Y", or None where the line is of the format."""
+"""Fields of one line -> "found X, expected Y", or None if the line is valid."""
 
 
 def raise_first_fault(
     path: Path, columns: int, check: Check, named: str = "", title: Sequence[str] = ()
 ) -> NoReturn:
-    """Re-read a refused file line by line.
+    """Re-read a rejected file line by line.
 
     Args:
         path: the file.
-        columns: fields of a row.
-        check: what else is wrong with a row of so many fields.
-        named: the columns in words, where a line that names columns is a fault.
-        title: the names that line 1 may hold nevertheless.
+        columns: fields per row.
+        check: finds other faults of a row with that many fields.
+        named: description of the columns, if a header line is a fault; empty: it is not.
+        title: the header that is allowed on line 1 even so.
 
     Raises:
         DataError: with the file, the 1-based number of the first bad line, what it holds, and what
@@ -42,11 +42,11 @@ def raise_first_fault(
         fault = _header_fault(number, line, named, title) or _fault(line, columns, check)
         if fault is not None:
             raise DataError(f"{path}:{number}: {fault}.")
-    raise RuntimeError(f"{path} was refused, but every line of it is well formed")
+    raise RuntimeError(f"{path} was rejected, but all its lines are well formed")
 
 
 def check_ids(what: str) -> Check:
-    """A check of rows whose first field is an id that occurs once in the file."""
+    """A check for rows whose first field is an id, unique within the file."""
     first_line: dict[str, int] = {}
     count = 0
 
@@ -69,16 +69,16 @@ def check_ids(what: str) -> Check:
 
 
 def id_fault(id_: str) -> str:
-    """What an id should be instead, where it can be none: histories and candidates separate ids by blanks."""
+    """What is expected instead of an invalid id; empty if it is valid. Lists separate ids by blanks."""
     if " " in id_:
-        return "one without blanks; the columns may stand in another order"
+        return "one without blanks; the columns may be in a different order"
     if re.fullmatch(QUOTED, id_):
         return "one without quotes: nothing is quoted here"
-    return "one without a byte order mark, as where files were joined" if id_.startswith("\ufeff") else ""
+    return "one without a byte order mark; files were probably joined" if id_.startswith("\ufeff") else ""
 
 
 def shown(text: str) -> str:
-    """A piece of data in a message: quoted, escaped, cut."""
+    """A piece of data for a message: quoted, escaped, truncated."""
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
 
 

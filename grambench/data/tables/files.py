@@ -1,4 +1,4 @@
-"""Tables that users bring, as TSV, CSV or parquet: found by name, read in chunks, columns found by name.
+"""Users' tables as TSV, CSV or parquet: located by name, read in chunks, columns selected by name.
 
 A TSV has a header line; fields are separated by tabs, rows end in ``\\n``, nothing is quoted. A byte order
 mark and a carriage return before the newline are ignored. A CSV has a header and may quote its fields
@@ -27,7 +27,7 @@ from grambench.errors import DataError
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 CHUNK_ROWS = 1 << 16
-"""Rows of a parquet or CSV file in a chunk."""
+"""Rows per chunk of a parquet or CSV file."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """Some rows of a table: every required column and the optional ones that the table has, non-null."""
+    """Some rows of a table: all required columns and the optional ones that it has, non-null."""
 
     path: Path
     first_row: int
@@ -68,7 +68,7 @@ class Chunk:
         return len(next(iter(self.columns.values())))
 
     def check(self, name: str, valid: npt.NDArray[np.bool_], expected: str) -> None:
-        """Raise a DataError that names the first row [R] where a column's value is not valid."""
+        """Raise a DataError that names the first row where `valid` [R] is false for the column."""
         if not valid.all():
             row = int(np.argmin(valid))
             value = shown(str(self.columns[name][row].as_py()))
@@ -85,20 +85,20 @@ def find_table(folder: Path, name: str, columns: Columns) -> Path:
     """`folder/name.tsv`, `folder/name.csv` or `folder/name.parquet`.
 
     Raises:
-        DataError: none or several are there; the message says which columns are expected.
+        DataError: none or several of them exist; the message says which columns are expected.
     """
-    found = tables_named(folder, name)
-    if not found:
+    tables = tables_named(folder, name)
+    if not tables:
         raise DataError(
             f"{folder} holds no {name}{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.",
             f"Put one of them there, with the columns {columns}.",
         )
-    if len(found) > 1:
+    if len(tables) > 1:
         raise DataError(
-            f"{folder} holds {' and '.join(path.name for path in found)}.",
+            f"{folder} holds {' and '.join(path.name for path in tables)}.",
             f"Keep one of them, with the columns {columns}.",
         )
-    return found[0]
+    return tables[0]
 
 
 def tables_named(folder: Path, name: str) -> list[Path]:
@@ -107,9 +107,9 @@ def tables_named(folder: Path, name: str) -> list[Path]:
 
 
 def place_of(path: Path, row: int) -> str:
-    """How messages name a row, counted from 0: FILE:LINE, or FILE, row N of a parquet file.
+    """Where a row (0-based) is, for messages: `FILE:LINE`, or `FILE, row N` for parquet.
 
-    Line 1 is the header; a CSV's field that spans several lines counts as one.
+    Line 1 is the header; a CSV field that spans several lines counts as one line.
     """
     return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}:{row + 2}"
 
@@ -118,14 +118,14 @@ def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> 
     """A table's rows in file order.
 
     Args:
-        path: a TSV, or a CSV or parquet file if its name says so. A CSV is held in memory.
-        columns: which ones to read.
+        path: a CSV or parquet file by its suffix, else a TSV. A CSV is held in memory.
+        columns: columns to read.
         block_bytes: bytes of a TSV parsed at once.
 
     Raises:
-        DataError: the file cannot be read or holds no row, a required column is missing, a wanted one is
-            there twice, a row of text has another number of fields or is not UTF-8, a row repeats the
-            header, a parquet value is null.
+        DataError: the file cannot be read or holds no rows, a required column is missing, a selected one
+            occurs twice, a text row has the wrong number of fields or is not UTF-8, a row repeats the
+            header, or a parquet value is null.
     """
     match path.suffix:
         case ".parquet":
@@ -145,7 +145,7 @@ def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> 
 
 
 def ids(chunk: Chunk, name: str) -> pa.Array:
-    """A column of ids as large_string [R], none empty; whole numbers of a parquet file become their digits.
+    """A column of non-empty ids as large_string [R]; integers in a parquet file are formatted as decimals.
 
     Raises:
         DataError: an id is empty, or the column holds neither strings nor whole numbers.
@@ -163,7 +163,7 @@ def ids(chunk: Chunk, name: str) -> pa.Array:
 
 
 def texts(chunk: Chunk, name: str) -> pa.Array:
-    """A column of texts as large_string [R]; all empty where the table lacks the column.
+    """A column of texts as large_string [R]; all empty if the table lacks the column.
 
     Raises:
         DataError: the column does not hold strings.
@@ -176,14 +176,14 @@ def texts(chunk: Chunk, name: str) -> pa.Array:
 
 
 class TimeReader:
-    """Reads the column `time` of one table, chunk by chunk: all rows must be of the first row's kind.
+    """Reads the column `time` of one table, chunk by chunk; all rows must be in the format of the first.
 
-    A time is a number of seconds, an ISO 8601 date-time with an offset, one without (taken as UTC), or, in
-    every row, missing. It has to lie in 1990 to 2100.
+    A time is a number of seconds, an ISO 8601 date-time with an offset, one without (taken as UTC), or
+    missing in every row. It must lie in 1990 to 2100.
 
     Args:
-        may_count: numbers may also count from a beginning of their own, such as positions 0, 1, 2, where
-            they are nothing but an order; all of a table have to, or none.
+        may_count: numbers may also count from an arbitrary origin, such as positions 0, 1, 2, if they only
+            define an order; either all numbers of a table do so, or none.
     """
 
     def __init__(self, may_count: bool = False) -> None:
@@ -192,11 +192,11 @@ class TimeReader:
         self._counts: bool | None = None
 
     def seconds(self, chunk: Chunk) -> Floats:
-        """Times in seconds [R], for a date-time since 1970 in UTC; NaN where the table gives none.
+        """Times in seconds [R], since 1970 UTC for date-times; NaN where the table has none.
 
         Raises:
-            DataError: a time is malformed, outside 1990 to 2100 (the message guesses its unit), or of another
-                kind than the first row's.
+            DataError: a time is malformed, outside 1990 to 2100 (the message guesses its unit), or in a
+                different format from the first row's.
         """
         if "time" not in chunk.columns:
             return np.full(len(chunk), np.nan)
@@ -211,7 +211,7 @@ class TimeReader:
         return numbers
 
     def _check_span(self, chunk: Chunk, numbers: Floats, may_count: bool) -> None:
-        """Refuse the first time [R] outside 1990 to 2100, unless all of the table count from elsewhere."""
+        """Reject the first time [R] outside 1990 to 2100, unless the whole table counts from another zero."""
         believed = (numbers >= clock.EARLIEST_S) & (numbers < clock.LATEST_S)
         if self._counts is None:
             self._counts = may_count and bool(numbers[0] < clock.EARLIEST_S)
@@ -222,7 +222,7 @@ class TimeReader:
         text = str(chunk.columns["time"][row].as_py())
         if self._counts and believed[row]:
             expected = (
-                f"a count from a beginning of its own, as in the rows before, and not a time of {clock.SPAN}"
+                f"a count from an arbitrary origin, as in the rows before, and not a time of {clock.SPAN}"
             )
         else:
             is_odd = may_count and abs(numbers[row]) < clock.EARLIEST_S
@@ -257,7 +257,7 @@ def is_number(type_: pa.DataType) -> bool:
 
 
 def _check_no_header(chunk: Chunk) -> None:
-    """Refuse a row that holds the names of its columns, as where files with a header were joined."""
+    """Reject a row that repeats the header, as in concatenated files."""
     repeats = np.ones(len(chunk), np.bool_)
     for name, array in chunk.columns.items():
         if not pa.types.is_large_string(array.type):
@@ -279,7 +279,7 @@ def _kind_of(time: str) -> str | None:
 
 
 def _cast(strings: pa.Array, type_: pa.DataType) -> pa.Array:
-    """As `cast`, with a null for every string that cannot be one."""
+    """As `cast`, but null for every string that cannot be cast."""
     try:
         return strings.cast(type_)
     except pa.ArrowInvalid:
@@ -290,7 +290,7 @@ def _cast(strings: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def _seconds(times: pa.Array) -> Floats:
-    """Numbers, and timestamps and dates since 1970 in UTC to the microsecond, as seconds; NaN for a null."""
+    """Numbers as they are; timestamps and dates in seconds since 1970 UTC, to the µs; NaN for nulls."""
     scale = 1.0
     if not is_number(times.type):
         zone = times.type.tz if pa.types.is_timestamp(times.type) else None
@@ -343,7 +343,7 @@ def _parquet_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Without dictionary encoding, and every string type as large_string."""
+    """Decode dictionaries, and cast every string type to large_string."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     is_text = pa.types.is_string(array.type) or pa.types.is_string_view(array.type)
@@ -351,7 +351,7 @@ def _plain(array: pa.Array) -> pa.Array:
 
 
 def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
-    """The required columns and those of the optional ones that the table has."""
+    """The required columns, and the optional ones that the table has."""
     wanted = [*columns.required, *(name for name in columns.optional if name in found)]
     for name in wanted:
         if found.count(name) != 1:
@@ -363,13 +363,13 @@ def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
 
 
 def _hint(found: list[str], columns: Columns) -> str:
-    """How a header that lacks columns can be mended, where that is plain to see."""
+    """How to fix a header that lacks columns, if that is obvious; else empty."""
     known = {*columns.required, *columns.optional}
     bare = [name.strip("\"' ").lower() for name in found]
     if known & set(found):
         return ""
     if known & set(bare):
-        return "Write the names in small letters, without quotes."
+        return "Write the names in lower case, without quotes."
     if headers.is_header(found):
         return "Rename the columns."
     return "The first line looks like data: put a header line with these names above it."
@@ -378,10 +378,10 @@ def _hint(found: list[str], columns: Columns) -> str:
 def read_items(
     path: Path, columns: Columns, names: tuple[str, ...], block_bytes: int
 ) -> tuple[pa.Array, list[pa.Array]]:
-    """Ids, distinct and non-empty, and the named columns of texts.
+    """Distinct, non-empty ids, and the named text columns.
 
     Raises:
-        DataError: an id is empty or stands in two rows.
+        DataError: an id is empty or occurs in two rows.
     """
     parts = [
         (ids(chunk, "id"), *(texts(chunk, name) for name in names))
@@ -400,7 +400,7 @@ def read_items(
 
 
 def whole_seconds(seconds: Floats) -> npt.NDArray[np.int64]:
-    """Whole seconds, rounded down; `MISSING_TIME` for NaN."""
+    """Seconds rounded down to integers; `MISSING_TIME` for NaN."""
     given = ~np.isnan(seconds)
     time_s = np.full(len(seconds), MISSING_TIME)
     time_s[given] = np.floor(seconds[given]).astype(np.int64)

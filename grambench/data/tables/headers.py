@@ -1,4 +1,4 @@
-"""Lines that name columns where rows are expected: a header, or a second one where files were joined."""
+"""Detect header lines where rows are expected: at the top, or further down in concatenated files."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,16 +17,16 @@ _OTHERS = re.compile(
     r"|(user(_?id)?|uid|time(_?stamp)?|date|(click_?)?history|clicked_news|clicks|impressions|candidates|labels?)"
 )
 _READ = 5
-"""Fields of a line that are looked at: those that every reader keeps."""
+"""Leading fields of a line that are inspected: those that every reader keeps."""
 _SHOWN = 8
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether the fields of a line are names of columns.
+    """Whether the fields of a line are column names.
 
-    At least two fields and half of those that are not empty have to be such names, letter for letter but for
-    case, quotes and blanks: a title that is a name, or contains one, makes no header. Two names have to begin
-    with one of an id.
+    At least three fields, or two if the first is the name of an id column, and half of the non-empty fields
+    must be column names, ignoring case, quotes and blanks. A title that equals or contains a column name does
+    not make a header.
     """
     names = [_plain(field) for field in fields[:_READ]]
     hits = sum(_is_name(name) for name in names)
@@ -35,22 +35,22 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def header_fault(number: int, fields: Iterable[str], columns: str) -> str:
-    """What is wrong with a header on a line, and how to mend it.
+    """What is wrong with a header line, and how to fix it.
 
     Args:
         number: of the line, from 1.
-        fields: the line's.
-        columns: those that are expected, in their order.
+        fields: of the line.
+        columns: the expected columns, in order.
     """
     named = ", ".join(list(fields)[:_SHOWN])
-    which = "a header" if number == 1 else "a header, as where files were joined"
-    return f"line {number} looks like {which} ({named}), expected rows alone, of {columns}; delete the line"
+    which = "a header" if number == 1 else "a header, as in concatenated files"
+    return f"line {number} looks like {which} ({named}), expected only rows of {columns}; delete the line"
 
 
 def header_row(columns: Sequence[pa.Array]) -> int | None:
-    """The first row that is a header, of string columns of one length that begin with the ids.
+    """The first row that is a header, given string columns of equal length, ids first; None if there is none.
 
-    Behind the first row, only those are looked at whose id is the name of a column.
+    After the first row, only rows whose id is a column name are inspected.
     """
     pattern = rf"(?i)^[\s\"'\x{{FEFF}}]*({_IDS.pattern}|{_OTHERS.pattern})[\s\"']*$"
     bare = pc.replace_substring_regex(columns[0], r"[\s.-]+", "_")

@@ -1,4 +1,4 @@
-"""Parts of the data by the code that a row's column `split` has."""
+"""The column `split`, which assigns rows to the parts of the data."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ _CODES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
 def read_split(chunk: Chunk) -> Int8s | None:
-    """Codes [R] of a chunk's rows; None: the table has no such column.
+    """Codes [R] of a chunk's rows; None if the table has no column `split`.
 
     Raises:
         DataError: a value is not train, validation or test.

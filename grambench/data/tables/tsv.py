@@ -1,8 +1,8 @@
-"""Tab-separated bytes -> arrow strings, without a loop over lines and without a CSV dialect.
+"""Tab-separated bytes -> arrow strings, vectorised over lines, without a CSV dialect.
 
 MIND has no header and no quoting, and only ``\\n`` ends a line: a carriage return, a quote, U+2028 or
-an escape inside a field is data. CSV readers disagree with at least one of these, so the fields are
-found by their separators' positions. Legend of shapes: R rows, C columns, S strings.
+an escape inside a field is data. CSV readers break at least one of these rules, so fields are located
+by the positions of their separators. Legend of shapes: R rows, C columns, S strings.
 """
 
 import codecs
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from grambench.errors import DataError
 
 QUOTED = r'^(".*"|\'.*\')$'
-"""A field whose quotes are part of it, since nothing is quoted."""
+"""A field in quotes, which are part of it since nothing is quoted."""
 BLOCK_BYTES = 1 << 22
 _SAMPLE = 512
 _OTHER_ENCODINGS = (
@@ -33,11 +33,11 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class MalformedError(Exception):
-    """Some row of the file is not of the format; the literal reader (`mind_lines`) says which."""
+    """Some row of the file is malformed; `faults.raise_first_fault` finds out which."""
 
 
 def check_encoding(path: Path, head: bytes) -> None:
-    """Refuse UTF-16 and UTF-32, with and without a byte order mark, by a file's first bytes.
+    """Reject UTF-16 and UTF-32, with or without a byte order mark, by a file's first bytes.
 
     Raises:
         DataError: the file is not UTF-8.
@@ -54,15 +54,15 @@ def check_encoding(path: Path, head: bytes) -> None:
 
 
 def _is_sparse(half: bytes) -> bool:
-    """Whether every second byte is a zero, as in UTF-16 of plain letters without a byte order mark."""
+    """Whether nearly all bytes are zero, as in one half of UTF-16 text in ASCII without a byte order mark."""
     return len(half) >= 8 and half.count(0) > 0.9 * len(half)
 
 
 def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """A file's bytes as blocks of whole lines, each ending in a newline; a leading BOM is left out.
+    """A file's bytes as blocks of whole lines, each ending in a newline; a leading BOM is dropped.
 
     Raises:
-        DataError: the file cannot be read, holds nothing, or is of another encoding.
+        DataError: the file cannot be read, is empty, or is in another encoding.
     """
     try:
         with path.open("rb") as file:
@@ -93,7 +93,7 @@ def check_utf8(block: bytes) -> None:
 
 
 def field_bounds(bytes_: Bytes, separators: Int64s, columns: int) -> tuple[Int64s, Int64s]:
-    """Where every field starts and ends.
+    """Start and end of every field.
 
     Args:
         bytes_: the block, uint8, ending in a newline.
@@ -101,10 +101,10 @@ def field_bounds(bytes_: Bytes, separators: Int64s, columns: int) -> tuple[Int64
         columns: C, expected in every row.
 
     Returns:
-        starts and ends, both [R, C] byte positions; a carriage return before the newline is outside.
+        starts and ends, both [R, C] byte positions; a carriage return before the newline is excluded.
 
     Raises:
-        MalformedError: some row has another number of fields.
+        MalformedError: some row has the wrong number of fields.
     """
     is_newline = bytes_[separators] == NEWLINE
     rows = int(np.count_nonzero(is_newline))
@@ -120,8 +120,8 @@ def field_bounds(bytes_: Bytes, separators: Int64s, columns: int) -> tuple[Int64
 def strings(block: bytes, starts: Int64s, ends: Int64s) -> pa.Array:
     """The byte ranges `starts[i]:ends[i]` (ascending, disjoint) as large_string [S]; bytes are copied.
 
-    Text and the gap after it alternate in one string array over the block; taking every second one
-    leaves the texts.
+    Texts and the gaps between them alternate in one string array over the block; taking every second
+    string leaves the texts.
     """
     count = len(starts)
     if not count:
@@ -135,10 +135,10 @@ def strings(block: bytes, starts: Int64s, ends: Int64s) -> pa.Array:
 
 
 def columns_of(block: bytes, columns: int, wanted: tuple[int, ...]) -> tuple[pa.Array, ...]:
-    """The wanted columns of a block as large_string arrays.
+    """The `wanted` columns of a block as large_string arrays.
 
     Raises:
-        MalformedError: a row has another number of fields, or the block is not UTF-8.
+        MalformedError: a row has the wrong number of fields, or the block is not UTF-8.
     """
     check_utf8(block)
     bytes_ = np.frombuffer(block, np.uint8)
@@ -148,7 +148,7 @@ def columns_of(block: bytes, columns: int, wanted: tuple[int, ...]) -> tuple[pa.
 
 
 def unified(encoded: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Array]:
-    """Dictionary arrays -> positions and one dictionary, in order of first appearance."""
+    """Dictionary arrays -> indices and one dictionary, in order of first appearance."""
     chunks = pa.chunked_array(list(encoded)).unify_dictionaries().chunks
     return np.concatenate([chunk.indices.to_numpy() for chunk in chunks]), chunks[-1].dictionary
 
@@ -160,6 +160,6 @@ def check_unique(ids: pa.Array) -> None:
 
 
 def check_ids(ids: pa.Array) -> None:
-    """Raise `MalformedError` if an id holds a blank, stands in quotes or begins with a byte order mark."""
+    """Raise `MalformedError` if an id contains a blank, is quoted or begins with a byte order mark."""
     if pc.any(pc.match_substring_regex(ids, rf"(?s) |^\x{{FEFF}}|{QUOTED}")).as_py():
         raise MalformedError

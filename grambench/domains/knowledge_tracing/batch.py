@@ -3,126 +3,73 @@
 Legend: B users, L positions of a sequence, N items to encode.
 """
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from grambench.data.batches.block import Block, Indexed, Place
+from grambench.data.batches.base import SampleBatch, Samples
+from grambench.data.batches.block import Block, Indexed
+from grambench.models.filters.base import AnswerView
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerBatch:
-    """Training sequences of one step, as item ids of the catalogue."""
-
-    epoch: int
-    """From 0."""
-    step: int
-    """CF steps before this one, over all epochs."""
-    ends_epoch: bool
-    ends_training: bool
-    asked_BL: Tensor
-    """Earliest answer first; the padding behind holds 0."""
-    mask_BL: Tensor
-    """True at real answers."""
-    correct_BL: Tensor
-    """1 right, 0 wrong; 0 at padding."""
-    place: Place | None = field(default=None, repr=False, compare=False)
-    """Left out: it becomes a block of its own."""
-
-    def __post_init__(self) -> None:
-        if self.place is None:
-            block = Block(self.asked_BL, self.mask_BL, [self.users])
-            object.__setattr__(self, "place", Place(block, 0, slice(0, self.users)))
-
-    @property
-    def at(self) -> Place:
-        """Its place, which every batch has."""
-        assert self.place is not None
-        return self.place
-
-    @property
-    def users(self) -> int:
-        """B."""
-        return len(self.asked_BL)
-
-    @property
-    def answers_B(self) -> NDArray[np.int64]:
-        """Real answers of each sequence, on the host."""
-        return self.at.block.counts(self.at.rows)
-
-    def occurrences(self) -> "IndexedAnswers":
-        """The view of E2E: each appearance is an item of its own."""
-        return self._view(self.at.block.occurrences_of(self.at.rows))
-
-    def unique(self) -> "IndexedAnswers":
-        """The view of GRAM: each distinct item once, ascending."""
-        if not self.at.is_whole_step():
-            return dataclasses.replace(self, place=None).unique()
-        return self._view(self.at.block.unique_of(self.at.step))
-
-    def repeated(self) -> "AnswerBatch":
-        """The same users twice, so that every item appears again."""
-        return dataclasses.replace(
-            self,
-            asked_BL=self.asked_BL.repeat(2, 1),
-            mask_BL=self.mask_BL.repeat(2, 1),
-            correct_BL=self.correct_BL.repeat(2, 1),
-            place=None,
-        )
-
-    def split(self, users: int) -> Iterator["AnswerBatch"]:
-        """Micro-batches of at most `users` users."""
-        first = self.at.rows.start
-        for start in range(0, self.users, users):
-            stop = min(start + users, self.users)
-            yield dataclasses.replace(
-                self,
-                asked_BL=self.asked_BL[start:stop],
-                mask_BL=self.mask_BL[start:stop],
-                correct_BL=self.correct_BL[start:stop],
-                place=dataclasses.replace(self.at, rows=slice(first + start, first + stop)),
-            )
-
-    def _view(self, indexed: Indexed) -> "IndexedAnswers":
-        answers_B = self.answers_B
-        longest = int(answers_B.max(initial=1))
-        whole = indexed.index_BX, self.mask_BL, self.correct_BL
-        return IndexedAnswers(
-            indexed.items_N,
-            indexed.host_items_N,
-            int(answers_B.sum()),
-            indexed.index_BX[:, :longest],
-            self.mask_BL[:, :longest],
-            self.correct_BL[:, :longest],
-            whole,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedAnswers:
-    """A batch over item vectors, cut to its longest sequence: `asked_BL` points into `items_N`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedAnswers(AnswerView):
+    """A batch over the vectors of `items_N`, cut to its longest sequence."""
 
     items_N: Tensor
     """Item ids to encode."""
-    host_items_N: NDArray[np.int64]
-    """The same on the host."""
     occurrences: int
-    asked_BL: Tensor
-    mask_BL: Tensor
-    correct_BL: Tensor
-    whole: tuple[Tensor, Tensor, Tensor] = field(repr=False)
+    whole: Samples = field(repr=False)
     """The three tensors before they were cut."""
 
     def buffers(self) -> tuple[Tensor, ...]:
         """Tensors whose shapes follow from the number of users alone."""
         return self.whole
 
-    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> "IndexedAnswers":
+    def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view, uncut, with other tensors in the shapes of `buffers`."""
         asked_BL, mask_BL, correct_BL = buffers
-        whole = asked_BL, mask_BL, correct_BL
-        return IndexedAnswers(items_N, self.host_items_N, self.occurrences, *whole, whole)
+        return replace(
+            self,
+            items_N=items_N,
+            asked_BL=asked_BL,
+            mask_BL=mask_BL,
+            correct_BL=correct_BL,
+            whole=(asked_BL, mask_BL, correct_BL),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBatch(SampleBatch[IndexedAnswers]):
+    """Windows of students' answers."""
+
+    tensors = ("asked_BL", "mask_BL", "correct_BL")
+
+    asked_BL: Tensor
+    """Earliest answer first; the padding behind holds 0."""
+    mask_BL: Tensor
+    """True at real answers."""
+    correct_BL: Tensor
+    """1 right, 0 wrong; 0 at padding."""
+
+    @staticmethod
+    def block_of(samples: Samples, step_ends: Sequence[int]) -> Block:
+        """The items asked."""
+        asked_SL, mask_SL, _ = samples
+        return Block(asked_SL, mask_SL, step_ends)
+
+    def view(self, indexed: Indexed) -> IndexedAnswers:
+        """See `SampleBatch.view`."""
+        answers_B = self.at.block.counts(self.at.rows)
+        cut = slice(None), slice(int(answers_B.max(initial=1)))
+        return IndexedAnswers(
+            items_N=indexed.items_N,
+            host_items_N=indexed.host_items_N,
+            occurrences=int(answers_B.sum()),
+            asked_BL=indexed.index_BX[cut],
+            mask_BL=self.mask_BL[cut],
+            correct_BL=self.correct_BL[cut],
+            whole=(indexed.index_BX, self.mask_BL, self.correct_BL),
+        )

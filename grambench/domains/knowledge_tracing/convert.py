@@ -1,4 +1,4 @@
-"""Public data sets that come in a form of their own -> the plain form that `formats.tables` reads."""
+"""Convert public data sets from their own formats to the plain tables that `formats.tables` reads."""
 
 import gzip
 import zlib
@@ -16,12 +16,12 @@ _HEADER = "student\tpos\tproblem\tskill\tskill_name\tcorrect"
 
 @dataclass(frozen=True, slots=True)
 class ConvertCounts:
-    """What a conversion read and wrote."""
+    """Counts of a conversion."""
 
     rows: int
     """Rows of the source."""
     merged_rows: int
-    """Rows that name a further skill of the answer before them, so `rows` = `answers` + `merged_rows`."""
+    """Rows that add a skill to the preceding answer: `rows` = `answers` + `merged_rows`."""
     students: int
     problems: int
     skills: int
@@ -46,26 +46,26 @@ Assist2009Items = Literal["skills", "joint-skills", "problems"]
 def convert_assist2009(source: Path, target: Path, items: Assist2009Items) -> ConvertCounts:
     """ASSISTments 2009-2010 "skill builder" logs -> `target/{items,interactions}.tsv`.
 
-    A problem with k skills has k rows for one answer: equal student, problem and correctness, one row per
-    skill, one after the other. `skills` keeps every row as an answer to its skill, which is how most results
-    on these logs were obtained; a model of sequences then reads the outcome in the first of these rows and
-    "predicts" it in the others. `joint-skills` and `problems` make them one answer (X. Xiong et al., "Going
-    Deeper with Deep Knowledge Tracing", EDM 2016, name the leak). A row starts a new answer where its
-    student, problem or correctness differs from the row before, or where the answer has its skill already: a
-    second attempt.
+    A problem with k skills has k consecutive rows for one answer: same student, problem and correctness, one
+    row per skill. `skills` keeps every row as an answer to its skill, which is how most results on these logs
+    were obtained; a sequence model then sees the outcome in the first of these rows and "predicts" it in the
+    others. `joint-skills` and `problems` merge them into one answer (X. Xiong et al., "Going Deeper with Deep
+    Knowledge Tracing", EDM 2016, describe the leak). A row starts a new answer if its student, problem or
+    correctness differs from the preceding row, or if the answer already has its skill (a second attempt).
 
-    A joint skill's id is its skills' ids, sorted and joined by `_`, its text their names, joined by `; `. A
-    problem's only text is the names of its skills, so many share one. The time is `pos` of the first row.
+    The id of a joint skill is its skills' ids, sorted and joined by `_`; its text is their names, joined by
+    `; `. The text of a problem is the names of its skills, so many problems share one. The time is `pos` of
+    the first row.
 
     Args:
         source: gzip of tab-separated rows under the header student, pos, problem, skill, skill_name,
             correct; a student's rows by ascending pos.
-        target: created; may exist only if empty. It appears only when all is written.
-        items: what an item is.
+        target: created; may exist only if empty. Appears only once it is complete.
+        items: what counts as an item.
 
     Raises:
-        DataError: `target` holds something already; `source` cannot be read, holds no row, or has a
-            malformed one (`FILE:LINE: found X, expected Y`).
+        DataError: `target` is not empty; `source` cannot be read, holds no rows, or has a malformed one
+            (`FILE:LINE: found X, expected Y`).
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is not empty.", "Name a new folder or remove this one.")
@@ -107,13 +107,13 @@ def convert_assist2009(source: Path, target: Path, items: Assist2009Items) -> Co
 
 
 def _rows_of(answer: _Answer) -> Iterator[_Answer]:
-    """A row for each of its skills, all of one time: a run sees that they are one answer."""
+    """One row per skill, all with the same time, so that a run recognises them as one answer."""
     for skill in answer.skills:
         yield _Answer(answer.student, answer.pos, answer.problem, answer.correct, [skill])
 
 
 def _answers(source: Path, names: dict[str, str]) -> Iterator[_Answer]:
-    """Answers in file order; puts each skill's name into `names`."""
+    """Answers in file order; adds each skill's name to `names`."""
     last_pos: dict[str, int] = {}
     current: _Answer | None = None
     for number, fields in _rows(source):
@@ -145,7 +145,7 @@ def _answers(source: Path, names: dict[str, str]) -> Iterator[_Answer]:
 
 
 def _rows(source: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and the six fields of each row, checked."""
+    """Line number and the six validated fields of each row."""
     try:
         with gzip.open(source, "rt", encoding="utf-8", newline="\n") as file:
             header = file.readline().rstrip("\r\n")
@@ -176,7 +176,7 @@ def _fault(fields: list[str]) -> str | None:
 
 
 def _write(target: Path, files: dict[str, list[str]]) -> None:
-    """A folder of files, whole or absent."""
+    """Write a folder of files atomically."""
     with whole_folder(target) as folder:
         for name, lines in files.items():
             with (folder / name).open("w", encoding="utf-8", newline="\n") as file:

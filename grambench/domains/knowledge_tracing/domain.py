@@ -28,7 +28,7 @@ class KnowledgeTracing:
         "poj": Source(holds="poj_log.csv and your contents.tsv"),
         "ednet": Source(holds="KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv"),
         "tables": Source(holds="the tables items and interactions (docs/data.md says which columns)"),
-        "synthetic-answers": Source(laws=lambda data: data.synthetic_answers, generate=generate_answers),
+        "synthetic-answers": Source(settings=lambda data: data.synthetic_answers, generate=generate_answers),
     }
 
     def files(self, data: Data, folder: Path) -> AnswerSources:
@@ -44,17 +44,17 @@ class KnowledgeTracing:
             "cold_items": data.cold_items,
             "seed": data.seed,
         }
-        if data.repeated_answers == "first":  # "error" and "keep" make the arrays of version 0.1
+        if data.repeated_answers == "first":  # "error" and "keep" give the arrays of version 0.1
             split["repeated_answers"] = "first"
         return {"source": data.source, "track": data.duolingo.track, "split": split}
 
     def check(self, manifest: Manifest, data: Data) -> None:
-        """Answers in several rows, under "error": whether there are any is in the manifest."""
+        """Under "error", reject data whose manifest counts answers in several rows."""
         if manifest.repeats is not None and data.repeated_answers == "error":
             check_repeats(manifest.repeats)
 
     def completed(self, manifest: Manifest, files: AnswerSources, report: Report) -> Manifest | None:
-        """Version 0.1 did not count answers in several rows."""
+        """Adds the count of answers in several rows, which version 0.1 lacks."""
         if not self.lacks_counts(manifest):
             return None
         report("read", 0, 1)

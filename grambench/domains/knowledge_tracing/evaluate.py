@@ -1,54 +1,28 @@
-"""AUC of one part of a knowledge-tracing data set: its items encoded once, its answers scored in blocks.
+"""AUC of one part of a knowledge-tracing data set.
 
-A sequence longer than the filter reads keeps its last answers. Legend: K items of the part, S sequences,
-B sequences of a block, L positions, A scored answers.
+A sequence longer than the filter reads keeps its last answers. Legend: B sequences of a block, L positions,
+A scored answers.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grambench.data.batches import counter
-from grambench.data.batches.epochs import distinct
-from grambench.domains.evaluation import Evaluation, encode_all
+from grambench.domains.evaluation import Evaluation, PartEvaluator
 from grambench.domains.knowledge_tracing.sampler import windows_at
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
-from grambench.models.encoders.buckets import ItemEncoder
-from grambench.transfer import HOST, read, sent, stored
-
-_BLOCK = 256
+from grambench.models.filters.base import AnswerView, Scorer
+from grambench.transfer import read, sent
 
 
-class AnswerFilter(Protocol):
-    """A filter of answers (an `nn.Module`)."""
-
-    training: bool
-
-    def train(self, mode: bool) -> Any: ...
-
-    def logits(self, item_vectors_ND: Tensor, view: Any) -> Tensor:
-        """Logit [B, L] of a right answer at each position; anything at padding."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """Sequences of a block over the part's items."""
-
-    host_items_N: NDArray[np.int64]
-    asked_BL: Tensor
-    mask_BL: Tensor
-    correct_BL: Tensor
-
-
-class AnswerEvaluator:
+class AnswerEvaluator(PartEvaluator):
     """Scores the answers of a fixed set of sequences of one part."""
+
+    block = 256
 
     def __init__(
         self,
@@ -57,57 +31,47 @@ class AnswerEvaluator:
         *,
         length: int,
         max_sequences: int | None,
-        device: torch.device,
-        resident: bool = True,
-        between: Callable[[], None] = lambda: None,
+        **options: Any,
     ) -> None:
-        """With `max_sequences`, a fixed sample of so many, the same for every strategy and seed.
+        """`options`: those of `PartEvaluator`."""
+        super().__init__(len(part), max_sequences, **options)
+        self.length = length
+        self.items = self.stored(part.items)
+        self.correct = self.stored(part.correct)
+        self.scored = self.stored(part.scored)
+        self.offsets = self.stored(part.offsets)
+        sizes_M = self.offsets.diff()[self.samples_M]
+        self.samples_M = self.samples_M[sizes_M.argsort(stable=True)]  # like lengths share a block
+        self.find_items()
+        self._find_labels(cold_items)
 
-        `resident`: the answers are kept on `device`; else on the host.
-        `between` is called before each block.
-        """
-        self.length, self.device, self.between = length, device, between
-        self.stored_on = device if resident else HOST
-        self.items = stored(part.items, device, resident)
-        self.correct = stored(part.correct, device, resident)
-        self.scored = stored(part.scored, device, resident)
-        offsets = stored(part.offsets, device, resident)
-        self.sampled = max_sequences is not None and max_sequences < len(part)
-        chosen_S = torch.arange(len(part), device=self.stored_on)
-        if self.sampled:
-            shuffled = counter.permutation(counter.key(counter.Purpose.SAMPLE), len(part), self.stored_on)
-            chosen_S = shuffled[:max_sequences]
-        sizes_S = offsets.diff()[chosen_S]
-        chosen_S = chosen_S[sizes_S.argsort(stable=True)]  # like lengths share a block
-        self.count_S = offsets.diff()[chosen_S].clamp(max=length)
-        self.first_S = offsets[chosen_S + 1] - self.count_S
-        self._place_items(cold_items)
-
-    def _place_items(self, cold_items: NDArray[np.int32]) -> None:
-        items, asked, labels = [], [], []
-        for rows_B in torch.arange(len(self.count_S)).split(_BLOCK):
-            asked_BL, mask_BL, correct_BL, scored_BL = self._block(rows_B)
-            items.append(distinct([asked_BL[mask_BL]]))
+    def _find_labels(self, cold_items: NDArray[np.int32]) -> None:
+        asked, labels = [], []
+        for block_B in self.samples_M.split(self.block):
+            asked_BL, _, correct_BL, scored_BL = self._windows(block_B)
             asked.append(read(asked_BL[scored_BL]))
             labels.append(read(correct_BL[scored_BL]))
-        self.items_K = distinct(items)
-        self.host_items_K = read(self.items_K)
         self.is_cold_A = np.isin(np.concatenate(asked), cold_items)
         self.labels_A = np.concatenate(labels)
 
-    def __call__(self, encode: ItemEncoder, tracer: AnswerFilter) -> Evaluation:
-        """Encode the part's items in evaluation mode without a graph, score the part's own answers."""
-        was_training = tracer.training
-        encode.encoder.eval()
-        tracer.train(False)
-        try:
-            with torch.no_grad():
-                table_KD = encode_all(encode, self.host_items_K)
-                rows = torch.arange(len(self.count_S)).split(_BLOCK)
-                scores_A = np.concatenate([self._scores(block, table_KD, tracer) for block in rows])
-        finally:
-            encode.encoder.train(was_training)
-            tracer.train(was_training)
+    def read_items(self, block_B: Tensor) -> Sequence[Tensor]:
+        """The items asked."""
+        asked_BL, mask_BL, _, _ = self._windows(block_B)
+        return (asked_BL[mask_BL],)
+
+    def score(self, scorer: Scorer, block_B: Tensor) -> Tensor:
+        """Logits of the part's own answers."""
+        asked_BL, mask_BL, correct_BL, scored_BL = self._windows(block_B)
+        view = AnswerView(
+            host_items_N=self.host_items_K,
+            asked_BL=self.slots(asked_BL, mask_BL),
+            mask_BL=sent(mask_BL, self.device),
+            correct_BL=sent(correct_BL, self.device),
+        )
+        return scorer(view)[sent(scored_BL, self.device)]
+
+    def evaluation(self, scores_A: NDArray[Any]) -> Evaluation:
+        """AUC of all answers, and with an interval that of the cold items."""
         metrics: dict[str, float | None] = {"auc": auc(self.labels_A, scores_A)}
         if self.is_cold_A.any():
             cold = self.labels_A[self.is_cold_A], scores_A[self.is_cold_A]
@@ -119,21 +83,11 @@ class AnswerEvaluator:
             }
         return Evaluation(metrics, len(scores_A), 0, self.sampled)
 
-    def _block(self, rows_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _windows(self, block_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Ids, mask, correctness and which answers are scored [B, L] of the last answers of sequences."""
-        rows_B = rows_B.to(self.stored_on)
-        count_B, first_B = self.count_S[rows_B], self.first_S[rows_B]
-        longest = int(read(count_B.max()))
+        stop_B = self.offsets[block_B + 1]
+        count_B = (stop_B - self.offsets[block_B]).clamp(max=self.length)
+        first_B, longest = stop_B - count_B, int(read(count_B.max()))
         asked_BL, mask_BL, correct_BL = windows_at(self.items, self.correct, first_B, count_B, longest)
         _, _, scored_BL = windows_at(self.items, self.scored, first_B, count_B, longest)
         return asked_BL, mask_BL, correct_BL, scored_BL == 1
-
-    def _scores(self, rows_B: Tensor, table_KD: Tensor, tracer: AnswerFilter) -> NDArray[np.float32]:
-        self.between()
-        asked_BL, mask_BL, correct_BL, scored_BL = self._block(rows_B)
-        slots_BL = torch.searchsorted(self.items_K, asked_BL).clamp(max=len(self.items_K) - 1)
-        places_BL = sent(slots_BL.where(mask_BL, 0), self.device)
-        view = _View(self.host_items_K, places_BL, sent(mask_BL, self.device), sent(correct_BL, self.device))
-        logits_BL = tracer.logits(table_KD, view)
-        scores: NDArray[np.float32] = read(logits_BL[sent(scored_BL, self.device)].float())
-        return scores

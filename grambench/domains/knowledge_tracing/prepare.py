@@ -27,17 +27,17 @@ from grambench.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class AnswerSources:
-    """What is read: a folder of one of the formats."""
+    """A data folder and its format."""
 
     data_dir: Path
     source: str
     track: Track
 
     def files(self) -> dict[str, Path]:
-        """Every file that determines the arrays, by a name that does not depend on the folder.
+        """Every file that determines the arrays, by a name independent of the folder.
 
         Raises:
-            DataError: one is missing; the message says where it can be had.
+            DataError: a file is missing; the message says where to get it.
         """
         return FORMATS[self.source].files(self)
 
@@ -74,17 +74,17 @@ FORMATS: dict[str, Format] = {
 
 
 def read_answer_data(sources: AnswerSources, data: Data, report: Report) -> Interactions:
-    """Read, treat answers in several rows, and cut into parts.
+    """Read the answers, handle those in several rows, and split into parts.
 
     Raises:
-        DataError: the data is malformed, leaves a part empty, or has answers in several rows under "error".
-        ConfigError: more cold items than test scores, or a field limit that leaves no room for the text.
+        DataError: the data is malformed, a part is empty, or answers have several rows under "error".
+        ConfigError: more cold items than the test part scores, or a field limit without room for the text.
     """
     report("read", 0, 1)
     answers = sources.read(report)
     report("read", 1, 1)
     if not len(answers):
-        raise DataError(f"{sources.data_dir} holds no answer that can be used.")
+        raise DataError(f"{sources.data_dir} holds no usable answers.")
     repeats = find_repeats(answers)
     if data.repeated_answers == "error":
         check_repeats(repeats.counts)

@@ -1,7 +1,7 @@
-"""Answers that stand in several rows: exact duplicates, one row a skill, bundles of one moment.
+"""Answers that occupy several rows: exact duplicates, one row per skill, bundles answered at one moment.
 
-A model of sequences reads the outcome in the first of such rows and "predicts" it in the others.
-Legend of shapes: U users, A answers, R answers of moments with several rows, G such moments.
+A sequence model sees the outcome in the first of these rows and "predicts" it in the others.
+Legend of shapes: U users, A answers, R answers at moments with several rows, G these moments.
 """
 
 import dataclasses
@@ -18,30 +18,30 @@ Bools = npt.NDArray[np.bool_]
 Int32s = npt.NDArray[np.int32]
 
 LEAST_MOMENTS = 20
-"""Fewer moments with several items say nothing about the kind of their rows."""
+"""Fewer moments with several items are not conclusive."""
 AGREEMENT = 0.95
-"""Share of the moments whose rows all have one result, from which their rows are those of one answer: two
-answers that are given one by one agree in about half of the cases, and seldom in more than three quarters."""
+"""If the results agree in at least this share of the moments, the rows of a moment are one answer: two
+separate answers agree in about half of the cases, rarely in more than three quarters."""
 LEFT_OUT = "rows that repeat an answer (data.repeated_answers = first)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repeats:
-    """Which answers repeat an earlier one, and their numbers."""
+    """Which answers repeat an earlier one, and how many."""
 
     counts: RepeatCounts
     repeats_A: Bools
-    """True: the row says again what an earlier one has said; `first` leaves it out."""
+    """True: the row repeats an earlier one; `first` drops it."""
 
 
 def find_repeats(answers: Answers) -> Repeats:
-    """Look for rows of one answer.
+    """Find rows that belong to the same answer.
 
-    With times: rows of one user, item and second; and rows of one user and second with several items, where
-    these have one result in nearly every such moment of the data (`AGREEMENT`): one row a skill. Moments
-    whose results differ are bundles of questions, and stay. Without times, or where they are coarser than a
-    second: rows of one user, item and result that follow each other; these may as well be further attempts,
-    so that only `first` takes them for one, and only where there are no times at all.
+    With times: rows of the same user, item and second; and rows of the same user and second with several
+    items, if the results agree at nearly all such moments of the data (`AGREEMENT`): one row per skill.
+    Moments with different results are bundles of questions, and are kept. Without times, or with times
+    coarser than a second: consecutive rows of the same user, item and result; these may also be further
+    attempts, so only `first` merges them, and only if there are no times at all.
     """
     user_A = _users(answers)
     in_run_A = _in_run(answers, user_A)
@@ -62,7 +62,7 @@ def find_repeats(answers: Answers) -> Repeats:
 
 
 def without_repeats(answers: Answers, repeats: Repeats) -> Answers:
-    """The first row of each answer; what is left out is counted."""
+    """Keep the first row of each answer; dropped rows are counted."""
     count = int(np.count_nonzero(repeats.repeats_A))
     if not count:
         return answers
@@ -81,12 +81,12 @@ def without_repeats(answers: Answers, repeats: Repeats) -> Answers:
 
 
 def _users(answers: Answers) -> Int32s:
-    """[A] number of the user."""
+    """[A] index of the user."""
     return np.repeat(np.arange(len(answers.offsets) - 1, dtype=np.int32), np.diff(answers.offsets))
 
 
 def _in_run(answers: Answers, user_A: Int32s) -> Bools:
-    """[A] same user, item and result as the row before."""
+    """[A] whether user, item and result are those of the preceding row."""
     in_run_A = np.zeros(len(answers), np.bool_)
     in_run_A[1:] = (
         (user_A[1:] == user_A[:-1])

@@ -1,17 +1,15 @@
 """Training batches of answer sequences: drawn once per (seed, epoch, step), the same for every strategy.
 
-A training sample is one user; each epoch reads a window of the user's answers that begins at random.
+A training sample is one user; each epoch reads a window of the user's answers with a random start.
 Legend: S samples, B students, L positions of a window.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import EpochSampler, Moment, Samples
+from grambench.data.batches.base import Samples
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.knowledge_tracing.batch import AnswerBatch
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.transfer import stored
@@ -20,6 +18,7 @@ from grambench.transfer import stored
 class AnswerSampler(EpochSampler[AnswerBatch]):
     """Draws windows of students' answers."""
 
+    batch_type = AnswerBatch
     drawn_ahead, collected = 1 << 10, 1 << 12
 
     def __init__(
@@ -36,14 +35,14 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
     ) -> None:
         """
         Args:
-            part: the train part; its unscored answers are read like the others.
-            seed: of the order and of the windows.
-            batch_size: users in a batch.
+            part: the train part; unscored answers are read like scored ones.
+            seed: of the order and the windows.
+            batch_size: users per batch.
             length: L, most answers in a window.
             epochs: most passes over the users.
             max_steps: most CF steps.
-            device: where batches are wanted.
-            resident: the answers are kept, and windows drawn, on `device`; else on the host.
+            device: of the batches.
+            resident: keep the answers and draw windows on `device`; else on the host.
         """
         super().__init__(seed, batch_size, device, resident)
         self.length = length
@@ -61,26 +60,11 @@ class AnswerSampler(EpochSampler[AnswerBatch]):
         first_S = start_S + counter.integers(draw_key, samples_S, room_S)
         return windows_at(self.items, self.correct, first_S, count_S, self.length)
 
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Real answers' items."""
-        asked_SL, mask_SL, _ = drawn
-        return asked_SL[mask_SL]
-
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """The items asked."""
-        asked_SL, mask_SL, _ = drawn
-        return Block(asked_SL, mask_SL, step_ends)
-
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> AnswerBatch:
-        """A batch of answers."""
-        when = moment.epoch, moment.step, moment.ends_epoch, moment.ends_training
-        return AnswerBatch(*when, *samples, place)
-
 
 def windows_at(
     items: Tensor, correct: Tensor, first_B: Tensor, count_B: Tensor, length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Answers `first` to `first + min(count, length)`, padded behind: ids, mask and correctness [B, L]."""
+    """Answers `first` to `first + min(count, length)`, right-padded: ids, mask and correctness [B, L]."""
     position_L = torch.arange(length, device=items.device)
     mask_BL = position_L < count_B.clamp(max=length)[:, None]
     index_BL = (first_B[:, None] + position_L).where(mask_BL, 0)

@@ -1,4 +1,4 @@
-"""Answers -> the sequences of train, validation and test; cold-start items lose their training answers.
+"""Split answers into the sequences of train, validation and test, and drop cold items from training.
 
 Legend of shapes: U users of the whole data set, S sequences of a part, A answers.
 """
@@ -24,31 +24,31 @@ _SHARES_FIX = "Change `--set data.validation_share=…` or `--set data.test_shar
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequences:
-    """Answers of a part, ragged: those of sequence s lie between offsets s and s + 1, earliest first."""
+    """Answers of a part, ragged: those of sequence s are at offsets[s]:offsets[s + 1], earliest first."""
 
     items: Int32s
     """[A]."""
     correct: Int8s
     """[A] 1 right, 0 wrong."""
     scored: Int8s
-    """[A] 1: the answer belongs to this part; 0: an earlier one of the same user, read but not scored."""
+    """[A] 1: the answer belongs to this part; 0: an earlier answer of the same user, read but not scored."""
     offsets: Int64s
     """[S + 1]."""
     users: Int32s
-    """[S] numbers of users, common to all parts."""
+    """[S] indices of users, common to all parts."""
 
     def __len__(self) -> int:
         return len(self.users)
 
     @property
     def nbytes(self) -> int:
-        """Of what training and evaluation read."""
+        """Bytes of the arrays read in training and evaluation."""
         return sum(array.nbytes for array in (self.items, self.correct, self.scored, self.offsets))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """The three parts, and the items that train never shows."""
+    """The three parts, and the items excluded from training."""
 
     train: Sequences
     validation: Sequences
@@ -56,30 +56,31 @@ class Split:
     cold_items: Int32s
     """Ascending."""
     cold_answers: int
-    """Training answers that the cold items lost."""
+    """Training answers dropped because their items are cold."""
 
 
 def split_answers(
     answers: Answers, *, validation_share: float, test_share: float, cold_items: int, seed: int
 ) -> Split:
-    """Cut into parts by file where the data set says so, else by user.
+    """Split by the data set's own parts if it has them, else by user.
 
-    By file: a part scores its own answers, and reads the user's earlier ones before them. By user: a hash
-    of the user id, so that the same user falls on the same side whatever else the data holds.
+    By part: a part scores its own answers, and also reads the user's earlier ones. By user: by a hash of the
+    user id, so that a user's part does not depend on the rest of the data.
 
     Args:
         answers: of all users.
-        validation_share: share of the users, where the data set names no parts.
+        validation_share: share of the users, if the data set has no parts.
         test_share: likewise.
-        cold_items: so many items, drawn by `seed` among those that test scores, lose their training answers.
+        cold_items: number of items, drawn with `seed` from those the test part scores, whose training answers
+            are dropped.
         seed: of the cold items.
 
     Raises:
-        DataError: a part is left empty. ConfigError: test scores fewer items than `cold_items`.
+        DataError: a part is empty. ConfigError: the test part scores fewer items than `cold_items`.
     """
     if answers.split is None:
         if validation_share + test_share >= 1:
-            raise ConfigError("The shares of validation and test leave no user to train on.", _SHARES_FIX)
+            raise ConfigError("The shares of validation and test leave no users to train on.", _SHARES_FIX)
         part_A = np.repeat(_parts_of_users(answers, validation_share, test_share), np.diff(answers.offsets))
         read_by = {code: part_A == code for code in (TRAIN, VALIDATION, TEST)}
     else:
@@ -91,12 +92,12 @@ def split_answers(
     parts = {code: _part(answers, read & ~lost_A, part_A == code) for code, read in read_by.items()}
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation"), (TEST, "test")):
         if not len(parts[code]):
-            raise DataError(f"The {name} part has no answer.", _SHARES_FIX)
+            raise DataError(f"The {name} part has no answers.", _SHARES_FIX)
     return Split(parts[TRAIN], parts[VALIDATION], parts[TEST], cold, int(np.count_nonzero(lost_A)))
 
 
 def _parts_of_users(answers: Answers, validation_share: float, test_share: float) -> Int8s:
-    """[U] code of the part of each user."""
+    """[U] code of each user's part."""
     place_U = np.fromiter(
         (
             int.from_bytes(hashlib.blake2b(user.encode(), digest_size=8).digest(), "big") / 2**64
@@ -110,7 +111,7 @@ def _parts_of_users(answers: Answers, validation_share: float, test_share: float
 
 
 def _draw_cold(tested_items: Int32s, count: int, seed: int) -> Int32s:
-    """`count` of the items that test scores, ascending."""
+    """Draw `count` of the items that the test part scores; ascending."""
     candidates = np.unique(tested_items)
     if count >= len(candidates) and count > 0:
         raise ConfigError(
@@ -122,7 +123,7 @@ def _draw_cold(tested_items: Int32s, count: int, seed: int) -> Int32s:
 
 
 def _part(answers: Answers, read_A: Bools, scored_A: Bools) -> Sequences:
-    """Sequences of the users with an answer to score, up to the last such answer."""
+    """Sequences of the users with a scored answer, up to the last one."""
     sizes_U = np.diff(answers.offsets)
     user_A = np.repeat(np.arange(len(sizes_U)), sizes_U)
     kept_A = read_A & np.isin(user_A, user_A[scored_A & read_A])

@@ -1,10 +1,10 @@
-"""Generated knowledge-tracing data in the plain form of two tables: no download, no licence, any size.
+"""Generated knowledge-tracing data as two plain tables: no download, no licence, any size.
 
-Every exercise has a skill and a difficulty, both told by its words; every student has an ability, more
-or less of it in each skill, and learns with every answer. A model that reads the words can judge an
-exercise that it never saw; one that knows ids only cannot.
+Every exercise has a skill and a difficulty, both expressed by its words; every student has an ability that
+varies by skill, and learns with every answer. A model that reads the words can judge unseen exercises; a
+model that only knows ids cannot.
 
-Shapes: I items, U students (users), S skills, A answers, a student's after the other's.
+Shapes: I items, U students (users), S skills, A answers, grouped by student.
 """
 
 import math
@@ -15,45 +15,45 @@ from pathlib import Path
 import numpy as np
 
 from grambench.config.synthetic_answers import SyntheticAnswers
-from grambench.data.draws import Floats, Ints, Stream, Wheel, starts
+from grambench.data.draws import Floats, Ints, Stream, WeightedIndex, starts
 from grambench.domains.knowledge_tracing.wording import write_exercises
 from grambench.fs import whole_folder
 
 CORRECT_RATE = 0.65
-"""Share of right answers that is planted."""
+"""Planted share of right answers."""
 FEWEST_ANSWERS = 5
-"""Of a student."""
+"""Fewest answers per student."""
 
 _POPULARITY_OFFSET, _POPULARITY_EXPONENT = 5.0, 1.2  # (rank + offset)^-exponent, Zipf-Mandelbrot
-_TAIL = 0.04  # largest excess of answers: 1 / _TAIL - 1 times the scale of a Pareto law of exponent 2
+_TAIL = 0.04  # largest excess of answers: 1 / _TAIL - 1 times the scale of a Pareto distribution, exponent 2
 _CHANCE_ONE = 1 << 20
 _FIRST_DAY_S = 1_577_836_800  # 1/1/2020, UTC
 _DAY_S = 86_400
-_START_DAYS, _BREAK_DAYS = 30, 3  # the first answers lie within a month; a break is three days at most
+_START_DAYS, _BREAK_DAYS = 30, 3  # first answers are within a month; a break is at most three days
 _BREAK_SHARE = 0.05  # of the answers come after a break
-_THINKING_S = (5, 65)  # the others: seconds since the answer before
+_THINKING_S = (5, 65)  # the others: seconds since the previous answer
 
 
 @dataclass(frozen=True, eq=False)
 class StudentWorld:
-    """What was planted: read by `generate_answers`, and by tests as the oracle."""
+    """The planted parameters: used by `generate_answers`, and as ground truth in tests."""
 
     texts: list[str]
-    """Of each item."""
+    """Text of each item."""
     difficulty_I: Floats
-    """Logits; mean 0 by its law."""
+    """Logits; expected mean 0."""
     skill_I: Ints
-    """In [0, S); each skill has as many items as the next, give or take one."""
+    """In [0, S); skills have equal numbers of items, to within one."""
     popularity_I: Floats
-    """In (0, 1], falling with a power of the rank; knows nothing of skill and difficulty."""
+    """In (0, 1], a power law of the rank; independent of skill and difficulty."""
     ability_U: Floats
-    """Logits; the mean makes `CORRECT_RATE` of the answers right."""
+    """Logits; the mean is such that `CORRECT_RATE` of the answers are right."""
     skill_ability_US: Floats
-    """Logits on top of `ability_U`; mean 0 by its law."""
+    """Logits, added to `ability_U`; expected mean 0."""
     offsets: Ints
-    """[U + 1]; student u's answers lie between offsets u and u + 1, earliest first."""
+    """[U + 1]; student u's answers are at offsets[u]:offsets[u + 1], earliest first."""
     item_A: Ints
-    """Item of each answer; a student may meet an item again."""
+    """Item of each answer; items may repeat for a student."""
     practice_A: Ints
     """Earlier answers of the same student to items of the same skill."""
     chance_A: Floats
@@ -61,7 +61,7 @@ class StudentWorld:
 
 
 def plant_answers(spec: SyntheticAnswers) -> StudentWorld:
-    """Draw items, students, and who answers what; the same `spec` gives the same world."""
+    """Draw items, students and their answers; the same `spec` gives the same result."""
     items, skills, seed = spec.items, spec.skills, spec.seed
     skill_I = _ranks(Stream(seed, "item skill").uniform(items)) % skills
     rank_I = _ranks(Stream(seed, "item popularity").uniform(items))
@@ -71,7 +71,7 @@ def plant_answers(spec: SyntheticAnswers) -> StudentWorld:
 
     length_U = _lengths(spec)
     user_A = np.repeat(np.arange(spec.students), length_U)
-    item_A = Wheel(popularity_I).spin(Stream(seed, "answer item").uniform(len(user_A)))
+    item_A = WeightedIndex(popularity_I).draw(Stream(seed, "answer item").uniform(len(user_A)))
     practice_A = _practice(user_A * skills + skill_I[item_A], spec.students * skills)
 
     ability_U = spec.ability_spread * _bell(Stream(seed, "ability"), spec.students)
@@ -94,18 +94,18 @@ def plant_answers(spec: SyntheticAnswers) -> StudentWorld:
 
 
 def generate_answers(spec: SyntheticAnswers, out_dir: Path) -> None:
-    """Write `out_dir/{items,interactions}.tsv`; `out_dir` appears only when both are written.
+    """Write `out_dir/{items,interactions}.tsv`; `out_dir` appears only once both are complete.
 
-    items.tsv has the columns id (I1, I2, …) and text, all items, answered or not. interactions.tsv
-    has user (U1, U2, …), item, correct (1 or 0) and time (seconds since 1/1/1970, UTC); a student's
-    rows stand together, their times ascend.
+    items.tsv has the columns id (I1, I2, …) and text, for all items, answered or not. interactions.tsv
+    has user (U1, U2, …), item, correct (1 or 0) and time (seconds since 1/1/1970, UTC); rows are grouped by
+    student, in order of time.
 
     Args:
-        spec: sizes and laws.
+        spec: sizes and distributions.
         out_dir: created; may exist only if empty.
 
     Raises:
-        DataError: `out_dir` holds something already.
+        DataError: `out_dir` is not empty.
     """
     with whole_folder(out_dir) as folder:
         world = plant_answers(spec)
@@ -131,12 +131,12 @@ def _interaction_rows(spec: SyntheticAnswers, world: StudentWorld) -> Iterator[s
 
 
 def _ranks(values: Floats) -> Ints:
-    """Place of each value among all, from 0 for the smallest."""
+    """Rank of each value, 0 for the smallest."""
     return np.argsort(np.argsort(values, kind="stable"))
 
 
 def _lengths(spec: SyntheticAnswers) -> Ints:
-    """Answers of each student, (U,): the fewest, and more by a Pareto law of exponent 2, cut at its end."""
+    """Answers per student [U]: the minimum plus a truncated Pareto distribution of exponent 2."""
     uniform_U = Stream(spec.seed, "answers").uniform(spec.students) * (1 - _TAIL**2)
     excess_U = 1 / np.sqrt(1 - uniform_U) - 1
     mean_excess = 2 / (1 + _TAIL) - 1
@@ -145,7 +145,7 @@ def _lengths(spec: SyntheticAnswers) -> Ints:
 
 
 def _practice(group_A: Ints, groups: int) -> Ints:
-    """How many answers of its group come before each answer, (A,)."""
+    """Number of earlier answers in the same group, for each answer [A]."""
     order_A = np.argsort(group_A, kind="stable")
     first_A = starts(np.bincount(group_A, minlength=groups))[group_A[order_A]]
     practice_A = np.empty_like(group_A)
@@ -154,19 +154,19 @@ def _practice(group_A: Ints, groups: int) -> Ints:
 
 
 def _bell(stream: Stream, *shape: int) -> Floats:
-    """Nearly normal numbers of mean 0 and deviation 1: sums of four uniform ones, the same everywhere."""
+    """Approximately standard normal numbers: sums of four uniform ones, identical on every platform."""
     uniform = stream.uniform(4 * math.prod(shape)).reshape(4, *shape)
     return np.asarray((uniform.sum(axis=0) - 2) * math.sqrt(3), dtype=np.float64)
 
 
 def _chance(logit_A: Floats) -> Floats:
-    """The sigmoid, rounded so that a sum of chances is exact in any order."""
+    """The sigmoid, rounded so that sums of probabilities are exact in any order."""
     rounded_A = np.rint(_CHANCE_ONE / (1 + np.exp(np.minimum(-logit_A, 700.0)))) / _CHANCE_ONE
     return np.asarray(rounded_A, dtype=np.float64)
 
 
 def _mean_ability(logit_A: Floats) -> float:
-    """What to add to all logits for a mean chance of `CORRECT_RATE`, to within 2^-8."""
+    """The offset of all logits that gives a mean probability of `CORRECT_RATE`, to within 2^-8."""
     low, high = -1024.0, 1024.0
     while high - low > 2**-8:
         middle = (low + high) / 2
@@ -175,7 +175,7 @@ def _mean_ability(logit_A: Floats) -> float:
 
 
 def _times(length_U: Ints, seed: int) -> Ints:
-    """Seconds since 1/1/1970 of each answer, (A,), ascending for each student."""
+    """Seconds since 1/1/1970 of each answer [A], ascending per student."""
     stream = Stream(seed, "answer time")
     start_U = _FIRST_DAY_S + (stream.uniform(len(length_U)) * _START_DAYS * _DAY_S).astype(np.int64)
     answers = int(length_U.sum())

@@ -1,4 +1,4 @@
-"""Knowledge tracing in training: an LSTM over answers, AUC of the next one."""
+"""Knowledge tracing in training: windows of answers, AUC of the next one."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.knowledge_tracing.sampler import AnswerSampler
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.domains.prepared import Prepared
-from grambench.models.filters.tracer import LSTMTracer
 
 _POSITION = 8
 """Bytes of an index."""
@@ -21,11 +20,6 @@ def drawn_bytes(part: Sequences) -> int:
 def scored_bytes(part: Sequences, items: int) -> int:
     """Bytes of a scored part, and of a position for each sequence and each of the `items`."""
     return part.nbytes + _POSITION * (len(part) + items)
-
-
-def make_filter(spec: Spec, width: int) -> LSTMTracer:
-    """See `domains.training.make_filter`."""
-    return LSTMTracer(width, spec.filter.lstm.layers, spec.filter.lstm.dropout, spec.filter.sequence)
 
 
 def make_sampler(spec: Spec, part: Sequences, **options: Any) -> AnswerSampler:

@@ -1,4 +1,4 @@
-"""`grambench data verify`: what knowledge-tracing data holds and what is wrong with it, without a model."""
+"""`grambench data verify` for knowledge-tracing data: counts and problems, without a model."""
 
 from pathlib import Path
 from typing import Literal
@@ -23,12 +23,12 @@ class AnswersCheck(CheckedFolder):
     files: tuple[FileCheck, ...]
     items: int
     users: int
-    """Those with a usable answer."""
+    """Users with a usable answer."""
     answers: int
-    """Usable ones."""
+    """Usable answers."""
     correct: int
     train_answers: int | None
-    """Answers that the data set puts into train; None, as for the others, where a run divides the users."""
+    """Answers the data set assigns to train; None here and below if a run splits by user."""
     validation_answers: int | None
     test_answers: int | None
     left_out: dict[str, int]
@@ -40,13 +40,13 @@ class AnswersCheck(CheckedFolder):
 def verify_answers(
     data_dir: Path, source: str, dataset: str | None = None, track: Track = "es_en"
 ) -> AnswersCheck:
-    """Read a folder of one of the formats and count.
+    """Read a data folder and count.
 
     Args:
         data_dir: the folder.
         source: its format.
-        dataset: label; no published file is known.
-        track: of Duolingo.
+        dataset: label only; there are no digests of published files.
+        track: Duolingo's track.
 
     Raises:
         DataError: a file is missing or malformed (file and line, or row).

@@ -1,6 +1,6 @@
-"""Sizes and digests of MIND's extracted files: whether a user's files are the published ones.
+"""Sizes and digests of MIND's extracted files, to check that a user's files are the published ones.
 
-Zips differ between mirrors, so the extracted files are compared. Source: the files of
+Zips differ between mirrors, so extracted files are compared. Source: the files of
 https://msnews.github.io (small, demo: bytes and sha256; large: bytes only).
 """
 
@@ -12,7 +12,7 @@ from grambench.fs import sha256_file
 
 
 class Published(NamedTuple):
-    """What is known of a published file."""
+    """Size and digest of a published file."""
 
     bytes: int
     sha256: str | None
@@ -61,9 +61,8 @@ def origin(dataset: str | None, name: str, path: Path) -> Origin:
     """Whether `path` is the published file `name` (such as `train/news.tsv`) of a data set.
 
     Returns:
-        "official" where size and digest agree, "differs" where one of them does not, "unknown" where
-        nothing is published under the name, or only a size and it agrees. The file is hashed only
-        where its size agrees.
+        "official" if size and digest match; "differs" if either does not; "unknown" if nothing is known of
+        the name, or only a size, which matches. The file is hashed only if its size matches.
     """
     published = KNOWN_FILES.get(dataset or "", {}).get(name)
     if published is None:

@@ -1,4 +1,4 @@
-"""News recommendation: impressions of candidates after a history of clicks."""
+"""News recommendation: which candidate of an impression is clicked, given a history of clicks?"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ class News:
             fix=lambda data, _: _where_mind_is(data),
         ),
         NEWS_TABLES: Source(holds="the tables items and impressions (docs/data.md says which columns)"),
-        "synthetic": Source(laws=lambda data: data.synthetic, generate=generate),
+        "synthetic": Source(settings=lambda data: data.synthetic, generate=generate),
     }
 
     def files(self, data: Data, folder: Path) -> MindSources | TableSources:
@@ -44,10 +44,10 @@ class News:
         return {} if "dev/behaviors.tsv" in described else {"test_share": data.test_share}
 
     def check(self, manifest: Manifest, data: Data) -> None:
-        """Everything is checked while it is read."""
+        """Nothing to check: everything is checked on reading."""
 
     def completed(self, manifest: Manifest, files: object, report: Report) -> None:
-        """Nothing was added since version 0.1."""
+        """None: no counts were added since version 0.1."""
 
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
         if data.source == NEWS_TABLES:
@@ -60,8 +60,8 @@ class News:
 
 def _where_mind_is(data: Data) -> str:
     if data.dataset.startswith("mind-"):
-        return f"Run `grambench data prepare {data.dataset}`, or give a folder with --data-dir."
-    return "Give the folder that holds train/ and dev/ with --data-dir."
+        return f"Run `grambench data prepare {data.dataset}`, or name a folder with --data-dir."
+    return "Name the folder that holds train/ and dev/ with --data-dir."
 
 
 DOMAIN = News()

@@ -1,8 +1,8 @@
-"""Downloads of MIND: zips from the Hugging Face hub or its mirror, verified, then moved into place.
+"""Download MIND: zips from the Hugging Face hub or its mirror, verified, then moved into place.
 
-The licence (Microsoft Research, non-commercial) allows no redistribution, so the files are fetched
-by their user and stay on the user's machine. Zips differ between sources; the extracted files are
-compared with the published ones (`grambench.domains.news.checksums`).
+The licence (Microsoft Research, non-commercial) does not permit redistribution, so users download the files
+to their own machine. Zips differ between sources; the extracted files are compared with the published ones
+(`grambench.domains.news.checksums`).
 """
 
 import errno
@@ -24,7 +24,7 @@ from grambench.hub import HUB
 
 Dataset = Literal["mind-small", "mind-large", "mind-demo"]
 Report = Callable[[str, int, int | None], None]
-"""Called with the zip's name, the bytes on disk and the bytes it will have, where known."""
+"""Called with the zip's name, the bytes on disk, and its total size if known."""
 
 LICENCE = (
     "MIND is Microsoft's, under the Microsoft Research License Terms: for non-commercial research,"
@@ -42,19 +42,19 @@ class Source:
     """A data set on a hub, or a folder of zips on the web."""
 
     url: str
-    """Of the hub, or of the folder, without the closing slash."""
+    """URL of the hub or of the folder, without a trailing slash."""
     repo: str = ""
     """`<owner>/<data set>` on the hub; empty: `url` is a plain folder."""
     token: str | None = None
-    """Of the hub."""
+    """Hub token."""
 
     @property
     def host(self) -> str:
-        """For messages."""
+        """Host name, for messages."""
         return urlsplit(self.url).netloc
 
     def bring(self, path: Path, progress: Progress, patience: Patience) -> None:
-        """Download the file of `path`'s name.
+        """Download the file named as `path`.
 
         Raises:
             MachineError: it cannot be downloaded. OSError: `path` cannot be written.
@@ -66,16 +66,16 @@ class Source:
 
 
 def default_sources(dataset: Dataset, environ: Mapping[str, str] = os.environ) -> tuple[Source, ...]:
-    """The hub (`HF_ENDPOINT` and `HF_TOKEN`, if they are set), then the mirror; mind-demo is on that only.
+    """The hub (`HF_ENDPOINT` and `HF_TOKEN`, if set), then the mirror; mind-demo is only on the mirror.
 
     Raises:
-        ConfigError: HF_TOKEN holds characters that no token has.
+        ConfigError: HF_TOKEN contains invalid characters.
     """
     if dataset == "mind-demo":
         return (Source(_MIRROR),)
     token = environ.get("HF_TOKEN", "").strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ConfigError("HF_TOKEN holds blanks or control characters.", "Copy the token again.")
+        raise ConfigError("HF_TOKEN contains blanks or control characters.", "Copy the token again.")
     hub = environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
     return (Source(hub, _REPO, token or None), Source(_MIRROR))
 
@@ -89,16 +89,16 @@ def fetch(
     patience: Patience | None = None,
     known: Mapping[str, Mapping[str, Published]] = KNOWN_FILES,
 ) -> Path:
-    """Make `target/{train,dev}/{news,behaviors}.tsv` the published files of `dataset`.
+    """Download the published files of `dataset` to `target/{train,dev}/{news,behaviors}.tsv`.
 
-    Files that are there and right are left alone; an interrupted download continues where it
-    stopped. Show `LICENCE` to the user first. Two processes may fetch into one target: one waits.
+    Correct files are left alone; an interrupted download is resumed. Show `LICENCE` to the user first. If two
+    processes fetch into one target, one waits.
 
     Args:
-        dataset: which MIND; `mind-small` and `mind-demo` are compared by sha256, `mind-large` by size.
-        target: created if absent.
+        dataset: variant of MIND; `mind-small` and `mind-demo` are verified by sha256, `mind-large` by size.
+        target: created if missing.
         report: progress of the zips.
-        sources: tried in turn for each zip; unset: `default_sources(dataset)`.
+        sources: tried in order for each zip; None: `default_sources(dataset)`.
         patience: timeouts and retries of plain HTTP.
         known: the published sizes and digests.
 
@@ -108,10 +108,10 @@ def fetch(
     Raises:
         ConfigError: an unknown data set, or an unusable HF_TOKEN.
         MachineError: no source can be reached, or the disk cannot be written.
-        DataError: a file in `target` is not the published one, or no source delivers it.
+        DataError: a file in `target` is not the published one, or no source provides it.
     """
     if dataset not in get_args(Dataset):
-        raise ConfigError(f"{dataset!r} cannot be fetched.", f"Known are {', '.join(get_args(Dataset))}.")
+        raise ConfigError(f"{dataset!r} cannot be downloaded.", f"Choose {', '.join(get_args(Dataset))}.")
     sources = default_sources(dataset) if sources is None else sources
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -122,9 +122,7 @@ def fetch(
                     _fetch_split(dataset, split, target, published, sources, report, patience or Patience())
             shutil.rmtree(target / ".download", ignore_errors=True)
     except OSError as error:
-        fix = (
-            "Free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Check the folder's rights"
-        )
+        fix = "Free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Check its permissions"
         raise MachineError(
             f"{target} could not be written: {error.strerror or error}.",
             f"{fix}, or name another folder with --data-dir.",
@@ -141,7 +139,7 @@ def _fetch_split(
     report: Report,
     patience: Patience,
 ) -> None:
-    """Try the sources in turn until one delivers the published files of a split."""
+    """Try the sources in order until one provides the published files of a split."""
     name = f"MIND{dataset.removeprefix('mind-')}_{split}.zip"
     failures: list[tuple[Source, GrambenchError]] = []
     for place, source in enumerate(sources):
@@ -156,14 +154,14 @@ def _fetch_split(
     reasons = "; ".join(f"{source.host}: {error.message.rstrip('.')}" for source, error in failures)
     all_delivered = bool(failures) and all(isinstance(error, DataError) for _, error in failures)
     raise (DataError if all_delivered else MachineError)(
-        f"{name} could not be fetched: {reasons or 'there is no source'}.",
-        f"Unzip a copy of it so that {' and '.join(str(target / split / table) for table in TABLES)}"
-        " are there, or name a folder with train/ and dev/ by --data-dir.",
+        f"{name} could not be downloaded: {reasons or 'there is no source'}.",
+        f"Unzip a copy of it to {' and '.join(str(target / split / table) for table in TABLES)},"
+        " or name a folder with train/ and dev/ with --data-dir.",
     )
 
 
 def _is_there(folder: Path, published: Mapping[str, Published]) -> bool:
-    """Whether a split is complete; a file that is there must be the published one."""
+    """Whether a split is complete; existing files must be the published ones."""
     present = {name: folder / name for name in published if (folder / name).exists()}
     for name, path in present.items():
         fault = _fault(path, published[name])
@@ -176,7 +174,7 @@ def _is_there(folder: Path, published: Mapping[str, Published]) -> bool:
 
 
 def _fault(path: Path, published: Published) -> str:
-    """What is wrong with a file; empty if nothing."""
+    """What is wrong with a file; empty if it is correct."""
     size = path.stat().st_size
     if size != published.bytes:
         return f"{size:,} bytes, not {published.bytes:,}"
@@ -186,7 +184,7 @@ def _fault(path: Path, published: Published) -> str:
 
 
 def _unpack(archive: Path, folder: Path, published: Mapping[str, Published]) -> None:
-    """Extract beside the archive, verify, and move into place; the archive is used up either way."""
+    """Extract beside the archive, verify, and move into place; the archive is deleted in any case."""
     temporary = Path(tempfile.mkdtemp(dir=archive.parent))
     try:
         extract_tables(archive, temporary, tuple(published))

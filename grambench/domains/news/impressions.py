@@ -1,7 +1,7 @@
-"""Behaviors -> the interactions of train, validation and test, with items as positions.
+"""Behaviors -> the interactions of train, validation and test, with items as indices.
 
 Legend of shapes: B impressions, H history clicks, C candidates, D distinct ids of a behaviors.tsv.
-An item below 0 stands for an unknown id: -1 for the first one met, -2 for the second, and so on.
+A negative item stands for an unknown id: -1 for the first one found, -2 for the second, and so on.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Impressions of a part, ragged: those of row b lie between offsets b and b + 1."""
+    """Impressions of a part, ragged: those of row b are at offsets[b]:offsets[b + 1]."""
 
     history_items: Int32s
     """[H] oldest click first."""
@@ -42,7 +42,7 @@ class Part:
     candidate_offsets: Int64s
     """[B + 1]."""
     users: Int32s
-    """[B] numbers of users, common to all parts."""
+    """[B] indices of users, common to all parts."""
     time_s: Int64s
     """[B] POSIX seconds; `MISSING_TIME` where the data has none."""
 
@@ -51,21 +51,21 @@ class Part:
 
     @property
     def nbytes(self) -> int:
-        """Of what training and evaluation read."""
+        """Bytes of the arrays read in training and evaluation."""
         read = (self.history_items, self.history_offsets, self.candidate_items, self.candidate_offsets)
         return sum(array.nbytes for array in read) + self.candidate_labels.nbytes
 
 
 def link(splits: Sequence[Behaviors], item_ids: pa.Array) -> tuple[list[Part], pa.Array]:
-    """Number users and items over all splits.
+    """Number users and items across all splits.
 
     Args:
         splits: labelled behaviors.
-        item_ids: ids of the known items; an item's number is its position.
+        item_ids: ids of the known items, in order of their numbers.
 
     Returns:
-        the interactions of each split, and the ids that no item has in order of first appearance:
-        item -1 - i is the i-th of them.
+        The interactions of each split, and the unknown ids in order of first appearance: item -1 - i is the
+        i-th of them.
     """
     user_ids = pa.concat_arrays([split.user_ids for split in splits]).unique()
     all_ids = pa.concat_arrays([split.news_ids for split in splits]).unique()
@@ -94,7 +94,7 @@ def last_day(time_s: Int64s) -> Bools:
     """Mask [B] of the impressions of the last calendar day.
 
     Raises:
-        DataError: some times are missing, or all impressions are of one day.
+        DataError: some times are missing, or all impressions are from one day.
     """
     fix = "Use `--set data.validation=users`."
     missing = int(np.count_nonzero(time_s == MISSING_TIME))
@@ -106,19 +106,19 @@ def last_day(time_s: Int64s) -> Bools:
     days = time_s // SECONDS_PER_DAY
     mask: Bools = days == days.max()
     if mask.all():
-        raise DataError("All train impressions are of one day, so none would be left to train on.", fix)
+        raise DataError("All train impressions are from one day, so none would be left to train on.", fix)
     return mask
 
 
 def user_share(
     behaviors: Behaviors, share: float, rows: Bools, part: Literal["validation", "test"] = "validation"
 ) -> Bools:
-    """Mask [B] of those of `rows` [B] that a fixed share of the users have, chosen by a hash of the user id.
+    """Mask [B] of the impressions in `rows` [B] of a share of the users, selected by a hash of the user id.
 
-    The users of `test` are chosen from the other end than those of `validation`.
+    Test users and validation users are taken from opposite ends of the hash range.
 
     Raises:
-        DataError: of the users who have any of `rows`, the share holds none, or all.
+        DataError: none, or all, of the users with impressions in `rows` are selected.
     """
     bound, last = int(share * 2**64), 2**64 - 1
     places = (
@@ -134,15 +134,15 @@ def user_share(
     if not mask.any() or (mask == rows).all():
         users = len(np.unique(behaviors.users[rows]))
         raise DataError(
-            f"A {part} share of {share} holds {'all' if mask.any() else 'none'} of the {users:,}"
-            f" user{'' if users == 1 else 's'} to divide.",
-            f"Change `--set data.{part}_share=…`." if users > 1 else "Two users at least are needed.",
+            f"A {part} share of {share} selects {'all' if mask.any() else 'none'} of the {users:,}"
+            f" user{'' if users == 1 else 's'}.",
+            f"Change `--set data.{part}_share=…`." if users > 1 else "At least two users are needed.",
         )
     return mask
 
 
 def select(part: Part, rows: Bools) -> Part:
-    """The impressions of a mask [B], in their order."""
+    """The impressions selected by a mask [B], in order."""
     kept_history = np.repeat(rows, np.diff(part.history_offsets))
     kept_candidates = np.repeat(rows, np.diff(part.candidate_offsets))
     return Part(
@@ -157,7 +157,7 @@ def select(part: Part, rows: Bools) -> Part:
 
 
 def drop_unknown(part: Part) -> Part:
-    """Without unknown items, and without impressions that have no candidate left."""
+    """Drop unknown items, and impressions without remaining candidates."""
     history, candidates = part.history_items >= 0, part.candidate_items >= 0
     thinned = dataclasses.replace(
         part,
@@ -171,7 +171,7 @@ def drop_unknown(part: Part) -> Part:
 
 
 def number_unknown(part: Part, known: int) -> Part:
-    """With the i-th unknown id as item `known` + i."""
+    """Number the i-th unknown id as item `known` + i."""
 
     def numbered(items: Int32s) -> Int32s:
         return np.where(items >= 0, items, known - 1 - items).astype(np.int32)

@@ -1,4 +1,4 @@
-"""News recommendation: what the sources hold, and how impressions are cut into parts.
+"""News recommendation: read the sources, and split impressions into parts.
 
 Legend: B impressions.
 """
@@ -33,30 +33,30 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadNews:
-    """Everything of the sources, in memory."""
+    """The content of the sources, in memory."""
 
     catalogue: Catalogue
     behaviors: list[Behaviors]
     """Train and dev, or all impressions of a table or of a folder without splits."""
     bodies: Bodies | None = None
     split: npt.NDArray[np.int8] | None = None
-    """[B] TRAIN, VALIDATION or TEST, where a table names the part of each impression."""
+    """[B] TRAIN, VALIDATION or TEST; None if no table column `split` assigns impressions to parts."""
 
 
 def read_news_data(sources: MindSources | TableSources, data: Data, report: Report) -> Interactions:
-    """Read, link, cut into parts, and apply the policy for unknown items.
+    """Read, link, split into parts, and apply the policy for unknown items.
 
     Raises:
-        DataError: the data is malformed, holds unknown ids under "error", or leaves a part empty.
+        DataError: the data is malformed, contains unknown ids under "error", or a part is empty.
         ConfigError: a field limit leaves no room for the special tokens.
     """
-    found = read_sources(sources, report)
-    texts = item_texts(found.catalogue, found.bodies, data.fields)
-    linked, unknown_ids = impressions.link(found.behaviors, found.catalogue.ids)
+    news = read_sources(sources, report)
+    texts = item_texts(news.catalogue, news.bodies, data.fields)
+    linked, unknown_ids = impressions.link(news.behaviors, news.catalogue.ids)
     if data.unknown_items == "error" and len(unknown_ids):
         raise _unknown_error(linked, unknown_ids)
-    before = cut(data, found, linked)
-    after = {name: _apply_policy(data, part, len(found.catalogue)) for name, part in before.items()}
+    before = cut(data, news, linked)
+    after = {name: _apply_policy(data, part, len(news.catalogue)) for name, part in before.items()}
     _check_filled(after)
     rule = data.validation if data.protocol == "honest" else None
     return Interactions(
@@ -64,7 +64,7 @@ def read_news_data(sources: MindSources | TableSources, data: Data, report: Repo
         blank_items=len(unknown_ids) if data.unknown_items == "blank" else 0,
         parts=dict(after),
         counts={name: impressions.count(before[name], after[name]) for name in after},
-        items=_count_items(found.catalogue, texts, len(unknown_ids)),
+        items=_count_items(news.catalogue, texts, len(unknown_ids)),
         manifest={
             "validation": rule,
             "validation_share": data.validation_share if rule == "users" else None,
@@ -88,28 +88,28 @@ def read_sources(sources: MindSources | TableSources, report: Report) -> ReadNew
     for folder in sources.splits.values():
         report("read", len(news), total)
         news.append(read_news(folder / NEWS_FILE))
-    found: list[Behaviors] = []
+    behaviors_of_splits: list[Behaviors] = []
     for split_name in sources.labelled:
-        report("read", len(news) + len(found), total)
-        found.append(read_behaviors(sources.splits[split_name] / BEHAVIORS_FILE, labelled=True))
+        report("read", len(news) + len(behaviors_of_splits), total)
+        behaviors_of_splits.append(read_behaviors(sources.splits[split_name] / BEHAVIORS_FILE, labelled=True))
     bodies = read_bodies(sources.bodies) if sources.bodies else None
     report("read", total, total)
-    return ReadNews(merge_news(news), found, bodies)
+    return ReadNews(merge_news(news), behaviors_of_splits, bodies)
 
 
-def cut(data: Data, found: ReadNews, linked: list[Part]) -> dict[PartName, Part]:
-    """The stored parts; under the paper's protocol test is validation too.
+def cut(data: Data, news: ReadNews, linked: list[Part]) -> dict[PartName, Part]:
+    """The stored parts; under the paper's protocol test also serves as validation.
 
     Raises:
-        DataError: the rule of validation, or of test, leaves nothing.
-        ConfigError: the paper's protocol for a table or a folder without splits: no part is published.
+        DataError: the validation or test rule leaves a part empty.
+        ConfigError: the paper's protocol for a table or a folder without splits, which has no published part.
     """
     if len(linked) == 1:
-        return _cut_table(data, found, linked[0])
+        return _cut_table(data, news, linked[0])
     train, test = linked
     if data.protocol == "paper":
         return {"train": train, "test": test}
-    held_out = _held_out(data, found.behaviors[0], train.time_s, np.ones(len(train), np.bool_))
+    held_out = _held_out(data, news.behaviors[0], train.time_s, np.ones(len(train), np.bool_))
     return {
         "train": impressions.select(train, ~held_out),
         "validation": impressions.select(train, held_out),
@@ -117,17 +117,17 @@ def cut(data: Data, found: ReadNews, linked: list[Part]) -> dict[PartName, Part]
     }
 
 
-def _cut_table(data: Data, found: ReadNews, whole: Part) -> dict[PartName, Part]:
-    """By its column `split`; else the newest impressions are the test, without times a share of users."""
+def _cut_table(data: Data, news: ReadNews, whole: Part) -> dict[PartName, Part]:
+    """Split by the column `split`; else test on the newest impressions or, without times, a user share."""
     if data.protocol == "paper":
         raise ConfigError(
-            "data.protocol = paper selects on a published part, and this data has none.",
+            "data.protocol = paper selects on a published part, but this data has none.",
             "Leave `data.protocol` out.",
         )
-    (behaviors,) = found.behaviors
-    if found.split is not None:
-        test, held_out = found.split == TEST, found.split == VALIDATION
-        rest = found.split == TRAIN
+    (behaviors,) = news.behaviors
+    if news.split is not None:
+        test, held_out = news.split == TEST, news.split == VALIDATION
+        rest = news.split == TRAIN
     else:
         test = _test_of_table(data.test_share, behaviors)
         held_out, rest = np.zeros_like(test), ~test
@@ -144,21 +144,21 @@ def _cut_table(data: Data, found: ReadNews, whole: Part) -> dict[PartName, Part]
 
 
 def _test_of_table(share: float, behaviors: Behaviors) -> Bools:
-    """[B] the newest `share` of the impressions, equal times together; without times, that share of users."""
+    """Mask [B] of the newest `share` of the impressions, equal times together; without times, of users."""
     time_s = behaviors.time_s
     if (time_s == MISSING_TIME).any():
         return impressions.user_share(behaviors, share, np.ones(len(time_s), np.bool_), "test")
     newest: Bools = time_s >= np.sort(time_s)[-max(1, round(share * len(time_s)))]
     if newest.all():
         raise DataError(
-            "The impressions are too much of one time to cut off the newest as a test.",
-            "Say which are the test: a table may have a column `split`, MIND's format has train/ and dev/.",
+            "Too many impressions have the same time to split off the newest for testing.",
+            "Mark the test impressions: tables may have a column `split`, MIND's format has train/ and dev/.",
         )
     return newest
 
 
 def _held_out(data: Data, behaviors: Behaviors, time_s: npt.NDArray[np.int64], train: Bools) -> Bools:
-    """[B] the impressions of `train` that validate."""
+    """Mask [B] of the impressions of `train` that are held out for validation."""
     if data.validation == "users":
         return impressions.user_share(behaviors, data.validation_share, train)
     held_out = np.zeros_like(train)
@@ -167,30 +167,30 @@ def _held_out(data: Data, behaviors: Behaviors, time_s: npt.NDArray[np.int64], t
 
 
 def item_texts(catalogue: Catalogue, bodies: Bodies | None, fields: FieldLimits) -> Texts:
-    """The wanted fields of every item; a missing body is an empty one.
+    """The selected text fields of every item; a missing body is empty.
 
     Raises:
         ConfigError: a limit leaves no room for the special tokens.
     """
     columns = {"title": catalogue.titles, "abstract": catalogue.abstracts}
     if bodies is not None:
-        found = pc.index_in(catalogue.ids, bodies.ids)
-        columns["body"] = pc.fill_null(bodies.bodies.take(found), "")
-    wanted = tuple(name for name in ("title", "abstract", "body") if getattr(fields, name) > 0)
-    limits = tuple(int(getattr(fields, name)) for name in wanted)
+        rows = pc.index_in(catalogue.ids, bodies.ids)
+        columns["body"] = pc.fill_null(bodies.bodies.take(rows), "")
+    names = tuple(name for name in ("title", "abstract", "body") if getattr(fields, name) > 0)
+    limits = tuple(int(getattr(fields, name)) for name in names)
     if limits[0] < 2:
         raise ConfigError(
-            f"data.fields.{wanted[0]} = {limits[0]} leaves no room for the two special tokens.",
-            f"Use `--set data.fields.{wanted[0]}=2` or more, or 0 to leave it out.",
+            f"data.fields.{names[0]} = {limits[0]} leaves no room for the two special tokens.",
+            f"Use `--set data.fields.{names[0]}=2` or more, or 0 to leave it out.",
         )
-    return Texts(wanted, limits, tuple(columns[name] for name in wanted))
+    return Texts(names, limits, tuple(columns[name] for name in names))
 
 
 def _check_filled(parts: dict[PartName, Part]) -> None:
     for name, part in parts.items():
         if not len(part):
             raise DataError(
-                f"The {name} part has no impression with a known candidate.",
+                f"The {name} part has no impressions with a known candidate.",
                 "Check the items' files, or keep unknown ids with `--set data.unknown_items=blank`.",
             )
 

@@ -5,7 +5,7 @@ from the unclicked candidates of the same impression. Legend: S samples, B users
 H history positions, K negatives, C = 1 + K candidates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.block import Block, Place
-from grambench.data.batches.epochs import EpochSampler, Moment, Samples
+from grambench.data.batches.base import Samples
+from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.news.impressions import Part
 from grambench.errors import DataError
 from grambench.transfer import placed, stored
 
 _CHUNK = 1 << 16
-"""Candidates that are indexed at once, or those of one impression."""
+"""Candidates indexed at once; at least those of one impression."""
 
 
 class NewsSampler(EpochSampler[NewsBatch]):
     """Draws clicks with their histories and negatives."""
 
+    batch_type = NewsBatch
     drawn_ahead, collected = 1 << 12, 1 << 15
 
     def __init__(
@@ -44,11 +45,11 @@ class NewsSampler(EpochSampler[NewsBatch]):
     ) -> None:
         """Index the clicked candidates of `part`.
 
-        `resident`: the interactions are kept, and samples drawn, on `device`; else on the host, from
-        where each block of samples is copied. The draws are the same.
+        `resident`: keep the interactions and draw samples on `device`; else on the host, and copy block by
+        block. The draws are the same.
 
-        An impression without a click yields no sample; one without an unclicked candidate has no
-        negative and yields none either (`one_class` counts both).
+        Impressions without a click yield no samples, nor do those without an unclicked candidate, which
+        have no negatives (`one_class` counts both).
 
         Raises:
             DataError: no impression yields a sample.
@@ -67,21 +68,21 @@ class NewsSampler(EpochSampler[NewsBatch]):
         self.plan(len(self.sample_impression), epochs, max_steps)
 
     def _index_samples(self, part: Part, resident: bool) -> None:
-        """Positions of the samples' clicks, and of unclicked candidates grouped by impression.
+        """Indices of the samples' clicks, and of unclicked candidates grouped by impression.
 
-        On the host and chunk by chunk, so that beside the result there are no arrays of the candidates' size.
+        On the host and chunk by chunk, so that no temporary arrays have the size of the candidates.
         """
-        offsets, kind = np.asarray(part.candidate_offsets), _index_type(part)
+        offsets, dtype = np.asarray(part.candidate_offsets), _index_type(part)
         sizes_M = np.diff(offsets)
-        clicks_M = np.zeros(len(sizes_M), kind)
+        clicks_M = np.zeros(len(sizes_M), dtype)
         for rows, labels_C, row_C in _chunks(part):
             clicks_M[rows] = np.bincount(row_C[labels_C == 1], minlength=rows.stop - rows.start)
         trainable_M = (clicks_M > 0) & (clicks_M < sizes_M)
         self.one_class = int(np.count_nonzero(~trainable_M))
-        unclicked_M = (sizes_M - clicks_M).astype(kind)
-        impression_S = np.empty(clicks_M[trainable_M].sum(dtype=np.int64), kind)
+        unclicked_M = (sizes_M - clicks_M).astype(dtype)
+        impression_S = np.empty(clicks_M[trainable_M].sum(dtype=np.int64), dtype)
         candidate_S = np.empty_like(impression_S)
-        unclicked_C = np.empty(unclicked_M.sum(dtype=np.int64), kind)
+        unclicked_C = np.empty(unclicked_M.sum(dtype=np.int64), dtype)
         samples = unclicked = 0
         for rows, labels_C, row_C in _chunks(part):
             first = offsets[rows.start]
@@ -92,7 +93,7 @@ class NewsSampler(EpochSampler[NewsBatch]):
             unclicked_N = np.flatnonzero(labels_C == 0)
             unclicked_C[unclicked : unclicked + len(unclicked_N)] = unclicked_N + first
             unclicked += len(unclicked_N)
-        start_M = (unclicked_M.cumsum(dtype=np.int64) - unclicked_M).astype(kind)
+        start_M = (unclicked_M.cumsum(dtype=np.int64) - unclicked_M).astype(dtype)
         self.sample_impression = placed(impression_S, self.device, resident)
         self.sample_candidate = placed(candidate_S, self.device, resident)
         self.unclicked = placed(unclicked_C, self.device, resident)
@@ -100,22 +101,8 @@ class NewsSampler(EpochSampler[NewsBatch]):
         self.unclicked_start = placed(start_M, self.device, resident)
 
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
-        """Clicks, which of them are real, and candidates."""
+        """Clicks, the mask of those that are not padding, and candidates."""
         return *self._histories(samples_S), self._candidates(epoch, samples_S)
-
-    def occurrences(self, drawn: Samples) -> Tensor:
-        """Real clicks and all candidates."""
-        history_SH, mask_SH, candidates_SC = drawn
-        return torch.cat((history_SH[mask_SH], candidates_SC.flatten()))
-
-    def block(self, drawn: Samples, step_ends: Sequence[int]) -> Block:
-        """Clicks, then candidates."""
-        return Block.of(*drawn, step_ends)
-
-    def batch_of(self, moment: Moment, samples: Samples, place: Place) -> NewsBatch:
-        """A batch of news."""
-        when = moment.epoch, moment.step, moment.ends_epoch, moment.ends_training
-        return NewsBatch(*when, *samples, place)
 
     def _histories(self, samples_B: Tensor) -> tuple[Tensor, Tensor]:
         """The latest clicks, left-padded: ids and mask [B, H]."""
@@ -125,8 +112,8 @@ class NewsSampler(EpochSampler[NewsBatch]):
     def _candidates(self, epoch: int, samples_B: Tensor) -> Tensor:
         """The clicked candidate and K unclicked ones [B, 1 + K].
 
-        Without repetition by Floyd's algorithm where the impression has K unclicked candidates;
-        where it has fewer, they are taken in turn from a random start.
+        If the impression has at least K unclicked candidates, Floyd's algorithm samples without replacement;
+        otherwise they are taken cyclically from a random start.
         """
         impression_B = self.sample_impression[samples_B].long()
         count_B = self.unclicked_count[impression_B].long()
@@ -149,10 +136,10 @@ class NewsSampler(EpochSampler[NewsBatch]):
 
 
 def sampler_bytes(part: Part) -> int:
-    """Bytes that a `NewsSampler` keeps of a part; a few less where impressions have clicks only.
+    """Bytes that a `NewsSampler` keeps of a part; an upper bound if some impressions have only clicks.
 
-    Beside the arrays these are positions: two a click, one an unclicked candidate, two an impression, and an
-    epoch's order of the clicks.
+    In addition to the arrays: indices (two per click, one per unclicked candidate, two per impression), and
+    an epoch's order of the clicks.
     """
     read = (part.history_items, part.history_offsets, part.candidate_items)
     clicks, candidates = int(np.count_nonzero(part.candidate_labels)), len(part.candidate_labels)
@@ -162,12 +149,12 @@ def sampler_bytes(part: Part) -> int:
 
 
 def _index_type(part: Part) -> type[np.int32] | type[np.int64]:
-    """Holds every position in the part."""
+    """The smallest type that holds every index into the part."""
     return np.int32 if len(part.candidate_labels) < 2**31 else np.int64
 
 
 def _chunks(part: Part) -> Iterator[tuple[slice, NDArray[np.int8], NDArray[np.intp]]]:
-    """Impressions in a row with the labels of their candidates, and the row of each of these in the slice."""
+    """Slices of impressions, the labels of their candidates, and each candidate's row within the slice."""
     offsets = np.asarray(part.candidate_offsets)
     start, count = 0, len(offsets) - 1
     while start < count:
@@ -191,6 +178,6 @@ def latest_clicks(
     back_H = torch.arange(most, 0, -1, device=impression_B.device)
     mask_BH = back_H <= length_B[:, None]
     index_BH = (stop_B[:, None] - back_H).where(mask_BH, 0)
-    if not len(history_items):  # nobody has clicked anything
+    if not len(history_items):  # there are no clicks at all
         return torch.zeros_like(index_BH), mask_BH
     return history_items[index_BH].long().where(mask_BH, 0), mask_BH

@@ -1,4 +1,4 @@
-"""The files that news is read from: splits in MIND's format, or two plain tables."""
+"""The source files of news data: splits in MIND's format, or two plain tables."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ from grambench.errors import ConfigError, DataError
 
 @dataclass(frozen=True, slots=True)
 class MindSources:
-    """Splits in order of precedence, and bodies where they are wanted."""
+    """Splits in order of precedence, and bodies if they are used."""
 
     data_dir: Path
     splits: dict[Split, Path]
-    """Folder of each split, test where the data has it; train alone where a folder has no splits, so that the
-    test part is cut out of it."""
+    """Folder of each split, including test if the data has it; only train if the folder has no splits (the
+    test part is then taken out of it)."""
     bodies: tuple[Path, ...]
 
     @property
@@ -34,7 +34,7 @@ class MindSources:
         return tuple(split for split in self.splits if split != "test")
 
     def files(self) -> dict[str, Path]:
-        """Every file that determines the arrays, by a name that does not depend on the folder."""
+        """Every file that determines the arrays, by a name independent of the folder."""
         files = {f"{split}/{NEWS_FILE}": folder / NEWS_FILE for split, folder in self.splits.items()}
         for split in self.labelled:
             files[f"{split}/{BEHAVIORS_FILE}"] = self.splits[split] / BEHAVIORS_FILE
@@ -47,7 +47,7 @@ def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
     """Locate the files of a data folder.
 
     Raises:
-        DataError: train or dev is missing, or bodies are wanted and there are none.
+        DataError: train or dev is missing, or bodies are used but there are none.
     """
     splits: dict[Split, Path] = {}
     is_one = data_dir.is_dir() and is_one_split(data_dir)
@@ -60,8 +60,8 @@ def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
     bodies = find_bodies(data_dir, list(splits.values())) if with_bodies else []
     if with_bodies and not bodies:
         raise DataError(
-            f"The body field is wanted, but {data_dir} has no bodies.tsv or bodies.parquet.",
-            "Put one there (news id, tab, body), or set `--set data.fields.body=0`.",
+            f"The body field is used, but {data_dir} has no bodies.tsv or bodies.parquet.",
+            "Put one there (news id, tab, body), or use `--set data.fields.body=0`.",
         )
     return MindSources(data_dir, splits, tuple(bodies))
 
@@ -73,26 +73,26 @@ class TableSources:
     data_dir: Path
 
     def files(self) -> dict[str, Path]:
-        """Both, by names that do not depend on the folder.
+        """Both tables, by names independent of the folder.
 
         Raises:
-            DataError: one is missing; the message names its columns.
+            DataError: a table is missing; the message names its columns.
         """
         return news_tables_files(self.data_dir)
 
 
 def news_sources(data: Data, folder: Path) -> MindSources | TableSources:
-    """The files of a data folder, by the format that `data.source` names.
+    """The files of a data folder, in the format named by `data.source`.
 
     Raises:
         DataError: a file is missing.
-        ConfigError: bodies are wanted of tables, which have none.
+        ConfigError: bodies are used with tables, which have none.
     """
     if data.source != NEWS_TABLES:
         return find_sources(folder, with_bodies=data.fields.body > 0)
     if data.fields.body:
         raise ConfigError(
-            "The body field is wanted, but tables of news have a title and an abstract.",
-            "Put the body into the column abstract, or set `--set data.fields.body=0`.",
+            "The body field is used, but tables of news only have a title and an abstract.",
+            "Put the body into the column abstract, or use `--set data.fields.body=0`.",
         )
     return TableSources(folder)

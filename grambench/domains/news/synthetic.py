@@ -1,9 +1,9 @@
 """Generated data in MIND's format, with planted preferences: no download, no licence, any size.
 
-Every item has one topic, which its words tell; every user has a taste for one to three topics.
-Histories follow popularity x exp(taste x affinity) over the items of the weeks before, clicks follow
+Every item has one topic, expressed by its words; every user has a preference for one to three topics.
+Histories follow popularity x exp(taste x affinity) over the items of the preceding weeks, clicks follow
 softmax(taste x (affinity + quality)) within an impression. A model that reads topics from words and
-matches them with the history beats chance; one that knows popularity alone does not. Laws marked
+matches them with the history beats chance; one that only knows popularity does not. Distributions marked
 "measured" are those of 5,000 impressions of MIND-small.
 
 Shapes: U users, N news, K topics, I impressions, D days.
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grambench.config.data import SyntheticData
-from grambench.data.draws import Floats, Ints, Stream, Wheel, first_distinct, starts
+from grambench.data.draws import Floats, Ints, Stream, WeightedIndex, first_distinct, starts
 from grambench.domains.news.wording import write_texts
 from grambench.fs import whole_folder
 
@@ -33,7 +33,7 @@ LIKE: dict[str, SyntheticData] = {
         history_mean=32.0, candidates_mean=37.9,
     ),
 }  # fmt: skip
-"""About the sizes of the real data sets; `mind-small` has the real one's 51,282 train news."""
+"""Approximate sizes of the real data sets; `mind-small` has 51,282 train news, like the real one."""
 
 TRAIN_DAYS = 6
 _DAY_WEIGHTS = (439, 490, 1109, 1020, 974, 968)  # measured, 11/9/2019 to 11/14/2019
@@ -51,25 +51,25 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True)
 class World:
-    """What was planted: read by `generate`, and by tests as the oracle."""
+    """The planted parameters: used by `generate`, and as ground truth in tests."""
 
     topic: Ints
-    """Of each item, (N,)."""
+    """[N] topic of each item."""
     popularity: Floats
-    """In (0, 1], (N,)."""
+    """[N] in (0, 1]."""
     born: Ints
-    """Day of publication, (N,); -1: before day 0; `TRAIN_DAYS`: first seen in dev."""
+    """[N] day of publication; -1: before day 0; `TRAIN_DAYS`: first seen in dev."""
     quality: Floats
-    """What makes an item clicked more whatever the taste, in units of affinity, (N,)."""
+    """[N] attractiveness to all users, in units of affinity."""
     affinity: Floats
-    """(U, K): 1 to 1.6 for a user's one to three topics, within 0.1 of 0 for the others."""
+    """[U, K] 1 to 1.6 for a user's one to three topics, within 0.1 of 0 for the others."""
 
 
 def plant(spec: SyntheticData) -> World:
-    """Draw items and users; the same `spec` gives the same world."""
+    """Draw items and users; the same `spec` gives the same result."""
     topics, news, users = spec.topics, spec.news, spec.users
-    topic_wheel = Wheel((np.arange(topics) + 4.0) ** -0.5)
-    topic_N = topic_wheel.spin(Stream(spec.seed, "topic").uniform(news))
+    topic_index = WeightedIndex((np.arange(topics) + 4.0) ** -0.5)
+    topic_N = topic_index.draw(Stream(spec.seed, "topic").uniform(news))
     rank_N = np.argsort(np.argsort(Stream(spec.seed, "popularity").uniform(news), kind="stable"))
     popularity_N = (rank_N / news / _POPULARITY_OFFSET + 1.0) ** -_POPULARITY_EXPONENT
     order_N = np.argsort(np.argsort(Stream(spec.seed, "birth").uniform(news), kind="stable")) / news
@@ -78,7 +78,7 @@ def plant(spec: SyntheticData) -> World:
     quality_N = (Stream(spec.seed, "quality").uniform(news) - 0.5) * _QUALITY
 
     stream = Stream(spec.seed, "taste")
-    kinds_U = 1 + Wheel([0.2, 0.3, 0.5]).spin(stream.uniform(users))
+    kinds_U = 1 + WeightedIndex([0.2, 0.3, 0.5]).draw(stream.uniform(users))
     chosen_U3 = (stream.uniform(users * 3) * topics).astype(np.int64).reshape(users, 3)
     weight_U3 = 1.0 + 0.6 * stream.uniform(users * 3).reshape(users, 3)
     weight_U3 *= np.arange(3) < kinds_U[:, None]
@@ -89,19 +89,19 @@ def plant(spec: SyntheticData) -> World:
 
 
 def generate(spec: SyntheticData, out_dir: Path) -> None:
-    """Write `out_dir/{train,dev}/{news,behaviors}.tsv`; `out_dir` appears only when all is written.
+    """Write `out_dir/{train,dev}/{news,behaviors}.tsv`; `out_dir` appears only once all are complete.
 
-    The dev split is the day after train: its news.tsv leaves out some items of train that dev never
-    shows and adds the items published that day. Times: 11/9/2019 to 11/14/2019, dev 11/15/2019.
+    The dev split is the day after train: its news.tsv omits some items of train that dev does not show, and
+    adds the items published that day. Times: 11/9/2019 to 11/14/2019, dev 11/15/2019.
 
     Args:
-        spec: sizes and laws. Of `spec.news`, nine tenths are in train. Where the catalogue is small
-            for the means asked, histories and impressions come out shorter: an item is never twice
-            in one of them.
+        spec: sizes and distributions. Nine tenths of `spec.news` are in train. If the catalogue is small
+            for the requested means, histories and impressions are shorter, since no item occurs twice in
+            one of them.
         out_dir: created; may exist only if empty.
 
     Raises:
-        DataError: `out_dir` holds something already.
+        DataError: `out_dir` is not empty.
     """
     with whole_folder(out_dir) as temporary:
         world = plant(spec)
@@ -119,7 +119,7 @@ def generate(spec: SyntheticData, out_dir: Path) -> None:
 
 
 def _catalogue(spec: SyntheticData, world: World, split: str, seen_N: Flags) -> Flags:
-    """Which items the split's news.tsv lists."""
+    """Mask of the items listed in the split's news.tsv."""
     if split == "train":
         return np.asarray(world.born < TRAIN_DAYS)
     kept_N = Stream(spec.seed, "catalogue").uniform(spec.news) >= 0.3
@@ -128,7 +128,7 @@ def _catalogue(spec: SyntheticData, world: World, split: str, seen_N: Flags) -> 
 
 
 def _news_rows(spec: SyntheticData, world: World) -> list[str]:
-    """Rows of news.tsv for all items, ids N1, N2, …; the links lead nowhere (RFC 2606)."""
+    """Rows of news.tsv for all items, ids N1, N2, …; links use a reserved domain (RFC 2606)."""
     text = write_texts(world.topic, spec.topics, spec.seed)
     return [
         f"N{item}\ttopic{topic + 1:02d}\ttopic{topic + 1:02d}{'abcd'[subtopic]}\t{title}\t{abstract}"
@@ -144,7 +144,7 @@ def _news_rows(spec: SyntheticData, world: World) -> list[str]:
 
 
 def _lengths(quantiles: tuple[int, ...], mean: float, stream: Stream, count: int) -> Ints:
-    """Heavy-tailed whole numbers of the given mean, with the shape of a quantile table."""
+    """Heavy-tailed integers with the given mean, shaped by a quantile table."""
     at, values = np.asarray(_QUANTILES), np.asarray(quantiles, dtype=np.float64)
     table_mean = float((np.diff(at) * (values[1:] + values[:-1]) / 2).sum())
     drawn = np.interp(stream.uniform(count), at, values)
@@ -152,12 +152,12 @@ def _lengths(quantiles: tuple[int, ...], mean: float, stream: Stream, count: int
 
 
 def _draws(wanted: Ints, news: int) -> Ints:
-    """How often to draw for so many distinct items: more where popular items repeat sooner."""
+    """Draws needed for the wanted numbers of distinct items: more in small catalogues, where items repeat."""
     return wanted * (2 if news > 20_000 else 6)
 
 
 class _Histories:
-    """One history per user: clicks of the weeks before, on items published before day 0."""
+    """One history per user: earlier clicks on items published before day 0."""
 
     def __init__(self, spec: SyntheticData, world: World) -> None:
         stream = Stream(spec.seed, "history")
@@ -171,12 +171,12 @@ class _Histories:
         )
         weight_UK /= weight_UK.max(axis=1, keepdims=True)
         width = spec.topics
-        drawn = Wheel(weight_UK.ravel()).spin_slice(
+        drawn = WeightedIndex(weight_UK.ravel()).draw_slice(
             stream.uniform(len(rows)), rows * width, (rows + 1) * width
         )
         edges_K = np.concatenate([[0], np.cumsum(np.bincount(world.topic, minlength=width))])
         topic = drawn - rows * width
-        place = Wheel(weight_N[by_topic]).spin_slice(
+        place = WeightedIndex(weight_N[by_topic]).draw_slice(
             stream.uniform(len(rows)), edges_K[topic], edges_K[topic + 1]
         )
         items, lengths_U = first_distinct(rows, by_topic[place], wanted_U, spec.news)
@@ -196,21 +196,21 @@ def _impression_rows(
     count: int,
     seen_N: Flags,
 ) -> Iterator[list[str]]:
-    """Rows of behaviors.tsv, a chunk at a time; marks every candidate in `seen_N`."""
+    """Rows of behaviors.tsv in chunks; marks every candidate in `seen_N`."""
     news = spec.news
     streams = {
         name: Stream(spec.seed, f"{split} {name}")
         for name in ("user", "day", "second", "size", "candidate", "second candidate", "clicks", "click")
     }
-    users = Wheel((np.arange(spec.users) / spec.users + 0.3) ** -1 * 0.3)
-    days = Wheel(np.asarray(_DAY_WEIGHTS) / max(_DAY_WEIGHTS))
-    pool = Wheel(_candidate_weights(world).ravel())
-    clicks = Wheel(np.asarray(_CLICKS) / sum(_CLICKS))
+    users = WeightedIndex((np.arange(spec.users) / spec.users + 0.3) ** -1 * 0.3)
+    days = WeightedIndex(np.asarray(_DAY_WEIGHTS) / max(_DAY_WEIGHTS))
+    pool = WeightedIndex(_candidate_weights(world).ravel())
+    clicks = WeightedIndex(np.asarray(_CLICKS) / sum(_CLICKS))
     tokens = [f"N{item + 1}-{label}" for item in range(news) for label in (0, 1)]
     for begin in range(0, count, _CHUNK):
         size = min(_CHUNK, count - begin)
-        user_I = users.spin(streams["user"].uniform(size))
-        day_I = days.spin(streams["day"].uniform(size))
+        user_I = users.draw(streams["user"].uniform(size))
+        day_I = days.draw(streams["day"].uniform(size))
         if split == "dev":
             day_I = np.full(size, TRAIN_DAYS)
         wanted_I = 2 + _lengths(_EXTRA_CANDIDATES, spec.candidates_mean - 2, streams["size"], size)
@@ -220,7 +220,7 @@ def _impression_rows(
         start_I = starts(size_I)
         affinity = world.affinity[user_I[rows], world.topic[items]]
         logit = spec.taste * (affinity + world.quality[items])
-        wished_I = np.minimum(1 + clicks.spin(streams["clicks"].uniform(size)), size_I - 1)
+        wished_I = np.minimum(1 + clicks.draw(streams["clicks"].uniform(size)), size_I - 1)
         label = _clicked(logit, rows, wished_I, streams["click"])
         shown = [tokens[code] for code in (2 * items + label).tolist()]
         second_I = (streams["second"].uniform(size) * 86_400).astype(np.int64)
@@ -235,7 +235,7 @@ def _impression_rows(
 
 
 def _candidate_weights(world: World) -> Floats:
-    """Chance of each item to be shown on each day, (D, N): popular, published, and fresh first."""
+    """Weight of each item as a candidate on each day [D, N], by popularity and age; 0 before publication."""
     age_DN = np.arange(TRAIN_DAYS + 1)[:, None] - world.born
     fresh_DN = np.where(age_DN < 0, 0.0, np.asarray(_FRESHNESS)[np.clip(age_DN, 0, TRAIN_DAYS)])
     fresh_DN[:, world.born < 0] = _ARCHIVE_FRESHNESS
@@ -243,15 +243,15 @@ def _candidate_weights(world: World) -> Floats:
 
 
 def _candidates(
-    pool: Wheel, day_I: Ints, wanted_I: Ints, news: int, streams: dict[str, Stream]
+    pool: WeightedIndex, day_I: Ints, wanted_I: Ints, news: int, streams: dict[str, Stream]
 ) -> tuple[Ints, Ints]:
-    """Distinct items for each impression, at least two: flat items, and how many each has."""
+    """Distinct items for each impression, at least two: flat items, and the number per impression."""
     draws_I = _draws(wanted_I, news)
     rows = np.repeat(np.arange(len(day_I)), draws_I)
     first, last = day_I[rows] * news, (day_I[rows] + 1) * news
-    items = pool.spin_slice(streams["candidate"].uniform(len(rows)), first, last)
+    items = pool.draw_slice(streams["candidate"].uniform(len(rows)), first, last)
     lead = starts(draws_I)
-    second = pool.spin_other(
+    second = pool.draw_other(
         streams["second candidate"].uniform(len(lead)), first[lead], last[lead], items[lead]
     )
     items[lead + 1] = second
@@ -259,7 +259,7 @@ def _candidates(
 
 
 def _clicked(logit: Floats, rows: Ints, wished_I: Ints, stream: Stream) -> Ints:
-    """1 for the `wished_I[r]` candidates of row r that win a race of rates exp(logit), else 0."""
+    """1 for the `wished_I[r]` candidates of row r drawn without replacement by exp(logit), else 0."""
     arrival = np.log(-np.log(1.0 - stream.uniform(len(rows)))) - logit
     order = np.lexsort((arrival, rows))
     place = np.arange(len(rows)) - starts(np.bincount(rows))[rows]

@@ -1,4 +1,4 @@
-"""News in training: NRMS over clicks, ranking metrics."""
+"""News in training: impressions, ranking metrics."""
 
 from typing import Any
 
@@ -7,8 +7,6 @@ from grambench.domains.news.evaluate import RankingEvaluator
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.sampler import NewsSampler, sampler_bytes
 from grambench.domains.prepared import Prepared
-from grambench.errors import ConfigError
-from grambench.models.filters.nrms import NRMS
 
 _POSITION = 8
 """Bytes of an index."""
@@ -19,17 +17,6 @@ drawn_bytes = sampler_bytes
 def scored_bytes(part: Part, items: int) -> int:
     """Bytes of a scored part, and of a position for each impression and each of the `items`."""
     return part.nbytes - part.candidate_labels.nbytes + _POSITION * (len(part) + items)  # ranked on the host
-
-
-def make_filter(spec: Spec, width: int) -> NRMS:
-    """Raises ConfigError: `filter.nrms.heads` does not divide the width."""
-    try:
-        return NRMS(width, spec.filter.nrms.heads, spec.filter.nrms.query)
-    except ValueError as error:
-        raise ConfigError(
-            f"filter.nrms.heads = {spec.filter.nrms.heads} does not divide the encoder's width {width}.",
-            "Give a divisor, for example --set filter.nrms.heads=12.",
-        ) from error
 
 
 def make_sampler(spec: Spec, part: Part, **options: Any) -> NewsSampler:

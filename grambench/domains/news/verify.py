@@ -1,4 +1,4 @@
-"""`grambench data verify`: what a MIND folder holds and what is wrong with it, without a model."""
+"""`grambench data verify` for a MIND folder: counts and problems, without a model."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +29,7 @@ from grambench.domains.news.formats.mind_folder import (
 
 
 class Counts(Strict):
-    """Counts of items and impressions; ids in examples of impressions are impression ids."""
+    """Counts of items and impressions; examples of impressions are impression ids."""
 
     files: tuple[FileCheck, ...]
     news: int
@@ -39,7 +39,7 @@ class Counts(Strict):
     history_clicks: int
     candidates: int
     clicks: int | None
-    """Candidates labelled 1; None where the split is unlabelled."""
+    """Candidates labelled 1; None if the split is unlabelled."""
     empty_histories: Problem
     no_click_impressions: Problem | None
     all_click_impressions: Problem | None
@@ -47,9 +47,9 @@ class Counts(Strict):
     """Sum of the two above: AUC is undefined on them."""
     missing_times: Problem
     unknown_history: Problem
-    """Ids of histories that no news.tsv of the folder, or no row of the items, has."""
+    """Ids in histories without a row in any news.tsv of the folder, or in the table of items."""
     unknown_candidates: Problem
-    """Ids of candidates that none of them has."""
+    """Ids of candidates without such a row."""
 
 
 class SplitCheck(Counts):
@@ -57,9 +57,9 @@ class SplitCheck(Counts):
 
     folder: str
     foreign_history: Problem
-    """Ids of histories that only another split's news.tsv has."""
+    """Ids in histories that only another split's news.tsv lists."""
     foreign_candidates: Problem
-    """Ids of candidates that only another split's news.tsv has."""
+    """Ids of candidates that only another split's news.tsv lists."""
 
 
 class Verification(CheckedFolder):
@@ -67,15 +67,15 @@ class Verification(CheckedFolder):
 
     splits: dict[Split, SplitCheck]
     news: int
-    """Distinct news ids over the splits."""
+    """Distinct news ids across the splits."""
     unknown_ids: Problem
-    """Ids that no news.tsv has, over histories and candidates of all splits."""
+    """Ids in histories and candidates of all splits that no news.tsv lists."""
     repeated_news_same_text: Problem
-    """News ids in several splits with one text."""
+    """News ids in several splits with the same text."""
     repeated_news_other_text: Problem
-    """News ids in several splits whose title or abstract differs."""
+    """News ids in several splits with different titles or abstracts."""
     news_without_body: int | None
-    """News for which bodies.tsv or bodies.parquet has nothing; None where there is no such file."""
+    """News without a body in bodies.tsv or bodies.parquet; None if there is no such file."""
 
 
 def verify(data_dir: Path, dataset: str | None = None) -> Verification:
@@ -86,10 +86,10 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         dataset: name of a data set in `KNOWN_FILES`, to compare the files with the published ones.
 
     Raises:
-        DataError: no split is there, a split lacks a file, or a row is malformed (file and line).
+        DataError: there is no split, a split lacks a file, or a row is malformed (file and line).
     """
-    found = {split: find_split(data_dir, split) for split in SPLITS} if data_dir.is_dir() else {}
-    folders = {split: folder for split, folder in found.items() if folder is not None}
+    splits = {split: find_split(data_dir, split) for split in SPLITS} if data_dir.is_dir() else {}
+    folders = {split: folder for split, folder in splits.items() if folder is not None}
     is_one = data_dir.is_dir() and is_one_split(data_dir)
     if is_one:
         folders["train"] = data_dir
@@ -127,14 +127,14 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
 
 
 def split_cautions(name: str, check: Counts, label: str) -> list[str]:
-    """What to beware of in labelled impressions."""
+    """Warnings about labelled impressions."""
     if check.one_class_impressions is None:
         return []
     scored = check.impressions - check.one_class_impressions
-    found = part_caution(
+    caution = part_caution(
         name, scored, "impression", why_unscored(check.impressions, check.clicks or 0), label
     )
-    return [found[1]] if found is not None else []
+    return [caution[1]] if caution is not None else []
 
 
 def _check(
@@ -153,12 +153,12 @@ def _check(
 
 
 def counts(news: int, behaviors: Behaviors, known: pa.Array) -> dict[str, Any]:
-    """The fields of `Counts` but the files, of so many news and their impressions.
+    """The fields of `Counts` except the files.
 
     Args:
-        news: rows of the items.
+        news: number of item rows.
         behaviors: the impressions.
-        known: ids that have a row.
+        known: ids with a row.
     """
     is_unknown = ~pc.is_in(behaviors.news_ids, known).to_numpy(zero_copy_only=False)
     no_click, all_click = _one_class(behaviors)
@@ -199,14 +199,14 @@ def _impressions(behaviors: Behaviors, affected: npt.NDArray[np.bool_]) -> Probl
 
 
 def _items(ids: pa.Array, positions: npt.NDArray[np.int32], affected: npt.NDArray[np.bool_]) -> Problem:
-    """Occurrences of the affected ids among positions; the ids in order of first appearance."""
+    """Occurrences of the affected ids in `positions`; ids in order of first appearance."""
     hits = positions[affected[positions]]
     distinct, first = np.unique(hits, return_index=True)
     return _problem(ids.take(pa.array(distinct[np.argsort(first)])), len(hits))
 
 
 def _unknown(behaviors: Behaviors, known: pa.Array) -> tuple[pa.Array, int]:
-    """Distinct ids that no news.tsv has, and their occurrences in histories and candidates."""
+    """Distinct ids that no news.tsv lists, and their occurrences in histories and candidates."""
     unknown = ~pc.is_in(behaviors.news_ids, known).to_numpy(zero_copy_only=False)
     occurrences = sum(int(unknown[items].sum()) for items in (behaviors.history, behaviors.candidates))
     return behaviors.news_ids.filter(pa.array(unknown)), occurrences

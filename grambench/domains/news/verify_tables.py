@@ -1,4 +1,4 @@
-"""`grambench data verify`: what two tables of news hold and what is wrong with them, without a model."""
+"""`grambench data verify` for two tables of news: counts and problems, without a model."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ class TablesCheck(Counts, CheckedFolder):
 
     format: Literal["news-tables"] = "news-tables"
     train_impressions: int | None
-    """Rows that the column `split` calls train; None, as for the others, where there is no such column."""
+    """Rows with `split` = train; None here and below if there is no such column."""
     validation_impressions: int | None
     test_impressions: int | None
 
@@ -27,14 +27,14 @@ def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
 
     Args:
         data_dir: folder with `items` and `impressions`.
-        dataset: label; no published file is known.
+        dataset: label only; there are no digests of published files.
 
     Raises:
         DataError: a table is missing or malformed (file and line, or row).
     """
     files = news_tables_files(data_dir)
     news, behaviors, split = read_news_tables(data_dir)
-    found = TablesCheck(
+    check = TablesCheck(
         data_dir=str(data_dir),
         dataset=dataset,
         files=tuple(
@@ -45,8 +45,8 @@ def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
         validation_impressions=_impressions(split, VALIDATION),
         test_impressions=_impressions(split, TEST),
     )
-    return found.model_copy(
-        update={"cautions": tuple(split_cautions("whole", found, "table of impressions"))}
+    return check.model_copy(
+        update={"cautions": tuple(split_cautions("whole", check, "table of impressions"))}
     )
 
 

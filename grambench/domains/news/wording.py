@@ -1,8 +1,8 @@
 """Headlines and abstracts of generated news: pronounceable topic words among plain English ones.
 
-A topic's words are pseudo-words of its own, by Zipf's law; a subtopic starts the same list at
-another place. All other words come from two short shared lists and tell nothing. Shapes: N news,
-K topics, W words of all texts one after the other.
+Each topic has its own pseudo-words, distributed by Zipf's law; a subtopic starts the same list at another
+offset. All other words come from two short shared lists and carry no signal. Shapes: N news, K topics,
+W words of all texts, concatenated.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from grambench.data.draws import Ints, Stream, Wheel, starts
+from grambench.data.draws import Ints, Stream, WeightedIndex, starts
 from grambench.data.pseudo_words import topic_words
 
 SUBTOPICS = 4
@@ -51,13 +51,13 @@ def write_texts(topic_N: Ints, topics: int, seed: int) -> NewsText:
     """Titles of 4 to 25 words (mean 11.5) and abstracts (mean 36, one in twenty empty)."""
     news = len(topic_N)
     size = min(max(news // topics, _FEWEST_WORDS), _MOST_WORDS)
-    subtopic_N = Wheel([0.4, 0.3, 0.2, 0.1]).spin(Stream(seed, "subtopic").uniform(news))
+    subtopic_N = WeightedIndex([0.4, 0.3, 0.2, 0.1]).draw(Stream(seed, "subtopic").uniform(news))
     functions, plain = _FUNCTION_WORDS.split(), _PLAIN_WORDS.split()
     lexicon = np.array([*functions, *plain, *topic_words(topics, size, seed)], dtype=object)
     texts: dict[str, list[str]] = {}
     for field, lengths in (("title", _TITLE_LENGTHS), ("abstract", _ABSTRACT_LENGTHS)):
         stream = Stream(seed, field)
-        length_N = Wheel(np.asarray(lengths) / max(lengths)).spin(stream.uniform(news))
+        length_N = WeightedIndex(np.asarray(lengths) / max(lengths)).draw(stream.uniform(news))
         code_W = _word_codes(topic_N, subtopic_N, length_N, topics, size, stream)
         words = lexicon[code_W].tolist()
         ends = [0, *np.cumsum(length_N).tolist()]
@@ -74,18 +74,18 @@ def _sentence(words: list[str]) -> str:
 def _word_codes(
     topic_N: Ints, subtopic_N: Ints, length_N: Ints, topics: int, size: int, stream: Stream
 ) -> Ints:
-    """Places in the lexicon of all words, (W,); no text ends in a function word or has two in a row."""
+    """Lexicon indices of all words [W]; no text ends in a function word or has two in a row."""
     item_W = np.repeat(np.arange(len(topic_N)), length_N)
     count = len(item_W)
     kind_W = stream.uniform(count)
-    stray_W = Wheel(np.ones(topics)).spin(stream.uniform(count))
+    stray_W = WeightedIndex(np.ones(topics)).draw(stream.uniform(count))
     topic_W = np.where(kind_W < _STRAY_SHARE, stray_W, topic_N[item_W])
-    rank_W = Wheel(1 / (np.arange(size) + 1)).spin(stream.uniform(count))
+    rank_W = WeightedIndex(1 / (np.arange(size) + 1)).draw(stream.uniform(count))
     turned_W = stream.uniform(count) < 0.3
     rank_W = (rank_W + turned_W * subtopic_N[item_W] * (size // SUBTOPICS)) % size
     functions, plain = len(_FUNCTION_WORDS.split()), len(_PLAIN_WORDS.split())
-    function_W = Wheel(1 / (np.arange(functions) / 2 + 1)).spin(stream.uniform(count))
-    plain_W = functions + Wheel(1 / (np.arange(plain) / 20 + 1)).spin(stream.uniform(count))
+    function_W = WeightedIndex(1 / (np.arange(functions) / 2 + 1)).draw(stream.uniform(count))
+    plain_W = functions + WeightedIndex(1 / (np.arange(plain) / 20 + 1)).draw(stream.uniform(count))
 
     is_topic_W = kind_W < _STRAY_SHARE + _TOPIC_SHARE
     is_function_W = ~is_topic_W & (stream.uniform(count) < _FUNCTION_SHARE)

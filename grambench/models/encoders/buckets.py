@@ -1,6 +1,6 @@
-"""One path from item ids to vectors, and its first layout: sorted by length, bucketed under a token budget.
+"""`ItemEncoder`: item ids -> vectors, and the layout `Buckets`: sorted by length, within a token budget.
 
-Every strategy encodes through `ItemEncoder`; what differs is only which ids it passes and whether a
+Every strategy encodes through `ItemEncoder`; strategies differ only in the ids they pass and in whether a
 graph is kept. Legend: N items, L token positions, T tokens of all buckets, E width of the word embeddings,
 D width.
 """
@@ -22,15 +22,15 @@ from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
 from grambench.transfer import sent
 
 CALL_FLOP = {"cpu": 2e8, "cuda": 8e10}
-"""What a device could have computed while a transformer layer's kernels are launched forwards and backwards:
+"""FLOP a device could compute while a transformer layer's forward and backward kernels are launched:
 about 1.5 ms at 130 GFLOP/s; for CUDA an estimate, .3 ms at 300 TFLOP/s."""
 LAYER_FLOP = 72
-"""FLOP of a layer, forwards and backwards, for one token, in units of width²: 6 × 12 parameters."""
+"""FLOP of a layer per token, forward and backward, in units of width²: 6 × 12 parameters."""
 
 
 @dataclass(slots=True)
 class EncodingCounts:
-    """What went through the encoder, padding excluded."""
+    """Work done by the encoder, excluding padding."""
 
     items: int = 0
     tokens: int = 0
@@ -41,31 +41,31 @@ _PROBE_ITEMS = 32
 
 
 class Layout(Protocol):
-    """How the items of a call lie in the encoder's tensors; vectors do not depend on it."""
+    """How items are arranged in the encoder's tensors; vectors do not depend on it."""
 
     name: str
     bucket_tokens: int
-    """Most token positions, padding included, in one call of the encoder."""
+    """Most token positions per encoder call, including padding."""
 
     def vectors(
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
     ) -> tuple[Tensor, int]:
-        """Vectors [N, D] in the order of the ids, and the number of the encoder's calls."""
+        """Vectors [N, D] in the order of the ids, and the number of encoder calls."""
         ...
 
     def positions(self, lengths_N: NDArray[np.int64]) -> int:
-        """Token positions, padding included, that items of these lengths take."""
+        """Token positions occupied by items of these lengths, including padding."""
         ...
 
     def probe_items(self, length: int) -> int:
-        """Items of one length that take enough positions to measure what a position costs."""
+        """Number of items of the given length needed to measure the cost of a position."""
         ...
 
 
 class Buckets:
-    """Items sorted by length, each padded to the longest of its call.
+    """Items sorted by length, each padded to the longest in its call.
 
-    Lengths share a call while the padding that this takes costs less than another call.
+    Lengths share a call as long as the padding costs less than another call.
     """
 
     name = "buckets"
@@ -73,19 +73,19 @@ class Buckets:
     def __init__(self, bucket_tokens: int, width: int, device: torch.device) -> None:
         """
         Args:
-            bucket_tokens: most token positions, padding included, in one call of the encoder.
+            bucket_tokens: most token positions per encoder call, including padding.
             width: D.
             device: where the encoder runs.
         """
         self.bucket_tokens = bucket_tokens
         flop = CALL_FLOP.get(device.type, CALL_FLOP["cpu"])
         self.call_tokens = int(flop / (LAYER_FLOP * max(1, width) ** 2))
-        """What one more call costs, in token positions."""
+        """Cost of an additional call, in token positions."""
 
     def vectors(
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
     ) -> tuple[Tensor, int]:
-        """Vectors [N, D] in the order of the ids, and the number of the encoder's calls."""
+        """Vectors [N, D] in the order of the ids, and the number of encoder calls."""
         lengths_N = tokens.lengths[items_N]
         order_N = falling_order(lengths_N)
         sorted_N = sent(torch.from_numpy(items_N[order_N]), tokens.stored_on)
@@ -111,7 +111,7 @@ class Buckets:
 
 
 def _words(encoder: ItemVectors, ids: list[Tensor]) -> Iterator[Tensor]:
-    """Word embeddings of each bucket: looked up together where a graph is kept, else when it is due."""
+    """Word embeddings of each bucket: looked up together if a graph is kept, else one bucket at a time."""
     if not torch.is_grad_enabled():
         yield from map(encoder.lookup, ids)
         return
@@ -129,14 +129,14 @@ class ItemEncoder:
     ) -> None:
         """
         Args:
-            encoder: makes an item's vector of its tokens.
+            encoder: computes item vectors from tokens.
             tokens: of the catalogue.
-            bucket_tokens: most token positions, padding included, in one call of the encoder.
-            layout: how items lie in a call; None: `Buckets`.
+            bucket_tokens: most token positions per encoder call, including padding.
+            layout: arrangement of items in a call; None: `Buckets`.
 
         Raises:
-            ConfigError: an item is longer than the encoder's positions, or has a token without an embedding,
-                which on CUDA would fail an assertion of the device.
+            ConfigError: an item exceeds the encoder's positions, or has a token without an embedding, which
+                would trigger a device-side assertion on CUDA.
         """
         longest = int(tokens.lengths.max()) if len(tokens) else 0
         if encoder.max_tokens is not None and longest > encoder.max_tokens:
@@ -148,9 +148,9 @@ class ItemEncoder:
         if encoder.vocabulary is not None and largest >= encoder.vocabulary:
             raise ConfigError(
                 f"The items' tokens go up to id {largest:,}, but the encoder has embeddings for"
-                f" {encoder.vocabulary:,} tokens only.",
-                "Give the encoder and the tokenizer of one model; if its files were replaced since the data"
-                " were prepared, delete the prepared folder.",
+                f" only {encoder.vocabulary:,} tokens.",
+                "Use the encoder and the tokenizer of the same model; if its files were replaced since the"
+                " data were prepared, delete the prepared folder.",
             )
         self.encoder = encoder
         self.tokens = tokens
@@ -159,7 +159,7 @@ class ItemEncoder:
 
     @property
     def bucket_tokens(self) -> int:
-        """Most token positions in one call of the encoder."""
+        """Most token positions per encoder call."""
         return self.layout.bucket_tokens
 
     @bucket_tokens.setter
@@ -167,21 +167,21 @@ class ItemEncoder:
         self.layout.bucket_tokens = tokens
 
     def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
-        """Vectors [N, D] of the ids in their order; repeated ids are encoded as often as they come.
+        """Vectors [N, D] in the order of the ids; repeated ids are encoded repeatedly.
 
-        The ids are the host's, because it decides the shapes of the calls: nothing waits for the device.
+        The ids are on the host, which determines the shapes of the calls: nothing waits for the device.
         """
         vectors_ND, calls = self.layout.vectors(self.encoder, self.tokens, items_N)
         self.count(items_N, calls)
         return vectors_ND
 
     def count(self, items_N: NDArray[np.int64], calls: int) -> None:
-        """So many calls have encoded these items."""
+        """Record that `calls` encoder calls have encoded these items."""
         self.counts.items += len(items_N)
         self.counts.tokens += int(self.tokens.lengths[items_N].sum())
         self.counts.calls += calls
 
     def chunks(self, items_N: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-        """Positions of the items in chunks of like length, at most `size` items each."""
+        """Indices of the items in chunks of similar length, at most `size` items each."""
         order_N = falling_order(self.tokens.lengths[items_N])
         return [order_N[start : start + size] for start in range(0, len(order_N), size)]

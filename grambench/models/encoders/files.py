@@ -1,9 +1,9 @@
-"""The files of a pretrained model that decide what it computes."""
+"""The files of a pretrained model that determine its output."""
 
 from pathlib import Path
 
 _WEIGHTS = ("model.safetensors", "model*.safetensors", "pytorch_model.bin", "pytorch_model*.bin")
-"""In the order in which transformers looks for them."""
+"""In transformers' order of preference."""
 _WORDS = (
     "config.json",
     "*.index.json",
@@ -22,26 +22,26 @@ _WORDS = (
 
 
 def model_files(model: str, revision: str | None) -> dict[str, Path]:
-    """The files of a model by their paths in its folder; empty where it is not on this machine (yet).
+    """The files of a model by their paths in its folder; empty if it is not on this machine (yet).
 
     Args:
         model: a folder, or a name on the hub.
-        revision: of the latter; None: the newest.
+        revision: commit on the hub; None: the newest.
     """
     folder = model_folder(model, revision)
     if folder is None:
         return {}
-    weights = next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    weights = next((files for pattern in _WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
     words = [path for pattern in _WORDS for path in sorted(folder.glob(pattern))]
     return {str(path.relative_to(folder)): path for path in (*words, *weights) if path.is_file()}
 
 
 def model_folder(model: str, revision: str | None) -> Path | None:
-    """Where the files of a model lie; None: it is not on this machine (yet)."""
+    """Folder of a model's files; None if it is not on this machine (yet)."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(model, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    config = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None

@@ -1,6 +1,6 @@
-"""Item vectors that no text determines: one trainable row an item.
+"""Item vectors independent of text: one trainable row per item.
 
-Legend: I items, N items asked for, D width.
+Legend: I items of the catalogue, N requested items, D width.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ from grambench.models.layers import rows_at
 from grambench.transfer import sent
 
 RowGradient = tuple[Tensor, Tensor]
-"""Item ids [N] and the gradient [N, D] of their rows; an id may occur several times."""
+"""Item ids [N] and the gradient [N, D] of their rows; ids may repeat."""
 
 
 class _TouchedRows(torch.autograd.Function):
-    """Rows of a matrix whose gradient is appended to a list; the matrix itself gets none."""
+    """Gathers rows of a matrix; their gradient is appended to a list, the matrix itself gets none."""
 
     @staticmethod
     def forward(ctx: Any, matrix_ID: Tensor, items_N: Tensor, gradients: list[RowGradient]) -> Tensor:
@@ -40,26 +40,26 @@ class _TouchedRows(torch.autograd.Function):
 
 
 class FreeVectors(ItemVectors):
-    """`nocontent`: rows drawn from N(0, 1/D), so that a vector's length is about 1."""
+    """`nocontent`: rows drawn from N(0, 1/D), so that vectors have a length of about 1."""
 
     def __init__(self, items: int, width: int, touched_only: bool = False) -> None:
-        """`touched_only`: a backward pass adds to `row_gradients`; else it fills a gradient of all rows."""
+        """`touched_only`: backward passes append to `row_gradients` instead of filling a dense gradient."""
         super().__init__()
         self.width, self.touched_only = width, touched_only
         self.rows_ID = nn.Parameter(torch.randn(items, width) * width**-0.5)
         self.row_gradients: list[RowGradient] = []
-        """Of the backward passes since the last update; the optimiser reads and clears them."""
+        """Gradients since the last update; the optimiser reads and clears them."""
 
     def forward(self, items_N: Tensor) -> Tensor:
         """Vectors [N, D] of item ids."""
         if not self.touched_only:
             return rows_at(self.rows_ID, items_N)
-        found: Tensor = _TouchedRows.apply(self.rows_ID, items_N, self.row_gradients)  # type: ignore[no-untyped-call]
-        return found
+        rows_ND: Tensor = _TouchedRows.apply(self.rows_ID, items_N, self.row_gradients)  # type: ignore[no-untyped-call]
+        return rows_ND
 
 
 class FreeItemEncoder(ItemEncoder):
-    """Answers with free vectors where others encode; nothing is tokenised."""
+    """Returns free vectors instead of encoding; nothing is tokenised."""
 
     def __init__(self, vectors: FreeVectors, tokens: ItemTokens) -> None:
         super().__init__(vectors, tokens, bucket_tokens=1)
@@ -67,12 +67,12 @@ class FreeItemEncoder(ItemEncoder):
 
     def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
         self.counts.items += len(items_N)
-        found: Tensor = self.vectors(sent(torch.from_numpy(items_N), self.tokens.device))
-        return found
+        vectors_ND: Tensor = self.vectors(sent(torch.from_numpy(items_N), self.tokens.device))
+        return vectors_ND
 
 
 class NoVectors(ItemVectors):
-    """`lm-kt`: there is no vector of an item."""
+    """`lm-kt`: no item vectors."""
 
     width = 0
 
@@ -83,14 +83,14 @@ class NoVectors(ItemVectors):
 
 
 class NoItemEncoder(ItemEncoder):
-    """Answers with vectors of no feature where others encode."""
+    """Returns vectors of width 0 instead of encoding."""
 
     def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
         return torch.empty(len(items_N), 0, device=self.tokens.device)
 
 
 class PulledVectors(ItemVectors):
-    """`crcf`: a content encoder, and a free vector for every item that training has met."""
+    """`crcf`: a content encoder, and a free vector for every item seen in training."""
 
     def __init__(
         self, content: ItemVectors, items: int, touched_only: bool = False, from_content: bool = False
@@ -98,9 +98,9 @@ class PulledVectors(ItemVectors):
         """
         Args:
             content: the encoder.
-            items: of the catalogue.
+            items: size of the catalogue.
             touched_only: as for `FreeVectors`.
-            from_content: an item that is met for the first time starts at its text's vector; else at random.
+            from_content: an item starts at its text's vector when first seen; else at random.
         """
         super().__init__()
         self.content, self.from_content = content, from_content
@@ -112,15 +112,15 @@ class PulledVectors(ItemVectors):
 
     @torch.no_grad()
     def meet(self, items_N: Tensor, content_ND: Tensor) -> None:
-        """Training meets these distinct items, whose texts have these vectors."""
+        """Mark distinct items as seen in training; `content_ND` are the vectors of their texts."""
         if self.from_content:
             met_N1, rows_ID = self.met_I[items_N][:, None], self.free.rows_ID
             rows_ID.index_copy_(0, items_N, torch.where(met_N1, rows_at(rows_ID, items_N), content_ND))
-        self.met_I.index_fill_(0, items_N, True)  # assigning a number copies it, and waits for the device
+        self.met_I.index_fill_(0, items_N, True)  # assigning a scalar would wait for the device
 
     @contextmanager
     def unmet_afterwards(self, items_N: Tensor) -> Iterator[None]:
-        """What `meet` does to these items within is undone."""
+        """Undo the effects of `meet` on these items on exit."""
         rows_ND, met_N = rows_at(self.free.rows_ID.detach(), items_N), self.met_I[items_N]
         yield
         with torch.no_grad():
@@ -131,16 +131,16 @@ class PulledVectors(ItemVectors):
         return self.content.lookup(ids)
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
-        """What the content encoder says."""
-        found: Tensor = self.content(words_NLE, mask_NL)
-        return found
+        """The content encoder's vectors [N, D]."""
+        vectors_ND: Tensor = self.content(words_NLE, mask_NL)
+        return vectors_ND
 
     def packed(self, call: PackedInput) -> Tensor:
         return self.content.packed(call)
 
 
 class PulledItemEncoder(ItemEncoder):
-    """What evaluation reads of `crcf`: the free vector of an item that was met, else its text's vector."""
+    """Item vectors for evaluating `crcf`: the free vector of an item seen in training, else its text's."""
 
     def __init__(
         self, vectors: PulledVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None = None
@@ -155,7 +155,7 @@ class PulledItemEncoder(ItemEncoder):
 
 
 def free_vectors(encoder: ItemVectors) -> FreeVectors | None:
-    """The free rows of an encoder, which train at a rate of their own."""
+    """The free rows of an encoder, which have their own learning rate; None if there are none."""
     if isinstance(encoder, PulledVectors):
         return encoder.free
     return encoder if isinstance(encoder, FreeVectors) else None

@@ -1,4 +1,4 @@
-"""A module run on bf16 copies of its fp32 weights, which receive the gradients."""
+"""Run a module on bf16 copies of its fp32 weights; the gradients go to the fp32 weights."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 
 class _Copies(torch.autograd.Function):
-    """bf16 copies of tensors, made together; the gradients go back in the tensors' own precision."""
+    """bf16 copies of tensors, made in one go; gradients are returned in the tensors' own precision."""
 
     @staticmethod
     def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -28,7 +28,7 @@ class _Copies(torch.autograd.Function):
 
 
 def in_bf16(module: nn.Module, **inputs: Tensor) -> Any:
-    """What the module returns when all of its parameters are bf16; gradients reach the fp32 ones."""
+    """The module's output with all parameters in bf16; gradients reach the fp32 parameters."""
     names, weights = zip(*module.named_parameters(), strict=True)
     copies = _Copies.apply(*weights)  # type: ignore[no-untyped-call]
     return functional_call(module, dict(zip(names, copies, strict=True)), (), inputs)

@@ -1,4 +1,4 @@
-"""Build a content encoder from the specification: a Hugging Face model, a folder, or from scratch."""
+"""Build a content encoder from the specification: a model on the hub, in a folder, or from scratch."""
 
 import sys
 from collections.abc import Callable
@@ -18,26 +18,26 @@ from grambench.models.encoders.text import TextEncoder
 def load_encoder(
     spec: Encoder, vocabulary_size: int, autocast: bool, half_weights: bool = False
 ) -> TextEncoder:
-    """The encoder with its weights, on the CPU, in fp32, with the specified dropout everywhere.
+    """The encoder with its weights, on the CPU, in fp32, with the specified dropout throughout.
 
-    From-scratch weights and the pooling come from torch's global generator: seed it first.
+    From-scratch weights and the pooling are drawn from torch's global generator: seed it first.
 
     Args:
         spec: the `encoder` table.
-        vocabulary_size: tokens of the tokenizer, for an encoder from scratch.
+        vocabulary_size: of the tokenizer, for an encoder from scratch.
         autocast: run the backbone in bf16 autocast (CUDA only).
         half_weights: run it on bf16 copies of its weights instead.
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
-        ConfigError: the folder holds no model that `AutoModel` can read, or lacks some of its weights.
+        ConfigError: the folder holds no model that `AutoModel` can load, or some weights are missing.
     """
     if spec.architecture is not None:
         backbone, width = _from_scratch(spec, vocabulary_size)
     else:
         backbone, width = _pretrained(spec)
     if getattr(backbone, "pooler", None) is not None:
-        # its output is never read, so it would only hold dead parameters
+        # its output is unused, so its parameters would never be trained
         backbone.register_module("pooler", None)
     config = backbone.config
     return TextEncoder(
@@ -56,7 +56,7 @@ def load_encoder(
 
 
 def encoder_width(spec: Encoder) -> int:
-    """Features of the encoder's hidden states, without its weights.
+    """Width of the encoder's hidden states, without loading its weights.
 
     Raises:
         MachineError: the model's config is neither in a folder nor in the cache nor on the hub.
@@ -72,9 +72,9 @@ def encoder_width(spec: Encoder) -> int:
 
 
 def takes_ready_mask(backbone: nn.Module) -> bool:
-    """True where every layer attends with scaled_dot_product_attention, both ways, under one common mask.
+    """Whether all layers use bidirectional scaled_dot_product_attention with one common mask.
 
-    A causal model makes a mask of its own, which a ready one would replace.
+    A causal model builds its own mask, which a ready-made one would replace.
     """
     makers = vars(sys.modules[type(backbone).__module__])
     one_mask = "create_bidirectional_mask" in makers
@@ -86,11 +86,11 @@ def takes_ready_mask(backbone: nn.Module) -> bool:
 
 
 def packing_of(backbone: nn.Module) -> Packing | None:
-    """How the model reads several items in a row; None where it cannot.
+    """How the model reads several items per row; None if it cannot.
 
-    It can where it takes one mask for all layers and position ids, and has no relative biases, which would be
-    those of the row and not of the item. Nor must a token's embedding depend on its neighbours'. Before every
-    run the layout's vectors are compared with the model's own (`training/encoder_check.py`).
+    It must take one mask for all layers and position ids, and must not have relative biases, which would be
+    relative to the row rather than the item. A token's embedding must not depend on its neighbours. Before
+    every run the layout's vectors are compared with the model's own (`training/encoder_check.py`).
     """
     config: Any = backbone.config
     takes_positions = "position_ids" in signature(backbone.forward).parameters
@@ -102,7 +102,7 @@ def packing_of(backbone: nn.Module) -> Packing | None:
 
 
 def _first_position(backbone: nn.Module) -> int:
-    """Position id of the first token: RoBERTa's family counts from behind the padding token's number."""
+    """Position id of the first token; RoBERTa's family starts after the padding token's id."""
     for module in backbone.modules():
         if hasattr(module, "create_position_ids_from_inputs_embeds"):
             embeddings: Any = module
@@ -111,12 +111,12 @@ def _first_position(backbone: nn.Module) -> int:
 
 
 def _mixes_neighbours(config: Any) -> bool:
-    """MobileBERT joins each word's embedding with those of the words beside it."""
+    """Whether a word's embedding is combined with its neighbours', as in MobileBERT."""
     return bool(getattr(config, "trigram_input", False))
 
 
 def usable_positions(backbone: nn.Module) -> int | None:
-    """Longest sequence of a model with learnt positions; None where its config names no limit."""
+    """Longest sequence of a model with learned positions; None if its config has no limit."""
     positions = getattr(backbone.config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return None
@@ -163,19 +163,20 @@ def read_pretrained(
     needless: str = "-",
     key: str = "encoder.model",
 ) -> Any:
-    """A model of a class of transformers with all its weights, in fp32.
+    """A transformers model with all its weights, in fp32.
 
     Args:
-        auto: the class.
+        auto: the class, such as `AutoModel`.
         model: name or folder.
         revision: commit; None: the newest.
-        shaped: changes the config before the model is built.
-        needless: weights whose names begin so may be absent.
+        shaped: modifies the config before the model is built.
+        needless: name prefix of weights that may be missing.
         key: the setting that names the model, for messages.
 
     Raises:
         MachineError: the model is neither a folder nor in the cache, and the hub cannot be reached.
-        ConfigError: the folder holds no such model, lacks some of its weights, or caps its attention.
+        ConfigError: the folder holds no such model, some weights are missing, or the model caps its
+            attention scores.
     """
     from transformers import AutoConfig
 
@@ -183,12 +184,12 @@ def read_pretrained(
         options = hub_options(model, revision)
         config = AutoConfig.from_pretrained(model, **options)
         shaped(config)
-        if getattr(config, "attn_logit_softcapping", None):  # transformers 5.0 would leave it out
+        if getattr(config, "attn_logit_softcapping", None):  # transformers 5.0 would ignore it
             raise ConfigError(
                 f"The model {model!r} caps its attention scores, which fused attention does not do.",
                 f"Choose another model with --set {key}=NAME.",
             )
-        found, loading = auto.from_pretrained(
+        loaded, loading = auto.from_pretrained(
             model,
             config=config,
             attn_implementation="sdpa",
@@ -196,14 +197,14 @@ def read_pretrained(
             output_loading_info=True,
             **options,
         )
-    absent = sorted(name for name in loading["missing_keys"] if not name.startswith(needless))
-    if absent:  # transformers would draw them at random and go on
+    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(needless))
+    if missing:  # transformers would initialise them at random and continue
         raise ConfigError(
-            f"The model {model!r} has no weights for {len(absent)} tensors of its config.json,"
-            f" {absent[0]} among them.",
+            f"The model {model!r} has no weights for {len(missing)} tensors of its config.json,"
+            f" including {missing[0]}.",
             "Check that its config.json and its weights belong together.",
         )
-    return found
+    return loaded
 
 
 def set_dropout(config: Any, dropout: float) -> None:

@@ -1,8 +1,8 @@
-"""Packed rows: several items share a row of the encoder's call, each seeing only itself.
+"""Packed rows: several items share a row of an encoder call, each attending only to itself.
 
-A bucket pads every item to the longest one beside it, and a batch needs a call for every length. Packed, the
-items of a batch fill rows of 128 positions under a block-diagonal mask, each with position ids of its own, so
-that one call with few different shapes takes them all.
+Buckets pad every item to the longest in its call, and need one call per length. Packed, the items of a batch
+fill rows of 128 positions under a block-diagonal mask, each with its own position ids, so that one call with
+few different shapes encodes them all.
 Legend: N items, G rows, R positions of a row, L positions of an item, D width.
 """
 
@@ -20,15 +20,15 @@ from grambench.models.lengths import LENGTH_STEP
 from grambench.transfer import sent
 
 ROW = 128
-"""Positions of a row, unless an item is longer."""
+"""Positions per row, unless an item is longer."""
 _SHORT = 64
-"""Where no item is longer, pooling reads as many positions of every item, so that calls have fewer shapes."""
+"""If no item is longer, pooling reads a constant number of positions, so that calls have fewer shapes."""
 _PROBE_ROWS = 16
 _PADDING = -1
 
 
 def row_length(longest: int) -> int:
-    """The shortest of 128, 256, 512 … positions that holds the longest item."""
+    """The smallest of 128, 256, 512 … positions that fits the longest item."""
     row = ROW
     while row < longest:
         row *= 2
@@ -36,9 +36,9 @@ def row_length(longest: int) -> int:
 
 
 def best_fit(lengths_N: NDArray[np.int64], row: int) -> tuple[NDArray[np.int64], int]:
-    """Best-fit decreasing bin packing: where each item begins, counted over all rows, and how many rows.
+    """Best-fit decreasing bin packing: start of each item, counted over all rows, and the number of rows.
 
-    Items of one length are interchangeable, so that rows are filled a length at a time. No item is cut.
+    Items of one length are interchangeable, so rows are filled one length at a time. Items are not split.
 
     Raises:
         ValueError: an item is longer than a row.
@@ -49,12 +49,12 @@ def best_fit(lengths_N: NDArray[np.int64], row: int) -> tuple[NDArray[np.int64],
         raise ValueError(f"an item of {falling_N[0]} tokens does not fit a row of {row}")
     begins = np.empty(len(lengths_N), np.int64)
     free: list[list[int]] = [[] for _ in range(row + 1)]
-    """Room that is left -> rows with exactly so much."""
+    """Room left -> the rows with exactly that much."""
     rows, placed = 0, 0
     values, counts = np.unique(-falling_N, return_counts=True)
     for length, count in zip((-values).tolist(), counts.tolist(), strict=True):
         starts: list[int] = []
-        for room in range(length, row):  # the fullest row that still has room comes first
+        for room in range(length, row):  # fullest rows with enough room first
             while free[room] and len(starts) < count:
                 starts += _fill(free, free[room].pop(), room, length, count - len(starts), row)
         while len(starts) < count:
@@ -66,7 +66,7 @@ def best_fit(lengths_N: NDArray[np.int64], row: int) -> tuple[NDArray[np.int64],
 
 
 def _fill(free: list[list[int]], number: int, room: int, length: int, most: int, row: int) -> list[int]:
-    """Starts of at most `most` items of one length in a row with so much room."""
+    """Starts of up to `most` items of one length in row `number`, which has `room` positions left."""
     count = min(room // length, most)
     begin = number * row + row - room
     free[room - count * length].append(number)
@@ -74,7 +74,7 @@ def _fill(free: list[list[int]], number: int, room: int, length: int, most: int,
 
 
 def rounded_rows(rows: int) -> int:
-    """So many rows or a few more, so that calls have few shapes: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …"""
+    """`rows` rounded up to 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …, so that calls have few shapes."""
     octave = 1
     while octave < rows:
         octave *= 2
@@ -83,22 +83,22 @@ def rounded_rows(rows: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PackedCall:
-    """One call of the encoder, on the host: int32 arrays."""
+    """One encoder call on the host: int32 arrays."""
 
     rows_3GR: NDArray[np.int32]
-    """Token id, number of the item in the call (−1 at padding) and position within the item."""
+    """Token id, index of the item in the call (−1 at padding) and position within the item."""
     items_2N: NDArray[np.int32]
-    """Where each item begins, counted over all rows, and its length."""
+    """Start of each item, counted over all rows, and its length."""
     longest: int
     """Length of the longest item, rounded up to a multiple of 8."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Rows, positions of a row, items, positions of the longest item: they decide all shapes."""
+        """Rows, positions per row, items, positions of the longest item: they determine all shapes."""
         return (*self.rows_3GR.shape[1:], self.items_2N.shape[1], self.longest)
 
     def on(self, device: torch.device) -> "PackedInput":
-        """The same on the device; the copies are queued, not waited for."""
+        """The call on the device; copies are queued without waiting."""
         rows, items = (sent(torch.from_numpy(array), device) for array in (self.rows_3GR, self.items_2N))
         return PackedInput(rows, items, self.longest)
 
@@ -125,7 +125,7 @@ class PackedInput:
         return (item_GR[:, :, None] == item_GR[:, None, :]).unsqueeze(1)
 
     def places_NL(self) -> tuple[Tensor, Tensor]:
-        """Index of each item's tokens into the flattened rows, 0 behind its end, and True at real tokens."""
+        """Indices of each item's tokens in the flattened rows, 0 after its end; mask of real tokens."""
         begin_N, length_N = self.items_2N
         position_L = torch.arange(self.longest, dtype=torch.int32, device=begin_N.device)
         mask_NL = position_L < length_N[:, None]
@@ -133,7 +133,7 @@ class PackedInput:
 
 
 class PackedRows:
-    """The layout that packs items into rows (see the module)."""
+    """The layout that packs items into rows (see the module docstring)."""
 
     name = "packed"
 
@@ -141,11 +141,11 @@ class PackedRows:
         """
         Args:
             longest: tokens of the catalogue's longest item.
-            call_tokens: most token positions, padding included, in one call of the encoder.
+            call_tokens: most token positions per encoder call, including padding.
         """
         self.row, self.bucket_tokens = row_length(longest), call_tokens
         self._longest = _rounded(longest) if longest <= _SHORT else None
-        """Positions that the pooling reads of every item; None: those of the call's longest one."""
+        """Positions per item that the pooling reads; None: those of the call's longest item."""
 
     def vectors(
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
@@ -159,20 +159,20 @@ class PackedRows:
         return torch.cat(pieces)[sent(torch.from_numpy(back_N), tokens.device)], len(pieces)
 
     def positions(self, lengths_N: NDArray[np.int64]) -> int:
-        """Token positions of the rows that items of these lengths take."""
+        """Token positions of the rows that items of these lengths fill."""
         _, rows = best_fit(lengths_N, self.row)
         return rows * self.row
 
     def probe_items(self, length: int) -> int:
-        """As many as fill a few rows."""
+        """Enough items to fill a few rows."""
         return _PROBE_ROWS * (self.row // length)
 
     def calls(
         self, tokens: ItemTokens, items_N: NDArray[np.int64]
     ) -> Iterator[tuple[PackedCall, NDArray[np.int64]]]:
-        """The calls, and which of the items each of them holds: as large as allowed, but for the last one.
+        """The calls, each with the indices of its items; all but the last are as large as allowed.
 
-        At 128 rows a call, calls of all kinds and sizes so have at most 14 different numbers of rows.
+        With up to 128 rows per call, this gives at most 14 different numbers of rows.
         """
         begins_N, rows = best_fit(tokens.lengths[items_N], self.row)
         most = max(1, self.bucket_tokens // self.row)

@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says is done with the hidden states, beside what grambench does."""
+"""Modules of a sentence-transformers model that grambench ignores."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,14 @@ from grambench.models.encoders.files import model_folder
 
 _POOLING = "pooling_mode_"
 _NORMALIZE = "Normalize"
-"""Changes the vectors' length only, which the filter learns."""
+"""Only changes the vectors' length, which the filter can learn."""
 
 
 def ignored_modules(spec: Encoder) -> str:
-    """How the model's own files make vectors where `encoder.pooling` does it otherwise; empty: no difference.
+    """What the model's files prescribe but `encoder.pooling` does not do; empty if there is no difference.
 
-    A folder of sentence-transformers lists its modules in `modules.json`: a transformer, a pooling, and
-    perhaps dense layers. Attention pooling is trained, so that only dense layers are missed then.
+    A sentence-transformers folder lists its modules in `modules.json`: a transformer, a pooling, and possibly
+    dense layers. Attention pooling is trained anyway; with it only dense layers count.
     """
     folder = model_folder(spec.model, spec.revision) if spec.model is not None else None
     if folder is None:
@@ -24,26 +24,26 @@ def ignored_modules(spec: Encoder) -> str:
     ignored = []
     for module in _read(folder / "modules.json", list):
         named = module.get("type") if isinstance(module, dict) else None
-        kind = named.rpartition(".")[2] if isinstance(named, str) else ""
-        if kind == "Pooling" and spec.pooling == "mean":
+        layer = named.rpartition(".")[2] if isinstance(named, str) else ""
+        if layer == "Pooling" and spec.pooling == "mean":
             modes = _pooling(folder / str(module.get("path", "")) / "config.json")
             if modes and modes != ["mean_tokens"]:
                 ignored.append(f"{' and '.join(mode.removesuffix('_token') for mode in modes)} pooling")
-        elif kind not in ("", "Transformer", "Pooling", _NORMALIZE):
-            ignored.append(f"a {kind} layer")
+        elif layer not in ("", "Transformer", "Pooling", _NORMALIZE):
+            ignored.append(f"a {layer} layer")
     return ", ".join(ignored)
 
 
 def _pooling(path: Path) -> list[str]:
-    """The modes that are switched on, as `cls_token` or `mean_tokens`."""
+    """The enabled modes, such as `cls_token` or `mean_tokens`."""
     config = _read(path, dict)
     return [name.removeprefix(_POOLING) for name, on in config.items() if name.startswith(_POOLING) and on]
 
 
-def _read(path: Path, kind: type) -> Any:
-    """JSON of this type; empty where there is none."""
+def _read(path: Path, expected: type) -> Any:
+    """JSON of the expected type; an empty one if there is none."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return kind()
-    return found if isinstance(found, kind) else kind()
+        return expected()
+    return value if isinstance(value, expected) else expected()

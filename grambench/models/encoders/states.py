@@ -1,4 +1,4 @@
-"""Token states of a frozen transformer, made once an item: what a pooling that trains reads at every step.
+"""Token states of a frozen transformer, computed once per item and pooled by a trained pooling at every step.
 
 Legend: N items, L token positions, T tokens of the catalogue, D width.
 """
@@ -18,40 +18,40 @@ from grambench.transfer import sent
 
 
 class TokenStates(ItemVectors):
-    """Pools last hidden states that are kept on the device, one row for each token of the catalogue."""
+    """Pools last hidden states kept on the device, one row per token of the catalogue."""
 
     def __init__(self, encoder: TextEncoder, tokens: ItemTokens, bucket_tokens: int) -> None:
         """
         Args:
-            encoder: its transformer is frozen, its pooling trains.
+            encoder: its transformer is frozen, its pooling is trained.
             tokens: of the catalogue.
-            bucket_tokens: most token positions, padding included, in one call of the encoder.
+            bucket_tokens: most token positions per encoder call, including padding.
         """
         super().__init__()
         self.encoder, self.tokens = encoder, tokens
         self.width, self.max_tokens = encoder.width, encoder.max_tokens
         count, dtype = int(tokens.host_offsets[-1]), next(encoder.parameters()).dtype
         self.states_TD = torch.zeros(count + 1, self.width, dtype=dtype, device=tokens.device)
-        """The last row takes what the transformer says of padding; nothing reads it."""
+        """The last row receives the states of padding; nothing reads it."""
         places = np.arange(count, dtype=np.int32)
         self.places = ItemTokens(
             places, tokens.host_offsets, tokens.device, tokens.stored_on == tokens.device
         )
-        """For every token of an item, its row."""
+        """The row of every token of an item."""
         self.buckets = Buckets(bucket_tokens, self.width, tokens.device)
 
     @staticmethod
     def bytes_for(encoder: TextEncoder, tokens: ItemTokens) -> int:
-        """What the states of a whole catalogue take."""
+        """Bytes of the states of the whole catalogue."""
         return int(tokens.host_offsets[-1]) * encoder.width * next(encoder.parameters()).element_size()
 
     def item_encoder(self) -> ItemEncoder:
-        """Ids of items that were filled in -> vectors, with a graph of the pooling alone."""
+        """Ids of items passed to `fill` -> vectors, with a graph of the pooling only."""
         return ItemEncoder(self, self.places, self.buckets.bucket_tokens, self.buckets)
 
     @torch.no_grad()
     def fill(self, items_N: NDArray[np.int64]) -> int:
-        """Run the transformer on these distinct items and keep its states; the number of its calls."""
+        """Run the transformer on distinct items and keep its states; returns the number of its calls."""
         lengths_N = self.tokens.lengths[items_N]
         order_N = falling_order(lengths_N)
         sorted_N = sent(torch.from_numpy(items_N[order_N]), self.tokens.stored_on)

@@ -16,7 +16,7 @@ from grambench.models.layers import AdditiveAttention, MaskedMean, rows_at
 
 
 class TextEncoder(ItemVectors):
-    """A transformer of Hugging Face's `AutoModel` family and a pooling of its last hidden states."""
+    """A transformer loaded by Hugging Face's `AutoModel`, and a pooling of its last hidden states."""
 
     def __init__(
         self,
@@ -38,16 +38,16 @@ class TextEncoder(ItemVectors):
             width: features of its hidden states.
             pooling: masked mean, or additive attention.
             pooling_query: query width of the additive attention.
-            autocast: run the backbone in bf16 on a CUDA device; vectors leave in fp32.
-            max_tokens: positions that the backbone can tell apart; None: no limit.
+            autocast: run the backbone in bf16 on a CUDA device; vectors are returned in fp32.
+            max_tokens: positions that the backbone distinguishes; None: no limit.
             revision: commit of the pretrained weights on the hub; None: not from the hub.
-            ready_mask: the backbone takes attention's own mask [N, 1, 1, L] as it is; from a mask [N, L]
-                transformers would find out on the host, in every call, whether anything is masked.
-            packing: the backbone reads several items in a row, with position ids and a mask of their own.
+            ready_mask: the backbone accepts a ready-made attention mask [N, 1, 1, L]; given a mask [N, L],
+                transformers would check on the host, in every call, whether anything is masked.
+            packing: the backbone can read several items per row, given position ids and a mask.
             half_weights: run the backbone on bf16 copies of its weights, with residuals in bf16, instead of
-                in autocast; the weights themselves stay fp32. Vectors leave in fp32.
-            blank_padding: the backbone mixes the embeddings of neighbours, which behind an item's end must
-                be the zeros that it puts there itself.
+                in autocast; the weights themselves stay fp32. Vectors are returned in fp32.
+            blank_padding: the backbone mixes neighbouring embeddings, so those after an item's end must be
+                zeros, as the backbone itself pads.
         """
         super().__init__()
         self.backbone = backbone
@@ -63,8 +63,8 @@ class TextEncoder(ItemVectors):
         self.vocabulary = int(self._word_embeddings().weight.shape[0])
 
     def freeze(self) -> None:
-        """From now on only the pooling is trained, where it has weights: the transformer keeps no graph, and
-        has no dropout."""
+        """Train only the pooling from now on, if it has weights: the transformer keeps no graph and has no
+        dropout."""
         if next(self.pool.parameters(), None) is not None:
             self.backbone.requires_grad_(False)
             self.backbone.eval()
@@ -78,14 +78,14 @@ class TextEncoder(ItemVectors):
 
     @property
     def is_frozen(self) -> bool:
-        """Only the pooling is trained."""
+        """Whether only the pooling is trained."""
         return not any(parameter.requires_grad for parameter in self.backbone.parameters())
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """Word embeddings [*, E] of token ids of any shape: what the backbone itself does first.
+        """Word embeddings [*, E] of token ids of any shape: the backbone's own first operation.
 
-        Apart from `forward`, because the backward pass of a lookup fills a gradient for the whole vocabulary:
-        once for all buckets of a step, instead of once a bucket.
+        Separate from `forward` because the backward pass of a lookup fills a gradient of the whole
+        vocabulary: once for all buckets of a step, instead of once per bucket.
         """
         embedded: Tensor = self._word_embeddings()(ids)
         return embedded
@@ -95,7 +95,7 @@ class TextEncoder(ItemVectors):
         return model.get_input_embeddings()
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
-        """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one a row."""
+        """Item vectors [N, D] of word embeddings; `mask_NL` is True at real tokens, at least one per row."""
         vectors_ND: Tensor = self.pool(self.states(words_NLE, mask_NL), mask_NL)
         return vectors_ND
 
@@ -117,12 +117,12 @@ class TextEncoder(ItemVectors):
         return vectors_ND
 
     def hidden(self, words_XLE: Tensor, mask: Tensor, positions_XL: Tensor | None = None) -> Tensor:
-        """Last hidden states [X, L, D] of items or rows: in packed rows this is what torch.compile takes.
+        """Last hidden states [X, L, D] of items or rows; with packed rows this method is compiled.
 
         Args:
             words_XLE: word embeddings.
-            mask: as the backbone takes it.
-            positions_XL: position ids as the backbone counts them; None: from the first on.
+            mask: in the form that the backbone expects.
+            positions_XL: position ids as the backbone counts them; None: consecutive.
         """
         inputs = {"attention_mask": mask} | ({} if positions_XL is None else {"position_ids": positions_XL})
         if self.half_weights:

@@ -18,21 +18,21 @@ class ItemTokens:
         device: torch.device,
         resident: bool = True,
     ) -> None:
-        """`resident`: on `device`; else in pinned host memory, from where each call's tokens are copied."""
+        """`resident`: kept on `device`; else in pinned host memory, and copied for each call."""
         self.device, self.stored_on = device, device if resident else HOST
         self.flat, self.offsets = (stored(array, device, resident) for array in (tokens, offsets))
         self.host_flat, self.host_offsets = tokens, offsets
-        """The same on the host, as given (a mapped file): packed rows are filled there."""
+        """The host arrays as passed (a mapped file): packed rows are filled from them."""
         self.lengths: NDArray[np.int64] = np.diff(offsets)
-        """Tokens of each item, on the host: they decide the shapes of the encoder's calls."""
+        """Tokens per item, on the host: they determine the shapes of the encoder's calls."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def padded(self, items_N: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Token ids [N, L] and mask [N, L] on the device; padding holds token 0.
+        """Token ids [N, L] and mask [N, L] on the device; padding is token 0.
 
-        `items_N` lie where the tokens do.
+        `items_N` must be on the device that holds the tokens.
         """
         start_N = self.offsets[items_N]
         positions_L = torch.arange(length, device=items_N.device)

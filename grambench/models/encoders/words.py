@@ -25,17 +25,17 @@ class PretrainedWords(Protocol):
 
     @property
     def found(self) -> NDArray[Any]:
-        """Boolean [V]: False where the word has no pretrained vector."""
+        """Boolean [V]: whether the word has a pretrained vector."""
 
 
 class WordEncoder(ItemVectors, ABC):
-    """Word vectors, fine-tuned, and what makes one vector of them; called as a `TextEncoder` is."""
+    """Fine-tuned word vectors and a network over them; same interface as `TextEncoder`."""
 
     def __init__(self, words: PretrainedWords, width: int) -> None:
         """
         Args:
-            words: their vectors; a word without one is drawn from N(0, the standard deviation of all
-                features of the found ones), by torch's global generator.
+            words: word vectors; missing ones are drawn from N(0, the standard deviation of all features of
+                the others), with torch's global generator.
             width: D.
 
         Raises:
@@ -46,34 +46,34 @@ class WordEncoder(ItemVectors, ABC):
         self.width = width
         self.vocabulary = self.words.num_embeddings
         self.without_vector_V: NDArray[Any] = ~words.found
-        """True at the words that have no pretrained vector."""
+        """True for words without a pretrained vector."""
 
     def lookup(self, ids: Tensor) -> Tensor:
         """Word vectors [*, E] of token ids of any shape."""
-        found: Tensor = self.words(ids)
-        return found
+        vectors: Tensor = self.words(ids)
+        return vectors
 
     @abstractmethod
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
-        """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one a row, before the padding."""
+        """Item vectors [N, D]; `mask_NL` is True at real tokens, at least one per row, padding at the end."""
 
 
 class BiLSTMEncoder(WordEncoder):
     """EERNN's exercise encoder (Su et al., AAAI 2018): an LSTM in each direction, pooled over the words.
 
-    Pooled by the mean, as the language model of knowledge tracing is in GRAM (paper section 3); EERNN
-    takes each feature's maximum.
+    Mean pooling, as in GRAM's language model for knowledge tracing (paper section 3); EERNN uses max
+    pooling.
     """
 
     def __init__(self, words: PretrainedWords, width: int) -> None:
-        """Each direction gives half of the width D.
+        """Each direction provides half of the width D.
 
         Raises:
             ValueError: `width` is odd. DataError: no word has a vector.
         """
         super().__init__(words, width)
         if width % 2:
-            raise ValueError(f"two directions do not divide the width {width}")
+            raise ValueError(f"the width {width} is odd, but each of two directions provides half of it")
         self.forwards = nn.LSTM(self.words.embedding_dim, width // 2, batch_first=True)
         self.backwards = nn.LSTM(self.words.embedding_dim, width // 2, batch_first=True)
         self.pool = MaskedMean()
@@ -81,8 +81,8 @@ class BiLSTMEncoder(WordEncoder):
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
         """Item vectors [N, D].
 
-        Both LSTMs meet an item's words before any padding, which so changes nothing, and no length has to
-        be known on the host. The mean does not ask for the order of the states.
+        Both LSTMs read an item's words before any padding, which therefore has no effect, and the host need
+        not know the lengths. The mean does not depend on the order of the states.
         """
         reversed_NLE = words_NLE.take_along_dim(_backward_index(mask_NL).unsqueeze(-1), dim=1)
         forward_NLd, _ = self.forwards(words_NLE)
@@ -106,7 +106,7 @@ class AttentiveWordEncoder(WordEncoder):
             heads: H.
             head_width: features of each; the width D is `heads` × `head_width`.
             query: query width of the additive attention.
-            dropout: probability of a word vector's feature to be zeroed in training.
+            dropout: probability that a feature of a word vector is zeroed in training.
 
         Raises:
             DataError: no word has a vector.
@@ -118,7 +118,7 @@ class AttentiveWordEncoder(WordEncoder):
         self.pool = AdditiveAttention(self.width, query)
 
     def forward(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
-        """Item vectors [N, D]; padding is attended to by nothing that is pooled."""
+        """Item vectors [N, D]; no pooled position attends to padding."""
         projected_NL3D = self.project(self.dropout(words_NLE))
         query, key, value = projected_NL3D.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended_NHLd = functional.scaled_dot_product_attention(
@@ -129,7 +129,7 @@ class AttentiveWordEncoder(WordEncoder):
 
 
 def _filled(words: PretrainedWords) -> Tensor:
-    """The matrix [V, E] with a draw in every row that was not found."""
+    """The matrix [V, E] with a random draw in every row without a vector."""
     found_V = torch.from_numpy(words.found)
     if not found_V.any():
         raise DataError(
@@ -142,7 +142,7 @@ def _filled(words: PretrainedWords) -> Tensor:
 
 
 def _backward_index(mask_NL: Tensor) -> Tensor:
-    """Positions [N, L] from the last word to the first; padding stays where it is."""
+    """Positions [N, L] from the last word to the first; padding stays in place."""
     positions_L = torch.arange(mask_NL.shape[1], device=mask_NL.device)
     last_N1 = mask_NL.sum(dim=1, keepdim=True) - 1
     return torch.where(mask_NL, last_N1 - positions_L, positions_L)

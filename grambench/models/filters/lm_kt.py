@@ -9,16 +9,16 @@ V tokens of the vocabulary.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from grambench.models.filters.base import AnswerFilter, AnswerView
 from grambench.models.filters.histories import Markers, PackedHistories, kept_tokens, pack_histories
-from grambench.models.filters.tracer import AnswerView
 from grambench.models.lengths import bucket_bounds, falling_order
 from grambench.transfer import read, sent
 
@@ -26,15 +26,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 
-class ItemAnswerView(AnswerView, Protocol):
-    """A view of answers that also knows its items."""
-
-    @property
-    def host_items_N(self) -> NDArray[np.int64]:
-        """Item ids that `asked_BL` points into, on the host."""
-
-
-class LMKT(nn.Module):
+class LMKT(AnswerFilter):
     """A causal language model, asked for the token behind every <A>.
 
     Trained on these tokens only, because only they are scored. The authors' code trains on the tokens of
@@ -87,7 +79,7 @@ class LMKT(nn.Module):
         found: str | None = getattr(self.language_model.config, "_commit_hash", None)
         return found
 
-    def loss(self, item_vectors_ND: Tensor, view: ItemAnswerView) -> Tensor:
+    def loss(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Cross-entropy of <Y> or <N> among all V tokens, SUMMED over the answers; reads no vectors."""
         losses = [
             functional.cross_entropy(logits_KV, verdicts_K, reduction="sum")
@@ -95,7 +87,7 @@ class LMKT(nn.Module):
         ]
         return torch.stack(losses).sum()
 
-    def logits(self, item_vectors_ND: Tensor, view: ItemAnswerView) -> Tensor:
+    def scores(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """log P(<Y>) − log P(<N>) [B, L] at each answer; 0 at padding; reads no vectors.
 
         Its logistic function is P(<Y>) / (P(<Y>) + P(<N>)), the probability of a right answer.
@@ -107,7 +99,7 @@ class LMKT(nn.Module):
         logits_BL = found_A.new_zeros(view.mask_BL.shape)
         return logits_BL.masked_scatter(view.mask_BL, found_A)
 
-    def packed(self, view: ItemAnswerView) -> PackedHistories:
+    def packed(self, view: AnswerView) -> PackedHistories:
         """The view's answers as rows of tokens, on the host."""
         mask_BL = read(view.mask_BL)
         items_A = view.host_items_N[read(view.asked_BL)[mask_BL]]

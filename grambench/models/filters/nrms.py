@@ -1,9 +1,10 @@
 """NRMS user model over item vectors (Wu et al., EMNLP 2019; facts: paper section 3).
 
-Legend: B users, H history positions, C candidates, N item vectors, D width, E heads.
+Legend: B users, H history positions, N item vectors, U clicked items of a view, D width, E heads.
 """
 
-from typing import Protocol
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,28 +12,34 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grambench.config.networks import Filter as FilterSpec
+from grambench.errors import ConfigError
+from grambench.models.filters.base import RankingFilter, RankingView, Scorer, dot_scores
 from grambench.models.layers import AdditiveAttention, rows_at
 from grambench.models.lengths import bucket_bounds, falling_order
-from grambench.transfer import sent
+from grambench.transfer import host_reads, sent
 
 CALL_POSITIONS = {"cpu": 1024, "cuda": 1 << 62}
 """Padded history positions that cost less than another call; a GPU takes all histories in one."""
 
 
-class RankingBatch(Protocol):
-    """Users with indices into a matrix of item vectors."""
+def make(spec: FilterSpec, width: int) -> "NRMS":
+    """From the `filter` table.
 
-    history_BH: Tensor
-    """Indices of the clicks, latest last; the padding before them holds 0."""
-    mask_BH: Tensor
-    """True at real clicks."""
-    clicks_B: NDArray[np.int64] | None
-    """How many they are, on the host; None: they decide no shape, all histories share a call."""
-    candidates_BC: Tensor
-    """Indices of the candidates; the clicked one is first."""
+    Raises:
+        ConfigError: `filter.nrms.heads` does not divide the width.
+    """
+    heads = spec.nrms.heads
+    if width % heads:
+        divisor = max(number for number in range(1, heads + 1) if width % number == 0)
+        raise ConfigError(
+            f"filter.nrms.heads = {heads} does not divide the encoder's width {width}.",
+            f"Give a divisor, for example --set filter.nrms.heads={divisor}.",
+        )
+    return NRMS(width, heads, spec.nrms.query)
 
 
-class NRMS(nn.Module):
+class NRMS(RankingFilter):
     """Self-attention over the clicks, additive attention, dot product with the candidate.
 
     The projections have no output matrix, as in NRMS. A user without history is one learnt vector
@@ -99,14 +106,29 @@ class NRMS(nn.Module):
         pooled_BD = self.pool(attended_BHD, readable_BH)
         return torch.where(empty_B1, self.no_history.to(pooled_BD.dtype), pooled_BD)
 
-    def loss(self, item_vectors_ND: Tensor, batch: RankingBatch) -> Tensor:
-        """Softmax cross-entropy of the clicked candidate, SUMMED over the users (eq. 8)."""
-        projected_N3D = self.project(item_vectors_ND)
-        users_BD = self.users(projected_N3D, batch.history_BH, batch.mask_BH, batch.clicks_B)
-        candidates_BCD = rows_at(item_vectors_ND, batch.candidates_BC)
-        logits_BC = torch.einsum("bd,bcd->bc", users_BD, candidates_BCD)
-        clicked_B = torch.zeros(len(logits_BC), dtype=torch.long, device=logits_BC.device)
-        return functional.cross_entropy(logits_BC, clicked_B, reduction="sum")
+    def scores(self, item_vectors_ND: Tensor, view: RankingView) -> Tensor:
+        """Dot products of users with their candidates, in the candidates' shape."""
+        return self._scores(item_vectors_ND, self.project(item_vectors_ND), view)
+
+    def scorer(self, item_vectors_ND: Tensor, whole: bool) -> Scorer:
+        """All items are projected once, or else those that a view has clicks of: they are 3 D numbers each.
+
+        An item that many views read is then projected for each of them, which costs little beside its
+        encoding.
+        """
+        if whole:
+            return partial(self._scores, item_vectors_ND, self.project(item_vectors_ND))
+        return partial(self._scores_of_clicked, item_vectors_ND)
+
+    def _scores(self, item_vectors_ND: Tensor, projected_N3D: Tensor, view: RankingView) -> Tensor:
+        users_BD = self.users(projected_N3D, view.history_BH, view.mask_BH, view.clicks_B)
+        return dot_scores(users_BD, item_vectors_ND, view)
+
+    def _scores_of_clicked(self, item_vectors_ND: Tensor, view: RankingView) -> Tensor:
+        with host_reads():
+            items_U, history_BH = view.history_BH.unique(return_inverse=True)
+        projected_U3D = self.project(item_vectors_ND[items_U])
+        return self._scores(item_vectors_ND, projected_U3D, replace(view, history_BH=history_BH))
 
     def _attend(self, projected_BH3D: Tensor, mask_BH: Tensor) -> Tensor:
         users, clicks, triple = projected_BH3D.shape

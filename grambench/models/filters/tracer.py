@@ -3,34 +3,22 @@
 Legend: B users, L positions, N item vectors, D width.
 """
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from grambench.config.networks import Filter as FilterSpec
+from grambench.models.filters.base import AnswerFilter, AnswerView
 from grambench.models.layers import rows_at
 
 CORRECTNESS_WIDTH = POSITION_WIDTH = 16
 
 
-class AnswerView(Protocol):
-    """Sequences of answers with indices into a matrix of item vectors."""
-
-    @property
-    def asked_BL(self) -> Tensor:
-        """Indices of the items, earliest answer first; 0 at the padding behind."""
-
-    @property
-    def mask_BL(self) -> Tensor:
-        """True at real answers."""
-
-    @property
-    def correct_BL(self) -> Tensor:
-        """1 right, 0 wrong."""
+def make(spec: FilterSpec, width: int) -> "LSTMTracer":
+    """From the `filter` table."""
+    return LSTMTracer(width, spec.lstm.layers, spec.lstm.dropout, spec.sequence)
 
 
-class LSTMTracer(nn.Module):
+class LSTMTracer(AnswerFilter):
     """Reads the answers before each position and asks for the item at it.
 
     The input [item vector; correctness; position] is shifted by one, so that position t knows the answers
@@ -55,7 +43,7 @@ class LSTMTracer(nn.Module):
         self.lstm = nn.LSTM(width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.drop = nn.Dropout(dropout)
 
-    def logits(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
+    def scores(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Logit [B, L] of a right answer at each position; anything at padding."""
         asked_BLD = rows_at(item_vectors_ND, view.asked_BL)
         answered = torch.cat((asked_BLD, self.correctness(view.correct_BL)), dim=2)[:, :-1]
@@ -66,11 +54,3 @@ class LSTMTracer(nn.Module):
         state_BLD = self.drop(self.lstm(mixed_BLD)[0])
         logits_BL: Tensor = (state_BLD * asked_BLD).sum(dim=2)
         return logits_BL
-
-    def loss(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
-        """Binary cross-entropy of the real answers, SUMMED over answers and users (eq. 8)."""
-        logits_BL = self.logits(item_vectors_ND, view)
-        losses_BL = functional.binary_cross_entropy_with_logits(
-            logits_BL, view.correct_BL.to(logits_BL.dtype), reduction="none"
-        )
-        return losses_BL.where(view.mask_BL, 0).sum()

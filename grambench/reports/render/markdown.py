@@ -31,7 +31,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # the page is Markdown, where every text passes `cell`
+        autoescape=False,  # the page is Markdown, and every text passes through `cell`
     )
     environment.filters.update(
         cell=cell,
@@ -67,13 +67,13 @@ def _speedup(trial: Trial) -> str:
 
 
 def _reference(report: Report) -> str:
-    """The label of the trial that speed-ups are over."""
+    """The label of the trial that speed-ups are relative to."""
     labels = [trial.label or trial.strategy for trial in report.trials if trial.strategy == "e2e"]
     return labels[0] if labels and "e2e" not in labels else "e2e"
 
 
 def _differing(report: Report) -> list[str]:
-    """A line a label with settings of its own, beside the run's."""
+    """One line per label with its own settings, and the run's."""
     found = {}
     for trial in report.trials:
         own = [f"{key} = {value}{_instead(report, key, value)}" for key, value in trial.settings.items()]
@@ -85,15 +85,15 @@ def _differing(report: Report) -> list[str]:
 
 
 def _instead(report: Report, key: str, value: Any) -> str:
-    """The run's own value of a setting, where it is another one."""
-    table, _, name = key.partition(".")
-    settings = report.spec.get(table)
-    of_run = settings.get(name) if isinstance(settings, dict) else None
+    """The run's value of a setting, if it differs."""
+    of_run: Any = report.spec
+    for part in key.split("."):
+        of_run = of_run.get(part) if isinstance(of_run, dict) else None
     return "" if of_run == value else f" instead of {of_run}"
 
 
 def _peak(memory: Memory) -> str:
-    """The peak in MiB and what it is of: torch's allocation on a GPU, else the process's memory."""
+    """The peak in MiB and its source: torch's allocation on a GPU, else the process's memory."""
     if memory.torch_peak_allocated_bytes is not None:
         return f"{memory.torch_peak_allocated_bytes / _MIB:,.0f} (torch)"
     if memory.rss_peak_bytes is not None:

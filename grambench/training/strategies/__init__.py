@@ -1,4 +1,4 @@
-"""The strategies' code: a factory for each row of `config.strategies`."""
+"""The strategies: a factory for each row of `config.strategies`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,24 +43,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyInputs:
-    """What a strategy is made of."""
+    """Arguments of a strategy's factory."""
 
     name: str
-    """As the run has it, with its number."""
+    """Full name, including the number of a family."""
     system: System
     sampler: Sampler
     seed: int
     micro_batch: int
-    """Users whose graph memory planning allows at once."""
+    """Users per graph, according to memory planning."""
     encoder_chunk: int | None
-    """Items whose graph it allows at once; None: one graph fits."""
+    """Items per graph, according to memory planning; None: one graph fits."""
     spec: Spec
     """The run's settings with the trial's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Factory:
-    """How a strategy and the networks that it trains are made."""
+    """Creates a strategy and the networks it trains."""
 
     strategy: Callable[[StrategyInputs], Strategy]
     networks: Networks = ENCODER_AND_FILTER
@@ -70,13 +70,13 @@ class Factory:
     """That of the free item vectors, where there are any."""
 
 
-def _no_finetune(made_of: StrategyInputs) -> Strategy:
-    system, sampler = made_of.system, made_of.sampler
+def _no_finetune(inputs: StrategyInputs) -> Strategy:
+    system, sampler = inputs.system, inputs.sampler
     encoder, tokens = system.encode.encoder, system.encode.tokens
     if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
         return NoFinetune(system, sampler)
-    if TokenStates.bytes_for(encoder, tokens) > made_of.spec.nofinetune.cache_gib * 2**30:
-        return SingleStep(system, made_of.encoder_chunk)
+    if TokenStates.bytes_for(encoder, tokens) > inputs.spec.nofinetune.cache_gib * 2**30:
+        return SingleStep(system, inputs.encoder_chunk)
     return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
 
 
@@ -86,35 +86,35 @@ def _pulled(system: System) -> PulledVectors:
     return vectors
 
 
-def _fixed(made_of: StrategyInputs) -> Strategy:
-    per_epoch = made_of.sampler.steps_per_epoch
-    rule = FixedWindow(window_steps(made_of.name, per_epoch), per_epoch)
-    return _multi_step(made_of, made_of.spec.multi_step, rule)
+def _fixed(inputs: StrategyInputs) -> Strategy:
+    per_epoch = inputs.sampler.steps_per_epoch
+    rule = FixedWindow(window_steps(inputs.name, per_epoch), per_epoch)
+    return _multi_step(inputs, inputs.spec.multi_step, rule)
 
 
-def _auto(made_of: StrategyInputs) -> Strategy:
-    spec, auto = made_of.spec.multi_step, made_of.spec.gram_auto
-    per_epoch = made_of.sampler.steps_per_epoch
+def _auto(inputs: StrategyInputs) -> Strategy:
+    spec, auto = inputs.spec.multi_step, inputs.spec.gram_auto
+    per_epoch = inputs.sampler.steps_per_epoch
     kind = SpreadWindow if auto.measure == "spread" else DriftWindow
     rule = kind(auto.drift, auto.floor, auto.ceiling or per_epoch, per_epoch)
     if spec.table_optimizer == "auto":
         spec = spec.model_copy(update={"table_optimizer": "relative"})
-    return _multi_step(made_of, spec, rule)
+    return _multi_step(inputs, spec, rule)
 
 
-def _multi_step(made_of: StrategyInputs, spec: MultiStepSpec, rule: WindowRule) -> MultiStep:
-    return MultiStep(made_of.system, made_of.sampler, spec, rule, made_of.seed, made_of.encoder_chunk)
+def _multi_step(inputs: StrategyInputs, spec: MultiStepSpec, rule: WindowRule) -> MultiStep:
+    return MultiStep(inputs.system, inputs.sampler, spec, rule, inputs.seed, inputs.encoder_chunk)
 
 
-def _each_item_once(made_of: StrategyInputs) -> Strategy:
-    return SingleStep(made_of.system)
+def _each_item_once(inputs: StrategyInputs) -> Strategy:
+    return SingleStep(inputs.system)
 
 
 _PULLED = with_filter(networks.pulled_rows)
 FACTORIES: dict[str, Factory] = {
-    "e2e": Factory(lambda made_of: EndToEnd(made_of.system, made_of.micro_batch)),
-    "e2e-unique": Factory(lambda made_of: EndToEndUnique(made_of.system)),
-    "gram-1s": Factory(lambda made_of: SingleStep(made_of.system, made_of.encoder_chunk)),
+    "e2e": Factory(lambda inputs: EndToEnd(inputs.system, inputs.micro_batch)),
+    "e2e-unique": Factory(lambda inputs: EndToEndUnique(inputs.system)),
+    "gram-1s": Factory(lambda inputs: SingleStep(inputs.system, inputs.encoder_chunk)),
     "gram-<N>s": Factory(_fixed),
     "gram-<x>e": Factory(_fixed),
     "gram-auto": Factory(_auto),
@@ -123,51 +123,51 @@ FACTORIES: dict[str, Factory] = {
         _each_item_once, with_filter(networks.free_rows), free_optimizer=lambda spec: spec.nocontent.optimizer
     ),
     "crcf-1s": Factory(
-        lambda made_of: CRCFStep(made_of.system, _pulled(made_of.system), made_of.spec.crcf.pull), _PULLED
+        lambda inputs: CRCFStep(inputs.system, _pulled(inputs.system), inputs.spec.crcf.pull), _PULLED
     ),
     "crcf-1e": Factory(
-        lambda made_of: CRCFEpoch(
-            made_of.system,
-            _pulled(made_of.system),
-            made_of.sampler,
-            made_of.spec.multi_step,
-            made_of.spec.crcf.pull,
-            made_of.seed,
+        lambda inputs: CRCFEpoch(
+            inputs.system,
+            _pulled(inputs.system),
+            inputs.sampler,
+            inputs.spec.multi_step,
+            inputs.spec.crcf.pull,
+            inputs.seed,
         ),
         _PULLED,
     ),
     "eernn": Factory(_each_item_once, with_filter(networks.bilstm)),
     "nrms": Factory(_each_item_once, with_filter(networks.attentive_words)),
     "lm-kt": Factory(
-        lambda made_of: FilterOnly(made_of.system, made_of.micro_batch),
+        lambda inputs: FilterOnly(inputs.system, inputs.micro_batch),
         networks.language_model,
         filter_optimizer=lambda spec: spec.encoder_optimizer,
     ),
     "speedyfeed": Factory(
-        lambda made_of: SpeedyFeed(made_of.system, made_of.sampler, made_of.spec.speedyfeed, made_of.seed)
+        lambda inputs: SpeedyFeed(inputs.system, inputs.sampler, inputs.spec.speedyfeed, inputs.seed)
     ),
 }
-"""By the name of the row."""
+"""By name of the row."""
 
 
 def factory_of(row: StrategyRow) -> Factory:
-    """The factory of a row; a plug-in's is imported.
+    """The factory of a row; imports a plug-in's.
 
     Raises:
-        ConfigError: the plug-in has no such factory.
+        ConfigError: a plug-in's factory cannot be loaded.
     """
     if not row.package:
         return FACTORIES[row.name]
     module, _, attribute = row.factory.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        factory = getattr(import_module(module), attribute)
     except Exception as error:  # another package's code can raise anything
         raise ConfigError(
             f"The factory {row.factory} of the plug-in {row.package} cannot be loaded:"
             f" {type(error).__name__}: {error}.",
             "Reinstall the plug-in, or remove its strategy from the run.",
         ) from error
-    return found if isinstance(found, Factory) else Factory(found)
+    return factory if isinstance(factory, Factory) else Factory(factory)
 
 
 def make_strategy(
@@ -180,12 +180,12 @@ def make_strategy(
     encoder_chunk: int | None,
     seed: int,
 ) -> Strategy:
-    """The strategy of a validated name.
+    """Create the strategy of a validated name.
 
     Raises:
-        ConfigError: its plug-in has no such factory.
+        ConfigError: a plug-in's factory cannot be loaded.
     """
-    made_of = StrategyInputs(
+    inputs = StrategyInputs(
         name=name,
         system=system,
         sampler=sampler,
@@ -194,4 +194,4 @@ def make_strategy(
         encoder_chunk=encoder_chunk,
         spec=spec,
     )
-    return factory_of(row_of(name)).strategy(made_of)
+    return factory_of(row_of(name)).strategy(inputs)

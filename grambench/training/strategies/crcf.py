@@ -1,4 +1,4 @@
-"""CRCF: free item vectors, pulled to what their texts say, while the encoder regresses to them.
+"""CRCF: free item vectors are pulled towards the encoded texts, and the encoder regresses to the vectors.
 
 Legend: U items of a batch or an epoch, N of a view, D width.
 """
@@ -29,9 +29,9 @@ _EPS = 1e-12
 def pulled_backward(
     system: System, vectors: PulledVectors, view: View, content_UD: Tensor, pull: float, users: int
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of (𝓛 + λ Σ ‖e − CE(c)‖²) / `users` in the filter and the free vectors e; CE(c) is fixed.
+    """Gradients of (𝓛 + λ Σ ‖e − CE(c)‖²) / `users` for the filter and the free vectors e; CE(c) is constant.
 
-    An item that training has not met before starts at e = CE(c), unless free vectors start at random.
+    An item not seen before starts at e = CE(c), unless free vectors start at random.
 
     Returns:
         𝓛 summed over the users of the view, and the free vectors [U, D] of its distinct items.
@@ -45,19 +45,19 @@ def pulled_backward(
 
 
 class CRCFStep(OneStep):
-    """`crcf-1s`: both sides move at every step."""
+    """`crcf-1s`: free vectors and encoder are updated at every step."""
 
     def __init__(self, system: System, vectors: PulledVectors, pull: float) -> None:
         super().__init__(system)
         self.vectors, self.pull = vectors, pull
 
     def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped; its items stay as unknown as they were."""
+        """Compute and drop the gradients of a batch; its items stay unseen."""
         with self.vectors.unmet_afterwards(batch.unique().items_N):
             super().warm_up(batch)
 
     def gradients(self, batch: Batch) -> StepResult:
-        """Pull the batch's free vectors to their texts, and regress the encoder to them as they were."""
+        """Pull the free vectors towards the texts, and regress the encoder to their previous values."""
         view = batch.unique()
         content_UD, items = encode(self.system, view.host_items_N), len(view.host_items_N)
         loss, free_UD = pulled_backward(
@@ -68,7 +68,7 @@ class CRCFStep(OneStep):
 
 
 class CRCFEpoch:
-    """`crcf-1e`: free vectors train for an epoch against fixed texts' vectors, then the encoder follows."""
+    """`crcf-1e`: free vectors are trained for an epoch against constant CE(c), then the encoder is fitted."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class CRCFEpoch:
         self.content: Window | None = None
 
     def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, and one mini-batch of the encoder, dropped."""
+        """Compute and drop the gradients of a batch and of one mini-batch of the encoder."""
         view = batch.unique()
         with self.vectors.unmet_afterwards(view.items_N), dry_run(self.system):
             items_U = view.host_items_N
@@ -95,7 +95,7 @@ class CRCFEpoch:
             warm_up_encoder(self.system, items_U[: self.spec.encoder_batch])
 
     def step(self, batch: Batch) -> StepResult:
-        """A CF step; the epoch's last one also teaches the encoder."""
+        """A CF step; the last one of an epoch also trains the encoder."""
         joined = 0
         if self.content is None:
             self.content = self._open(batch)
@@ -111,11 +111,11 @@ class CRCFEpoch:
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
     def state_dict(self) -> State:
-        """The window of the epoch under way."""
+        """The window of the current epoch."""
         return {} if self.content is None else self.content.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """Load it."""
+        """Restore the window."""
         self.content = None
         if state:
             self.content = self._window()
@@ -127,7 +127,7 @@ class CRCFEpoch:
         return Window(len(self.system.encode.tokens), encoder.width, dtype, self.sampler.device, True)
 
     def _open(self, batch: Batch) -> Window:
-        """CE(c) of the epoch's items, without a graph."""
+        """Encode the epoch's items, without a graph."""
         window = self._window()
         items_U = self.sampler.items_ahead(batch.step, self.sampler.steps_per_epoch)
         with torch.no_grad():
@@ -135,7 +135,7 @@ class CRCFEpoch:
         return window
 
     def _close(self, window: Window, epoch: int) -> ClosedWindow:
-        """The encoder regresses to the free vectors; the drift is their distance from the texts' ones."""
+        """Fit the encoder to the free vectors; the drift is their relative distance from CE(c)."""
         items_U = window.host_items_U
         with torch.no_grad():
             ids_U = sent(torch.from_numpy(items_U), self.sampler.device)

@@ -1,4 +1,4 @@
-"""End-to-end: the encoder runs on every appearance of every item."""
+"""End-to-end training: every occurrence of every item is encoded."""
 
 import torch
 
@@ -8,10 +8,10 @@ from grambench.training.strategies.one_step import OneStep
 
 
 class EndToEnd(OneStep):
-    """`e2e`: one encoding an occurrence; padding is never encoded.
+    """`e2e`: one encoding per occurrence; padding is never encoded.
 
-    `micro_batch` users' graphs are held at once; gradients are accumulated, so that the step stays
-    that of the whole batch.
+    The graphs of `micro_batch` users are held at once; gradients are accumulated to those of the whole
+    batch.
     """
 
     def __init__(self, system: System, micro_batch: int) -> None:
@@ -19,7 +19,7 @@ class EndToEnd(OneStep):
         self.micro_batch = micro_batch
 
     def gradients(self, batch: Batch) -> StepResult:
-        """Encode occurrences, filter, and back through both, micro-batch by micro-batch."""
+        """Encode occurrences, filter, and backpropagate through both, micro-batch by micro-batch."""
         losses, occurrences = [], 0
         for part in batch.split(self.micro_batch):
             view = part.occurrences()

@@ -8,7 +8,7 @@ from grambench.training.strategies.one_step import OneStep
 
 
 class FilterOnly(OneStep):
-    """The filter sees the items themselves; `micro_batch` users' graphs are held at once."""
+    """The filter reads the items' tokens; the graphs of `micro_batch` users are held at once."""
 
     def __init__(self, system: System, micro_batch: int) -> None:
         super().__init__(system)

@@ -1,4 +1,4 @@
-"""The encoder's steps at the end of a window: towards the table, over shuffled mini-batches of items.
+"""Encoder steps at the end of a window: fit the table over shuffled mini-batches of items.
 
 Legend: U items, N of a mini-batch or a part of one, D width.
 """
@@ -29,16 +29,16 @@ def fit_encoder(
     """Encoder steps on ½ ‖h̃ − CE(c)‖², each the mean over a mini-batch (eq. 2, 9).
 
     Args:
-        system: its encoder and the encoder's optimiser are used.
+        system: provides the encoder and its optimiser.
         items_U: ids on the host.
         targets_UD: h̃, on the device.
-        batch: items of an encoder step.
-        passes: over the items.
-        chunk: items whose graph is held at once; an encoder step of more is accumulated.
-        order: the permutation [U] of a pass, on the device.
+        batch: items per encoder step.
+        passes: number of passes over the items.
+        chunk: items whose graph is held at once; gradients of larger steps are accumulated.
+        order: index of a pass -> its permutation [U], on the device.
 
     Returns:
-        the mean over the items of the pseudo-loss during the last pass.
+        The mean pseudo-loss per item during the last pass.
     """
     orders = map(order, range(passes))
     shuffled = ((items_U[read(rows_U)], rows_U) for rows_U in orders)
@@ -56,7 +56,7 @@ def fit_encoder(
 
 
 def _fixed_call(system: System, items_N: NDArray[np.int64], chunk: int) -> PackedCall | None:
-    """A whole mini-batch as one call over fixed tensors; None where that is off, or it takes several."""
+    """A whole mini-batch as one call on fixed tensors; None if disabled or if it takes several calls."""
     layout = system.encode.layout
     if not system.fixed.encoder_steps or not isinstance(layout, PackedRows) or len(items_N) > chunk:
         return None
@@ -68,7 +68,7 @@ def _fixed_call(system: System, items_N: NDArray[np.int64], chunk: int) -> Packe
 
 
 def _fixed_step(system: System, call: PackedCall, targets_ND: Tensor) -> Tensor:
-    """The encoder's step over fixed tensors; its seconds, the optimiser's included, are the encoder's."""
+    """An encoder step on fixed tensors; counts entirely as the encoder's time, including the optimiser."""
 
     def moves(call: PackedInput, targets_ND: Tensor) -> tuple[Tensor]:
         residual_ND = system.encode.encoder.packed(call) - targets_ND

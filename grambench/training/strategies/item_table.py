@@ -1,4 +1,4 @@
-"""The item table of a window: vectors that the CF's gradients move.
+"""The item table of a window: item vectors moved by the CF's gradients.
 
 Legend: I items of the catalogue, U items of the window, N items of one batch, D width.
 """
@@ -16,51 +16,51 @@ from grambench.transfer import sent
 
 _EPS = 1e-12
 _TINY = 1e-30
-"""Below every length that matters; its reciprocal is still a number in fp32."""
+"""Below any relevant length; its reciprocal is still finite in fp32."""
 _COINCIDE = 1e-6
-"""Vectors coincide when they lie closer to their mean than this share of their length."""
+"""Vectors coincide if their distance from their mean is below this fraction of their length."""
 
 
 class TableOptimizer:
-    """Moves touched rows only, in the precision of the table: fp32 (fp64 for an fp64 encoder).
+    """Moves only touched rows, in the precision of the table: fp32 (fp64 for an fp64 encoder).
 
-    What it accumulates is fp64 in any case, and lies on the device: a step reads nothing on the host.
+    Accumulators are always fp64 and on the device: a step reads nothing on the host.
     """
 
     def __init__(
         self, rule: Literal["adagrad", "sgd", "relative"], lr: float, catalogue: int, device: torch.device
     ) -> None:
-        """`sgd` with lr 1 is the paper's eq. 6; the others keep one accumulator an item."""
+        """`sgd` with lr 1 is the paper's eq. 6; the other rules keep one accumulator per item."""
         self.rule, self.lr, self.catalogue = rule, lr, catalogue
         self.accumulator_I = torch.zeros(
             0 if rule == "sgd" else catalogue + 1, dtype=torch.float64, device=device
         )
-        """The last one is the padding's, whose gradient is 0."""
+        """The last entry is that of padding, whose gradient is 0."""
         self.totals_2 = torch.zeros(2, dtype=torch.float64, device=device)
-        """`relative`: the sum of ‖g‖² over all rows that were touched, and how many these were."""
+        """`relative`: the sum of ‖g‖² over all touched rows, and their number."""
         self.spread = torch.zeros((), dtype=torch.float64, device=device)
-        """`relative`: of the open window's items."""
+        """`relative`: spread of the open window's items."""
 
     def begin_epoch(self) -> None:
-        """Forget the accumulated squares."""
+        """Reset the accumulated squares."""
         self.accumulator_I.zero_()
         self.totals_2.zero_()
 
     def measure(self, window: "Window") -> None:
-        """Take the spread of a window's items, whenever some have joined."""
+        """Update the spread of a window's items; call it whenever items have joined."""
         if self.rule == "relative":
             self.spread.copy_(spread(window.start_UD))
 
     def displacement(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
-        """What is added to the rows of `items_N` (distinct ids) for the gradient of the SUM loss.
+        """The displacement of the rows `items_N` (distinct ids) for the gradient of the SUM loss.
 
         `adagrad`: see `gram.row_adagrad`.
 
         `relative`: G ← G + ‖g‖², Ḡ the mean of ‖g‖² over all rows touched in this epoch, s the spread of the
-        window's items, displacement −lr · s · g / √(G + Ḡ). A first displacement is at most lr · s, and is
-        shorter the weaker the row's gradient is beside those of the others. Adding a constant to all vectors
-        leaves it as it is; vectors c times as long, read by a filter that divides them by c, have gradients
-        1/c as long and displacements c times as long: the same path on another scale.
+        window's items, displacement −lr · s · g / √(G + Ḡ). A first displacement is at most lr · s, and
+        shorter for gradients that are weak relative to other rows'. It is invariant to adding a constant to
+        all vectors. If vectors are c times as long and the filter divides them by c, gradients are 1/c as
+        long and displacements c times as long: the same path on another scale.
         """
         if self.rule == "sgd":
             return -self.lr * gradient_ND
@@ -79,16 +79,16 @@ class TableOptimizer:
         return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
 
     def touched(self) -> list[Tensor]:
-        """Tensors that a displacement changes."""
+        """Tensors that `displacement` modifies."""
         return [self.accumulator_I, self.totals_2]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The accumulators, and what `relative` keeps beside them."""
-        more = {"totals": self.totals_2, "spread": self.spread} if self.rule == "relative" else {}
-        return {"accumulator": self.accumulator_I[:-1], **more}
+        """The accumulators; for `relative` also its totals and spread."""
+        relative = {"totals": self.totals_2, "spread": self.spread} if self.rule == "relative" else {}
+        return {"accumulator": self.accumulator_I[:-1], **relative}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load them."""
+        """Restore the state."""
         self.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
         if self.rule == "relative":
             self.totals_2.copy_(torch.as_tensor(state["totals"]))
@@ -96,37 +96,37 @@ class TableOptimizer:
 
 
 class Rows:
-    """The tensors of a window, which the next window may take over: they move only when they grow.
+    """The tensors of a window, which the next window may reuse; they are reallocated only to grow.
 
-    Behind the rows of items lies one of zeros, the padding's.
+    The rows of items are followed by a row of zeros for padding.
     """
 
     def __init__(self, catalogue: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
         self.slots_I = torch.full((catalogue + 1,), -1, dtype=torch.long, device=device)
-        """Row of each item in the table; -1: not in the window. The last one is the padding's."""
+        """Row of each item in the table; -1: not in the window. The last entry is that of padding."""
         self.start = torch.zeros(1, width, dtype=dtype, device=device)
         self.table = torch.zeros_like(self.start)
         self.moves = 0
-        """How often the tensors have moved."""
+        """Number of reallocations so far."""
 
     @property
     def room(self) -> int:
-        """Items that it can hold."""
+        """Capacity in items."""
         return len(self.table) - 1
 
     def clear(self) -> None:
-        """Forget which items it holds."""
+        """Remove all items."""
         self.slots_I[:-1].fill_(-1)
 
     def grow(self, used: int, room: int) -> None:
-        """Make room for so many items; the first `used` ones stay."""
+        """Reallocate for `room` items; the first `used` rows are kept."""
         self.start, self.table = (_grown(rows, used, room) for rows in (self.start, self.table))
-        self.slots_I[-1:].fill_(room)  # an assignment to one entry copies a number, and waits for the device
+        self.slots_I[-1:].fill_(room)  # assigning a scalar would wait for the device
         self.moves += 1
 
 
 class Window:
-    """Vectors h of the window's items and the displaced h̃; items may join while it is open."""
+    """Vectors h of the window's items, and displaced vectors h̃; items may join while it is open."""
 
     def __init__(
         self,
@@ -139,12 +139,12 @@ class Window:
     ) -> None:
         """
         Args:
-            catalogue: items.
+            catalogue: number of items.
             width: D.
             dtype: of the vectors.
-            device: where they lie.
-            frozen: the filter goes on reading h while h̃ moves.
-            rows: of a window that has closed, to be taken over; None: new ones.
+            device: of the vectors.
+            frozen: the filter keeps reading h while h̃ moves.
+            rows: of a closed window, to be reused; None: allocate new ones.
         """
         self.host_items_U = np.empty(0, np.int64)
         self.rows = rows or Rows(catalogue, width, dtype, device)
@@ -156,7 +156,7 @@ class Window:
 
     @property
     def slots_I(self) -> Tensor:
-        """Row of each item in the table; -1: not in the window. The last one is the padding's."""
+        """Row of each item in the table; -1: not in the window. The last entry is that of padding."""
         return self.rows.slots_I
 
     def __len__(self) -> int:
@@ -164,7 +164,7 @@ class Window:
 
     @property
     def start_UD(self) -> Tensor:
-        """h, as encoded when the item joined."""
+        """h, encoded when the item joined."""
         return self.rows.start[: len(self)]
 
     @property
@@ -173,13 +173,13 @@ class Window:
         return self.rows.table[: len(self)]
 
     def unknown(self, items_N: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of the distinct ids that are not in the window yet."""
+        """The distinct ids that are not in the window yet."""
         return items_N[~self._known_I[items_N]]
 
     def join(self, items_N: NDArray[np.int64], vectors_ND: Tensor) -> None:
-        """Give new items their rows, behind those that are there."""
+        """Append rows for new items."""
         before, count = len(self), len(self) + len(items_N)
-        if count > self.rows.room:  # room for as many again, so that joining stays linear
+        if count > self.rows.room:  # double the capacity, so that joining takes amortised linear time
             self.rows.grow(before, count if not before else max(count, 2 * before))
         self.rows.start[before:count] = vectors_ND
         self.rows.table[before:count] = vectors_ND
@@ -189,7 +189,7 @@ class Window:
         self.slots_I[sent(torch.from_numpy(items_N), device)] = torch.arange(before, count, device=device)
 
     def touch(self, items_N: NDArray[np.int64]) -> None:
-        """Note that a step has read these items."""
+        """Record that a step has read these items."""
         self._touched_I[items_N] = True
 
     @property
@@ -198,11 +198,11 @@ class Window:
         return self._touched_I[self.host_items_U]
 
     def read(self, slots_N: Tensor) -> Tensor:
-        """The vectors [N, D] that the filter sees."""
+        """The vectors [N, D] for the filter."""
         return (self.rows.start if self.frozen else self.rows.table)[slots_N]
 
     def move(self, slots_N: Tensor, displacement_ND: Tensor) -> None:
-        """h̃ ← h̃ + displacement on distinct rows; every other row stays bit-equal."""
+        """h̃ ← h̃ + displacement on distinct rows; all other rows stay bit-equal."""
         self.rows.table.index_add_(0, slots_N, displacement_ND)
 
     def state_dict(self) -> dict[str, Tensor | NDArray[Any] | int | float]:
@@ -217,23 +217,23 @@ class Window:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load them into a window without items."""
+        """Restore the state into an empty window."""
         self.join(np.asarray(state["items"]), torch.as_tensor(state["start"]).to(self.slots_I.device))
         self.table_UD.copy_(torch.as_tensor(state["table"]))
         self.steps, self.occurrences = int(state["steps"]), int(state["occurrences"])
-        all_U = np.ones(len(self), bool)  # a window of version 0.1 has read every item that it encoded
+        all_U = np.ones(len(self), bool)  # in version 0.1 a window encoded only items that it read
         read_U = np.asarray(state.get("touched", all_U), bool)
         self.touch(self.host_items_U[read_U])
 
     def touched_rows(self) -> Tensor | slice:
-        """Rows of the items that were touched: all of them as a slice, otherwise their numbers."""
+        """Rows of the touched items, as indices; a full slice if all of them are (or none is)."""
         touched_U = self.touched_U
         if touched_U.all() or not touched_U.any():
             return slice(None)
         return sent(torch.from_numpy(touched_U.nonzero()[0]), self.slots_I.device)
 
     def drift(self) -> Tensor:
-        """Mean ‖h̃ − h‖ / ‖h‖ of the items that were touched."""
+        """Mean ‖h̃ − h‖ / ‖h‖ of the touched items."""
         rows = self.touched_rows()
         start_UD = self.start_UD[rows]
         moved_U: Tensor = (self.table_UD[rows] - start_UD).norm(dim=1)
@@ -241,11 +241,10 @@ class Window:
         return relative_U.mean()
 
     def spread_drift(self) -> Tensor:
-        """Mean ‖h̃ − h‖ of the items that were touched, over their spread.
+        """Mean ‖h̃ − h‖ of the touched items, over their spread.
 
-        A ratio of two means, not the mean of ratios: an item that happens to lie near the others' mean
-        would have a ratio without bound. Invariant to a constant that is added to all vectors, and to their
-        scale.
+        A ratio of means rather than a mean of ratios: the ratio of an item near the mean vector would be
+        unbounded. Invariant to translation and scaling of all vectors.
         """
         rows = self.touched_rows()
         start_UD = self.start_UD[rows]
@@ -254,10 +253,10 @@ class Window:
 
 
 def spread(vectors_UD: Tensor) -> Tensor:
-    """Mean ‖h − h̄‖ of vectors h, h̄ their mean; fp64.
+    """Mean ‖h − h̄‖ of vectors h with mean h̄; fp64.
 
-    A mean of distances, which one outlier moves less than it does a root mean square. Where the vectors
-    coincide (a single item, an encoder that has collapsed) it is the mean length of the vectors.
+    A mean of distances is less sensitive to outliers than a root mean square. If the vectors coincide (a
+    single item, a collapsed encoder), it is their mean length.
     """
     distance = (vectors_UD - vectors_UD.mean(dim=0)).norm(dim=1).double().mean()
     length = vectors_UD.norm(dim=1).double().mean()

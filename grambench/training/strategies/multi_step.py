@@ -1,4 +1,4 @@
-"""Multi-step GRAM: the CF trains against a moving item table, then the encoder follows.
+"""Multi-step GRAM: the CF is trained on a moving item table, to which the encoder is then fitted.
 
 Legend: U items of the window, N items of one batch, D width.
 """
@@ -15,11 +15,11 @@ from grambench.training.strategies.item_table import Rows, TableOptimizer, Windo
 from grambench.training.strategies.windows import WindowRule
 
 _ROOM = 1.05
-"""Over the items of the first window: the negatives of another epoch bring a few more."""
+"""Capacity relative to the items of the first window: other epochs draw other negatives."""
 
 
 class MultiStep:
-    """`gram-<N>s`, `gram-<x>e` and `gram-auto` (Algorithm 1 with N > 1); `rule` says when a window ends."""
+    """`gram-<N>s`, `gram-<x>e` and `gram-auto` (Algorithm 1, N > 1); `rule` decides when a window ends."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class MultiStep:
         seed: int,
         encoder_chunk: int | None = None,
     ) -> None:
-        """`encoder_chunk`: items whose graph is held at once; an encoder step of more is accumulated."""
+        """`encoder_chunk`: items whose graph is held at once; gradients of larger steps are accumulated."""
         self.system, self.sampler, self.spec, self.rule = system, sampler, spec, rule
         self.window_steps = rule.most_steps
         self.seed = seed
@@ -44,10 +44,10 @@ class MultiStep:
         self.table_optimizer = TableOptimizer(table, lr, self.catalogue, sampler.device)
         self._epoch = -1
         self._rows: Rows | None = None
-        """Of the window before, where steps run over fixed tensors."""
+        """Tensors of the previous window, if steps run on fixed tensors."""
 
     def warm_up(self, batch: Batch) -> None:
-        """The filter's gradients of a batch, and one mini-batch of the encoder, dropped."""
+        """Compute and drop the filter's gradients of a batch, and those of one mini-batch of the encoder."""
         if self.system.fixed.filter_steps or self.system.fixed.encoder_steps:
             with dry_run(self.system):
                 self._warm_up_fixed(batch)
@@ -60,7 +60,7 @@ class MultiStep:
             warm_up_encoder(self.system, view.host_items_N[: self.chunk])
 
     def step(self, batch: Batch) -> StepResult:
-        """A CF step against the table; the window's last one also teaches the encoder."""
+        """A CF step on the table; the last one of a window also trains the encoder."""
         if batch.epoch != self._epoch:
             self._epoch = batch.epoch
             self.table_optimizer.begin_epoch()
@@ -76,7 +76,7 @@ class MultiStep:
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
     def _filter_step(self, window: Window, view: View, users: int) -> Tensor:
-        """Steps (2) and (3) of Algorithm 1: filter and table move; returns the loss summed over the users."""
+        """Steps (2) and (3) of Algorithm 1: update filter and table; returns the loss summed over users."""
 
         def moves(view: View) -> tuple[Tensor]:
             slots_N = window.slots_I[view.items_N]
@@ -93,9 +93,9 @@ class MultiStep:
         return loss
 
     def _warm_up_fixed(self, batch: Batch) -> None:
-        """A step against the table and one of the encoder over fixed tensors; all that moved is put back."""
+        """A step on the table and an encoder step, both on fixed tensors; all changes are undone."""
         view, window = batch.unique(), self.window or self._open()
-        if self.window is None:  # room for all that a window may hold, so that no graph is captured twice
+        if self.window is None:  # capacity for any window, so that no graph is captured twice
             ahead_U = self.sampler.items_ahead(batch.step, self.rule.most_steps)
             window.rows.grow(0, max(window.rows.room, min(self.catalogue, int(len(ahead_U) * _ROOM))))
             with torch.no_grad():
@@ -118,12 +118,12 @@ class MultiStep:
             )
 
     def _touched(self, window: Window) -> list[Tensor]:
-        """Tensors that a step against the table changes."""
+        """Tensors that a step on the table modifies."""
         table = [window.rows.table, *self.table_optimizer.touched()]
         return [self.system.guard.found, *table, *self.system.filter_optimizer.touched()]
 
     def state_dict(self) -> State:
-        """The open window, the table optimiser's accumulators, the rule's memory, and the counts."""
+        """The open window, the table optimiser's and the rule's state, and the counts."""
         window = {} if self.window is None else self.window.state_dict()
         return {
             **{f"window.{name}": value for name, value in window.items()},
@@ -134,7 +134,7 @@ class MultiStep:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Load them."""
+        """Restore the state."""
         self.windows, self._epoch = int(state["windows"]), int(state["epoch"])
         self.table_optimizer.load_state_dict(state)
         self.rule.load_state_dict(_part(state, "rule."))
@@ -154,7 +154,7 @@ class MultiStep:
         return window
 
     def _look_ahead(self, window: Window, batch: Batch) -> int:
-        """h_i = CE(c_i), without a graph, for the items that the coming steps bring; how many."""
+        """Encode the new items of the coming steps, h_i = CE(c_i), without a graph; returns their number."""
         steps = self.rule.steps_ahead(window.steps, batch)
         if not steps:
             return 0
@@ -166,7 +166,7 @@ class MultiStep:
         return len(items_N)
 
     def _close(self, window: Window) -> ClosedWindow:
-        """Encoder steps on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
+        """Train the encoder on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
         items_U, device = window.host_items_U[window.touched_U], self.sampler.device
         pseudo_loss = fit_encoder(
             self.system,

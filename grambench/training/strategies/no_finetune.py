@@ -1,4 +1,4 @@
-"""`nofinetune`: the pretrained transformer stays as it is; the filter trains, and the pooling's weights."""
+"""`nofinetune`: the pretrained transformer is frozen; filter and pooling are trained."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from grambench.training.strategies.one_step import OneStep
 
 
 class NoFinetune:
-    """Each item is encoded once, when an epoch first brings it, and never again."""
+    """Each item is encoded only once, in the epoch in which it first occurs."""
 
     window_steps = 1
 
@@ -23,7 +23,7 @@ class NoFinetune:
         self._epoch = -1
 
     def warm_up(self, batch: Batch) -> None:
-        """The filter's gradients of a batch, dropped."""
+        """Compute and drop the filter's gradients of a batch."""
         with dry_run(self.system):
             view = batch.unique()
             with torch.no_grad():
@@ -31,7 +31,7 @@ class NoFinetune:
             filter_backward(self.system, view, vectors_ND, batch.users)
 
     def step(self, batch: Batch) -> StepResult:
-        """A CF step on vectors that stay."""
+        """A CF step on constant vectors."""
         joined = self._look_ahead(batch) if batch.epoch != self._epoch else 0
         view = batch.unique()
         vectors_ND = self.vectors.read(self.vectors.slots_I[view.items_N])
@@ -40,16 +40,16 @@ class NoFinetune:
         return StepResult(loss, batch.users, view.occurrences, joined)
 
     def state_dict(self) -> State:
-        """The vectors so far, and the epoch that was looked at."""
+        """The vectors so far, and the last epoch whose items were encoded."""
         return {**self.vectors.state_dict(), "epoch": self._epoch}
 
     def load_state_dict(self, state: State) -> None:
-        """Load them."""
+        """Restore the state."""
         self._epoch = int(state["epoch"])
         self.vectors.load_state_dict(state)
 
     def _look_ahead(self, batch: Batch) -> int:
-        """Encode the epoch's items that are not there yet; how many."""
+        """Encode the epoch's new items; returns their number."""
         self._epoch = batch.epoch
         items_N = self.vectors.unknown(self.sampler.items_ahead(batch.step, self.sampler.steps_per_epoch))
         if len(items_N):
@@ -59,8 +59,8 @@ class NoFinetune:
 
 
 class TrainedPooling(OneStep):
-    """Each item goes through the transformer once, when an epoch first brings it; its token states are pooled
-    anew at every step, with the gradient of the filter."""
+    """Each item passes through the transformer only once, in the epoch in which it first occurs; its token
+    states are pooled at every step, and the pooling is trained with the filter's gradient."""
 
     def __init__(self, system: System, sampler: Sampler, states: TokenStates) -> None:
         super().__init__(system)
@@ -69,7 +69,7 @@ class TrainedPooling(OneStep):
         self._epoch = -1
 
     def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped; no state is kept."""
+        """Compute and drop the gradients of a batch; no token states are kept."""
         with dry_run(self.system):
             view = batch.unique()
             vectors_ND = encode(self.system, view.host_items_N)
@@ -77,7 +77,7 @@ class TrainedPooling(OneStep):
             encoder_backward(self.system, vectors_ND, gradient_ND)
 
     def gradients(self, batch: Batch) -> StepResult:
-        """Pool the batch's distinct items, filter, and push ∂𝓛/∂h through the pooling."""
+        """Pool the batch's distinct items, filter, and backpropagate ∂𝓛/∂h through the pooling."""
         joined = self._look_ahead(batch.epoch) if batch.epoch != self._epoch else 0
         view = batch.unique()
         with self.system.clock.encoding():
@@ -87,17 +87,17 @@ class TrainedPooling(OneStep):
         return StepResult(loss, batch.users, view.occurrences, joined)
 
     def state_dict(self) -> State:
-        """The epoch that was looked at: the states are those of weights that stay."""
+        """The last epoch whose items were encoded; token states follow from the frozen weights."""
         return {"epoch": self._epoch}
 
     def load_state_dict(self, state: State) -> None:
-        """Make the states again, in the same calls, so that they have the same last bits."""
+        """Recompute the token states, in the same calls, so that they are bit-equal."""
         self._known_I[:] = False
         for epoch in range(int(state["epoch"]) + 1):
             self._look_ahead(epoch)
 
     def _look_ahead(self, epoch: int) -> int:
-        """Make the states of the epoch's items that are not there yet; of how many."""
+        """Compute the token states of the epoch's new items; returns their number."""
         self._epoch, steps = epoch, self.sampler.steps_per_epoch
         items_N = self.sampler.items_ahead(epoch * steps, steps)
         items_N = items_N[~self._known_I[items_N]]

@@ -1,4 +1,4 @@
-"""What the strategies with N = 1 share: the encoder is updated at every step."""
+"""Base class of strategies with N = 1: the encoder is updated at every step."""
 
 from abc import ABC, abstractmethod
 
@@ -7,7 +7,7 @@ from grambench.training.protocols import Batch, State, StepResult
 
 
 class OneStep(ABC):
-    """Gradients of the whole batch in both modules, then one step of both optimisers."""
+    """Gradients of the whole batch for both modules, then one step of both optimisers."""
 
     window_steps = 1
 
@@ -26,14 +26,14 @@ class OneStep(ABC):
         return result
 
     def state_dict(self) -> State:
-        """Nothing: all of it is in weights and optimisers."""
+        """Empty: weights and optimisers hold the whole state."""
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Nothing."""
+        """Nothing to restore."""
         del state
 
     def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch, dropped."""
+        """Compute and drop the gradients of a batch."""
         with dry_run(self.system):
             self.gradients(batch)

@@ -17,7 +17,7 @@ from grambench.transfer import sent
 class SingleStep(OneStep):
     """`gram-1s`: unique -> encode -> filter -> ∂𝓛/∂h -> encoder; the same update as E2E.
 
-    With `encoder_chunk`, the graphs of as many items are held at once: see `gram.single_step`.
+    With `encoder_chunk`, only the graph of that many items is held at once: see `gram.single_step`.
     """
 
     def __init__(self, system: System, encoder_chunk: int | None = None) -> None:
@@ -25,7 +25,7 @@ class SingleStep(OneStep):
         self.encoder_chunk = encoder_chunk
 
     def gradients(self, batch: Batch) -> StepResult:
-        """Encode the unique items, filter, and push ∂𝓛/∂h through the encoder."""
+        """Encode the unique items, filter, and backpropagate ∂𝓛/∂h through the encoder."""
         view = batch.unique()
         chunks, order_U = self._chunks(view.host_items_N)
         loss = gram.single_step(
@@ -38,7 +38,7 @@ class SingleStep(OneStep):
         return StepResult(loss, batch.users, view.occurrences, len(view.host_items_N))
 
     def _chunks(self, items_U: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], Tensor]:
-        """Chunks of items of like length, and on the device the place of each item in the batch."""
+        """Chunks of items of similar length, and each item's index in the batch, on the device."""
         if self.encoder_chunk is None or len(items_U) <= self.encoder_chunk:
             return [items_U], torch.empty(0)
         places = self.system.encode.chunks(items_U, self.encoder_chunk)

@@ -1,6 +1,6 @@
-"""SpeedyFeed (Xiao et al., 2022): single-step with a cache of item vectors that are used without a gradient.
+"""SpeedyFeed (Xiao et al., 2022): single-step with a cache of item vectors that receive no gradient.
 
-Legend: U distinct items of a batch, F of them encoded afresh, D width.
+Legend: U distinct items of a batch, F freshly encoded ones, D width.
 """
 
 import math
@@ -23,10 +23,9 @@ _NEVER = -(1 << 62)
 class SpeedyFeed(OneStep):
     """Central batching (each distinct item once), a cache with expiry, and dynamic batching (the buckets).
 
-    At step t the cache is used with probability 1 − exp(−β t), drawn once for all items of the step (or, with
-    `draw = "item"`, for each of them). An item then comes from the cache if it was encoded at most γ steps
-    ago; else the encoder runs. Only items encoded in this very step receive a gradient, so that the update is
-    not that of E2E.
+    At step t the cache is used with probability 1 − exp(−β t), drawn once for all items of the step (with
+    `draw = "item"`, separately for each). An item then comes from the cache if it was encoded at most γ steps
+    ago; else it is encoded. Only freshly encoded items receive a gradient, so the update differs from E2E's.
     """
 
     def __init__(self, system: System, sampler: Sampler, spec: SpeedyFeedSpec, seed: int) -> None:
@@ -34,20 +33,20 @@ class SpeedyFeed(OneStep):
         self.spec, self.seed, self.device = spec, seed, sampler.device
         catalogue = len(system.encode.tokens)
         self.encoded_at_I = np.full(catalogue, _NEVER, np.int64)
-        """Step of each item's cached vector, on the host, which decides what is encoded."""
+        """Step at which each cached vector was encoded, on the host, which selects the items to encode."""
         dtype = next(system.encode.encoder.parameters()).dtype
         self.cache_ID = torch.zeros(
             catalogue, system.encode.encoder.width, dtype=dtype, device=sampler.device
         )
 
     def warm_up(self, batch: Batch) -> None:
-        """The gradients of a batch without a cache, dropped."""
+        """Compute and drop the gradients of a batch; the cache stays empty."""
         before = self.encoded_at_I.copy()
         super().warm_up(batch)
         self.encoded_at_I = before
 
     def gradients(self, batch: Batch) -> StepResult:
-        """Encode what the cache does not give, filter, and push ∂𝓛/∂h through what was encoded."""
+        """Encode the items not taken from the cache, filter, and backpropagate ∂𝓛/∂h through those."""
         view = batch.unique()
         items_U = view.host_items_N
         fresh_U = ~self._looked_up(batch.step, items_U)
@@ -66,19 +65,19 @@ class SpeedyFeed(OneStep):
         return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
 
     def state_dict(self) -> State:
-        """The cache and when its vectors were made."""
+        """The cache, and the step at which each vector was encoded."""
         return {"encoded_at": self.encoded_at_I, "cache": self.cache_ID}
 
     def load_state_dict(self, state: State) -> None:
-        """Load them."""
+        """Restore the state."""
         self.encoded_at_I = np.asarray(state["encoded_at"])
         self.cache_ID.copy_(torch.as_tensor(state["cache"]))
 
     def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which items come from the cache [U]."""
+        """Mask [U] of the items taken from the cache."""
         rate = 1 - math.exp(-self.spec.beta * step)
         drawn_for = items_U if self.spec.draw == "item" else np.zeros(1, np.int64)
-        numbers_U = torch.from_numpy(drawn_for)  # on the host, so that reading the draws waits for nothing
+        numbers_U = torch.from_numpy(drawn_for)  # on the host, so that reading the draws does not synchronise
         draws_U = read(counter.bits32(counter.key(self.seed, counter.Purpose.CACHE, step), numbers_U))
         is_fresh_enough_U = step - self.encoded_at_I[items_U] <= self.spec.expiry
         looked_up_U: NDArray[np.bool_] = (draws_U < rate * 2**32) & is_fresh_enough_U

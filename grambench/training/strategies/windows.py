@@ -1,4 +1,4 @@
-"""When a window of multi-step GRAM ends: after so many CF steps, or when its vectors have drifted."""
+"""When a window of multi-step GRAM ends: after a number of CF steps, or when its vectors have drifted."""
 
 import math
 from collections.abc import Mapping
@@ -11,40 +11,40 @@ from grambench.transfer import read
 
 
 class WindowRule(Protocol):
-    """Decides how far a window looks ahead and when it closes."""
+    """Decides how far ahead a window encodes items, and when it closes."""
 
     @property
     def most_steps(self) -> int:
         """CF steps of the longest window."""
 
     def steps_ahead(self, window_steps: int, batch: Batch) -> int:
-        """CF steps from `batch` on whose items the table must hold now; 0: it holds what is needed."""
+        """CF steps from `batch` on whose items the table must now hold; 0: no new items are needed."""
 
     def is_over(self, window: Window, batch: Batch) -> bool:
-        """True when the window closes with this batch."""
+        """Whether the window closes with this batch."""
 
     def state_dict(self) -> dict[str, int]:
-        """What it remembers between two steps."""
+        """State between two steps."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load it again."""
+        """Restore the state."""
 
 
-class Forgetful:
-    """A rule that remembers nothing between two steps."""
+class StatelessRule:
+    """Base of rules without state."""
 
     __slots__ = ()
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing."""
+        """Empty."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to remember."""
+        """Nothing to restore."""
 
 
 @dataclass(frozen=True, slots=True)
-class FixedWindow(Forgetful):
+class FixedWindow(StatelessRule):
     """`most_steps` CF steps; a window of at most an epoch also ends with the epoch."""
 
     most_steps: int
@@ -65,12 +65,12 @@ class FixedWindow(Forgetful):
 
 
 @dataclass(frozen=True, slots=True)
-class DriftWindow(Forgetful):
+class DriftWindow(StatelessRule):
     """Ends when the mean ‖h̃ − h‖ / ‖h‖ of the touched items reaches `limit`: `gram-auto` of version 0.1.
 
-    The drift is read every `check_steps` CF steps, which is also the shortest window; in between
-    nothing waits for the device. The table grows by the items of as many steps at a time, so that no
-    item is encoded that the window does not touch. The longest window is an epoch, or `ceiling` steps.
+    The drift is read every `check_steps` CF steps, which is also the shortest window; no other step waits for
+    the device. The table is extended by the items of `check_steps` steps at a time, so that only touched
+    items are encoded. The longest window is an epoch or `ceiling` steps.
     """
 
     limit: float
@@ -96,20 +96,20 @@ class DriftWindow(Forgetful):
             return True
         if window.steps % self.check_steps:
             return False
-        return not float(read(window.drift())) < self.limit  # a drift that is no number ends it too
+        return not float(read(window.drift())) < self.limit  # a NaN drift ends it too
 
 
 @dataclass(slots=True)
 class SpreadWindow:
-    """Ends when the touched items have drifted by `limit` of the items' spread (`gram-auto`).
+    """Ends when the touched items have drifted by `limit` times their spread (`gram-auto`).
 
-    The drift is read every `check_steps` CF steps, which is also the shortest window; in between nothing
-    waits for the device. The table holds the items up to the expected end of the window, which is
-    extrapolated from the newest reading as if the drift grew evenly. As it grows faster at first, windows
-    tend to last longer than expected, and items join in a few large blocks; those that a window has encoded
-    but not read when it closes are left out of the encoder's steps. The longest window is an epoch, or
-    `ceiling` steps. A window that has drifted stays open to the end of its epoch when at most half as many
-    steps are left as it has had: a window of the rest would encode nearly as many items again.
+    The drift is read every `check_steps` CF steps, which is also the shortest window; no other step waits for
+    the device. The table holds the items up to the expected end of the window, extrapolated linearly from the
+    latest reading. As the drift grows faster at first, windows tend to last longer than expected, and items
+    join in a few large blocks; items encoded but not read before the window closes are excluded from the
+    encoder's steps. The longest window is an epoch or `ceiling` steps. A drifted window stays open until the
+    end of its epoch if the epoch has at most half as many steps left as the window has taken: a new window
+    would encode nearly as many items again.
     """
 
     limit: float
@@ -117,9 +117,9 @@ class SpreadWindow:
     ceiling: int
     steps_per_epoch: int
     _expected: int = field(default=0, init=False)
-    """CF steps of a window by the newest reading; 0: nothing was read yet."""
+    """Expected CF steps of a window, from the latest reading; 0: no reading yet."""
     _held: int = field(default=0, init=False)
-    """CF steps of the open window whose items the table holds."""
+    """CF steps of the open window whose items are in the table."""
 
     @property
     def most_steps(self) -> int:
@@ -127,7 +127,7 @@ class SpreadWindow:
         return min(self.ceiling, self.steps_per_epoch)
 
     def steps_ahead(self, window_steps: int, batch: Batch) -> int:
-        """The steps until the expected end, at least until the next look."""
+        """The steps until the expected end, at least until the next check."""
         if window_steps and window_steps < self._held:
             return 0
         end = max(window_steps + self.check_steps, self._expected)
@@ -151,20 +151,20 @@ class SpreadWindow:
         return drift >= self.limit and _is_worth_a_window(rest, window.steps)
 
     def _end(self, steps: int, drift: float) -> int:
-        """The first look at or behind the step at which the drift is the limit, were it to grow evenly."""
+        """The first check at or after the step at which linear growth takes the drift to the limit."""
         most = -(-self.most_steps // self.check_steps)
-        looks = steps * self.limit / self.check_steps / drift if drift > 0 else math.inf
-        return self.check_steps * max(1, math.ceil(min(looks, most)))
+        checks = steps * self.limit / self.check_steps / drift if drift > 0 else math.inf
+        return self.check_steps * max(1, math.ceil(min(checks, most)))
 
     def state_dict(self) -> dict[str, int]:
-        """Both counts of steps."""
+        """Both step counts."""
         return {"expected": self._expected, "held": self._held}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load both."""
+        """Restore the state."""
         self._expected, self._held = int(state["expected"]), int(state["held"])
 
 
 def _is_worth_a_window(rest: int, steps: int) -> bool:
-    """True when the rest of an epoch is long enough for a window behind one of so many steps."""
+    """Whether the `rest` of an epoch justifies a new window after one of `steps` steps."""
     return 2 * rest > steps

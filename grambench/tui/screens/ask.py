@@ -1,4 +1,4 @@
-"""A question with yes and no, and a question with a line to fill in."""
+"""A question with yes and no, and a question with a text field."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Enter takes the focused button, which is the harmless one."""
+    """Enter presses the focused button, which is the harmless one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,n", "answer(False)", "No"),
@@ -35,7 +35,7 @@ class ConfirmScreen(ModalScreen[bool]):
                 yield Button("Back", id="no", compact=True)
 
     def on_mount(self) -> None:
-        """Nothing happens by accident."""
+        """Focus the harmless button."""
         self.query_one("#no", Button).focus()
 
     @on(Button.Pressed)
@@ -48,7 +48,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
 
 class PromptScreen(ModalScreen[str | None]):
-    """Enter gives the line, esc nothing."""
+    """Enter returns the text, esc None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back")]
 
@@ -64,7 +64,7 @@ class PromptScreen(ModalScreen[str | None]):
             yield Input(self._value, compact=True, select_on_focus=True)
 
     def on_mount(self) -> None:
-        """Write at once."""
+        """Focus the text field."""
         self.query_one(Input).focus()
 
     @on(Input.Submitted)

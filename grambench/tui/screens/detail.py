@@ -1,4 +1,4 @@
-"""Screens beside the race: one strategy in depth, the machine, and the log."""
+"""The detail screens: one strategy, the machine, and the log."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,21 +29,21 @@ STACKED_BELOW, SHORT_BELOW, LOW_BELOW = 100, 36, 24
 
 
 class DetailScreen(RunScreen):
-    """A screen on top of the race, left with esc."""
+    """A screen on top of the race, closed with esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,backspace", "dismiss", "back")]
     AUTO_FOCUS = None
 
     def on_mount(self) -> None:
-        """Take the size into account before the first layout."""
+        """Apply the size before the first layout."""
         self._classify(self.app.size)
 
     def on_resize(self, event: Resize) -> None:
-        """Take the new size into account."""
+        """Apply the new size."""
         self._classify(event.size)
 
     def _classify(self, size: Size) -> None:
-        """Plots stand below the facts where there is no room beside them."""
+        """Plots go below the facts if they do not fit beside them."""
         self.set_class(size.width < STACKED_BELOW, "-stacked")
         self.set_class(size.width < NARROW_BELOW, "-narrow")
         self.set_class(size.height < SHORT_BELOW, "-short")
@@ -85,7 +85,7 @@ class StrategyScreen(DetailScreen):
         return plot
 
     def show(self, scene: Scene) -> None:
-        """Draw the scene's trial, unless a replay stands before its beginning."""
+        """Draw the scene's trial, unless a replay is at a time before it began."""
         if self.trial not in scene.state.trials:
             return
         self.query_one(Header).show(scene)
@@ -154,7 +154,7 @@ class EventsScreen(DetailScreen):
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
-        """Let the keys scroll."""
+        """Focus the log, so that keys scroll it."""
         self.query_one(LogView).focus()
 
     def show(self, scene: Scene) -> None:

@@ -10,40 +10,40 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 _KEYS = (
-    ("q  ctrl+c", "leave; asks while the run goes on"),
+    ("q  ctrl+c", "quit; asks first during a run"),
     ("tab", "next panel"),
     ("m  enter", "maximise the panel, or back"),
     ("l", "maximise the log, or back"),
     ("t", "dark or light"),
-    ("v", "one strategy in depth; again: the next"),
-    ("y  j", "the machine; the log on a screen of its own"),
+    ("v", "details of one strategy; again: the next"),
+    ("y  j", "the machine; the log on its own screen"),
     ("p", "pause the run, or resume it"),
-    ("s", "skip the strategy that trains; asks"),
+    ("s", "skip the strategy in training; asks"),
     ("x", "stop the run; asks"),
     ("d", "detach: leave the run alone"),
-    ("n", "a note for the log"),
+    ("n", "add a note to the log"),
     ("e", "export report.json and a picture of the screen"),
     ("a", "x-axis: seconds, steps, joules"),
     ("o  z", "logarithmic axis; smoothed curves"),
-    ("← →", "read values at a moment, as the mouse does"),
-    ("g", "a target AUC, as a line and a column"),
-    ("ctrl+p", "all of this as a list to search in"),
+    ("← →", "read values at a moment, as with the mouse"),
+    ("g", "set a target AUC, shown as a line and a column"),
+    ("ctrl+p", "all of these in a searchable list"),
     ("↑ ↓ pgup pgdn", "scroll"),
     ("esc", "back"),
 )
 _TERMS = (
-    ("E2E", "end to end: every item of every user is encoded anew"),
+    ("E2E", "end to end: every item of every user is encoded again"),
     ("e2e-unique", "the same gradient, each distinct item of the batch encoded once"),
     ("1S", "single-step GRAM: E2E's gradient from one pass over the batch's distinct items"),
-    ("N-step, 1E", "multi-step GRAM: the encoder follows once in N steps, or once an epoch"),
+    ("N-step, 1E", "multi-step GRAM: the encoder is updated once every N steps, or once per epoch"),
     ("auto", "multi-step GRAM whose window closes when the item table has drifted far enough"),
-    ("× e2e", "samples per second over those of e2e with the same seed"),
+    ("× e2e", "samples per second relative to e2e with the same seed"),
     ("R", "reuse ratio: item occurrences / unique items, the ceiling of the encoder's speed-up"),
     ("window", "the N steps between two updates of the encoder"),
-    ("drift", "how far the item table walked within a window: mean ‖h̃ − h‖ / ‖h‖"),
+    ("drift", "how far the item table moved within a window: mean ‖h̃ − h‖ / ‖h‖"),
     ("val AUC", "the score that selects the checkpoint; test AUC is scored once, with that checkpoint"),
-    ("seconds", "training only: evaluation, saving and waiting are left out"),
-    ("place", "the order in which strategies got to the end of their training, by training seconds"),
+    ("seconds", "training only, without evaluation, saving and waiting"),
+    ("place", "rank of the strategies that have finished training, by training seconds"),
     ("memory", "torch's allocation on a GPU, resident memory of the process on a CPU"),
     ("–", "not measured; the log says why"),
 )
@@ -70,7 +70,7 @@ class HelpScreen(ModalScreen[None]):
             yield Static(id="rows")
 
     def on_mount(self) -> None:
-        """Let the keys scroll."""
+        """Focus the lists, so that keys scroll them."""
         self.query_one("#help").focus()
 
     def on_resize(self) -> None:

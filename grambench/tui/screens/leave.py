@@ -1,4 +1,4 @@
-"""The quit dialog of a run that is going on."""
+"""The quit dialog of a run in progress."""
 
 from typing import ClassVar, Literal
 
@@ -11,11 +11,11 @@ from textual.widgets import Button, Static
 
 Choice = Literal["stop", "detach", "back"]
 
-_HINT = "s stops it, with a report of what was measured; d leaves it running; esc goes back."
+_HINT = "s stops it and writes a report of what was measured; d leaves it running; esc goes back."
 
 
 class LeaveScreen(ModalScreen[Choice]):
-    """Three ways out; enter takes the focused one, which is the harmless `Back`."""
+    """Three choices; enter takes the focused one, which is the harmless `Back`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,b", "choose('back')", "Back"),
@@ -29,7 +29,7 @@ class LeaveScreen(ModalScreen[Choice]):
         """Question, explanation, buttons."""
         with Vertical(id="leave", classes="dialog") as box:
             box.border_title = "leave"
-            yield Static("The run goes on. What now?", classes="question")
+            yield Static("The run is still in progress. Stop it?", classes="question")
             yield Static(_HINT, classes="hint")
             with Horizontal(classes="buttons"):
                 yield Button("Stop the run", id="stop", compact=True)

@@ -33,7 +33,7 @@ from grambench.tui.widgets.text import Text
 
 
 class RaceScreen(RunScreen):
-    """The dashboard's first screen; its keys change what the plots show and which panels are seen."""
+    """The dashboard's first screen; its keys change what the plots show and which panels are visible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "axis", show=False),
@@ -55,7 +55,7 @@ class RaceScreen(RunScreen):
     view: var[View] = var(PLAIN, init=False)
     """Axis, smoothing, cursor and target of the metric plot."""
     solo: var[str | None] = var(None, init=False)
-    """The panel that has the whole body; None: all are shown."""
+    """The panel that fills the body; None: all are shown."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -109,7 +109,7 @@ class RaceScreen(RunScreen):
             self.query_one("#cards").mount(*new)
 
     def _arrange(self, scene: Scene, banner: bool) -> Density:
-        """Lay the panels out for the size of the screen; how much a card then shows."""
+        """Lay the panels out for the size of the screen; returns the cards' density."""
         width, height = self.app.size
         layout = plan(width, height, len(scene.state.trials), banner)
         arrangement = (layout, self.solo, board_width(scene.state, width))
@@ -146,7 +146,7 @@ class RaceScreen(RunScreen):
         self.set_focus(None)
 
     def action_scroll_body(self, direction: str) -> None:
-        """Scroll the body, which never has the focus: `up`, `down`, `page_up` or `page_down`."""
+        """Scroll the body, which is never focused: `up`, `down`, `page_up` or `page_down`."""
         body = self.query_one("#body", VerticalScroll)
         getattr(body, f"scroll_{direction}")(animate=False)
 
@@ -168,7 +168,7 @@ class RaceScreen(RunScreen):
         self._look(cursor=event.share)
 
     def action_axis(self) -> None:
-        """Training seconds, steps, or joules where they are measured."""
+        """Training seconds, steps, or joules if they are measured."""
         has_energy = any(len(trial.energy_series) for trial in self.scene.state.trials.values())
         self._look(x_axis=self.view.next_axis(has_energy))
 
@@ -198,10 +198,10 @@ class RaceScreen(RunScreen):
             if target is None or 0 < target < 1:
                 self._look(target=target)
             else:
-                self._complain(f"{safe_text(text, 20)} is no {metric} between 0 and 1.")
+                self._complain(f"{safe_text(text, 20)} is not a {metric} between 0 and 1.")
 
         now = "" if self.view.target is None else f"{self.view.target:g}"
-        hint = f"A validation {metric} between 0 and 1; an empty line takes the target away."
+        hint = f"A validation {metric} between 0 and 1; an empty line removes the target."
         self.app.push_screen(PromptScreen("target", hint, now), answered)
 
     def system_commands(self) -> Iterator[SystemCommand]:

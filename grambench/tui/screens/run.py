@@ -44,7 +44,7 @@ class RunScreen(Screen[None]):
         self.watch(self.app, "scene", self._follow)
 
     def on_screen_resume(self) -> None:
-        """Draw what was missed below another screen."""
+        """Draw what was missed while another screen was on top."""
         if self._behind:
             self._show()
 
@@ -56,7 +56,7 @@ class RunScreen(Screen[None]):
 
     def _show(self) -> None:
         self._behind = False
-        with suppress(NoMatches):  # some widgets are gone already: the screen is being closed
+        with suppress(NoMatches):  # some widgets are already gone: the screen is being closed
             self.show(self.scene)
 
     @abstractmethod
@@ -66,13 +66,13 @@ class RunScreen(Screen[None]):
     # --- the run -------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that is over cannot be paused."""
+        """A run that has ended cannot be paused."""
         return not (action == "pause" and self.scene.is_over)
 
     def _send(self, action: Action, trial: str = "", text: str = "") -> bool:
-        """Send a command to the supervisor, or show why that is impossible."""
+        """Send a command to the supervisor, or show why it cannot be sent."""
         if self.scene.is_over:
-            self.notify("The run is over.", severity="warning")
+            self.notify("The run has ended.", severity="warning")
             return False
         try:
             send(self._folder, Command(action, trial, text))
@@ -88,13 +88,13 @@ class RunScreen(Screen[None]):
         """Pause the run, or resume it."""
         paused = self.scene.state.paused
         if self._send("resume" if paused else "pause"):
-            self.notify("Resuming." if paused else "Pausing after the step under way.")
+            self.notify("Resuming." if paused else "Pausing after the current step.")
 
     def action_skip(self) -> None:
-        """End the strategy that trains and continue with the next; asks first."""
+        """End the strategy in training and continue with the next; asks first."""
         active = self.scene.state.trials.get(self.scene.state.active or "")
         if active is None:
-            self.notify("No strategy trains now.", severity="warning")
+            self.notify("No strategy is training.", severity="warning")
             return
 
         def answered(yes: bool | None) -> None:
@@ -102,20 +102,20 @@ class RunScreen(Screen[None]):
                 self._send("skip", active.name)
 
         name = self.scene.title(active)
-        question = f"End {name} after its step, without a test score? The next strategy goes on."
+        question = f"End {name} after its step, without a test score? The next strategy continues."
         self.app.push_screen(ConfirmScreen("skip", question, f"Skip {name}"), answered)
 
     def action_stop(self) -> None:
-        """End the run after the step under way; asks first."""
+        """End the run after the current step; asks first."""
 
         def answered(yes: bool | None) -> None:
             if yes and self._send("stop"):
-                self.notify("Stopping after the step under way.")
+                self.notify("Stopping after the current step.")
 
         if self.scene.is_over:
-            self.notify("The run is over.", severity="warning")
+            self.notify("The run has ended.", severity="warning")
             return
-        question = "End the run after the step under way? What was measured stays, with a report."
+        question = "End the run after the current step? What was measured is kept, with a report."
         self.app.push_screen(ConfirmScreen("stop", question, "Stop the run"), answered)
 
     def action_detach(self) -> None:
@@ -123,13 +123,13 @@ class RunScreen(Screen[None]):
         self.app.exit(None if self.scene.is_over else "detach")
 
     def action_mark(self) -> None:
-        """Write a sentence to the log."""
+        """Add a note to the log."""
 
         def answered(text: str | None) -> None:
             if text:
                 self._send("mark", text=text[:200])
 
-        self.app.push_screen(PromptScreen("mark", "A sentence for the log, with the time of now."), answered)
+        self.app.push_screen(PromptScreen("mark", "A note for the log, with the current time."), answered)
 
     def action_export(self) -> None:
         """Write the report and a picture of the screen to the run's folder."""
@@ -145,10 +145,10 @@ class RunScreen(Screen[None]):
         """The screen's part of the command palette."""
         for title, meaning, action in (
             ("Pause or resume", "Withhold all turns, or grant them again", self.action_pause),
-            ("Skip strategy", "End the one that trains; asks", self.action_skip),
-            ("Stop the run", "End it after the step under way; asks", self.action_stop),
+            ("Skip strategy", "End the one in training; asks", self.action_skip),
+            ("Stop the run", "End it after the current step; asks", self.action_stop),
             ("Detach", "Leave the run alone; `grambench watch` shows it again", self.action_detach),
-            ("Mark", "Put a sentence into the log", self.action_mark),
+            ("Mark", "Add a note to the log", self.action_mark),
             ("Export", "report.json and a picture of the screen", self.action_export),
         ):
             yield SystemCommand(title, meaning, action)

@@ -22,7 +22,7 @@ class Board(TextPanel, can_focus=True):
 
 
 def board_width(state: RunState, width: int) -> int:
-    """Columns for the panel on a screen of `width`, the log keeping the rest: at least 44, or 2 in 5."""
+    """Columns for the panel on a screen of `width`, the log keeping at least 44, or 2 in 5."""
     most = width - max(44, width * 3 // 10) if width >= 140 else width * 3 // 5
     table = standings(state, 1000)
     natural = 2 + table.name_width + sum(table.widths) + 2 * len(table.widths) + _FRAME

@@ -38,7 +38,7 @@ class Card(Lines):
         self._draw()
 
     def _draw_frame(self, scene: Scene, trial: TrialState, word: str) -> None:
-        """Name and state are in the border; it is muted in a quiet state."""
+        """Name and state are in the border, which is muted in an inactive state."""
         look = scene.look(trial)
         colour = state_colour(word, scene.tones, look.colour)
         line = self._density == Density.LINE
@@ -198,7 +198,7 @@ class _Slots:
     def _trouble(self) -> Content | None:
         if self.scene.state_word(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
             return None
-        reason = safe_text(self.trial.reason, 120) or "the log says more"
+        reason = safe_text(self.trial.reason, 120) or "see the log"
         return styled(reason, self.tones.warn).truncate(self.width, ellipsis=True)
 
     # --- numbers -------------------------------------------------------------------------------

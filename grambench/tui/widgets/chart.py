@@ -27,12 +27,12 @@ class Curve:
     marker: str
     points: tuple[tuple[float, float], ...]
     marked: bool = True
-    """Draw the marker at every point, not at the end only."""
+    """Draw the marker at every point, not only at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a chart shows; an equal picture is not drawn again."""
+    """What a chart shows; an equal picture is not redrawn."""
 
     curves: tuple[Curve, ...]
     tones: Tones
@@ -41,11 +41,11 @@ class Picture:
     unit: Unit = "s"
     """Of the x-axis."""
     logarithmic: bool = False
-    """The x-axis; values at or below 0 are at its beginning."""
+    """Logarithmic x-axis; values at or below 0 are at its start."""
     target: float | None = None
-    """A value that is drawn as a line."""
+    """A value drawn as a horizontal line."""
     cursor: float | None = None
-    """Place of a vertical line on the x-axis, 0 to 1."""
+    """Position of a vertical line on the x-axis, 0 to 1."""
 
 
 class Chart(Canvas):
@@ -54,7 +54,7 @@ class Chart(Canvas):
     can_focus = False
 
     class Hovered(Message):
-        """The mouse is at a place of the x-axis, 0 to 1; None: it has left the chart."""
+        """The mouse is at a position on the x-axis, 0 to 1; None: it has left the chart."""
 
         def __init__(self, chart: "Chart", share: float | None) -> None:
             super().__init__()
@@ -74,7 +74,7 @@ class Chart(Canvas):
         """Frames drawn so far."""
 
     def show(self, picture: Picture) -> None:
-        """Draw `picture` unless it is there already."""
+        """Draw `picture` unless it is already drawn."""
         if picture != self._picture:
             self._picture = picture
             self._draw()
@@ -103,7 +103,7 @@ class Chart(Canvas):
             painter.paint()
 
     def on_mouse_move(self, event: MouseMove) -> None:
-        """Report the place on the x-axis."""
+        """Report the position on the x-axis."""
         first, columns = self._span
         if columns > 1:
             share = (event.x - first) / (columns - 1)
@@ -132,7 +132,7 @@ class _Painter:
         self.taken: set[tuple[int, int]] = set()
 
     def _x_scale(self) -> XScale:
-        """Such that every curve's end leaves room for its name."""
+        """A scale on which every curve's end leaves room for its name."""
         ends = [(c.points[-1][0], len(c.name) + 4) for c in self.picture.curves if c.points]
         firsts = [x for curve in self.picture.curves for x, _ in curve.points if x > 0]
         return x_scale(ends, firsts, self.columns, self.picture.logarithmic)
@@ -150,7 +150,7 @@ class _Painter:
             self._name(curve)
 
     def cell(self, x: float, y: float) -> tuple[float, float]:
-        """Position in cells, fractions for the fine dots."""
+        """Position in cells, with fractions for the braille dots."""
         share = (self.y.high - y) / (self.y.high - self.y.low)
         top = share * (self.rows - 1) + 0.5
         return self.left + 1 + self.x.cells(x) + 0.25, max(0.0, min(self.rows - 0.01, top))

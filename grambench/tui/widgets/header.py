@@ -51,7 +51,7 @@ class Header(Lines):
 
 
 def _one_row(left: list[tuple[int, Content]], right: list[tuple[int, Content]], width: int) -> Content:
-    """Both sides in one line; while they are too long together, the least important part goes."""
+    """Both sides in one line; while they are too long, the least important part is dropped."""
 
     def length() -> int:
         return sum(part.cell_length + 3 for _, part in (*left, *right))

@@ -1,4 +1,4 @@
-"""The log: one entry per event that people read, wrapped to the panel, newest at the bottom."""
+"""The log: one entry per event of interest, wrapped to the panel, newest at the bottom."""
 
 from textual.content import Content
 from textual.geometry import Size
@@ -15,7 +15,7 @@ _TEXT_LIMIT = 600
 
 
 class LogView(ScrollView, can_focus=True):
-    """Scrolls by itself while its end is in view."""
+    """Follows the log while its end is in view."""
 
     def __init__(self) -> None:
         super().__init__(id="log", classes="panel")
@@ -30,7 +30,7 @@ class LogView(ScrollView, can_focus=True):
         self.border_title = "log"
 
     def show(self, scene: Scene, only: str = "") -> None:
-        """Take up the scene's log; `only` a trial's lines."""
+        """Show the scene's log; `only`: a trial, to show its lines alone."""
         self._scene, self._only = scene, only
         self._update()
 
@@ -40,7 +40,7 @@ class LogView(ScrollView, can_focus=True):
         self._keep_end()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Scrolling up stops the log from following its end, scrolling down to it starts that again."""
+        """Scrolling up stops following the end; scrolling down to it resumes."""
         super().watch_scroll_y(old_value, new_value)
         self._at_end = new_value >= self.max_scroll_y - 1
 
@@ -62,7 +62,7 @@ class LogView(ScrollView, can_focus=True):
         self._shown = key
         self._rows = [row for line in log for row in self._entry(self._scene, line, width)]
         if not self._rows:
-            self._rows = [styled("what happens will be written here", tones.muted)]
+            self._rows = [styled("events will appear here", tones.muted)]
         self.virtual_size = Size(width, len(self._rows))
         self._keep_end()
         self.refresh()

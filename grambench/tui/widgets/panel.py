@@ -1,4 +1,4 @@
-"""A framed plot, with a text in its place until there is something to plot."""
+"""A framed plot, replaced by a text until there is something to plot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Panel(Vertical, can_focus=True):
         self.query_one(Chart).display = False
 
     def show(self, scene: Scene) -> None:
-        """Draw the plot of the scene, once the panel is seen."""
+        """Draw the plot of the scene, once the panel is visible."""
         self._scene = scene
         self._draw()
 

@@ -1,4 +1,4 @@
-"""Text that is drawn again only when it changes."""
+"""Text that is redrawn only when it changes."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class Text(Static):
     """One text."""
 
     def show(self, text: Content) -> None:
-        """Draw `text` unless it is there already; lay out again only where its height may change."""
+        """Draw `text` unless it is already drawn; lay out again only if its height may change."""
         before = self.content
         if not isinstance(before, Content):
             self.update(text)
@@ -26,7 +26,7 @@ class Text(Static):
 
 
 class Lines(Widget):
-    """Lines that are composed of a scene for the widget's own size."""
+    """Lines composed from a scene for the widget's own size."""
 
     can_focus = False
     _scene: Scene | None = None
@@ -34,7 +34,7 @@ class Lines(Widget):
 
     @abstractmethod
     def compose_lines(self, scene: Scene) -> Content:
-        """The lines that the scene has at this size."""
+        """The scene's lines at this size."""
 
     def on_resize(self) -> None:
         """Fit the lines to the new size."""

@@ -155,7 +155,7 @@ def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
         (("../x: gram-1e",), "'../x' cannot be a label, which names a folder."),
         (("null-x: gram-1e",), "'null-x' is reserved"),
         (("setup: gram-1e",), "'setup' is reserved"),
-        (("a: gram-1e", "A: gram-1e"), "two trials are called 'A'. Give each a label of its own."),
+        (("a: gram-1e", "A: gram-1e"), "two trials are called 'A'. Give each its own label."),
         (("gram-1e", "gram-1e"), "two trials are called 'gram-1e'"),
         (("a: gram-1e, lr",), "cannot be read. Write --trial 'label: strategy, table.key=value'"),
         ((": gram-1e",), "cannot be read"),

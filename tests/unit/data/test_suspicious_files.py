@@ -45,7 +45,7 @@ def refused(path: Path, content: str | bytes, message: str) -> None:
 def test_a_header_of_mind_is_named_by_its_line(tmp_path: Path, name: str, header: str, rows: str) -> None:
     refused(tmp_path / name, header + rows, r"1: line 1 looks like a header \(.*; delete the line\.$")
     header = header.lstrip("\ufeff").replace("key", "id")
-    refused(tmp_path / name, rows + header, "2: line 2 looks like a header, as where files")
+    refused(tmp_path / name, rows + header, "2: line 2 looks like a header, as in concatenated files")
 
 
 def test_titles_of_column_names_are_no_header(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def tables_of(folder: Path, interactions: str, items: str = "id\ttext\nq1\tone\n
             "items.tsv:3: found the header ag",
         ),
         ("u1\tq1\t1\n", "id\ttext\nq1\tone\n", "The first line looks like data: put a header line"),
-        ("User\tItem\tCorrect\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "Write the names in small letters"),
+        ("User\tItem\tCorrect\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "Write the names in lower case"),
         ("user_id\titem_id\tlabel\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "Rename the columns"),
         (
             "user\titem\tcorrect\nu1\tq1\t1\n",
@@ -132,10 +132,10 @@ def test_headers_of_tables_are_named(tmp_path: Path, interactions: str, items: s
         (str(SECONDS // 60), "it looks like minutes since 1970"),
         (str(SECONDS // 3600), "it looks like hours since 1970"),
         (str(SECONDS // 86_400), "it looks like days since 1970"),
-        ("43780.37", "it looks like a day of Excel; subtract 25569 and multiply by 86400"),
-        ("20191111", "it looks like a date of digits"),
-        ("20191111090558", "it looks like a date of digits"),
-        ("0", "it looks like the beginning of 1970"),
+        ("43780.37", "it looks like an Excel date; subtract 25569 and multiply by 86400"),
+        ("20191111", "it looks like a date without separators"),
+        ("20191111090558", "it looks like a date without separators"),
+        ("0", "it looks like the start of 1970"),
         ("1970-01-01T00:00:00Z", ""),
         ("1019-11-11", ""),
         ("-1", ""),
@@ -158,9 +158,9 @@ def test_times_of_answers_may_count_from_anywhere_but_not_both_ways(tmp_path: Pa
         (
             SECONDS,
             0,
-            "expected seconds since 1970, of 1990 to 2100, as in the rows before: it looks like the beg",
+            "expected seconds since 1970, of 1990 to 2100, as in the rows before: it looks like the start",
         ),
-        (7, SECONDS, "expected a count from a beginning of its own, as in the rows before"),
+        (7, SECONDS, "expected a count from an arbitrary origin, as in the rows before"),
         (f"{SECONDS}000", f"{SECONDS}001", ": it looks like milliseconds; divide by 1000"),
     ):
         folder = tables_of(tmp_path, f"{head}u1\tq1\t1\t{first}\nu1\tq2\t0\t{second}\n")

@@ -145,7 +145,7 @@ def test_a_word_list_that_does_not_fit_its_matrix_is_refused(
 
 def test_a_matrix_without_its_list_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "glove.npy", np.zeros((1, 2)))
-    with pytest.raises(DataError, match=r"neither glove\.txt nor glove\.vocab is there"):
+    with pytest.raises(DataError, match=r"neither glove\.txt nor glove\.vocab exists"):
         read_word_vectors(tmp_path / "glove.npy", WANTED)
 
 

@@ -236,9 +236,9 @@ def test_the_share_of_users_is_the_same_on_every_platform(request_: PrepareReque
 def test_one_day_leaves_nothing_to_train_on(request_: PrepareRequest, cache: Path) -> None:
     path = request_.folder / "train" / "behaviors.tsv"
     path.write_text(path.read_text().replace("11/12/2019", "11/11/2019"))
-    with pytest.raises(DataError, match="of one day"):
+    with pytest.raises(DataError, match="from one day"):
         prepare(request_, cache, silent)
-    with pytest.raises(DataError, match=r"holds none of the 2 users"):
+    with pytest.raises(DataError, match=r"selects none of the 2 users"):
         prepare(changed(request_, validation="users", validation_share=1e-9), cache, silent)
 
 
@@ -284,7 +284,7 @@ def test_blank_ids_become_items_without_text(with_unknown: PrepareRequest, cache
 def test_a_part_without_known_candidates_is_refused(request_: PrepareRequest, cache: Path) -> None:
     path = request_.folder / "dev" / "behaviors.tsv"
     path.write_text("1\tU3\t\tN1\tX1-1 X2-0\n")
-    with pytest.raises(DataError, match="The test part has no impression with a known candidate"):
+    with pytest.raises(DataError, match="The test part has no impressions with a known candidate"):
         prepare(changed(request_, unknown_items="drop"), cache, silent)
 
 

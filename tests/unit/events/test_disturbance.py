@@ -139,7 +139,7 @@ def test_stops_are_added_up() -> None:
     assert (found.code, found.label) == ("stopped", "stopped 5 s")
     assert found.message == (
         "its process was stopped 2 times, 5.0 s in all (SIGSTOP, or a frozen container or job);"
-        " 1.5 s of it are left out of its training time"
+        " 1.5 s of it are excluded from its training time"
     )
     run.tell("setup", ev.ProcessStopped(9.0))
     assert run.fold.state.trials[E2E].stopped_s == 5.0

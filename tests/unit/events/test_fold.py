@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.events.codec import REGISTRY, Record, Stamp, encode
 from grambench.events.energy import GAP_S
-from grambench.events.fold import _HANDLERS, LOG_KEPT, WINDOWS_KEPT, Fold, fold
+from grambench.events.fold import HANDLERS, LOG_KEPT, Fold, fold
+from grambench.events.folding.trial import WINDOWS_KEPT
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import Event
@@ -89,7 +91,7 @@ def a_trial(name: str, t_s: float) -> tuple[list[Record], list[Record]]:
 
 
 def test_every_event_has_a_handler() -> None:
-    assert set(_HANDLERS) == set(REGISTRY.values())
+    assert set(HANDLERS) == set(REGISTRY.values())
 
 
 def test_the_start_names_all_trials_in_order() -> None:
@@ -540,6 +542,23 @@ def test_the_log_reads_as_sentences_with_severity_and_trial() -> None:
         ("info", "", "run finished in 7.0 s"),
     ]
     assert [line.elapsed_s for line in state.log] == [0, 1, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "severity", "text"),
+    [
+        ("skipped", "skipped after 12 steps", "info", "skipped after 12 steps"),
+        ("interrupted", "interrupted before training", "info", "interrupted before training"),
+        ("diverged", "loss is not finite", "error", "diverged: loss is not finite"),
+        ("completed", "", "info", "completed"),
+    ],
+)
+def test_a_trial_that_logged_its_end_is_named_once(
+    outcome: ev.Outcome, reason: str, severity: str, text: str
+) -> None:
+    finished = (E2E, 1, ev.TrialFinished(outcome, reason, int(ExitCode.PARTIAL)))
+    state = folded(finished, ("", 2, ev.WorkerExited(E2E, int(ExitCode.PARTIAL))))
+    assert [(line.severity, line.text) for line in state.log] == [(severity, text)]
 
 
 def test_the_log_names_the_step_of_a_validation_within_an_epoch() -> None:

@@ -171,7 +171,7 @@ def test_a_start_cannot_name_a_log_outside_of_the_run(tmp_path: Path) -> None:
         (
             lambda lines: [*lines[:4], lines[4].replace(b"marked", b"nodded")[:-19] + b"}\n", *lines[5:]],
             [*range(4), *range(5, 20)],
-            ["1 line of the log is of an unknown kind, skipped"],
+            ["1 line of the log is of an unknown type, skipped"],
         ),
         (
             lambda lines: [*lines[:4], lines[4].replace(b'"seq":4', b'"seq":44')[:-19] + b"}\n", *lines[5:]],

@@ -114,7 +114,12 @@ def test_a_log_that_only_grew_still_fits(tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_code_that_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = module.code_digest()
     module.code_digest.cache_clear()
+    read: list[str] = []
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path, real=Path.read_bytes: read.append(path.name) or real(path)
+    )
     assert module.code_digest() == digest
+    assert {"fold.py", "sentences.py", "gpu_identity.py", "trial_name.py", "catalogue.py"} <= set(read)
     monkeypatch.setattr(module, "__version__", "another")
     module.code_digest.cache_clear()
     assert module.code_digest() != digest

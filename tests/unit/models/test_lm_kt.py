@@ -170,7 +170,7 @@ def test_loss_and_logits_are_those_of_one_call_an_answer(histories: list[list[An
     lm_kt = model(context=context)
     view = view_of(histories)
     with torch.no_grad():
-        loss, logits = lm_kt.loss(NO_VECTORS, view), lm_kt.logits(NO_VECTORS, view)
+        loss, logits = lm_kt.loss(NO_VECTORS, view), lm_kt.scores(NO_VECTORS, view)
     wanted = 0.0
     for row, history in enumerate(histories):
         for position, probabilities in enumerate(literal_probabilities(lm_kt, history)):
@@ -184,16 +184,16 @@ def test_loss_and_logits_are_those_of_one_call_an_answer(histories: list[list[An
 def test_the_size_of_a_call_changes_nothing() -> None:
     view = view_of([[(0, 1), (1, 0), (3, 1)] * 4, [(4, 0)], [(2, 1), (3, 1)], [(1, 1)] * 9])
     with torch.no_grad():
-        large = model(call_tokens=10_000).logits(NO_VECTORS, view)
-        small = model(call_tokens=1).logits(NO_VECTORS, view)
+        large = model(call_tokens=10_000).scores(NO_VECTORS, view)
+        small = model(call_tokens=1).scores(NO_VECTORS, view)
     assert float((large - small).abs().max()) < 1e-12
 
 
 def test_no_score_sees_its_own_answer_and_later_ones_do() -> None:
     lm_kt = model()
     with torch.no_grad():
-        one = lm_kt.logits(NO_VECTORS, view_of([[(0, 1), (1, 1), (4, 1)]]))[0]
-        other = lm_kt.logits(NO_VECTORS, view_of([[(0, 1), (1, 0), (4, 1)]]))[0]
+        one = lm_kt.scores(NO_VECTORS, view_of([[(0, 1), (1, 1), (4, 1)]]))[0]
+        other = lm_kt.scores(NO_VECTORS, view_of([[(0, 1), (1, 0), (4, 1)]]))[0]
     assert torch.equal(one[:2], other[:2])
     assert abs(float(one[2] - other[2])) > 1e-6
 

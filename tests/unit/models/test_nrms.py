@@ -1,12 +1,13 @@
 """NRMS against the paper's equations written with Python's loops."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import HEADS, QUERY, WIDTH, widen
+from tiny_systems import HEADS, QUERY, WIDTH, over_table, widen
 from torch import Tensor
 
 from grambench.domains.news.batch import NewsBatch
@@ -77,7 +78,7 @@ def test_loss_is_that_of_the_equations(histories: list[list[int]], seed: int) ->
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64)
     shown = torch.randint(0, ITEMS, (len(histories), 4)).tolist()
     with torch.no_grad():
-        found = user_model.loss(vectors_ID, make_batch(histories, shown))
+        found = user_model.loss(vectors_ID, over_table(make_batch(histories, shown)))
         wanted = literal_loss(user_model, vectors_ID, histories, shown)
     assert float(found) == pytest.approx(wanted, abs=1e-10)
 
@@ -108,7 +109,7 @@ def test_padding_never_changes_a_user(histories: list[list[int]], padding: int) 
 def test_padding_gets_no_gradient() -> None:
     user_model = model()
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64, requires_grad=True)
-    user_model.loss(vectors_ID, make_batch([[3, 4], [5], []], [[6, 7]] * 3)).backward()
+    user_model.loss(vectors_ID, over_table(make_batch([[3, 4], [5], []], [[6, 7]] * 3))).backward()
     touched = vectors_ID.grad.abs().sum(dim=1) > 0
     assert touched.nonzero().flatten().tolist() == [3, 4, 5, 6, 7]
 
@@ -127,7 +128,7 @@ def test_user_without_history_is_the_learnt_vector() -> None:
 def test_empty_histories_give_finite_gradients_and_teach_their_vector() -> None:
     user_model = model()
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64, requires_grad=True)
-    user_model.loss(vectors_ID, make_batch([[], []], [[1, 2], [3, 4]])).backward()
+    user_model.loss(vectors_ID, over_table(make_batch([[], []], [[1, 2], [3, 4]]))).backward()
     for parameter in (*user_model.parameters(), vectors_ID):
         assert parameter.grad is None or torch.isfinite(parameter.grad).all()
     assert float(user_model.no_history.grad.abs().max()) > 0
@@ -139,11 +140,25 @@ def test_loss_is_a_sum_over_the_users() -> None:
     vectors_ID = torch.randn(ITEMS, WIDTH, dtype=torch.float64)
     batch = make_batch([[1, 2], [], [3]], [[4, 5], [6, 7], [8, 9]])
     with torch.no_grad():
-        whole = user_model.loss(vectors_ID, batch)
-        parts = [user_model.loss(vectors_ID, part) for part in batch.split(1)]
-        doubled = user_model.loss(vectors_ID, batch.repeated())
+        whole = user_model.loss(vectors_ID, over_table(batch))
+        parts = [user_model.loss(vectors_ID, over_table(part)) for part in batch.split(1)]
+        doubled = user_model.loss(vectors_ID, over_table(batch.repeated()))
     assert float(whole) == pytest.approx(float(sum(parts)), abs=1e-10)
     assert float(doubled) == pytest.approx(2 * float(whole), abs=1e-10)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_candidates_in_one_row_have_the_scores_of_those_in_a_rectangle(whole: bool) -> None:
+    """Training ranks C candidates of each user, an evaluation as many as each impression shows."""
+    user_model, vectors_ID = model(), torch.randn(ITEMS, WIDTH, dtype=torch.float64)
+    view = over_table(make_batch([[1, 2, 3], [], [2]], [[4, 5], [6, 7], [8, 9]]))
+    ragged = replace(view, candidates=torch.tensor([4, 5, 6, 9]), candidate_rows=torch.tensor([0, 0, 1, 2]))
+    with torch.no_grad():
+        scores_BC = user_model.scores(vectors_ID, view)
+        found_C = user_model.scorer(vectors_ID, whole)(ragged)
+        loss = user_model.loss(vectors_ID, view)
+    assert torch.allclose(found_C, scores_BC.flatten()[[0, 1, 2, 5]], rtol=0, atol=1e-12)
+    assert float(loss) == pytest.approx(-float(scores_BC.log_softmax(dim=1)[:, 0].sum()), abs=1e-12)
 
 
 def test_heads_must_divide_the_width() -> None:
@@ -166,7 +181,8 @@ def test_histories_in_groups_of_like_length_give_the_same_users_and_gradients(
         vectors_ID.requires_grad_()
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(CALL_POSITIONS, "cpu", positions)
-            loss = user_model.loss(vectors_ID, make_batch(histories, [[0, 1]] * len(histories)))
+            batch = make_batch(histories, [[0, 1]] * len(histories))
+            loss = user_model.loss(vectors_ID, over_table(batch))
         loss.backward()
         found.append([loss.detach(), vectors_ID.grad, *(p.grad for p in user_model.parameters())])
     for one, other in zip(*found, strict=True):

@@ -69,7 +69,7 @@ CORRECT = [[1, 0, 1, 1, 0], [1], [0, 0, 1]]
 
 def test_logits_and_loss_are_those_of_a_literal_loop() -> None:
     tracer, vectors = model(), torch.randn(6, WIDTH, dtype=torch.double)
-    found = tracer.logits(vectors, view(ITEMS, CORRECT))
+    found = tracer.scores(vectors, view(ITEMS, CORRECT))
     loss = torch.zeros((), dtype=torch.double)
     for row, (items, correct) in enumerate(zip(ITEMS, CORRECT, strict=True)):
         wanted = literal_logits(tracer, vectors, items, correct)
@@ -82,9 +82,9 @@ def test_logits_and_loss_are_those_of_a_literal_loop() -> None:
 
 def test_an_answer_is_never_read_before_it_is_asked_for() -> None:
     tracer, vectors = model(), torch.randn(6, WIDTH, dtype=torch.double)
-    whole = tracer.logits(vectors, view(ITEMS, CORRECT))[0]
+    whole = tracer.scores(vectors, view(ITEMS, CORRECT))[0]
     changed = [[*CORRECT[0][:3], 1 - CORRECT[0][3], 1 - CORRECT[0][4]], *CORRECT[1:]]
-    other = tracer.logits(vectors, view(ITEMS, changed))[0]
+    other = tracer.scores(vectors, view(ITEMS, changed))[0]
     assert torch.equal(whole[:4], other[:4])
     assert not torch.equal(whole[4], other[4])
 
@@ -108,14 +108,14 @@ def test_parameters_are_those_worked_out_by_hand() -> None:
 
 def test_dropout_works_in_training_only() -> None:
     tracer, vectors = model(dropout=0.5), torch.randn(6, WIDTH, dtype=torch.double)
-    first, again = (tracer.logits(vectors, view(ITEMS, CORRECT)) for _ in range(2))
+    first, again = (tracer.scores(vectors, view(ITEMS, CORRECT)) for _ in range(2))
     assert not torch.equal(first, again)
     tracer.eval()
-    first, again = (tracer.logits(vectors, view(ITEMS, CORRECT)) for _ in range(2))
+    first, again = (tracer.scores(vectors, view(ITEMS, CORRECT)) for _ in range(2))
     assert torch.equal(first, again)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_any_number_of_layers(layers: int) -> None:
     tracer = LSTMTracer(WIDTH, layers, 0.2, LENGTH)
-    assert tracer.logits(torch.randn(6, WIDTH), view(ITEMS, CORRECT)).shape == (3, 5)
+    assert tracer.scores(torch.randn(6, WIDTH), view(ITEMS, CORRECT)).shape == (3, 5)

@@ -203,7 +203,7 @@ def test_a_vocabulary_without_any_vector_is_refused() -> None:
 
 
 def test_an_odd_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="two directions do not divide the width 15"):
+    with pytest.raises(ValueError, match="the width 15 is odd"):
         BiLSTMEncoder(pretrained(), 15)
 
 

@@ -132,7 +132,7 @@ def test_a_cpu_run_has_only_the_hosts_memory_and_says_why(tmp_path: Path) -> Non
     logs.write_whole(tmp_path)
     trial = trial_of(built(tmp_path), "e2e.s0")
     assert (trial.memory.rss_baseline_bytes, trial.memory.rss_peak_bytes) == (500, 900)
-    assert "torch counts no device memory" in trial.memory.reasons["torch_peak_allocated_bytes"]
+    assert "torch reports no device memory" in trial.memory.reasons["torch_peak_allocated_bytes"]
     assert trial.memory.reasons["nvml_process_peak_bytes"] == "the trial ran on cpu"
     assert trial.energy.joules is None
     assert "cpu" in trial.energy.reasons["joules"]
@@ -211,7 +211,7 @@ def test_a_slice_of_a_gpu_says_whose_power_and_memory_are_not_its_own(tmp_path: 
     known, ambiguous = trial_of(report, "e2e.s0"), trial_of(report, "gram-1s.s0")
     assert known.energy.reasons["joules"] == shared
     assert known.memory.reasons["nvml_device_peak_bytes"] == "Insufficient Permissions"
-    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a can be any of 2 MIG slices"
+    assert ambiguous.energy.reasons["joules"] == "the worker's GPU-a may be any of 2 MIG slices"
 
 
 def test_an_edited_specification_is_told(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_run_without_logs_is_partial(tmp_path: Path) -> None:
     report = built(tmp_path)
     assert report.partial
     assert report.missing == [
-        "The logs hold no event.",
+        "The logs hold no events.",
         "The data were not prepared.",
         "The audit did not finish.",
     ]
@@ -449,7 +449,7 @@ def test_stops_and_disturbances_are_in_the_report_and_its_warnings(tmp_path: Pat
     run.log("e2e.s0", 300, ev.ProcessStopped(20.0, 18.5))
     trial = trial_of(built(tmp_path), "e2e.s0")
     (warning,) = [warning for warning in trial.warnings if warning.code == "stopped"]
-    assert "18.5 s of it are left out of its training time" in warning.message
+    assert "18.5 s of it are excluded from its training time" in warning.message
     assert trial.disturbed.stopped_s is None  # the log's worker does not say that it looks for them
     assert trial.disturbed.reasons["stopped_s"] == "an older log does not say"
     again = dataclasses.replace(logs.worker_started("e2e.s0"), stops_seen=True)

@@ -28,7 +28,7 @@ def test_commands_come_in_the_order_they_were_sent_and_once(run: Path) -> None:
 
 def test_a_run_that_is_over_takes_no_command(tmp_path: Path) -> None:
     folder = create_run(load_preset("demo"), "demo", tmp_path, [])
-    with pytest.raises(ConfigError, match="is not going on"):
+    with pytest.raises(ConfigError, match="is not running"):
         send(folder, Command("stop"))
     assert take(folder) == []
 

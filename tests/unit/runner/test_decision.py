@@ -100,7 +100,7 @@ class Bench:
         os.close(tells)
         worker = SimpleNamespace(
             pid=1,
-            hears=hears,
+            read_fd=hears,
             messages=list,
             grant=lambda *_: None,
             wait=lambda _: 0,

@@ -173,7 +173,7 @@ def test_slices_tell_their_memory_and_what_belongs_to_the_whole_gpu() -> None:
     assert (first.parent_uuid, first.instance) == ("GPU-a", "7/0")
     assert (first.memory_used_bytes, first.memory_total_bytes) == (3 * MIB, 18 * MIB)
     assert first.reasons["power_w"] == "measured for the whole of GPU 0, which 2 MIG slices share"
-    assert first.reasons["utilization_percent"] == "MIG has no utilisation of a slice"
+    assert first.reasons["utilization_percent"] == "MIG reports no utilisation per slice"
     assert {name for name in MEASURED if getattr(first, name) is None} == set(first.reasons)
     assert whole.power_w == 123.456
     assert "only an administrator" in whole.reasons["memory_used_bytes"]

@@ -130,11 +130,11 @@ def test_a_worker_finds_the_same_world_however_it_starts(run: Run, way: str) -> 
     arguments, argv, folder, unbuffered, dumps, descriptors, handlers, parent, leads, shown = (
         ast.literal_eval(worker.log_tail())
     )
-    role, where, trial, pulse, device = arguments
+    role, where, trial, heartbeat, device = arguments
     assert (role, where, trial, device) == ("trial", str(run.folder), "e2e.s0", "cuda:3")
     assert argv == arguments
     assert shown == ["-P", "-m", "grambench.worker", *arguments]
-    assert descriptors == [0, 1, 2, int(pulse)]
+    assert descriptors == [0, 1, 2, int(heartbeat)]
     assert handlers == [repr(signal.default_int_handler), *[repr(signal.SIG_DFL)] * 3]
     assert (folder, unbuffered, dumps) == (str(Path.cwd()), "1", False)
     assert parent == os.getpid()

@@ -43,9 +43,9 @@ def test_two_more_that_fit_fit() -> None:
 
 def test_what_does_not_fit_is_said_in_numbers() -> None:
     assert needs(state(4.2)) == (
-        "a race of 2 more trials needs about 10.1 GiB of the host, and 10.0 GiB are free"
+        "a race of 2 more trials needs about 10.1 GiB on the host, but only 10.0 GiB are free"
     )
-    assert "70.8 GiB of the GPU, and 70.0 GiB are free" in needs(state(1.0, gpu=29.5))
+    assert "70.8 GiB on the GPU, but only 70.0 GiB are free" in needs(state(1.0, gpu=29.5))
 
 
 def test_what_was_not_measured_stands_in_nobodys_way() -> None:

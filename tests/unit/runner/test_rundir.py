@@ -119,7 +119,7 @@ def test_a_clock_that_is_set_back_hides_no_supervisor(run: Path, monkeypatch: py
 def test_a_damaged_pid_file_is_no_supervisor(run: Path, text: str) -> None:
     (run / rundir.PID_FILE).write_text(text)
     assert supervisor_of(run) is None
-    with pytest.raises(ConfigError, match="not going on"):
+    with pytest.raises(ConfigError, match="not running"):
         send(run, Command("stop"))
 
 

@@ -62,7 +62,7 @@ def test_a_changed_setting_of_one_trial_is_another_run(tmp_path: Path) -> None:
 
     folder = create_run(spec(1e-3), "demo", tmp_path, ["grambench"])
     check_resumable(folder, spec(1e-3))
-    words = r"trials\.fast\.settings\.encoder_optimizer\.lr: 0\.001, now 0\.002\. Write"
+    words = r"trials\.fast\.settings\.encoder_optimizer\.lr: 0\.001, now 0\.002\. Use"
     with pytest.raises(ConfigError, match=words):
         check_resumable(folder, spec(2e-3))
     with pytest.raises(ConfigError, match="trials: "):

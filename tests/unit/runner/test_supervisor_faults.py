@@ -22,7 +22,7 @@ class FakeWorker:
     """A process that ends when it is terminated."""
 
     def __init__(self, code: int | None = None) -> None:
-        self.code, self.hears, self.said, self.pid = code, 0, [], 1
+        self.code, self.read_fd, self.said, self.pid = code, 0, [], 1
         self.tells: list[object] = []
 
     def wait(self, _timeout_s: float) -> int | None:
@@ -106,7 +106,7 @@ def test_a_race_that_does_not_fit_goes_on_one_by_one(
     monkeypatch.setattr(module, "read_run", lambda _: None)
     monkeypatch.setattr(module, "race_needs", lambda *_: "a race needs more")
     assert isinstance(made._schedule, Race)
-    assert not made._race_goes_on(pending)
+    assert not made._race_fits(pending)
     assert isinstance(made._schedule, Sequential)
     assert pending == ["gram-1s.s0", "gram-1e.s0"]
     assert (first.code, second.code) == (None, -9)
@@ -119,7 +119,7 @@ def test_a_race_that_fits_goes_on(made: Supervisor, monkeypatch: pytest.MonkeyPa
     running(made, "e2e.s0")
     monkeypatch.setattr(module, "read_run", lambda _: None)
     monkeypatch.setattr(module, "race_needs", lambda *_: None)
-    assert made._race_goes_on(["gram-1s.s0"])
+    assert made._race_fits(["gram-1s.s0"])
     assert isinstance(made._schedule, Race)
 
 
@@ -138,7 +138,7 @@ def test_the_sampler_is_told_of_a_turns_edges_and_asked_for_memory(
     assert made.asked == ["edge", "edge"]
     monkeypatch.setattr(module, "read_run", lambda _: made.asked.append("read"))
     monkeypatch.setattr(module, "race_needs", lambda *_: None)
-    made._race_goes_on(["gram-1s.s0"])
+    made._race_fits(["gram-1s.s0"])
     assert made.asked[2:] == ["settle", "read"]
 
 
@@ -214,8 +214,8 @@ def test_a_worker_that_does_not_end_in_time_is_killed(
     now_s = [10.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now_s[0])
     worker = running(made, "e2e.s0", heard_s=10.0)
-    made._tell_all("interrupted")
-    made._tell_all("interrupted")
+    made._stop_all("interrupted")
+    made._stop_all("interrupted")
     assert worker.said == ["interrupted"]
     assert made._reap("e2e.s0") is None
     now_s[0] += module.STOP_GRACE_S + 1
@@ -225,7 +225,7 @@ def test_a_worker_that_does_not_end_in_time_is_killed(
 
 def test_a_second_signal_kills_at_once(made: Supervisor) -> None:
     worker = running(made, "e2e.s0", heard_s=1e12)
-    made._tell_all("interrupted")
+    made._stop_all("interrupted")
     made._kill = True
     assert made._reap("e2e.s0") == -9
     assert worker.code == -9

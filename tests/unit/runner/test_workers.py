@@ -45,9 +45,9 @@ REAL = sys.executable
 def test_a_worker_is_told_its_role_run_and_trial(start: Start, tmp_path: Path) -> None:
     worker = start("import sys; print(sys.argv[1:])")
     assert worker.wait(10) == 0
-    *role, pulse = ast.literal_eval(worker.log_tail())
+    *role, heartbeat = ast.literal_eval(worker.log_tail())
     assert role == ["-P", "-m", "grambench.worker", "trial", str(tmp_path), "e2e.s0"]
-    assert pulse.isdecimal()
+    assert heartbeat.isdecimal()
     setup = start("import sys; print(sys.argv[4:])", "setup")
     assert setup.wait(10) == 0
     assert ast.literal_eval(setup.log_tail())[:-1] == ["setup", str(tmp_path)]

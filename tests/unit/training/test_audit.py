@@ -110,7 +110,7 @@ def test_users_are_taken_twice_where_nothing_repeats() -> None:
     found = audit(spec, data, CPU)
     assert found.equivalent
     assert (found.users, found.occurrences, found.unique_items) == (4, 14, 7)
-    assert found.note == "no item repeated, so its users were taken twice"
+    assert found.note == "no item repeated, so every user was taken twice"
 
 
 def test_data_without_a_sample_is_a_data_error() -> None:

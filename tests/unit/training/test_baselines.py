@@ -21,6 +21,7 @@ from tiny_systems import (
     Tiny,
     assert_same,
     encoder_spec,
+    over_table,
     random_sequences,
     sampler_of,
     tiny_data,
@@ -90,7 +91,7 @@ def test_nofinetune_is_the_filter_on_vectors_that_stay(domain: str) -> None:
         vectors = reference.system.encode(np.arange(ITEMS))
     for step in range(sampler.total_steps):
         batch = sampler.batch(step)
-        (reference.filter.loss(vectors, batch) / batch.users).backward()
+        (reference.filter.loss(vectors, over_table(batch)) / batch.users).backward()
         reference.system.filter_optimizer.step()
     for name, value in reference.parameters().items():
         assert torch.allclose(tiny.parameters()[name], value, atol=1e-10)
@@ -144,7 +145,7 @@ class LiteralCRCF:
                 self.free.data[item] = content.data[item]
             self.met.add(item)
         pull = (self.free[items] - content[items].detach()).square().sum()
-        loss = (self.tiny.filter.loss(self.free, batch) + PULL * pull) / batch.users
+        loss = (self.tiny.filter.loss(self.free, over_table(batch)) + PULL * pull) / batch.users
         regress = 0.5 * (content[items] - self.free[items].detach()).square().sum() / len(items)
         (loss + regress).backward()
         self.adam.step()
@@ -311,7 +312,7 @@ def test_the_evaluator_scores_lm_kt_as_a_call_of_its_own() -> None:
             correct_BL=torch.from_numpy(part.correct[kept].astype(np.int64))[None],
         )
         with torch.no_grad():
-            logits = modules.filter.logits(torch.empty(0), view)[0].numpy()
+            logits = modules.filter.scores(torch.empty(0), view)[0].numpy()
         scored = part.scored[kept] == 1
         labels += part.correct[kept][scored].tolist()
         scores += logits[scored].tolist()
@@ -329,7 +330,7 @@ def test_lm_kt_plans_the_users_that_memory_holds(monkeypatch: pytest.MonkeyPatch
     assert plenty.micro_batch == batch.users
     assert plenty.why.startswith("rows of 40 tokens; ")
     assert all(parameter.grad is None for parameter in modules.filter.parameters())
-    per_user = float(re.search(r"([\d.]+) MiB kept", plenty.why)[1]) * 2**20
+    per_user = float(re.search(r"([\d.]+) MiB saved", plenty.why)[1]) * 2**20
     monkeypatch.setattr(memory_plan, "free_bytes", lambda _: int(2.5 * per_user * 1.4 / 0.6))
     assert plan_users(system, batch, Training(), CPU, limits).micro_batch == 2
     assert plan_users(system, batch, Training(micro_batch=5), CPU, limits).micro_batch == 5

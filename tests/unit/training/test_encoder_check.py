@@ -121,6 +121,6 @@ def test_items_of_different_lengths_are_compared_and_no_longer_ones_than_needed(
 def test_tokens_of_another_model_are_refused_before_they_are_looked_up(tmp_path: Path) -> None:
     folder = saved_model(("bert", ENCODERS["bert"][1] | {"vocab_size": 30}), tmp_path)
     for strategy in ("e2e", "crcf-1s"):
-        with pytest.raises(ConfigError, match=r"tokens go up to id 49, but .* embeddings for 30 tokens only"):
+        with pytest.raises(ConfigError, match=r"tokens go up to id 49, but .* embeddings for only 30 tokens"):
             system_of(encoder_of(folder), strategy)
     assert system_of(encoder_of(folder), "nocontent").encode.encoder.vocabulary is None

@@ -35,12 +35,12 @@ class Off(Halves):
             parameter.grad.mul_(1 + 1e-6)
         return result
 
-def make(made_of):
-    return Off(made_of.system)
+def make(inputs):
+    return Off(inputs.system)
 
 FAR = StrategyRow(name="gram-far", meaning="no OneStep", claims_equality=True, factory="off:far")
 
-def far(made_of):
+def far(inputs):
     return object()
 
 LOST = StrategyRow(name="gram-lost", meaning="no code", factory="off:nowhere")

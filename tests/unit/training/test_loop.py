@@ -60,7 +60,7 @@ class Clock:
     def stop(self) -> None:
         self.running = False
 
-    def go_on(self, total_s: float, encode_s: float) -> None:
+    def resume_from(self, total_s: float, encode_s: float) -> None:
         assert encode_s == total_s / 2
         self.seconds = total_s
 
@@ -238,7 +238,7 @@ def test_another_metric_selects_and_ends() -> None:
     )
     assert world.saved == [(1, 3), (2, 6)]
     lacking = World(metric="auc").run(select_by="csauc")
-    assert lacking == ("failed", "the validation part has no CSAUC, which evaluation.select_by names")
+    assert lacking == ("failed", "the validation part has no CSAUC, but evaluation.select_by requires it")
 
 
 def test_lower_values_select_where_they_are_better(monkeypatch: pytest.MonkeyPatch) -> None:

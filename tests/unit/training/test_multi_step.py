@@ -11,6 +11,7 @@ from tiny_systems import (
     assert_same,
     encode_one_by_one,
     news_sampler,
+    over_table,
     random_part,
     sampler_of,
     tiny_system,
@@ -80,7 +81,7 @@ class SlowDense:
         self.spread = sum(float((start[i] - center).norm()) for i in items) / len(items)
         for batch in batches:
             seen = (start if self.spec.update == "frozen" else table).clone().requires_grad_()
-            loss = self.tiny.filter.loss(seen, batch)  # a sum over the users; ids index the table itself
+            loss = self.tiny.filter.loss(seen, over_table(batch))  # a sum over the users
             (gradient,) = torch.autograd.grad(loss, seen, retain_graph=True)
             self.filter_adam.zero_grad()
             (loss / batch.users).backward()
@@ -174,7 +175,7 @@ class LossOf(torch.nn.Module):
         self.model = model
 
     def forward(self, vectors: Tensor, batch: object) -> Tensor:
-        return self.model.loss(vectors, batch)
+        return self.model.loss(vectors, over_table(batch))
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adagrad", "relative", "frozen"])

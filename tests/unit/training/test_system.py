@@ -13,7 +13,7 @@ from grambench.domains.prepared import Prepared
 from grambench.domains.training import interaction_bytes, make_evaluator, make_sampler
 from grambench.errors import ConfigError, DataError
 from grambench.training.checkpoint import WEIGHTS, load_weights, save_weights
-from grambench.training.system import Modules, build_system, residency
+from grambench.training.system import Modules, build_system, placement
 
 SPEC = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": HEADS, "query": QUERY}))
 
@@ -96,7 +96,7 @@ def test_token_ids_stay_on_the_device_before_interactions(
     if room is None:
         room = data.tokens.nbytes + data.token_offsets.nbytes
     spec = SPEC.model_copy(update={"data": SPEC.data.model_copy(update={"device_gib": room / GIB})})
-    found = residency(spec, data)
+    found = placement(spec, data)
     assert (found.tokens, found.interactions) == (tokens, interactions)
 
 
@@ -110,7 +110,7 @@ def test_part_that_serves_twice_is_counted_once() -> None:
     twice = dataclasses.replace(data, parts={**data.parts, "test": data.parts["validation"]})
     needed = data.tokens.nbytes + data.token_offsets.nbytes + interaction_bytes(twice)
     found = [
-        residency(with_room(room), one)
+        placement(with_room(room), one)
         for room, one in ((needed, twice), (needed, data), (needed - 1, twice))
     ]
     assert [kept.interactions for kept in found] == [True, False, False]

@@ -39,7 +39,7 @@ def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
         "3 trials: e2e, gram-1s, gram-1e",
         "data prepared in 6.0 s",
         "audit: gram-1s and e2e are equivalent",
-        "e2e: 942 steps, 157 an epoch, batch 64",
+        "e2e: 942 steps, 157 per epoch, batch 64",
         "gram-1e: epoch 6: validation AUC 0.6561, the best so far",
         "gram-1e: epoch 6: test AUC 0.6521",
         "gram-1e: early-stopped: no better AUC for 2 evaluations",

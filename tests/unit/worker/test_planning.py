@@ -13,7 +13,7 @@ from grambench.config.trials import TrialEntry
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.strategies import make_strategy
-from grambench.training.system import build_system, residency
+from grambench.training.system import build_system, placement
 from grambench.worker.planning import planned, to_compile, use_graphs
 
 
@@ -35,7 +35,7 @@ def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, 
     data, sampler, plan = tiny_data(), news_sampler(random_part()), GraphPlan(4, None, "it fits")
     system, modules = build_system(spec, data, CPU, seed=0, strategy=name)
     strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0)
-    kept = residency(spec, data)
+    kept = placement(spec, data)
     entry, trial = TrialEntry(strategy=name), TrialName(name, 0)
     event = planned(spec, entry, trial, sampler, strategy, plan, system, modules, kept, "off")
     assert event.why == wanted

@@ -86,7 +86,7 @@ def test_a_tokenizer_of_another_script_is_refused_before_training(tmp_path: Path
         "demo", (SMALL[0], saved_tokenizer(tmp_path / "model", "北京 天气"), "filter.nrms.heads=1")
     )
     events: list[ev.Event] = []
-    with pytest.raises(ConfigError, match="knows no word of the texts of 60 items: all would look the same"):
+    with pytest.raises(ConfigError, match="knows no word in the texts of 60 items: all would look the same"):
         prepare_data(spec, events.append)
     assert not any(isinstance(event, ev.DataPrepared) for event in events)
     with pytest.raises(ConfigError, match="knows no word"):  # nor from the cache
@@ -102,8 +102,8 @@ def test_a_tokenizer_that_knows_few_words_and_a_model_of_many_more_are_warned_of
     events: list[ev.Event] = []
     prepare_data(spec, events.append)
     warned = {event.code: event.message for event in events if isinstance(event, ev.Warned)}
-    assert "tokens of the items' texts stand for" in warned["unknown-tokens"]
-    assert warned["small-vocabulary"].endswith("its model has embeddings for 500: do both belong together?")
+    assert "tokens of the items' texts are unknown to the tokenizer" in warned["unknown-tokens"]
+    assert warned["small-vocabulary"].endswith("its model has embeddings for 500: do they belong together?")
     assert isinstance(events[-1], ev.DataPrepared)
     counts = events[-1].counts["items"]
     assert counts["text_tokens"] > counts["unknown_tokens"] > 0.5 * counts["text_tokens"]

@@ -88,7 +88,7 @@ def test_a_candidate_that_fails_or_gives_other_vectors_is_dropped_with_a_warning
     monkeypatch.setattr(PackedRows, "vectors", broken)
     chosen, events = choose(spec("auto"))
     assert chosen.choice["encoder.layout"] == "buckets"
-    words = {"fails": "it failed: CUDA out of memory", "differs": "it gives other vectors"}[kind]
+    words = {"fails": "it failed: CUDA out of memory", "differs": "it gives different vectors"}[kind]
     assert chosen.candidates[1]["seconds"] is None
     assert chosen.candidates[1]["why"].startswith(words)
     (warning,) = (event for event in events if isinstance(event, ev.Warned))
@@ -98,7 +98,7 @@ def test_a_candidate_that_fails_or_gives_other_vectors_is_dropped_with_a_warning
 def test_time_that_is_over_leaves_the_first_candidate(seconds: dict[str, float]) -> None:
     chosen, events = choose(spec("auto", probe_s=0))
     assert chosen.choice["encoder.layout"] == "buckets"
-    assert chosen.candidates[1]["why"] == "the probe's time was over"
+    assert chosen.candidates[1]["why"] == "the probe's time was up"
     assert not [event for event in events if isinstance(event, ev.Warned)]
 
 

@@ -88,5 +88,5 @@ def test_a_stop_is_told_with_how_much_of_it_was_training() -> None:
     warned, stopped = stop_events("e2e.s0", Stop(1.0, 21.0), 20.0)
     assert (stopped.seconds, stopped.training_s) == (20.0, 20.0)
     assert "e2e.s0 was stopped for 20.0 s" in warned.message
-    assert "20.0 s of it are left out of its training time" in warned.message
+    assert "20.0 s of it are excluded from its training time" in warned.message
     assert "its training time is not affected" in stop_events("setup", Stop(1.0, 21.0), 0.0)[0].message

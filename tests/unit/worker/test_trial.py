@@ -8,7 +8,7 @@ from tiny_systems import CPU, HEADS, QUERY, encoder_spec, tiny_data
 
 from grambench.config.networks import Filter
 from grambench.config.spec import Spec
-from grambench.training.system import build_system, residency
+from grambench.training.system import build_system, placement
 from grambench.worker import trial
 
 
@@ -30,7 +30,7 @@ def test_a_part_that_serves_twice_is_kept_once(is_one_part: bool, monkeypatch: p
     monkeypatch.setattr(trial, "make_evaluator", make_evaluator)
     system, modules = build_system(spec, data, CPU, seed=0)
     turn = SimpleNamespace(ending=lambda: None)
-    evaluate = trial._evaluator(spec, data, system, modules, CPU, residency(spec, data), turn, lambda: None)
+    evaluate = trial._evaluator(spec, data, system, modules, CPU, placement(spec, data), turn, lambda: None)
     assert len(made) == (1 if is_one_part else 2)
     validation, test = evaluate("validation"), evaluate("test")
     assert (validation.part, test.part) == ("validation", "test")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from grambench.events.control import Grant, Hold, Lines, Stop, TurnOver, encode
-from grambench.worker.turns import PipeTurn, Pulse
+from grambench.worker.turns import Heartbeat, PipeTurn
 
 
 class Runner:
@@ -130,7 +130,7 @@ def test_what_it_does_not_know_is_skipped(runner: Runner) -> None:
 
 def test_a_turn_of_some_seconds_is_given_back_and_granted_again(runner: Runner) -> None:
     heard, said = os.pipe()
-    turn = PipeTurn(runner.reading, Pulse(said, period_s=60))
+    turn = PipeTurn(runner.reading, Heartbeat(said, period_s=60))
     runner.send(encode(Grant(1, 0.05)))
     turn.wait()
     assert not turn.must_wait()  # its time begins with the training
@@ -183,7 +183,7 @@ def test_a_thread_that_moves_shows_signs_of_life_and_one_that_is_stuck_none() ->
     stuck, release = threading.Event(), threading.Event()
 
     def work() -> None:
-        Pulse(said, period_s=0.01)
+        Heartbeat(said, period_s=0.01)
         deadline = time.monotonic() + 0.3
         while time.monotonic() < deadline:
             sum(range(50))
@@ -204,5 +204,5 @@ def test_a_thread_that_moves_shows_signs_of_life_and_one_that_is_stuck_none() ->
 def test_nobody_who_listens_is_no_fault(runner: Runner) -> None:
     heard, said = os.pipe()
     os.close(heard)
-    Pulse(said, period_s=60).send(TurnOver(1, 1.0))
-    Pulse(None).send(TurnOver(1, 1.0))
+    Heartbeat(said, period_s=60).send(TurnOver(1, 1.0))
+    Heartbeat(None).send(TurnOver(1, 1.0))

@@ -91,7 +91,7 @@ def texts(**counts: int | None) -> SimpleNamespace:
             300,
             301,
             "unknown-tokens",
-            "301 of 10,000 (3 %) tokens of the items' texts stand",
+            "301 of 10,000 (3 %) tokens of the items' texts are unknown",
         ),
         (
             "same_tokens",

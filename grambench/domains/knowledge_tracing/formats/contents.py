@@ -1,4 +1,4 @@
-"""What POJ and EdNet have in common: item texts that the user supplies, and CSV columns found by name."""
+"""Common parts of POJ and EdNet: item texts supplied by the user, and CSV columns selected by name."""
 
 import functools
 import itertools
@@ -17,12 +17,12 @@ from grambench.errors import DataError
 
 CONTENTS_FILES = ("contents.tsv", "contents.parquet")
 NAMES = ["id", "text"]
-"""Columns of contents.parquet, and the header line that contents.tsv may have."""
+"""Columns of contents.parquet, and the optional header of contents.tsv."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """Items and their texts: two non-null large_string arrays of one length."""
+    """Items and their texts: two non-null large_string arrays of equal length."""
 
     ids: pa.Array
     """Distinct and non-empty."""
@@ -36,45 +36,45 @@ def find_contents(folder: Path) -> Path:
     """The contents.tsv or contents.parquet of a data folder.
 
     Raises:
-        DataError: there is none, or both are there.
+        DataError: neither exists, or both do.
     """
-    found = [folder / name for name in CONTENTS_FILES if (folder / name).is_file()]
-    if len(found) > 1:
-        raise DataError(f"{found[0]} and {found[1]} could both hold the texts.", "Keep one of them.")
-    if not found:
+    paths = [folder / name for name in CONTENTS_FILES if (folder / name).is_file()]
+    if len(paths) > 1:
+        raise DataError(f"{paths[0]} and {paths[1]} could both hold the texts.", "Keep one of them.")
+    if not paths:
         raise DataError(
             f"{folder} has no {' or '.join(CONTENTS_FILES)}. The texts of this data set are private,"
             " so you have to supply them.",
-            f"Put a {CONTENTS_FILES[0]} there: one item a line (id, tab, text), UTF-8, no quoting;"
+            f"Put a {CONTENTS_FILES[0]} there: one item per line (id, tab, text), UTF-8, no quoting;"
             f" or a {CONTENTS_FILES[1]} with the columns id and text.",
         )
-    return found[0]
+    return paths[0]
 
 
 def read_contents(path: Path) -> Contents:
     """Read contents.tsv (id, tab, text; no quoting; header optional) or contents.parquet (id, text).
 
-    An empty text is kept; a null one of a parquet file becomes empty.
+    Empty texts are kept; null texts of a parquet file become empty.
 
     Raises:
-        DataError: the file is missing, empty or malformed (`FILE:LINE: found X, expected Y`; a parquet
-            file's row instead of a line): another number of fields, not UTF-8, an empty or repeated id.
+        DataError: the file is missing, empty or malformed (`FILE:LINE: found X, expected Y`; for parquet a
+            row instead of a line): wrong number of fields, not UTF-8, an empty or repeated id.
     """
     contents = _read_parquet(path) if path.suffix == ".parquet" else _read_tsv(path)
     if not len(contents):
-        raise DataError(f"{path}: found no item, expected an id and a text in each row.")
+        raise DataError(f"{path}: found no items, expected an id and a text in each row.")
     return contents
 
 
 def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
-    """Columns of a CSV file with a header and quoting, found by name; others are ignored.
+    """Columns of a CSV file with a header and quoting, selected by name; others are ignored.
 
     Returns:
         large_string columns in the order of `names`, without nulls.
 
     Raises:
         DataError: the file is missing or empty, is not UTF-8, lacks a column or has it twice, or a row has
-            another number of fields or an empty one in a column of `names` (`FILE:ROW: found X, ...`).
+            the wrong number of fields or an empty one in a column of `names` (`FILE:ROW: found X, ...`).
     """
     file = open_csv(path)
     if any(file.header.count(name) != 1 for name in names):
@@ -85,7 +85,7 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
         )
     table = file.columns(names)
     if not len(table):
-        raise DataError(f"{path}: found a header only, expected rows after it.")
+        raise DataError(f"{path}: found only a header, expected rows after it.")
     again = pc.index(functools.reduce(pc.and_, (pc.equal(table[name], name) for name in names)), True).as_py()
     if again >= 0:
         found = f"found the header again ({', '.join(names)})"
@@ -101,7 +101,7 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
 
 
 def check_unique(path: Path, ids: Iterable[str], first_row: int = FIRST_ROW) -> None:
-    """Refuse a column in which an id is empty or occurs twice.
+    """Reject a column in which an id is empty or occurs twice.
 
     Raises:
         DataError: `FILE:ROW: found X, expected Y`.
@@ -146,7 +146,7 @@ def _read_parquet(path: Path) -> Contents:
 
 
 def _check_ids(unit: str = "line", start: int = 1) -> faults.Check:
-    """A check of rows whose first field is an id that occurs once in the file."""
+    """A check for rows whose first field is an id, unique within the file."""
     first: dict[str, int] = {}
     numbers = itertools.count(start)
 

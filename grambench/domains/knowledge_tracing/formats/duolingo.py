@@ -1,6 +1,6 @@
 """Duolingo SLAM 2018 (https://doi.org/10.7910/DVN/8SWHNO): exercises of language learners, token by token.
 
-Blank lines stand between exercises. An exercise is a block of lines::
+Exercises are separated by blank lines. An exercise is a block of lines::
 
     # prompt:I cook fish.
     # user:+H9QWAV4  countries:CA  days:0.026  client:ios  session:lesson  format:reverse_translate  time:11
@@ -8,8 +8,8 @@ Blank lines stand between exercises. An exercise is a block of lines::
     fPMzRNKJ0202  cocino  VERB  Mood=Ind              ROOT   0  1
 
 A token line holds id, token, part of speech, morphology, dependency label, head and, in train only, the
-label: 1 for a mistake. The labels of dev and test lie in key files of `id label` lines. Fields stand
-apart by runs of blanks.
+label: 1 for a mistake. The labels of dev and test are in key files of `id label` lines. Fields are
+separated by runs of blanks.
 """
 
 import codecs
@@ -32,7 +32,7 @@ from grambench.errors import DataError
 __all__ = ["Track", "duolingo_files", "read_duolingo"]
 
 Track = Literal["es_en", "fr_en"]
-"""Language that is learned, then the learner's own: Spanish or French by speakers of English."""
+"""Language being learned, then the learner's own: Spanish or French for speakers of English."""
 
 _NAMES = ("train", "dev", "dev.key", "test", "test.key")
 _PARTS = {"train": TRAIN, "dev": VALIDATION, "test": TEST}
@@ -40,18 +40,18 @@ _TRAIN_FIELDS, _UNLABELLED_FIELDS = 7, 6
 _ID_CHARACTERS = 12
 _SECONDS_PER_DAY = 86_400
 _MOST_DAYS = 20_000
-"""Days of a user: more than fifty years are days since another beginning, or another unit."""
+"""Most days of a user: more than fifty years means another origin or another unit."""
 _RIGHT, _MISTAKE = b"0", b"1"
 _PROMPT, _USER = b"# prompt:", b"# user:"
 _USER_AND_DAYS = re.compile(rb"# user:(\S+)\s(?:.*?\s)?days:([0-9]{1,6}(?:\.[0-9]+)?)(?:\s|$)")
 
 Labels = dict[bytes, bytes]
-"""Token id -> `0` or `1`, for the tokens of a key file that no exercise has claimed yet."""
+"""Token id -> `0` or `1`, for the tokens of a key file not yet matched to an exercise."""
 
 
 @dataclass(slots=True)
 class _Columns:
-    """One entry an answer; users and texts as numbers in order of first appearance."""
+    """One entry per answer; users and texts are numbered in order of first appearance."""
 
     users: dict[bytes, int] = field(default_factory=dict)
     texts: dict[bytes, int] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One of the three exercise files, and the labels of its key file where it has one."""
+    """One of the three exercise files, with the labels of its key file if it has one."""
 
     path: Path
     key_path: Path | None
@@ -72,17 +72,16 @@ class _Part:
 
 
 def read_duolingo(folder: Path, track: Track) -> Answers:
-    """Read a track's train, dev and test files; `Answers.split` says which of them an answer is from.
+    """Read a track's train, dev and test files; `Answers.split` says which file an answer comes from.
 
-    An exercise is one answer: right when none of its tokens is a mistake. Its text is the prompt where
-    there is one, else its tokens joined by blanks. The distinct text is the item, and its own id: the
-    format of the exercise does not set two items apart. Users stand in order of first appearance; the
-    answers of each are in file order, train before dev before test, sorted (stably) by days where that
-    is not the order of time. `time_s` counts from the day on which the user began.
+    An exercise is one answer, right if none of its tokens is a mistake. Its text is the prompt if there is
+    one, else its tokens joined by blanks. Each distinct text is an item and its own id, whatever the exercise
+    format. Users are in order of first appearance; a user's answers are in file order (train, dev,
+    test), stably sorted by days. `time_s` counts from the day on which the user began.
 
     Raises:
-        DataError: a file is missing or unreadable, or a line is not of the format
-            (`FILE:LINE: found X, expected Y`), or a key file and its exercises differ in their tokens.
+        DataError: a file is missing or unreadable, a line is malformed (`FILE:LINE: found X, expected Y`),
+            or a key file and its exercises have different tokens.
     """
     files = duolingo_files(folder, track)
     columns = _Columns()
@@ -98,10 +97,10 @@ def read_duolingo(folder: Path, track: Track) -> Answers:
 
 
 def duolingo_files(folder: Path, track: Track) -> dict[str, Path]:
-    """A track's files by what they hold: `train`, `dev`, `dev.key`, `test` and `test.key`.
+    """A track's files by content: `train`, `dev`, `dev.key`, `test` and `test.key`.
 
     Raises:
-        DataError: some are missing; the message names each and says where the data can be had.
+        DataError: some are missing; the message names them and says where to get the data.
     """
     files = {name: folder / f"{track}.slam.20190204.{name}" for name in _NAMES}
     missing = [path.name for path in files.values() if not path.is_file()]
@@ -149,7 +148,7 @@ def _read_part(part: _Part, split: int, columns: _Columns) -> None:
 
 
 def _exercise(part: _Part, start: int, block: list[bytes]) -> tuple[bytes, float, bytes, bool]:
-    """User, days, text, and whether no token is a mistake, of the block whose first line is `start`."""
+    """User, days, text and correctness of the exercise whose first line is `start`."""
     path, labels = part.path, part.labels
     user, days, prompt, heads = _header(path, start, block)
     is_labelled = part.key_path is None
@@ -175,7 +174,7 @@ def _exercise(part: _Part, start: int, block: list[bytes]) -> tuple[bytes, float
 
 
 def _header(path: Path, start: int, block: list[bytes]) -> tuple[bytes, float, bytes, int]:
-    """User, days, prompt (empty: none), and the number of lines that these take."""
+    """User, days, prompt (empty if there is none), and the number of header lines."""
     match = prompt = None
     heads = 0
     for line in block:
@@ -188,15 +187,15 @@ def _header(path: Path, start: int, block: list[bytes]) -> tuple[bytes, float, b
         elif prompt is None and line.startswith(_PROMPT):
             prompt = line[len(_PROMPT) :].strip()
         else:
-            wanted = "one '# user:' line and at most one '# prompt:' line before the tokens"
-            raise _error(path, start + heads, f"found {_shown(line)}, expected {wanted}")
+            expected = "one '# user:' line and at most one '# prompt:' line before the tokens"
+            raise _error(path, start + heads, f"found {_shown(line)}, expected {expected}")
         heads += 1
     if match is None:
         raise _error(path, start, "found an exercise without a '# user:' line, expected one")
     days = float(match[2])
     if days > _MOST_DAYS:
-        wanted = f"days since the user began, {_MOST_DAYS:,} at most, such as days:2.678"
-        raise _error(path, start, f"found days {_shown(match[2])}, expected {wanted}")
+        expected = f"days since the user began, at most {_MOST_DAYS:,}, such as days:2.678"
+        raise _error(path, start, f"found days {_shown(match[2])}, expected {expected}")
     return match[1], days, prompt or b"", heads
 
 
@@ -219,7 +218,7 @@ def _answers(columns: _Columns) -> Answers:
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """The runs of lines between blank ones, each with the number of its first line."""
+    """Blocks of lines separated by blank lines, each with the number of its first line."""
     start, block = 1, []
     for number, line in _lines(path):
         if line:
@@ -234,7 +233,7 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    r"""Numbered lines without the white space around them; only `\n` ends a line."""
+    r"""Numbered lines, stripped of surrounding white space; only `\n` ends a line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):

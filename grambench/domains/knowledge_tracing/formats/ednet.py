@@ -1,8 +1,8 @@
 """EdNet KT1 (https://github.com/riiid/ednet): one CSV file per student, and questions.csv with the answers.
 
-Files are read in batches of many, parsed as one buffer; ids become positions at once, so that 95 million
-rows are int32, int8 and int64 arrays. Question texts are the user's own (`contents`).
-Legend of shapes: F files of a batch, R their rows, A answers that are used, Q questions.
+Files are read in large batches, each parsed as one buffer; ids become indices immediately, so that 95 million
+rows are int32, int8 and int64 arrays. Question texts are supplied by the user (`contents`).
+Legend of shapes: F files of a batch, R their rows, A usable answers, Q questions.
 """
 
 import codecs
@@ -47,30 +47,30 @@ class _Questions:
     ids: pa.Array
     """large_string [Q], distinct."""
     items: npt.NDArray[np.int32]
-    """[Q] positions in the texts' ids; `_UNKNOWN`: without a text."""
+    """[Q] indices into the texts' ids; `_UNKNOWN`: without a text."""
     choices: pa.Array
     """Distinct answers, large_string; the first is the empty one, `_NO_CHOICE`."""
     right_choices: npt.NDArray[np.int32]
-    """[Q] positions in `choices`."""
+    """[Q] indices into `choices`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """The usable answers of some files, by user and time."""
+    """The usable answers of a batch of files, by user and time."""
 
     items: npt.NDArray[np.int32]
     correct: npt.NDArray[np.int8]
     time_s: Int64s
     counts: Int64s
-    """[F] answers of each file."""
+    """[F] answers per file."""
     left_out: Counter[str]
 
 
 def ednet_files(folder: Path) -> dict[str, Path]:
-    """The questions, the texts, and the folder of the students' files, by what they hold.
+    """The questions, the texts, and the folder of the students' files, by content.
 
     Raises:
-        DataError: one is missing.
+        DataError: one of them is missing.
     """
     users_folder, _ = _user_files(folder)
     return {
@@ -85,19 +85,19 @@ def read_ednet(
     report: Callable[[str, int, int], None] | None = None,
     files_per_batch: int = FILES_PER_BATCH,
 ) -> Answers:
-    """Read KT1/u*.csv (or u*.csv in the folder itself), questions.csv and the texts beside them.
+    """Read KT1/u*.csv (or u*.csv in the folder itself), questions.csv and the texts.
 
-    Every item of the texts is kept, in their order. Users come in the order of their numbers; answers of
-    one user and one millisecond keep the file's order.
+    All items with texts are kept, in order. Users are sorted by number; answers of one user in the same
+    millisecond keep the file's order.
 
     Args:
         folder: the data folder.
-        report: called with "read", files done and files in all.
-        files_per_batch: files parsed at once; bounds the memory beside the result.
+        report: called with "read", files done and total files.
+        files_per_batch: files parsed at once; bounds the additional memory.
 
     Raises:
-        DataError: a file is missing or malformed (`FILE:LINE: found X, expected Y`), or no answer is to a
-            question with a text.
+        DataError: a file is missing or malformed (`FILE:LINE: found X, expected Y`), or no answered question
+            has a text.
     """
     texts = contents.read_contents(contents.find_contents(folder))
     questions = _read_questions(folder, texts)
@@ -136,7 +136,7 @@ def _read_questions(folder: Path, texts: Contents) -> _Questions:
 
 
 def _user_files(folder: Path) -> tuple[Path, list[str]]:
-    """Where the students' files lie, and their names by length and letters: u2.csv before u10.csv."""
+    """Folder of the students' files, and their names in natural order: u2.csv before u10.csv."""
     inner = folder / USERS_FOLDER
     users_folder = inner if inner.is_dir() else folder
     with os.scandir(users_folder) as entries:
@@ -184,7 +184,7 @@ def _read_body(path: Path) -> bytes:
     """A file's bytes after its header, ending in a newline.
 
     Raises:
-        DataError: the file cannot be read, or begins otherwise than with the header of KT1.
+        DataError: the file cannot be read, or does not begin with the header of KT1.
     """
     try:
         content = path.read_bytes()
@@ -204,12 +204,12 @@ def _read_body(path: Path) -> bytes:
 
 
 def _parse(rows: bytes, count: int) -> pa.Table:
-    """The columns that are used, as large_string, the timestamp as int64.
+    """The columns used, as large_string; the timestamp as int64.
 
     Raises:
-        MalformedError: other than `count` rows are found: a carriage return stands inside a line; or a
-            timestamp lies outside 1990 to 2100.
-        ArrowException: a row has another number of fields, is not UTF-8, or its timestamp is no number.
+        MalformedError: the number of rows is not `count`, because a carriage return is inside a line; or a
+            timestamp is outside 1990 to 2100.
+        ArrowException: a row has the wrong number of fields, is not UTF-8, or its timestamp is not a number.
     """
     wanted = {"timestamp": pa.int64(), "question_id": pa.large_string(), "user_answer": pa.large_string()}
     if not rows:
@@ -230,10 +230,10 @@ def _parse(rows: bytes, count: int) -> pa.Table:
 
 
 def _raise_first_fault(paths: list[Path], refusal: Exception) -> NoReturn:
-    """Re-read refused files line by line.
+    """Re-read rejected files line by line.
 
     Raises:
-        DataError: with the first bad line; with the parser's words where no line is found to be bad.
+        DataError: names the first bad line; quotes the parser's message if no line is bad.
     """
     for path in paths:
         for number, line in enumerate(_read_body(path).split(b"\n")[:-1], csv_file.FIRST_ROW):
@@ -257,7 +257,7 @@ def _fault(line: bytes) -> str | None:
     if not _MILLISECONDS.fullmatch(fields[0]):
         return f"found timestamp {faults.shown(fields[0])}, expected milliseconds since 1970"
     if "\r" in text:
-        return f"found a carriage return inside {faults.shown(text)}, expected it before a line's end only"
+        return f"found a carriage return inside {faults.shown(text)}, expected it only at the end of a line"
     if not clock.is_believed(int(fields[0]) / 1000):
         hint = clock.guess_of_milliseconds(int(fields[0]))
         found = f"found timestamp {faults.shown(fields[0])}, expected milliseconds since 1970"
@@ -266,7 +266,7 @@ def _fault(line: bytes) -> str | None:
 
 
 def _positions(values: pa.Array | pa.ChunkedArray, ids: pa.Array) -> npt.NDArray[np.int32]:
-    """Where each value stands in `ids`, or `_UNKNOWN`."""
+    """Index of each value in `ids`, or `_UNKNOWN`."""
     positions: npt.NDArray[np.int32] = pc.fill_null(pc.index_in(values, value_set=ids), _UNKNOWN).to_numpy()
     return positions
 
@@ -279,7 +279,7 @@ def _assemble(users_folder: Path, names: list[str], texts: Contents, batches: li
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         raise DataError(
             f"{users_folder}: found no usable answer ({reasons}), expected at least one.",
-            "The ids in questions.csv, the texts and the students' files must be written alike.",
+            "Use the same ids in questions.csv, the texts and the students' files.",
         )
     users = [name.removesuffix(".csv") for name, count in zip(names, counts_U, strict=True) if count]
     return Answers(

@@ -1,7 +1,7 @@
-"""POJ: submissions to the Peking University online judge (poj_log.csv), one answer a row.
+"""POJ: submissions to the Peking University online judge (poj_log.csv), one answer per row.
 
-A submission is right when its verdict is "Accepted". Problem texts are the user's own (`contents`).
-Legend of shapes: R rows of the log, A answers that are used.
+A submission is right if its verdict is "Accepted". Problem texts are supplied by the user (`contents`).
+Legend of shapes: R rows of the log, A usable answers.
 """
 
 import datetime
@@ -26,10 +26,10 @@ _TIME_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
 
 def poj_files(folder: Path) -> dict[str, Path]:
-    """The log and the texts, by what they hold.
+    """The log and the texts, by content.
 
     Raises:
-        DataError: one is missing.
+        DataError: one of them is missing.
     """
     log = folder / LOG_FILE
     if not log.is_file():
@@ -38,14 +38,14 @@ def poj_files(folder: Path) -> dict[str, Path]:
 
 
 def read_poj(folder: Path) -> Answers:
-    """Read poj_log.csv and the texts beside it.
+    """Read poj_log.csv and the texts.
 
-    Every item of the texts is kept, in their order. Answers of one user and one second keep the log's
-    order; users come in the order of their first usable answer. The log names no time zone: UTC.
+    All items with texts are kept, in order. Answers of one user in the same second keep the log's order;
+    users are in order of their first usable answer. Times have no zone and are taken as UTC.
 
     Raises:
-        DataError: a file is missing or malformed (`FILE:ROW: found X, expected Y`, the header being row
-            1), or no answer is to a problem with a text.
+        DataError: a file is missing or malformed (`FILE:ROW: found X, expected Y`; the header is row 1), or
+            no answered problem has a text.
     """
     texts_path = contents.find_contents(folder)
     texts = contents.read_contents(texts_path)
@@ -57,7 +57,7 @@ def read_poj(folder: Path) -> Answers:
     if not len(used):
         raise DataError(
             f"{log_path}: found no answer to a problem of {texts_path}, expected at least one.",
-            "The ids in both files must be written alike.",
+            "Use the same ids in both files.",
         )
     users = used[_USER].combine_chunks().dictionary_encode()
     users_A, time_A = users.indices.to_numpy(), used[_TIME].to_numpy()
@@ -83,7 +83,7 @@ def _seconds(path: Path, times: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts [R] -> POSIX seconds, int64 [R].
 
     Raises:
-        DataError: the first one that is malformed or outside 1990 to 2100.
+        DataError: names the first time that is malformed or outside 1990 to 2100.
     """
     is_time_R = pc.match_substring_regex(times, _TIME_PATTERN)
     if pc.all(is_time_R).as_py():

@@ -1,4 +1,4 @@
-"""The plain form for anyone's own data: two tables with named columns, each a TSV, CSV or parquet file.
+"""Plain tables for users' own data: two tables with named columns, each a TSV, CSV or parquet file.
 
 `items` (id, text) and `interactions` (user, item, correct; optional: time, split). `data.tables.files` says
 how the files are read, and what a time may be. Legend of shapes: U users, A answers.
@@ -40,7 +40,7 @@ def tables_files(folder: Path) -> dict[str, Path]:
     """The two tables of knowledge-tracing data: `items` and `interactions`.
 
     Raises:
-        DataError: a table is missing or there in two formats; the message names its columns.
+        DataError: a table is missing or exists in two formats; the message names its columns.
     """
     return {
         "items": find_table(folder, "items", ITEMS),
@@ -51,19 +51,19 @@ def tables_files(folder: Path) -> dict[str, Path]:
 def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
     """Read a folder's items and interactions.
 
-    Users come in order of first appearance; each one's answers by time, in row order where times are
-    equal or missing. A fraction of a second orders answers and is then dropped. Answers to unknown items
-    are left out and counted.
+    Users are in order of first appearance; a user's answers are sorted by time, in row order if times are
+    equal or missing. Fractions of a second affect the order and are then dropped. Answers to unknown items
+    are dropped and counted.
 
     Args:
         folder: holds the two tables.
-        block_bytes: bytes of a TSV parsed at once; bounds the memory beside the result.
+        block_bytes: bytes of a TSV parsed at once; bounds the additional memory.
 
     Raises:
-        DataError: a table is missing, cannot be read or holds no row; an id is empty or an item's id
+        DataError: a table is missing, cannot be read or holds no rows; an id is empty or an item's id
             repeated; `correct` is not 0, 1, true or false (in parquet also 0.0 or 1.0); `split` is not
-            train, validation or test; a time is malformed or missing in some rows only; a parquet value
-            is null; no answer is to a known item. Messages name FILE:LINE or FILE, row N.
+            train, validation or test; a time is malformed, or missing in only some rows; a parquet value
+            is null; no answered item is known. Messages name FILE:LINE or FILE, row N.
     """
     files = tables_files(folder)
     item_ids, item_texts = read_items(files["items"], ITEMS, ("text",), block_bytes)
@@ -97,7 +97,7 @@ def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
 def _interactions(
     path: Path, block_bytes: int
 ) -> Iterator[tuple[pa.Array, pa.Array, Int8s, Floats, Int8s | None]]:
-    """Users and items, dictionary-encoded, correctness, seconds and split of each chunk."""
+    """Users and items (dictionary-encoded), correctness, seconds and split of each chunk."""
     reader = TimeReader(may_count=True)
     for chunk in table_files.chunks(path, INTERACTIONS, block_bytes):
         users, items = (table_files.ids(chunk, name).dictionary_encode() for name in ("user", "item"))
@@ -105,7 +105,7 @@ def _interactions(
 
 
 def _by_user_and_time(users_A: npt.NDArray[np.int32], seconds_A: Floats) -> Int64s:
-    """Rows sorted by user, then time, then row; times are all given or all NaN."""
+    """Rows sorted by user, then time, then row; times are either all given or all NaN."""
     if np.isnan(seconds_A[0]):
         return np.argsort(users_A, kind="stable")
     return np.lexsort((seconds_A, users_A))

@@ -14,8 +14,8 @@ from grambench.domains.news.formats.mind import News
 class Catalogue:
     """Distinct news; a repeated id keeps the text of the earliest split that has it.
 
-    `ids`, `titles` and `abstracts` are large_string arrays of one length. `repeated_same` and
-    `repeated_other` hold the ids that several splits have, with one and with different texts (title
+    `ids`, `titles` and `abstracts` are large_string arrays of equal length. `repeated_same` and
+    `repeated_other` hold the ids found in several splits with the same text and with different texts (title
     or abstract).
     """
 

@@ -1,6 +1,6 @@
 """MIND: news.tsv and behaviors.tsv (https://github.com/msnews/msnews.github.io/blob/master/assets/doc/introduction.md).
 
-Both are read in blocks of whole lines, vectorised; ids become positions in the file's distinct ids.
+Both are read in blocks of whole lines, vectorised; ids become indices into the file's distinct ids.
 Legend of shapes: N news, B impressions, D distinct news ids of behaviors.tsv, H history clicks,
 C candidates.
 """
@@ -59,24 +59,24 @@ class News:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Behaviors:
-    """Rows of a behaviors.tsv in file order; histories and candidates ragged, ids as positions."""
+    """Rows of a behaviors.tsv in file order; histories and candidates are ragged, ids are indices."""
 
     impression_ids: pa.Array
     """large_string [B]."""
     user_ids: pa.Array
     """Distinct users, large_string, in order of first appearance."""
     users: npt.NDArray[np.int32]
-    """[B] positions in `user_ids`."""
+    """[B] indices into `user_ids`."""
     time_s: Int64s
-    """[B] POSIX seconds, the file's clock taken as UTC; `MISSING_TIME` where the field is empty."""
+    """[B] POSIX seconds, taking the file's clock as UTC; `MISSING_TIME` where the field is empty."""
     news_ids: pa.Array
     """Distinct ids of histories and candidates, large_string [D], in order of first appearance."""
     history: npt.NDArray[np.int32]
-    """[H] positions in `news_ids`, oldest click first."""
+    """[H] indices into `news_ids`, oldest click first."""
     history_offsets: Int64s
     """[B + 1]."""
     candidates: npt.NDArray[np.int32]
-    """[C] positions in `news_ids`."""
+    """[C] indices into `news_ids`."""
     candidate_offsets: Int64s
     """[B + 1]."""
     labels: npt.NDArray[np.int8] | None
@@ -101,12 +101,12 @@ class _Rows:
 
 
 def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
-    """Read a news.tsv: 8 fields a row, no header, no quoting.
+    """Read a news.tsv: 8 fields per row, no header, no quoting.
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
-            Y`): not UTF-8, another number of fields, an empty or a repeated id, one that holds a blank or is
-            quoted, a header.
+            Y`): not UTF-8, wrong number of fields, an empty or repeated id, one with blanks or quotes, a
+            header.
     """
     wanted = (0, 1, 2, 3, 4)
     try:
@@ -128,18 +128,18 @@ def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
 
 
 def read_behaviors(path: Path, labelled: bool | None = None, block_bytes: int = tsv.BLOCK_BYTES) -> Behaviors:
-    """Read a behaviors.tsv: 5 fields a row, no header, no quoting.
+    """Read a behaviors.tsv: 5 fields per row, no header, no quoting.
 
     Args:
         path: the file.
-        labelled: True: every candidate must carry `-0` or `-1` (train, dev); False: an id is the
-            whole word; None: as the file's first candidate does.
-        block_bytes: bytes parsed at once; bounds the memory beside the result.
+        labelled: True: every candidate must have a suffix `-0` or `-1` (train, dev); False: none has one;
+            None: as the file's first candidate.
+        block_bytes: bytes parsed at once; bounds the additional memory.
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
-            Y`): not UTF-8, another number of fields, a time that is malformed or outside 1990 to 2100, no
-            candidates, a candidate that is labelled otherwise than expected, or a header.
+            Y`): not UTF-8, wrong number of fields, a time that is malformed or outside 1990 to 2100, no
+            candidates, a candidate unexpectedly with or without a label, or a header.
     """
     try:
         return _assemble(list(_parsed_blocks(path, labelled, block_bytes)))
@@ -196,11 +196,11 @@ def _words(
     Args:
         separators: positions of blanks, tabs and newlines; word i ends at separators[i].
         word_ends_RC: index in `separators` of each field's end.
-        line_ends_R: end of the last field, which may lie a carriage return before its newline.
+        line_ends_R: end of the last field, which may be followed by a carriage return.
 
     Returns:
-        starts and ends of the non-empty words, which of them are candidates, and their numbers per
-        row in the history and among the candidates.
+        Starts and ends of the non-empty words, which of them are candidates, and the numbers of history
+        words and of candidates per row.
     """
     ends = separators.copy()
     ends[word_ends_RC[:, 4]] = line_ends_R
@@ -223,7 +223,7 @@ def _labels(
     is_candidate: npt.NDArray[np.bool_],
     labelled: bool | None,
 ) -> tuple[Int64s, npt.NDArray[np.int8] | None]:
-    """Cut `-0` and `-1` off the candidates; returns the new ends and the labels [C], if any."""
+    """Strip `-0` and `-1` from the candidates; returns the new ends and the labels [C], if any."""
     candidate_starts, candidate_ends = starts[is_candidate], ends[is_candidate]
     last = bytes_[candidate_ends - 1]
     has_label = (

@@ -1,4 +1,4 @@
-"""Where MIND's files lie in a data folder, and the article bodies that users put beside them."""
+"""Locate MIND's files in a data folder, and read article bodies that users add to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ BODIES_FILES = ("bodies.tsv", "bodies.parquet")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bodies:
-    """Article bodies: two large_string arrays of one length, ids distinct, empty bodies left out."""
+    """Article bodies: two large_string arrays of equal length; ids are distinct, bodies non-empty."""
 
     ids: pa.Array
     bodies: pa.Array
@@ -32,16 +32,16 @@ class Bodies:
 
 
 def find_split(data_dir: Path, split: Split) -> Path | None:
-    """The folder that holds a split's news.tsv and behaviors.tsv, or None where there is none.
+    """The folder with a split's news.tsv and behaviors.tsv; None if there is none.
 
-    Accepts `train/` or `MINDsmall_train/` (any `MIND*_train/`), and an archive's folder inside it.
+    Accepts `train/` or `MINDsmall_train/` (any `MIND*_train/`), and an archive's folder within it.
 
     Raises:
         DataError: several folders could be meant, or one of the two files is missing.
     """
     named = [data_dir / split] if (data_dir / split).is_dir() else []
     outer = named or _subfolders(data_dir, f"MIND*_{split}")
-    folders = [folder for found in outer for folder in _with_files(found, split)]
+    folders = [inner for folder in outer for inner in _with_files(folder, split)]
     if len(folders) > 1:
         names = " and ".join(str(folder) for folder in folders)
         raise DataError(f"{names} could both be the {split} split.", "Keep one of them.")
@@ -61,13 +61,13 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
 
 
 def is_one_split(data_dir: Path) -> bool:
-    """Whether a folder itself holds news.tsv and behaviors.tsv, and no train, dev or test beside them."""
+    """Whether a folder directly holds news.tsv and behaviors.tsv, without train, dev or test folders."""
     there = all((data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
     return there and all(find_split(data_dir, split) is None for split in SPLITS)
 
 
 def split_folder(data_dir: Path, split: Split) -> Path:
-    """As `find_split`, for a split that must be there.
+    """As `find_split`, for a required split.
 
     Raises:
         DataError: the split or one of its files is missing.
@@ -75,19 +75,19 @@ def split_folder(data_dir: Path, split: Split) -> Path:
     if not data_dir.is_dir():
         raise DataError(
             f"There is no data folder {data_dir}.",
-            "Name one with --data-dir, or fetch the data with `grambench data prepare`.",
+            "Name one with --data-dir, or download the data with `grambench data prepare`.",
         )
     folder = find_split(data_dir, split)
     if folder is None:
         raise DataError(
-            f"{data_dir} has no {split} split: neither {split}/ nor MIND*_{split}/ is there.",
+            f"{data_dir} has no {split} split: neither {split}/ nor MIND*_{split}/ exists.",
             f"Put MIND's {NEWS_FILE} and {BEHAVIORS_FILE} into {data_dir / split}.",
         )
     return folder
 
 
 def find_bodies(data_dir: Path, folders: Sequence[Path]) -> list[Path]:
-    """The bodies files beside the splits and inside their folders."""
+    """The bodies files in the data folder and in the splits' folders."""
     places = dict.fromkeys((data_dir, *folders))
     return [place / name for place in places for name in BODIES_FILES if (place / name).is_file()]
 
@@ -95,7 +95,7 @@ def find_bodies(data_dir: Path, folders: Sequence[Path]) -> list[Path]:
 def read_bodies(paths: Sequence[Path]) -> Bodies:
     """Read bodies.tsv (id, tab, body) and bodies.parquet (columns `id` or `news_id`, and `body`).
 
-    Where two files give a body for one id, the first file's is kept.
+    If two files have a body for the same id, the first file's is kept.
 
     Raises:
         DataError: a file is missing, empty or malformed (`FILE:LINE: found X, expected Y`).
@@ -147,7 +147,7 @@ def _subfolders(folder: Path, pattern: str) -> list[Path]:
 
 
 def _with_files(folder: Path, split: Split) -> list[Path]:
-    """`folder` or, as some archives have it, its `MIND*_<split>/`, if MIND's files are inside."""
+    """`folder` or (in some archives) its `MIND*_<split>/`, whichever holds MIND's files."""
     inner = _subfolders(folder, f"MIND*_{split}")
     return [
         place

@@ -1,4 +1,4 @@
-"""Rows of MIND's files: their columns, and what is wrong with a row of behaviors.tsv."""
+"""Rows of MIND's files: their columns, and the check of rows of behaviors.tsv."""
 
 from grambench.data.tables import clock
 from grambench.data.tables.faults import Check, shown
@@ -13,10 +13,10 @@ BODIES = "news id and body"
 
 
 def check_behaviors(labelled: bool | None) -> Check:
-    """A check of behaviors.tsv's rows.
+    """A check for rows of behaviors.tsv.
 
     Args:
-        labelled: whether candidates carry `-0` or `-1`; None: as the file's first candidate does.
+        labelled: whether candidates have a suffix `-0` or `-1`; None: as the file's first candidate.
     """
 
     def check(fields: list[str]) -> str | None:
@@ -31,13 +31,13 @@ def check_behaviors(labelled: bool | None) -> Check:
             labelled = has_label(candidates[0])
         for candidate in candidates:
             if has_label(candidate) != labelled:
-                wanted = "N123-0 or N123-1" if labelled else "N123, unlabelled as the file's first one"
-                return f"found candidate {shown(candidate)}, expected {wanted}"
+                expected = "N123-0 or N123-1" if labelled else "N123, unlabelled like the file's first one"
+                return f"found candidate {shown(candidate)}, expected {expected}"
         return None
 
     return check
 
 
 def has_label(candidate: str) -> bool:
-    """Whether a candidate is an id with `-0` or `-1` behind it."""
+    """Whether a candidate is an id followed by `-0` or `-1`."""
     return len(candidate) > 2 and candidate[-2:] in ("-0", "-1")

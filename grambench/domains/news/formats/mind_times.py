@@ -1,4 +1,4 @@
-"""MIND's clock: `11/11/2019 9:05:58 AM` -> POSIX seconds, taken as UTC (the files name no zone)."""
+"""MIND's times: `11/11/2019 9:05:58 AM` -> POSIX seconds, taken as UTC (the files have no zone)."""
 
 import datetime
 import re
@@ -20,14 +20,14 @@ _COMPILED = re.compile(_PATTERN)
 
 
 def parse_times(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Vectorised, independent of the locale (unlike strptime's `%p`).
+    """Parse times, vectorised and independent of the locale (unlike strptime's `%p`).
 
     Args:
         texts: string array [R].
 
     Returns:
-        seconds since 1970 [R], `MISSING_TIME` where the text is empty or malformed; and a mask [R] of
-        the malformed ones, a year outside 1990 to 2099 being one.
+        Seconds since 1970 [R], `MISSING_TIME` where the text is empty or malformed; and a mask [R] of the
+        malformed ones, including years outside 1990 to 2099.
     """
     parts = pc.extract_regex(texts, pattern=f"^{_PATTERN}$")
     fits = pc.is_valid(parts).to_numpy(zero_copy_only=False)
@@ -52,7 +52,7 @@ def parse_times(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 
 
 def parse_time(text: str) -> int | None:
-    """One time in plain Python, or None where it is malformed; the yardstick of `parse_times`."""
+    """Parse one time in plain Python; None if it is malformed. Reference for `parse_times`."""
     match = _COMPILED.fullmatch(text)
     if match is None:
         return None

@@ -39,7 +39,7 @@ def news_tables_files(folder: Path) -> dict[str, Path]:
     """The two tables of news data: `items` and `impressions`.
 
     Raises:
-        DataError: a table is missing or there in two formats; the message names its columns.
+        DataError: a table is missing or exists in two formats; the message names its columns.
     """
     return {
         "items": find_table(folder, "items", NEWS_ITEMS),
@@ -55,21 +55,21 @@ def holds_news_tables(folder: Path) -> bool:
 def read_news_tables(
     folder: Path, block_bytes: int = tsv.BLOCK_BYTES
 ) -> tuple[News, Behaviors, Int8s | None]:
-    """Read a folder's items and impressions as MIND's types, and the part of each impression if it is given.
+    """Read a folder's items and impressions as MIND's types, and each impression's part if given.
 
     Impressions are numbered from 1 by row.
 
-    Histories hold ids separated by blanks, oldest click first, or nothing; candidates are ids with `-1`
-    (clicked) or `-0` behind them, separated by blanks. Subcategories are empty.
+    Histories are ids separated by blanks, oldest click first, or empty; candidates are ids followed by `-1`
+    (clicked) or `-0`, separated by blanks. Subcategories are empty.
 
     Args:
         folder: holds the two tables.
-        block_bytes: bytes of a TSV parsed at once; bounds the memory beside the result.
+        block_bytes: bytes of a TSV parsed at once; bounds the additional memory.
 
     Raises:
-        DataError: a table is missing, cannot be read or holds no row; an id is empty, repeated or holds a
+        DataError: a table is missing, cannot be read or holds no rows; an id is empty, repeated or contains a
             blank; a row has no candidates, or a candidate no label; `split` is not train, validation or test;
-            a time is malformed or missing in some rows only. Messages name FILE:LINE or FILE, row N.
+            a time is malformed, or missing in only some rows. Messages name FILE:LINE or FILE, row N.
     """
     files = news_tables_files(folder)
     names = ("title", "abstract", "category")
@@ -83,8 +83,8 @@ def read_news_tables(
 def _check_no_blanks(path: Path, ids: pa.Array) -> None:
     row = pc.index(pc.match_substring(ids, " "), True).as_py()
     if row >= 0:
-        found = shown(ids[row].as_py())
-        raise DataError(f"{place_of(path, row)}: found item id {found}, expected an id without blanks.")
+        id_ = shown(ids[row].as_py())
+        raise DataError(f"{place_of(path, row)}: found item id {id_}, expected an id without blanks.")
 
 
 def _read_impressions(path: Path, block_bytes: int) -> tuple[Behaviors, Int8s | None]:
@@ -134,8 +134,8 @@ def _clicks(chunk: Chunk) -> tuple[pa.Array, npt.NDArray[np.bool_], Int64s, Int8
     if not valid.all():
         first = int(np.argmin(valid))
         place = place_of(chunk.path, chunk.first_row + int(candidate_rows[first]))
-        found = shown(candidates[first].as_py())
-        raise DataError(f"{place}: found candidate {found}, expected N123-0 or N123-1.")
+        candidate = shown(candidates[first].as_py())
+        raise DataError(f"{place}: found candidate {candidate}, expected N123-0 or N123-1.")
     labels = pc.ends_with(candidates, "1").to_numpy(zero_copy_only=False).astype(np.int8)
     words = pa.concat_arrays([clicked, pc.utf8_slice_codeunits(candidates, 0, -2)])
     fields = np.concatenate((2 * clicked_rows, 2 * candidate_rows + 1))
@@ -144,7 +144,7 @@ def _clicks(chunk: Chunk) -> tuple[pa.Array, npt.NDArray[np.bool_], Int64s, Int8
 
 
 def _words(chunk: Chunk, name: str) -> tuple[pa.Array, Int64s]:
-    """The words of a column between its blanks, and the row within the chunk of each."""
+    """The blank-separated words of a column, and each one's row within the chunk."""
     lists = pc.split_pattern(table_files.texts(chunk, name), " ")
     words, rows = lists.flatten(), pc.list_parent_indices(lists)
     filled = pc.not_equal(words, "")

@@ -204,7 +204,7 @@ def test_a_file_without_the_header_is_named(tmp_path: Path, content: bytes, foun
     ("questions", "message"),
     [
         ("", ":1: found an empty file"),
-        (QUESTIONS.splitlines()[0], ": found a header only"),
+        (QUESTIONS.splitlines()[0], ": found only a header"),
         (
             "question_id,part\nq1,1\n",
             ":1: found the columns 'question_id,part', expected question_id, correct_",

@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 from tiny_systems import CPU, ITEMS, WIDTH, Tiny, encode_one_by_one, random_sequences, tiny_system
 
 from grambench.domains import evaluation
-from grambench.domains.knowledge_tracing import evaluate as evaluate_answers
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.knowledge_tracing.sequences import Sequences
 
@@ -31,7 +30,7 @@ def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], lis
         asked = torch.from_numpy(part.items[at]).long()[None]
         correct = torch.from_numpy(part.correct[at]).long()[None]
         view = SimpleNamespace(asked_BL=asked, mask_BL=torch.ones_like(asked) == 1, correct_BL=correct)
-        logits = tiny.filter.logits(vectors, view)[0].tolist()
+        logits = tiny.filter.scores(vectors, view)[0].tolist()
         for logit, label, item, scored in zip(
             logits, part.correct[at].tolist(), part.items[at].tolist(), part.scored[at].tolist(), strict=True
         ):
@@ -43,7 +42,7 @@ def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], lis
 
 
 def test_aucs_are_those_of_one_student_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate_answers, "_BLOCK", 5)
+    monkeypatch.setattr(AnswerEvaluator, "block", 5)
     tiny, part = tiny_system(domain="answers"), random_sequences(users=60)
     found = evaluator(part)(tiny.system.encode, tiny.filter)
     with torch.no_grad():

@@ -140,8 +140,8 @@ def test_a_malformed_row_is_named(tmp_path: Path, row: str | bytes, message: str
     ("log", "message"),
     [
         ("", ":1: found an empty file, expected a header"),
-        (HEADER, ": found a header only, expected rows"),
-        (HEADER + "\r\n", ": found a header only, expected rows"),
+        (HEADER, ": found only a header, expected rows"),
+        (HEADER + "\r\n", ": found only a header, expected rows"),
         ("User,Problem,Result\n", ":1: found the columns 'User,Problem,Result', expected User, Submit Time,"),
         (HEADER + ",User\n", ":1: found the columns"),
         (HEADER + '\nann,2019-03-01 10:00:00,1000,"Accepted\n', ":2: found a quote that is never closed"),

@@ -92,7 +92,7 @@ def test_items_ahead_are_those_of_the_batches() -> None:
 def test_views_of_a_batch_and_of_its_parts_point_at_the_same_items(users: int) -> None:
     batch = answer_sampler(random_sequences()).batch(1)
     for part in (batch, *batch.split(users)):
-        longest = int(part.answers_B.max())
+        longest = int(part.mask_BL.sum(dim=1).max())
         for view in (part.occurrences(), part.unique()):
             assert view.asked_BL.shape == (part.users, longest)
             assert torch.equal(view.items_N[view.asked_BL][view.mask_BL], part.asked_BL[part.mask_BL])

@@ -121,7 +121,7 @@ def test_more_cold_items_than_tested_ones_are_refused() -> None:
 
 
 def test_shares_that_leave_nobody_to_train_on_are_refused() -> None:
-    with pytest.raises(ConfigError, match="no user to train on"):
+    with pytest.raises(ConfigError, match="no users to train on"):
         split_answers(random_answers(), validation_share=0.5, test_share=0.5, cold_items=0, seed=0)
 
 

@@ -9,7 +9,8 @@ from tiny_systems import CPU, WIDTH, Tiny, encode_one_by_one, make_part, random_
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from grambench.domains.news.evaluate import Evaluation, RankingEvaluator, encode_all
+from grambench.domains.evaluation import Evaluation, encode_all
+from grambench.domains.news.evaluate import RankingEvaluator
 from grambench.domains.news.impressions import Part
 from grambench.metrics.ranking import NotFiniteError, ranking_scores
 
@@ -35,7 +36,7 @@ def literal_scores(tiny: Tiny, part: Part, row: int) -> list[float]:
 
 @pytest.mark.parametrize("block", [1, 5, 1024])
 def test_scores_are_those_of_an_impression_at_a_time(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grambench.domains.news.evaluate._BLOCK", block)
+    monkeypatch.setattr(RankingEvaluator, "block", block)
     tiny, part = tiny_system(), random_part()
     found = evaluator(part)(tiny.system.encode, tiny.filter)
     with torch.no_grad():
@@ -70,11 +71,11 @@ def test_modes_are_left_as_they_were(training: bool) -> None:
 def test_sample_is_fixed_and_marked() -> None:
     tiny, part = tiny_system(), random_part()
     first, second = evaluator(part, 7), evaluator(part, 7)
-    assert first.impressions_M.tolist() == second.impressions_M.tolist()
+    assert first.samples_M.tolist() == second.samples_M.tolist()
     found = first(tiny.system.encode, tiny.filter)
     assert (found.impressions, found.sampled) == (7, True)
     whole = evaluator(part, len(part))
-    assert (whole.sampled, len(whole.impressions_M)) == (False, len(part))
+    assert (whole.sampled, len(whole.samples_M)) == (False, len(part))
 
 
 def test_part_without_a_single_click_in_its_histories() -> None:
@@ -135,7 +136,7 @@ def test_scores_are_the_same_on_both_paths(monkeypatch: pytest.MonkeyPatch) -> N
         found = []
         for bound in (2**26, 7 * 3 * WIDTH):
             monkeypatch.setattr("grambench.domains.evaluation.WHOLE_NUMBERS", bound)
-            found.append(torch.cat(scoring._scores(table, tiny.filter)))
+            found.append(scoring.scores(table, tiny.filter))
     assert float((found[0] - found[1]).abs().max()) <= 1e-12
     assert float(found[0].std()) > 0.01
 

@@ -102,7 +102,7 @@ def test_without_times_users_are_divided(tmp_path: Path) -> None:
 
 
 def test_impressions_of_one_moment_need_a_column(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="too much of one time") as caught:
+    with pytest.raises(DataError, match="Too many impressions have the same time") as caught:
         opened(request(tmp_path / "data", timed(7, 7, 7)), tmp_path)
     assert "column `split`" in str(caught.value)
 
@@ -129,14 +129,15 @@ def test_a_share_without_users_is_named_as_the_cause(tmp_path: Path) -> None:
     for share, amount in ((0.1, "none"), (0.9, "all")):
         with pytest.raises(DataError) as caught:
             opened(made, tmp_path, validation="users", validation_share=share)
-        assert f"A validation share of {share} holds {amount} of the 1 user" in str(caught.value)
-        assert "Two users at least" in str(caught.value)
+        assert f"A validation share of {share} selects {amount} of the 1 user" in str(caught.value)
+        assert "At least two users" in str(caught.value)
 
 
 def test_users_of_the_test_leave_none_to_validate(tmp_path: Path) -> None:
     rows = [f"U{number}\tN1\tN2-1 N3-0" for number in range(60)]
     made = request(tmp_path / "data", rows, "user\thistory\tcandidates")
-    with pytest.raises(DataError, match=r"share of 0\.6 holds all of the \d+ users.*data\.validation_share"):
+    message = r"share of 0\.6 selects all of the \d+ users.*data\.validation_share"
+    with pytest.raises(DataError, match=message):
         opened(made, tmp_path, validation="users", validation_share=0.6, test_share=0.6)
 
 
@@ -158,7 +159,7 @@ def test_malformed_rows_name_their_line(row: str, complaint: str, tmp_path: Path
 
 def test_bodies_and_the_papers_protocol_are_for_mind(tmp_path: Path) -> None:
     made = request(tmp_path / "data", timed(1, DAY, 2 * DAY))
-    with pytest.raises(ConfigError, match="tables of news have a title and an abstract"):
+    with pytest.raises(ConfigError, match="tables of news only have a title and an abstract"):
         opened(made, tmp_path, fields=FieldLimits(title=8, body=8))
     with pytest.raises(ConfigError, match="this data has none"):
         opened(made, tmp_path, protocol="paper")

@@ -190,7 +190,7 @@ def test_views_point_at_the_items_of_the_batch(step: int, users: int) -> None:
         for view in views.values():
             items_N = view.items_N
             assert view.host_items_N.tolist() == items_N.tolist()
-            assert torch.equal(items_N[view.candidates_BC], each.candidates_BC)
+            assert torch.equal(items_N[view.candidates], each.candidates_BC)
             assert torch.equal(items_N[view.history_BH][each.mask_BH], each.history_BH[each.mask_BH])
             assert view.occurrences == int(each.mask_BH.sum()) + each.candidates_BC.numel()
         assert len(views["occurrences"].items_N) == views["occurrences"].occurrences

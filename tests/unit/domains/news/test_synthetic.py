@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from grambench.config.data import SyntheticData
-from grambench.data.draws import Stream, Wheel
+from grambench.data.draws import Stream, WeightedIndex
 from grambench.domains.news import synthetic
 from grambench.domains.news.synthetic import LIKE, TRAIN_DAYS, generate, plant
 from grambench.domains.news.verify import verify
@@ -284,14 +284,14 @@ def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_wheel_follows_its_weights() -> None:
-    wheel = Wheel([0.0, 0.5, 0.0, 1.0, 0.5, 0.0])
+    wheel = WeightedIndex([0.0, 0.5, 0.0, 1.0, 0.5, 0.0])
     uniform = Stream(0, "test").uniform(40_000)
-    share = np.bincount(wheel.spin(uniform), minlength=6) / len(uniform)
+    share = np.bincount(wheel.draw(uniform), minlength=6) / len(uniform)
     assert share == pytest.approx([0, 0.25, 0, 0.5, 0.25, 0], abs=0.01)
     first = np.full(len(uniform), 2)
-    others = wheel.spin_other(uniform, first, first + 4, first + 1)
+    others = wheel.draw_other(uniform, first, first + 4, first + 1)
     assert set(others.tolist()) == {4}
-    assert wheel.spin(np.array([0.0, 1 - 2**-53])).tolist() == [1, 4]
+    assert wheel.draw(np.array([0.0, 1 - 2**-53])).tolist() == [1, 4]
 
 
 def test_world_has_archive_fresh_and_cold_items() -> None:
