@@ -3,7 +3,6 @@
 from statistics import median
 from typing import Literal
 
-from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState, TrialState
 
 REFERENCES: tuple[Literal["e2e", "e2e-unique"], ...] = ("e2e", "e2e-unique")
@@ -50,19 +49,25 @@ def seconds_to_best(trial: TrialState) -> float | None:
 
 
 def reference_of(state: RunState, trial: TrialState, strategy: str) -> TrialState | None:
-    """The trial of `strategy` with the same seed: the one that has no other label, else the first."""
-    named = state.named(TrialName(strategy, trial.seed))
-    others = (t for t in state.trials.values() if t.strategy == strategy and t.seed == trial.seed)
-    return named or next(others, None)
+    """The trial of `strategy` with the same seed and repeat, of `reference_label`."""
+    own = trial.trial_name
+    named = state.named(own.of(strategy))
+    return named or state.named(own.of(reference_label(state, strategy) or strategy))
+
+
+def reference_label(state: RunState, strategy: str) -> str | None:
+    """The label that others are compared with: the strategy's name, else its first; None: it did not run."""
+    labels = [trial.label for trial in state.trials.values() if trial.strategy == strategy]
+    return strategy if strategy in labels else next(iter(labels), None)
 
 
 def repeated_by(state: RunState, trial: TrialState) -> TrialState | None:
     """The trial that a null test repeats."""
-    return state.named(TrialName(trial.label, trial.seed).repeated)
+    return state.named(trial.trial_name.repeated)
 
 
 def speedup(state: RunState, trial: TrialState, strategy: str = "e2e") -> float | None:
-    """Samples/s of `trial` over samples/s of the reference with the same seed; None: not both measured."""
+    """Samples/s of `trial` over those of the reference of its seed and repeat; None: not both measured."""
     return ratio_over(trial, reference_of(state, trial, strategy))
 
 

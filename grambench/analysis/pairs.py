@@ -177,7 +177,7 @@ def pairs_of(
     for trial in state.trials.values():
         if trial.label != label or against is None:
             continue
-        reference = state.named(TrialName(against, trial.seed, trial.repeat))
+        reference = state.named(trial.trial_name.of(against))
         if reference is not None:
             found.append(pair_of(state, trial, reference, target, (users or {}).get(trial.name)))
     return found

@@ -34,7 +34,23 @@ def run(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Comma-separated, for example 0,1,2.")
+        str | None, typer.Option(metavar="LIST", help="Comma-separated seeds and ranges, for example 0..5,9.")
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train each trial N times with the same seed, in fresh processes."),
+    ] = None,
+    until_decided: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="In place of --seeds: seeds 0, 1, … until every strategy is better than e2e, as good or"
+            " worse; N (6 to 30) at most.",
+        ),
+    ] = None,
+    decide: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="With --until-decided: wait for this trial alone."),
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
     schedule: Annotated[
@@ -78,6 +94,9 @@ def run(
         data_dir,
         schedule,
         null_test,
+        repeats,
+        until_decided,
+        decide,
         tuple(trials or ()),
     )
     if resume is not None:

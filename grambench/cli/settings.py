@@ -19,6 +19,9 @@ class Options:
     data_dir: Path | None = None
     schedule: str | None = None
     null_test: bool = False
+    repeats: int | None = None
+    until_decided: int | None = None
+    decide: str | None = None
     trials: tuple[str, ...] = ()
 
     def changes(self) -> list[str]:
@@ -27,7 +30,7 @@ class Options:
         if self.strategies is not None:
             changes.append(f"training.strategies=[{_quoted(self.strategies)}]")
         if self.seeds is not None:
-            changes.append(f"training.seeds=[{self.seeds}]")
+            changes.append(f"training.seeds='{self.seeds}'")
         if self.device is not None:
             changes.append(f'device="{self.device}"')
         if self.data_dir is not None:
@@ -36,6 +39,12 @@ class Options:
             changes.append(f'schedule="{self.schedule}"')
         if self.null_test:
             changes.append("null_test=true")
+        if self.repeats is not None:
+            changes.append(f"training.repeats={self.repeats}")
+        if self.until_decided is not None:
+            changes.append(f"training.until_decided={self.until_decided}")
+        if self.decide is not None:
+            changes.append(f"training.decide='{self.decide}'")
         return changes
 
     def resolve(self, preset: str) -> Spec:

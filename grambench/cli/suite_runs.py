@@ -163,8 +163,8 @@ def _run(
     code = report.run.exit_code
     if follow.left or code is None:
         code = int(ExitCode.STOPPED if follow.left else ExitCode.BUG)
-    first = spec.training.seeds[0]
-    return code, {trial.strategy: trial for trial in report.trials if trial.seed == first}
+    first = (spec.training.seeds[0], 1)
+    return code, {trial.strategy: trial for trial in report.trials if (trial.seed, trial.repeat) == first}
 
 
 def _seconds_an_epoch(trial: Trial) -> float | None:

@@ -18,6 +18,7 @@ _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "speedyfeed": {"draw": "item", "expiry": 20},
     "crcf": {"start": "random"},
     "nofinetune": {"pooling": "untrained"},
+    "training": {"order": "same"},
 }
 """Table -> settings that version 0.1 did not have or whose default was another, with what it did."""
 _FREE_VECTORS = ("crcf", "nocontent")

@@ -15,6 +15,12 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_RIVALS = (
+    ("encoder", "model", "architecture"),
+    ("language_model", "model", "architecture"),
+    ("training", "seeds", "until_decided"),
+)
+"""Table and two of its settings, of which the one that is given later replaces the other."""
 
 
 def presets_folder() -> Path:
@@ -132,18 +138,19 @@ def _renamed(tables: dict[str, Any], origin: str) -> dict[str, Any]:
 def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """A child's tables over its parent's.
 
-    Its `model` takes the place of the parent's `architecture`, its `trials` that of the parent's
-    `training.strategies`, and the other way round.
+    Its `model` takes the place of the parent's `architecture`, its `until_decided` that of the parent's
+    `seeds`, its `trials` that of the parent's `training.strategies`, and the other way round.
     """
     merged = _merge(base, top)
     if top.get("trials") and not _strategies(top) and _strategies(merged):
         merged["training"] = {k: v for k, v in merged["training"].items() if k != "strategies"}
     elif _strategies(top) and not top.get("trials"):
         merged.pop("trials", None)
-    rivals = {"model": "architecture", "architecture": "model"}
-    for table in ("encoder", "language_model"):
-        chosen = top.get(table, {})
-        for key, rival in rivals.items():
+    for table, one, other in _RIVALS:
+        chosen = top.get(table)
+        if not isinstance(chosen, Mapping):
+            continue
+        for key, rival in ((one, other), (other, one)):
             if key in chosen and rival not in chosen:
                 merged[table] = {k: v for k, v in merged[table].items() if k != rival}
     return merged
@@ -213,13 +220,16 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
     path = [part for part in problem["loc"] if isinstance(part, str)]
     path = [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
     key = ".".join(path) or "the specification"
+    words = problem["msg"].removeprefix("Value error, ")
+    named = words.partition(" ")[0]
+    if "." in named and _info(named.split(".")) is not None:  # of several settings: the sentence says which
+        return ConfigError(f"{_origin(named, origin, given)}: {words}.")
     origin = _origin(key, origin, given)
     if problem["type"] == "extra_forbidden":
         known = _keys_of(path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)
         fix = f"Did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"Known: {', '.join(known)}."
         return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
-    words = problem["msg"].removeprefix("Value error, ")
     words = words[:1].lower() + words[1:]
     if path[:1] == ["trials"] and problem["type"] == "value_error":
         words, _, fix = words.partition("; ")

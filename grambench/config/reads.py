@@ -63,6 +63,8 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "language_model.architecture": lambda spec, _: spec.language_model.architecture is not None,
     "training.negatives": _domain("news"),
     "training.strategies": lambda spec, _: not spec.trials,
+    "training.order": lambda spec, _: len(spec.training.seeds) * spec.training.repeats > 1,
+    "training.decide": lambda spec, _: spec.training.until_decided is not None,
     "trials": lambda spec, _: bool(spec.trials),
 }
 """Settings and tables that are read only under a condition."""

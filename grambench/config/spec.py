@@ -6,7 +6,7 @@ the descriptions below. An unknown key is an error that names the nearest known 
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from grambench.config.data import Data
 from grambench.config.filters import filter_kind, filter_kinds
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
+from grambench.config.seeds import seeds_of
 from grambench.config.strategies import builtin_row, row_of
 from grambench.config.table import Positive, Rate, Share, Table
 from grambench.config.trial_name import TrialName
@@ -31,6 +32,8 @@ from grambench.metrics.catalogue import SELECTS, metric, selecting
 
 EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
 """`evaluation.every`: CF steps, or a share of an epoch."""
+FEWEST_LOOKED_AT, MOST_LOOKED_AT = 6, 30
+"""`training.until_decided`: for so many seeds there is a level of each look (`analysis/paired.py`)."""
 
 
 class MultiStep(Table):
@@ -72,7 +75,17 @@ class Training(Table):
     """e2e, e2e-unique, gram-<N>s (windows of N steps), gram-<x>e (of x epochs), gram-auto (windows closed by
     drift: no length to choose, and not faster than the best length), and the baselines."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
-    """One trial per strategy and seed."""
+    """One trial per strategy and seed; as text also ranges with both ends, `0..5,9`."""
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often each trial runs, in a fresh process with the same seed: processes differ in speed."""
+    order: Literal["turned", "same"] = "turned"
+    """Of the trials of a seed: `turned` reverses it from one seed (and repeat) to the next, so that a machine
+    that gets slower or faster favours nobody; `same` is that of version 0.1."""
+    until_decided: Annotated[int, Field(ge=FEWEST_LOOKED_AT, le=MOST_LOOKED_AT)] | None = None
+    """Most seeds, from 0 on: after each one from the 6th on the test scores are compared with those of e2e,
+    and the run ends when every comparison is decided; unset: all `seeds` run."""
+    decide: str | None = None
+    """`until_decided` waits for the comparison of this trial alone; unset: for all."""
     epochs: Positive = 10
     """Most passes over the train samples."""
     max_steps: Positive | None = None
@@ -107,12 +120,36 @@ class Training(Table):
             raise ValueError("a strategy is named twice")
         return names
 
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_in_words(cls, seeds: Any) -> Any:
+        if isinstance(seeds, str):
+            return seeds_of(seeds)
+        return tuple(seeds) if isinstance(seeds, list) else seeds  # JSON's, which strict mode refuses here
+
     @field_validator("seeds")
     @classmethod
     def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
             raise ValueError("give at least one seed, each once")
         return seeds
+
+    @model_validator(mode="after")
+    def _looks_choose_the_seeds(self) -> "Training":
+        if self.until_decided is None:
+            if self.decide is not None:
+                raise ValueError(
+                    "training.decide is read only with training.until_decided; set both, or neither"
+                )
+            return self
+        seeds = tuple(range(self.until_decided))
+        if "seeds" in self.model_fields_set and self.seeds != seeds:
+            raise ValueError(
+                f"training.until_decided = {self.until_decided} runs the seeds 0..{seeds[-1]};"
+                " leave training.seeds out"
+            )
+        object.__setattr__(self, "seeds", seeds)
+        return self
 
 
 class Engine(Table):
@@ -144,6 +181,9 @@ class Evaluation(Table):
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Seconds to this validation AUC (or score by `select_by`) are reported; unset: 99 % of the best AUC of
     e2e."""
+    margin_auc: Share = 0.002
+    """Differences of the test AUC (or score by `select_by`) below this do not matter: surely not lower by so
+    much is "as good"."""
 
     @field_validator("every")
     @classmethod
@@ -175,7 +215,7 @@ class Spec(Table):
     """One line for `grambench presets`."""
     schedule: Literal["sequential", "race", "parallel"] = "sequential"
     """How trials share the devices: one after the other; in short turns on one device, so that all of a seed
-    advance together; or one a device."""
+    (and repeat) advance together; or one a device."""
     turn_s: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 3.0
     """Race: training seconds of a turn."""
     null_test: bool = False
@@ -255,6 +295,22 @@ class Spec(Table):
         return self
 
     @model_validator(mode="after")
+    def _decides_something(self) -> "Spec":
+        if self.training.until_decided is None:
+            return self
+        reference, decide = self.reference, self.training.decide
+        others = [entry.label for entry in self.entries if entry.label != reference]
+        if reference is None or not others:
+            raise ValueError(
+                "training.until_decided compares with e2e: run e2e and at least one other strategy"
+            )
+        if decide is not None and decide not in others:
+            raise ValueError(
+                f"training.decide = {decide} is not compared with {reference}: name {' or '.join(others)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _devices_fit_schedule(self) -> "Spec":
         if "," in self.device and self.schedule != "parallel":
             raise ValueError(f"schedule = {self.schedule} uses one device, not {self.device}")
@@ -264,6 +320,12 @@ class Spec(Table):
     def entries(self) -> tuple[TrialEntry, ...]:
         """What is trained with each seed, in running order: `trials`, else an entry a strategy."""
         return self.trials or tuple(TrialEntry(strategy=name) for name in self.training.strategies)
+
+    @property
+    def reference(self) -> str | None:
+        """The label that the others are compared with: e2e, else its first; None: e2e is not trained."""
+        labels = [entry.label for entry in self.entries if entry.strategy == "e2e"]
+        return "e2e" if "e2e" in labels else next(iter(labels), None)
 
     def entry(self, trial: TrialName) -> TrialEntry:
         """What a trial trains; a null test trains what it repeats.

@@ -11,6 +11,7 @@ from grambench.events.types import (
     AuditFinished,
     CheckpointSaved,
     DataPrepared,
+    DecisionLooked,
     Diverged,
     EncoderChecked,
     EngineChosen,
@@ -73,18 +74,22 @@ class HostState:
 
 @dataclass(slots=True)
 class TrialState:
-    """One entry of the run with one seed."""
+    """One entry of the run with one seed, the first time or again."""
 
     name: str
-    """`<label>.s<seed>`, also the folder's name."""
+    """`<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`; also the folder's name."""
     strategy: str
     """Of a null test: prefixed with `null-`."""
     seed: int
+    repeat: int = 1
+    """From 1: the how many-th process with this label and seed."""
     phase: Phase | None = None
     """None: it has not begun."""
     outcome: Outcome | None = None
     """None: it has not ended."""
     reason: str = ""
+    decided_after: int | None = None
+    """It was left out, because so many seeds had decided the run (`training.until_decided`)."""
     exit_code: int | None = None
     started: WorkerStarted | None = None
     plan: TrialPlanned | None = None
@@ -189,6 +194,11 @@ class TrialState:
         return name.label if name else self.name
 
     @property
+    def trial_name(self) -> TrialName:
+        """Label, seed and repeat."""
+        return TrialName(self.label, self.seed, self.repeat)
+
+    @property
     def is_null(self) -> bool:
         """True for a null test."""
         return self.label.startswith(NULL)
@@ -267,6 +277,8 @@ class RunState:
     gpus: dict[str, GpuState] = field(default_factory=dict)
     gpu_absent: str = ""
     """Why no GPU is watched."""
+    looks: list[DecisionLooked] = field(default_factory=list)
+    """Of `training.until_decided`, by their number of seeds."""
     sampling: SamplerFinished | None = None
     """What sampling cost, summed over the supervisors that reported it; None: none has."""
     host: HostState = field(default_factory=HostState)
@@ -284,7 +296,7 @@ class RunState:
     """Log (empty: the supervisor's) -> what is wrong with it."""
 
     def named(self, name: TrialName) -> TrialState | None:
-        """The trial of a label and a seed."""
+        """The trial of a label, a seed and a repeat."""
         return self.trials.get(str(name))
 
     @property

@@ -13,7 +13,6 @@ from grambench.analysis import comparison
 from grambench.analysis.grade_facts import facts_of
 from grambench.analysis.pairs import margin_of, target_of
 from grambench.config.changes import spec_digest
-from grambench.config.trial_name import TrialName
 from grambench.events import types as ev
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
@@ -128,6 +127,8 @@ def _missing(state: RunState) -> list[str]:
 
 
 def _missing_of(trial: TrialState) -> str:
+    if trial.decided_after is not None:
+        return ""
     if trial.outcome in ("failed", "stopped", "diverged", "interrupted", "skipped"):
         return f"{trial.outcome}" + (f": {trial.reason}" if trial.reason else "")
     if trial.phase is None:
@@ -284,7 +285,7 @@ def _null_test(state: RunState, trial: TrialState) -> NullTest:
             "noise_percent": "not measured for both trials",
         },
         trial=trial.name,
-        repeats=str(TrialName(trial.label, trial.seed).repeated),
+        repeats=str(trial.trial_name.repeated),
         samples_per_s=ratio,
         noise_percent=100 * math.expm1(abs(math.log(ratio))) if ratio else None,
     )
@@ -306,10 +307,11 @@ def _until_decided(state: RunState, spec: dict[str, Any]) -> UntilDecided | None
 
 
 def _seed_summaries(state: RunState) -> list[SeedSummary]:
-    """Mean and standard deviation of each label with two or more seeds."""
+    """Mean and standard deviation of each label with two or more seeds, over their first processes."""
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials.values():
-        groups.setdefault(trial.label, []).append(trial)
+        if trial.repeat == 1 and trial.decided_after is None:
+            groups.setdefault(trial.label, []).append(trial)
     return [_seed_summary(trials) for trials in groups.values() if len(trials) > 1]
 
 

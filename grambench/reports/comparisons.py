@@ -141,7 +141,7 @@ def user_errors(folder: Path, state: RunState, label: str, reference: str) -> di
     for trial in state.trials.values():
         if trial.label != label:
             continue
-        against = TrialName(reference, trial.seed, trial.repeat)
+        against = trial.trial_name.of(reference)
         error = user_error(folder / trial.name, folder / str(against))
         if error is not None:
             found[trial.name] = error
@@ -162,7 +162,7 @@ def _null_ratios(state: RunState) -> list[float]:
     """Log ratios of cost of each null test over what it repeats."""
     found = []
     for trial in state.trials.values():
-        repeated = state.named(TrialName(trial.label, trial.seed).repeated) if trial.is_null else None
+        repeated = state.named(trial.trial_name.repeated) if trial.is_null else None
         sides = [each.settled for each in (trial, repeated) if each is not None]
         costs = [side.train_s / side.samples for side in sides if side and side.samples and side.train_s > 0]
         if len(costs) == 2:

@@ -269,10 +269,10 @@ class Curves(Model):
 
 
 class Trial(Section):
-    """One label with one seed."""
+    """One label with one seed, the first time or again."""
 
     name: str
-    """`<label>.s<seed>`."""
+    """`<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`."""
     strategy: str
     """For example `e2e` or `gram-1s`."""
     label: str = ""
@@ -281,6 +281,8 @@ class Trial(Section):
     """Dotted key -> value of the settings that replaced those in `spec`, once it was planned."""
     seed: int
     """Seed of weights, batches and negatives."""
+    repeat: int = 1
+    """From 1: the how many-th process with this label and seed, a count."""
     outcome: Outcome | None
     """How it ended."""
     phase: Phase | None

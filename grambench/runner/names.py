@@ -1,12 +1,21 @@
 """The trials of a run, in running order."""
 
+import itertools
+
 from grambench.config.spec import Spec
 from grambench.config.trial_name import NULL, TrialName
 
 
 def trial_names(spec: Spec) -> list[str]:
-    """All trials of a seed, the null test after the first one, then those of the next seed."""
-    labels = [entry.label for entry in spec.entries]
-    if spec.null_test:
-        labels.insert(1, NULL + labels[0])
-    return [str(TrialName(label, seed)) for seed in spec.training.seeds for label in labels]
+    """Every trial of a seed and repeat, in an order that `training.order` turns round, before the next.
+
+    The null test stands beside the first trial, and repeats the first process of its seed.
+    """
+    training, labels = spec.training, [entry.label for entry in spec.entries]
+    with_null = [labels[0], NULL + labels[0], *labels[1:]] if spec.null_test else labels
+    names = []
+    blocks = itertools.product(training.seeds, range(1, training.repeats + 1))
+    for number, (seed, repeat) in enumerate(blocks):
+        turn = -1 if number % 2 and training.order == "turned" else 1
+        names += [TrialName(label, seed, repeat) for label in (with_null if repeat == 1 else labels)[::turn]]
+    return [*map(str, names)]

@@ -9,10 +9,11 @@ _MARGIN = 1.2
 
 
 def race_needs(state: RunState, running: list[str], pending: list[str]) -> str | None:
-    """Why pending trials of the running ones' seed do not fit beside them; None: they do, or unknown."""
+    """Why pending trials of the running block do not fit beside it; None: they do, or unknown."""
     there = [state.trials[name] for name in running if name in state.trials]  # the log may be damaged
-    seeds = {trial.seed for trial in there}
-    coming = sum(state.trials[name].seed in seeds for name in pending if name in state.trials)
+    blocks = {(trial.seed, trial.repeat) for trial in there}
+    waiting = [state.trials[name] for name in pending if name in state.trials]
+    coming = sum((trial.seed, trial.repeat) in blocks for trial in waiting)
     host = _shortage(
         "the host", coming, [trial.peak_rss_bytes for trial in there], psutil.virtual_memory().available
     )

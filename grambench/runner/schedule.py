@@ -81,7 +81,7 @@ class Parallel:
 
 
 class Race:
-    """All trials of a seed on one device, in turns: the one with the least training seconds is next.
+    """Trials of a seed and repeat on one device, in turns: the one with the least training seconds is next.
 
     No trial trains twice in a row while others race. A turn also makes up the lag on the one before it, so
     the clocks never differ by more than one turn and its last step, however uneven the steps are.
@@ -92,11 +92,11 @@ class Race:
         self._before = ""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
-        """The next trial of the seed, once those before it are ready."""
+        """The next trial of the block, once those before it are ready."""
         if not pending or any(not seat.is_ready for seat in seats.values()):
             return None
-        seeds = {_seed(trial) for trial in seats}
-        return Start(pending[0]) if not seeds or _seed(pending[0]) in seeds else None
+        racing = {_block(trial) for trial in seats}
+        return Start(pending[0]) if not racing or _block(pending[0]) in racing else None
 
     def turn(self, seats: Mapping[str, Seat]) -> Turn | None:
         """A worker that is not ready warms up; once all are, the one furthest behind trains."""
@@ -128,6 +128,6 @@ def _endless(seats: Mapping[str, Seat]) -> Turn | None:
     return None
 
 
-def _seed(trial: str) -> int | None:
+def _block(trial: str) -> tuple[int, int] | None:
     name = TrialName.parse(trial)
-    return name.seed if name else None
+    return name.block if name else None

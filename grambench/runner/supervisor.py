@@ -19,6 +19,7 @@ from grambench.events.control import Ending, TurnOver
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
+from grambench.runner.decision import Decision
 from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
 from grambench.runner.names import trial_names
@@ -104,6 +105,7 @@ class Supervisor:
             snapshots.start()
             try:
                 if self._set_up() == ExitCode.OK:
+                    self._decision = Decision(self.spec, before.looks)
                     self._train(_left_over(before, trial_names(self.spec)))
             finally:
                 for trial in list(self._running):
@@ -149,6 +151,7 @@ class Supervisor:
 
     def _train(self, pending: list[str]) -> None:
         """Every pending trial, as the schedule says."""
+        self._leave_out(pending)
         while pending or self._running:
             self._handle_commands(pending)
             if self._ending is not None:
@@ -159,6 +162,15 @@ class Supervisor:
             self._listen()
             for trial in list(self._running):
                 self._reap(trial)
+            if self._ending is None and self._decision.is_due(unfinished := (*pending, *self._running)):
+                self._emit(self._decision.look(read_run(self.folder), unfinished))
+                self._leave_out(pending)
+
+    def _leave_out(self, pending: list[str]) -> None:
+        """Drop the trials that a decided run does not need; those under way go on to their end."""
+        for trial in self._decision.left_out(pending):
+            pending.remove(trial)
+            self._emit(ev.TrialDropped(trial, self._decision.decided_after))
 
     def _advance(self, pending: list[str]) -> None:
         """Start and grant whatever the schedule allows now."""
@@ -368,7 +380,8 @@ def exit_code(state: RunState, ending: Ending | None = None, killed: bool = Fals
         code = setup.exit_code or ExitCode.BUG
         known = code in {member.value for member in ExitCode}
         return ExitCode(code) if known else ExitCode.BUG
-    if any(trial.outcome not in ("completed", "early-stopped") for trial in state.trials.values()):
+    needed = (trial.outcome for trial in state.trials.values() if trial.decided_after is None)
+    if any(outcome not in ("completed", "early-stopped") for outcome in needed):
         return ExitCode.PARTIAL
     if setup.audit is None or not setup.audit.equivalent or setup.audit.unequal:
         return ExitCode.NOT_COMPARABLE

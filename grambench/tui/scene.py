@@ -17,7 +17,7 @@ class Scene:
     looks: dict[str, Look]
     tones: Tones
     seeds: bool
-    """There are several seeds, so a trial's name includes its seed."""
+    """There are several seeds or repeats, so a trial's name includes its seed."""
     reported: bool
     """report.json has been written."""
     gone: bool
@@ -54,9 +54,9 @@ class Scene:
         return self.looks[trial.label]
 
     def title(self, trial: TrialState, limit: int = 24) -> str:
-        """`gram-1e`, or `gram-1e s1` where several seeds run."""
+        """`gram-1e`, or `gram-1e s1` where several seeds run, of a repeat `gram-1e s1 r2`."""
         name = safe_text(trial.label, limit)
-        return f"{name} s{trial.seed}" if self.seeds else name
+        return f"{name} s{comparison_table.seed_of(trial)}" if self.seeds else name
 
     def state_word(self, trial: TrialState) -> str:
         """The trial's state in one word."""

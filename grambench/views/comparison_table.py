@@ -53,8 +53,13 @@ class Memory:
 
 
 def several_seeds(state: RunState) -> bool:
-    """True when seeds must be shown to tell trials apart."""
-    return len({trial.seed for trial in state.trials.values()}) > 1
+    """True when seeds (and repeats) must be shown to tell trials apart."""
+    return len({trial.trial_name.block for trial in state.trials.values()}) > 1
+
+
+def seed_of(trial: TrialState) -> str:
+    """`0`, of its second repeat `0 r2`."""
+    return str(trial.seed) + (f" r{trial.repeat}" if trial.repeat > 1 else "")
 
 
 def state_word(state: RunState, trial: TrialState) -> str:
@@ -137,7 +142,7 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
     offered = [
-        Column("seed", 85, lambda _, t: str(t.seed)),
+        Column("seed", 85, lambda _, t: seed_of(t)),
         Column("state", 70, state_word, left=True),
         Column("place", 58, lambda s, t: numbers.count(place(s, t))),
         Column("× e2e", 100, lambda s, t: numbers.ratio(comparison.speedup(s, t))),
@@ -171,8 +176,9 @@ def ordered(state: RunState) -> list[TrialState]:
     """By test score, else by best validation score; the seeds of a label are kept together.
 
     A label is ranked by the mean over its seeds. Trials without a score follow in running order.
+    Trials that a decision has left out are not listed.
     """
-    trials = list(state.trials.values())
+    trials = [trial for trial in state.trials.values() if trial.decided_after is None]
     validated = [trial for trial in trials if best_score(state, trial) is not None]
     use_test = bool(trials) and all(test_score(state, trial) is not None for trial in validated)
     score = test_score if use_test else best_score
@@ -181,7 +187,7 @@ def ordered(state: RunState) -> list[TrialState]:
         scores = [s for t in trials if t.label == label and (s := score(state, t)) is not None]
         means[label] = state.metric.better * sum(scores) / len(scores) if scores else -math.inf
     first = {trial.label: index for index, trial in reversed(list(enumerate(trials)))}
-    return sorted(trials, key=lambda t: (-means[t.label], first[t.label], t.seed))
+    return sorted(trials, key=lambda t: (-means[t.label], first[t.label], t.trial_name.block))
 
 
 def settings_words(settings: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
 from grambench.text import safe_text
 from grambench.views import numbers
-from grambench.views.comparison_table import name_of, settings_words, several_seeds, standings
+from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
 
 _TEXT_LIMIT = 400
 EVERY_COLUMN = 200
@@ -150,7 +150,7 @@ def _source_name(state: RunState, name: str) -> str:
     trial = state.trials.get(name)
     if trial is None:
         return safe_text(name, 40)
-    return f"{name_of(trial)} seed {trial.seed}" if several_seeds(state) else name_of(trial)
+    return f"{name_of(trial)} seed {seed_of(trial)}" if several_seeds(state) else name_of(trial)
 
 
 def vectors_line(checked: EncoderChecked) -> str:

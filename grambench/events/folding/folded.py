@@ -39,7 +39,7 @@ class Folded:
         trial = TrialName.parse(name)
         if trial is not None:
             strategy = strategies.get(trial.repeated.label, trial.repeated.label)
-            known = TrialState(name, with_null(trial, strategy), trial.seed)
+            known = TrialState(name, with_null(trial, strategy), trial.seed, trial.repeat)
             self.state.trials.setdefault(name, known)
 
     def release(self, name: str) -> None:

@@ -38,7 +38,13 @@ def _worker_spawned(known: Folded, _: str, event: ev.WorkerSpawned) -> None:
 
 def _trial_dropped(known: Folded, _: str, event: ev.TrialDropped) -> None:
     trial = known.trial(event.trial)
-    trial.outcome, trial.reason = "skipped", "skipped before it began"
+    trial.outcome, trial.decided_after = "skipped", event.decided_after
+    after = event.decided_after
+    trial.reason = "skipped before it began" if after is None else f"decided after {after} seeds"
+
+
+def _decision_looked(known: Folded, _: str, event: ev.DecisionLooked) -> None:
+    known.state.looks.append(event)
 
 
 def _turn_granted(known: Folded, _: str, event: ev.TurnGranted) -> None:
@@ -88,6 +94,7 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.Preloading: _preloading,
     ev.WorkerSpawned: _worker_spawned,
     ev.TrialDropped: _trial_dropped,
+    ev.DecisionLooked: _decision_looked,
     ev.TurnGranted: _turn_granted,
     ev.RunPaused: _run_paused,
     ev.RunResumed: _run_resumed,

@@ -89,6 +89,16 @@ def _worker_exited(event: ev.WorkerExited, *_: object) -> Sentence:
     return None if event.code in _TOLD_BY_TRIAL else ("error", f"worker ended with code {event.code}")
 
 
+def _trial_dropped(event: ev.TrialDropped, *_: object) -> Sentence:
+    return ("info", "skipped before it began") if event.decided_after is None else None
+
+
+def _decision_looked(event: ev.DecisionLooked, *_: object) -> Sentence:
+    words = ", ".join(f"{row.get('label')} {row.get('verdict')}" for row in event.rows)
+    end = "; decided, the trials left are not run" if event.decided else ""
+    return "info", f"seed {event.seeds} of at most {event.most}: {words}{end}"
+
+
 def _trial_resumed(event: ev.TrialResumed, *_: object) -> Sentence:
     where = f"resumes at step {event.step:,}" if event.step else "starts over: there is no checkpoint"
     return "info", where
@@ -107,7 +117,8 @@ SENTENCES: dict[type[ev.Event], Callable[[Any, TrialState | None, Metric], Sente
     ev.Warned: _warned,
     ev.TrialFinished: _trial_finished,
     ev.WorkerExited: _worker_exited,
-    ev.TrialDropped: lambda *_: ("info", "skipped before it began"),
+    ev.TrialDropped: _trial_dropped,
+    ev.DecisionLooked: _decision_looked,
     ev.TrialResumed: _trial_resumed,
     ev.RunPaused: lambda *_: ("info", "paused"),
     ev.RunResumed: lambda *_: ("info", "resumed"),

@@ -16,6 +16,7 @@ from grambench.events.types.machine import GpuSample as GpuSample
 from grambench.events.types.machine import HostSample as HostSample
 from grambench.events.types.machine import ProcessSample as ProcessSample
 from grambench.events.types.machine import SamplerFinished as SamplerFinished
+from grambench.events.types.run import DecisionLooked as DecisionLooked
 from grambench.events.types.run import Marked as Marked
 from grambench.events.types.run import Preloading as Preloading
 from grambench.events.types.run import RunFinished as RunFinished

@@ -14,7 +14,7 @@ class RunStarted(Event):
     run: str
     preset: str
     trials: list[str]
-    """Trials in running order, each `<label>.s<seed>`."""
+    """Trials in running order, each `<label>.s<seed>`, of a repeat `<label>.s<seed>.r<repeat>`."""
     pid: int
     model_label: str = ""
     """The encoder in words, for example `nreimers/TinyBERT_L-6_H-768_v2`."""
@@ -94,10 +94,29 @@ class WorkerExited(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrialDropped(Event):
-    """A watcher skipped a trial that had not begun."""
+    """A trial that had not begun is left out: a watcher skipped it, or the run is decided."""
 
     type: ClassVar[str] = "trial_dropped"
     trial: str
+    decided_after: int | None = None
+    """Seeds that decided the run; None: a watcher skipped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLooked(Event):
+    """The supervisor compared the test scores of the finished seeds (`training.until_decided`)."""
+
+    type: ClassVar[str] = "decision_looked"
+    seeds: int
+    """Finished seeds, a count."""
+    most: int
+    """Seeds after which the run ends in any case, a count."""
+    rows: list[dict[str, Any]]
+    """Of each label that is compared: `label`, `seeds` (count) in which both sides have a score, mean
+    `difference` of the score by `evaluation.select_by` from the reference's, its interval's ends `low` and
+    `high` (None: too few seeds), and `verdict`."""
+    decided: bool
+    """No further seed begins."""
 
 
 @dataclass(frozen=True, slots=True)

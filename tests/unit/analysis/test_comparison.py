@@ -103,6 +103,15 @@ def test_a_speed_up_is_over_the_reference_of_the_same_seed() -> None:
     assert set(comparison.REFERENCES) == {"e2e", "e2e-unique"}
 
 
+def test_a_repeat_is_compared_with_its_own_repeat() -> None:
+    names = ("e2e.s0", "gram-1s.s0", "gram-1s.s0.r2", "e2e.s0.r2")
+    trials = [TrialState(name, name.split(".")[0], 0, 1 + name.endswith("r2")) for name in names]
+    state = state_of(*trials)
+    assert comparison.reference_of(state, trials[2], "e2e") is trials[3]
+    assert comparison.reference_of(state, trials[1], "e2e") is trials[0]
+    assert comparison.repeated_by(state, trials[2]) is trials[2]
+
+
 def test_a_speed_up_needs_both_to_be_measured() -> None:
     reference, fast = trial("e2e"), trial("gram-1s", progress=progress(10, 2.0, samples=100))
     state = state_of(reference, fast)

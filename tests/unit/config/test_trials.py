@@ -51,16 +51,39 @@ def refusal(*trials: str, preset: str = "demo", sets: tuple[str, ...] = ()) -> s
 @pytest.mark.parametrize(
     ("label", "repeated"), [("e2e", "e2e"), ("gram-0.5e", "gram-0.5e"), ("a.s1", "a.s1"), ("null-e2e", "e2e")]
 )
-@given(seed=st.integers(0, 2**31 - 1))
-def test_a_name_is_read_as_it_was_printed(label: str, repeated: str, seed: int) -> None:
-    name = TrialName(label, seed)
+@given(seed=st.integers(0, 2**31 - 1), repeat=st.integers(1, 1000))
+def test_a_name_is_read_as_it_was_printed(label: str, repeated: str, seed: int, repeat: int) -> None:
+    name = TrialName(label, seed, repeat)
     assert TrialName.parse(str(name)) == name
-    assert name.repeated == TrialName(repeated, seed)
+    assert name.repeated == TrialName(repeated, seed, repeat)
     assert name.is_null == (label != repeated)
 
 
+def test_the_first_process_has_the_name_of_version_0_1() -> None:
+    assert str(TrialName("e2e", 3)) == "e2e.s3"
+    assert str(TrialName("e2e", 3, 2)) == "e2e.s3.r2"
+    assert TrialName.parse("e2e.s3") == TrialName("e2e", 3, 1)
+    assert TrialName.parse("a.s1.r2.s0") == TrialName("a.s1.r2", 0, 1)
+
+
 @pytest.mark.parametrize(
-    "name", ["", "setup", "e2e", "e2e.s", ".s0", "../e2e.s0", "e2e.s-1", "e2e.s0\n", "a b.s0"]
+    "name",
+    [
+        "e2e.s0.r1",
+        "e2e.s0.r0",
+        "e2e.s0.r02",
+        "e2e.s0.r",
+        "e2e.r2",
+        "",
+        "setup",
+        "e2e",
+        "e2e.s",
+        ".s0",
+        "../e2e.s0",
+        "e2e.s-1",
+        "e2e.s0\n",
+        "a b.s0",
+    ],
 )
 def test_other_names_are_no_trials(name: str) -> None:
     assert TrialName.parse(name) is None

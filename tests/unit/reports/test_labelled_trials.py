@@ -15,7 +15,7 @@ from grambench.reports.build import build_report, report_json
 from grambench.reports.render.markdown import render_markdown
 from grambench.reports.schema import Report
 from grambench.tui.scene import Scene
-from grambench.views.comparison_table import name_of, ordered, own_settings
+from grambench.views.comparison_table import name_of, ordered, own_settings, seed_of
 
 SLOW, FAST = {"encoder_optimizer.lr": 1e-4}, {"encoder_optimizer.lr": 1e-3, "training.batch_size": 16}
 SPEC = {"encoder_optimizer": {"lr": 1e-4}, "training": {"batch_size": 4}}
@@ -125,11 +125,30 @@ def test_views_call_a_trial_by_its_label(tmp_path: Path) -> None:
     assert own_settings(state)["fast"] == "encoder_optimizer.lr = 0.001, training.batch_size = 16"
 
 
+def test_views_and_report_tell_the_repeats_of_a_seed_apart(tmp_path: Path) -> None:
+    run = Run(tmp_path, SPEC)
+    names = ("e2e.s0", "gram-1e.s0", "gram-1e.s0.r2", "e2e.s0.r2")
+    run.log("", 0, logs.run_started(*names))
+    t_s = 1.0
+    for name, epoch_s in zip(names, (10.0, 5.0, 2.0, 8.0), strict=True):
+        t_s = logs.write_trial(run, name, t_s, epoch_s, (0.6, 0.7), 0.65)
+    report, state = build_report(tmp_path), read_run(tmp_path)
+    scene = Scene.of(state, dark=True)
+    assert [scene.title(trial) for trial in state.trials.values()] == [
+        *("e2e s0", "gram-1e s0", "gram-1e s0 r2", "e2e s0 r2")
+    ]
+    assert {seed_of(trial) for trial in ordered(state)} == {"0", "0 r2"}
+    assert [(trial.seed, trial.repeat) for trial in report.trials] == [(0, 1), (0, 1), (0, 2), (0, 2)]
+    ratios = [trial.speedups["e2e"].samples_per_s for trial in report.trials]
+    assert ratios == pytest.approx([1.0, 2.0, 4.0, 1.0])
+    assert report.seeds == []  # two processes of a seed are no two seeds
+
+
 def test_a_report_without_labels_is_read_by_its_strategies(tmp_path: Path) -> None:
     logs.write_whole(tmp_path)
     older = json.loads(report_json(build_report(tmp_path)))
     for trial in older["trials"]:
-        del trial["label"], trial["settings"]
+        del trial["label"], trial["settings"], trial["repeat"]
     report = Report.model_validate_json(json.dumps(older))
-    assert (report.trials[1].label, report.trials[1].settings) == ("", {})
+    assert (report.trials[1].label, report.trials[1].settings, report.trials[1].repeat) == ("", {}, 1)
     assert "| gram-1s | 0 |" in render_markdown(report)

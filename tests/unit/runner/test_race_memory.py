@@ -18,7 +18,8 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def state(rss: float | None, gpu: float | None = None, used: float = 10.0) -> RunState:
-    trials = {name: TrialState(name, name[0], int(name[-1])) for name in ("a.s0", "b.s0", "c.s0", "a.s1")}
+    trials = {name: TrialState(name, name[0], int(name[3])) for name in ("a.s0", "b.s0", "c.s0", "a.s1")}
+    trials["b.s0.r2"] = TrialState("b.s0.r2", "b", 0, 2)
     first = trials["a.s0"]
     first.peak_rss_bytes = None if rss is None else int(rss * GIB)
     first.peak_gpu_memory_bytes = None if gpu is None else int(gpu * GIB)
@@ -32,7 +33,7 @@ def state(rss: float | None, gpu: float | None = None, used: float = 10.0) -> Ru
 
 
 def needs(found: RunState) -> str | None:
-    return race_needs(found, ["a.s0"], ["b.s0", "c.s0", "a.s1"])
+    return race_needs(found, ["a.s0"], ["b.s0", "c.s0", "a.s1", "b.s0.r2"])
 
 
 def test_two_more_that_fit_fit() -> None:

@@ -132,6 +132,15 @@ def test_seeds_race_apart() -> None:
     assert all(turn.trial.endswith("s1") for turn in hall.turns[first_of_s1:])
 
 
+def test_repeats_of_a_seed_race_apart() -> None:
+    hall = Hall(Race(2.0), {"a.s0": 3, "b.s0": 3, "b.s0.r2": 3, "a.s0.r2": 3})
+    hall.play()
+    assert hall.together == 2
+    first_again = next(i for i, turn in enumerate(hall.turns) if turn.trial.endswith("r2"))
+    assert all(turn.trial.endswith("r2") for turn in hall.turns[first_again:])
+    assert hall.turns[first_again] == Turn("b.s0.r2", 0.0)
+
+
 def test_the_specification_names_the_schedule() -> None:
     training = Training(strategies=("e2e",))
     assert isinstance(make_schedule(Spec(training=training)), Sequential)

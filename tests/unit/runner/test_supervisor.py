@@ -81,16 +81,37 @@ def test_a_setup_that_fails_gives_its_own_code(code: int | None, said: ExitCode)
     assert exit_code(failed, None) == said
 
 
-def test_every_strategy_of_a_seed_runs_before_the_next_seed() -> None:
-    spec = Spec(training=Training(strategies=("e2e", "gram-1s"), seeds=(3, 0)))
-    assert trial_names(spec) == ["e2e.s3", "gram-1s.s3", "e2e.s0", "gram-1s.s0"]
+def test_every_strategy_of_a_seed_runs_before_the_next_seed_in_turned_order() -> None:
+    training = Training(strategies=("e2e", "gram-1s"), seeds=(3, 0, 1))
+    turned = ["e2e.s3", "gram-1s.s3", "gram-1s.s0", "e2e.s0", "e2e.s1", "gram-1s.s1"]
+    assert trial_names(Spec(training=training)) == turned
+    same = training.model_copy(update={"order": "same"})
+    assert trial_names(Spec(training=same))[2:4] == ["e2e.s0", "gram-1s.s0"]
+
+
+def test_a_linear_drift_favours_nobody() -> None:
+    names = trial_names(
+        Spec(training=Training(strategies=("e2e", "gram-1s", "nrms"), seeds=(0, 1), repeats=2))
+    )
+    places = {label: sum(i for i, name in enumerate(names) if name[0] == label) for label in "egn"}
+    assert len(set(places.values())) == 1
+
+
+def test_repeats_stand_behind_one_another_and_the_null_test_has_none() -> None:
+    training = Training(strategies=("e2e", "gram-1s"), seeds=(3, 0), repeats=2)
+    assert trial_names(Spec(training=training, null_test=True)) == [
+        *("e2e.s3", "null-e2e.s3", "gram-1s.s3"),
+        *("gram-1s.s3.r2", "e2e.s3.r2"),
+        *("e2e.s0", "null-e2e.s0", "gram-1s.s0"),
+        *("gram-1s.s0.r2", "e2e.s0.r2"),
+    ]
 
 
 def test_a_null_test_stands_behind_the_strategy_that_it_repeats() -> None:
     spec = Spec(training=Training(strategies=("e2e", "gram-1s"), seeds=(3, 0)), null_test=True)
     assert trial_names(spec) == [
         *("e2e.s3", "null-e2e.s3", "gram-1s.s3"),
-        *("e2e.s0", "null-e2e.s0", "gram-1s.s0"),
+        *("gram-1s.s0", "null-e2e.s0", "e2e.s0"),
     ]
 
 
@@ -99,7 +120,7 @@ def test_trials_are_called_by_their_labels() -> None:
     spec = Spec(trials=trials, training=Training(seeds=(3, 0)), null_test=True)
     assert trial_names(spec) == [
         *("slow.s3", "null-slow.s3", "fast.s3"),
-        *("slow.s0", "null-slow.s0", "fast.s0"),
+        *("fast.s0", "null-slow.s0", "slow.s0"),
     ]
 
 
