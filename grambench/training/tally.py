@@ -78,6 +78,11 @@ class Tally:
         """True when the last report is old enough."""
         return time.monotonic_ns() - self._reported_ns >= REPORT_S * 1e9
 
+    def report_news(self, batch: Batch) -> None:
+        """Emit the counters if there were steps since the last report."""
+        if self._loss_users:
+            self.report(batch)
+
     def report(self, batch: Batch) -> None:
         """Emit the counters with the mean loss of a user since the last report."""
         train_s, encode_s = self.system.clock.read()
