@@ -91,6 +91,7 @@ def credit_disturbance(
     if trains:
         trial.foreign_cpus = foreign_cpus(host, trials)
         trial.disturbed_by = sorted(_codes(event, trial, host, gpu, trial.foreign_cpus))
+        trial.round_rows.disturbed |= bool(trial.disturbed_by)
     if counts and trains:
         _count(trial, own_s, host)
 

@@ -6,6 +6,7 @@ from typing import Any
 from grambench.config.trial_name import NULL, TrialName
 from grambench.events.gpu_identity import used_gpu
 from grambench.events.log_check import LogCheck
+from grambench.events.rounds import Round, RoundRows
 from grambench.events.series import Series
 from grambench.events.types import (
     AuditFinished,
@@ -161,6 +162,9 @@ class TrialState:
     """Turns that it had and gave back."""
     switch_s: float = 0.0
     """Seconds that starting these turns cost; not part of the training seconds."""
+    rounds: list[Round] = field(default_factory=list)
+    """What its closed windows had cost at the end of each of these turns."""
+    round_rows: RoundRows = field(default_factory=RoundRows)
     stops: int = 0
     """How often its process was stopped or frozen from outside."""
     stopped_s: float = 0.0

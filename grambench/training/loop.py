@@ -160,6 +160,7 @@ class Trainer:
             self._make_up_for_stops()
         if turn.must_wait() and not turn.ending():
             self.system.clock.stop()
+            self.tally.report_news(batch)
             train_s = self.system.clock.read()[0] - self._turn_began_s
             self.effects.emit(dataclasses.replace(turn.give_back(train_s), switch_s=self._switch_s))
             turn.wait()

@@ -78,6 +78,11 @@ class Tally:
         """Whether the last report is at least `REPORT_S` old."""
         return time.monotonic_ns() - self._reported_ns >= REPORT_S * 1e9
 
+    def report_news(self, batch: Batch) -> None:
+        """Emit the counters if there were steps since the last report."""
+        if self._loss_users:
+            self.report(batch)
+
     def report(self, batch: Batch) -> None:
         """Emit the counters and the mean loss per user since the last report."""
         train_s, encode_s = self.system.clock.read()

@@ -19,6 +19,10 @@ class Folded:
     """Boot -> its monotonic time when the run's clock was at 0."""
     recent: dict[str, list[ev.Progress]] = field(default_factory=dict)
     """Trial -> its newest counters, from which the current rate is computed."""
+    turns: int = 0
+    """Turns that the newest supervisor has granted."""
+    turns_before: int = 0
+    """Turns that those before it granted."""
 
     def trial(self, name: str) -> TrialState:
         """The trial of a name; for an unknown trial, a state that is discarded."""

@@ -18,6 +18,7 @@ def _run_started(known: Folded, _: str, event: ev.RunStarted) -> None:
     state.select_by = str(scoring.get("select_by", SELECTS)) if isinstance(scoring, dict) else SELECTS
     state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
     state.paused, state.active = False, None
+    known.turns_before, known.turns = known.turns_before + known.turns, 0
     state.holders.clear()
     for gpu in state.gpus.values():
         stop_crediting(gpu, state.trials)
@@ -48,7 +49,7 @@ def _decision_looked(known: Folded, _: str, event: ev.DecisionLooked) -> None:
 
 
 def _turn_granted(known: Folded, _: str, event: ev.TurnGranted) -> None:
-    state = known.state
+    state, known.turns = known.state, event.turn
     if event.trial != SETUP:
         known.trial(event.trial).turn = event.turn
         if event.trial not in state.trials:
@@ -61,6 +62,8 @@ def _turn_granted(known: Folded, _: str, event: ev.TurnGranted) -> None:
 
 def _run_paused(known: Folded, _: str, __: ev.RunPaused) -> None:
     known.state.paused = True
+    for trial in known.state.trials.values():
+        trial.round_rows.disturbed |= trial.phase == "train" and not trial.ended
 
 
 def _run_resumed(known: Folded, _: str, __: ev.RunResumed) -> None:

@@ -32,8 +32,11 @@ def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
     trial.windows = [window for window in trial.windows if window.window <= event.windows]
     trial.windows_closed = event.windows
     trial.resumed_steps.append(event.step)
+    trial.round_rows.cut(trial.rounds, event.train_s)
+    trial.round_rows.disturbed = False
     if event.step == 0:
         trial.progress = trial.settled = None
+        trial.rounds.clear()
 
 
 def _diverged(known: Folded, source: str, event: ev.Diverged) -> None:

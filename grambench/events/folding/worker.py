@@ -20,6 +20,11 @@ def _turn_ended(known: Folded, source: str, event: ev.TurnEnded) -> None:
     trial = known.trial(source)
     trial.turns += event.train_s > 0  # else it only warmed up
     trial.switch_s += event.switch_s
+    if event.train_s > 0 and trial.progress is not None:
+        closed = trial.settled
+        if closed is not None and closed.train_s > trial.train_s:  # of before the trial was resumed
+            closed = None
+        trial.round_rows.add(trial.rounds, known.turns_before + event.turn, closed)
     if event.turn == trial.turn:  # else the next one was granted before the worker wrote this line
         known.release(source)
 
@@ -35,6 +40,7 @@ def _process_stopped(known: Folded, source: str, event: ev.ProcessStopped) -> No
         return
     trial = known.trial(source)
     trial.stops += 1
+    trial.round_rows.disturbed = True
     trial.stopped_s += event.seconds
     trial.stopped_training_s += event.training_s
 

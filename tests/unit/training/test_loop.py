@@ -463,6 +463,21 @@ def test_a_turn_that_comes_again_is_warmed_up_outside_the_clock() -> None:
     assert [(e.train_s, e.switch_s) for e in ended] == [(2.0, 0.0), (3.0, 0.25)]
 
 
+def test_the_newest_counters_are_told_before_a_turn_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without steps since the last report, as at the start and after a validation, there is nothing to tell."""
+    monkeypatch.setattr("grambench.training.tally.REPORT_S", 1e9)
+    world = World(losses=[1.0, 2.0, 6.0, 4.0, 5.0, 9.0])
+    world.run(6, turn=lambda w: Turn(w, waits=[0, 2, 3]))
+    told = [event for event in world.events if isinstance(event, (ev.Progress, ev.TurnEnded))]
+    steps = [event.step if isinstance(event, ev.Progress) else "turn" for event in told]
+    assert steps == ["turn", 2, "turn", 3, "turn", 6]
+    assert [(e.epoch, e.train_s, e.samples, e.loss) for e in world.all(ev.Progress)] == [
+        (1, 2.0, 2 * USERS, 1.5),
+        (1, 3.0, 3 * USERS, 6.0),
+        (2, 6.0, 6 * USERS, 6.0),
+    ]
+
+
 @pytest.mark.parametrize("how", ["interrupted", "stopped"])
 def test_an_ending_leaves_a_checkpoint_of_the_step_before(how: Ending) -> None:
     world = World()
