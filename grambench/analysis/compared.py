@@ -110,7 +110,7 @@ def compare(
         not_comparable: why the two cannot be compared, as a clause.
     """
     firsts = [pair for pair in pairs if pair.repeat == 1]
-    differences = [pair.difference for pair in firsts if pair.difference is not None]
+    differences = seed_differences(pairs)
     many = len(differences) >= FEWEST_FOR_SIGN_FLIP
     comparison = Comparison(
         candidate=candidate,
@@ -130,6 +130,15 @@ def compare(
         p=sign_flip_p(differences) if many else None,
         pairs=tuple(pairs),
     )
+
+
+def seed_differences(pairs: Sequence[Pair]) -> list[float]:
+    """Difference of the scores of each seed, the mean over its repeats, which are not seeds of their own."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for pair in pairs:
+        if pair.difference is not None:
+            found.setdefault((pair.run, pair.seed), []).append(pair.difference)
+    return [mean(differences) for differences in found.values()]
 
 
 def cost_of(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from grambench.analysis import comparison
 from grambench.analysis.anytime import block_log_ratios
 from grambench.analysis.comparison import REFERENCES, samples_per_second
 from grambench.analysis.time_to_target import Wait, arrival
 from grambench.analysis.verdict import MARGIN_AUC
-from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import Metric
 
@@ -86,14 +86,16 @@ class Target:
     """For sentences, such as `e2e's AUC − .002`; empty: the number itself."""
 
 
+NO_TARGET = Target(None, "no target was asked for")
+
+
 def reference_label(state: RunState) -> str | None:
     """What the run's trials are compared with: e2e, else e2e-unique, else the first of the run."""
-    trials = [trial for trial in state.trials.values() if not trial.is_null]
     for strategy in REFERENCES:
-        labels = [trial.label for trial in trials if trial.strategy == strategy]
-        if labels:
-            return strategy if strategy in labels else labels[0]
-    return trials[0].label if trials else None
+        label = comparison.reference_label(state, strategy)
+        if label is not None:
+            return label
+    return next((trial.label for trial in state.trials.values() if not trial.is_null), None)
 
 
 def candidate_labels(state: RunState) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grambench.analysis import grade as grading
-from grambench.analysis.compared import Compared, Cost, Within, compare, ratio
+from grambench.analysis.compared import Compared, Cost, Within, compare, ratio, seed_differences
 from grambench.analysis.confidence import ConfidenceInterval, to_ratio
 from grambench.analysis.grade_facts import Facts, tuning_words
 from grambench.analysis.pairs import (
@@ -21,7 +21,6 @@ from grambench.analysis.pairs import (
     target_of,
 )
 from grambench.analysis.time_to_target import TimeToTarget
-from grambench.config.trial_name import TrialName
 from grambench.events.state import RunState
 from grambench.reports import comparison_schema as schema
 from grambench.reports.section import build_section
@@ -235,7 +234,7 @@ def _quality(each: Compared) -> schema.Quality:
         otherwise="no scores by impression of both were kept",
         interval=_plain(c.quality),
         p=each.p,
-        seeds=sum(pair.difference is not None and pair.repeat == 1 for pair in each.pairs),
+        seeds=len(seed_differences(each.pairs)),
         user_half_width=max((user.half_width for user in users), default=None),
         user_clusters=max((user.clusters for user in users), default=None),
     )

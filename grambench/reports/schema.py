@@ -283,7 +283,7 @@ class NullTest(Section):
     """The apparent difference in percent."""
 
 
-class Report(GrownSection):
+class Report(Section):
     """A run, from its `run.json` and its logs."""
 
     schema_version: Literal[2]
@@ -308,9 +308,9 @@ class Report(GrownSection):
     """One per seed, if requested."""
     comparisons: list[Comparison]
     """Each candidate against the reference."""
-    grade: Grade | None = None
+    grade: Grade | None
     """How far the conditions of the run support its claims."""
-    until_decided: UntilDecided | None = None
+    until_decided: UntilDecided | None
     """What a run that ends when it is decided has seen."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""

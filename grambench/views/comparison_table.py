@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from grambench.analysis import comparison
-from grambench.analysis.intervals import speedup_interval
+from grambench.analysis.compared import Cost, cost_of
+from grambench.analysis.pairs import NO_TARGET, pairs_of, seconds_to
 from grambench.events.state import RunState, TrialState
 from grambench.metrics import catalogue
 from grambench.text import safe_text
@@ -103,10 +104,33 @@ def test_score(state: RunState, trial: TrialState) -> float | None:
     return trial.test.metrics.get(state.select_by) if trial.test else None
 
 
-def _interval(state: RunState, trial: TrialState) -> str:
-    reference = comparison.reference_of(state, trial, "e2e")
-    interval = speedup_interval(state, trial, reference) if reference is not None else None
-    return f"{numbers.ratio(interval.low)}–{numbers.ratio(interval.high)}" if interval else numbers.DASH
+class Intervals:
+    """Of the speed-ups over the reference, computed once a label."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state, self._costs = state, dict[str, Cost]()
+
+    def between(self, _: RunState, trial: TrialState) -> str:
+        """The 95 % interval between fresh processes: `7.4–8.4`."""
+        interval = self._cost(trial).between
+        if interval is None:
+            return numbers.DASH
+        low, high = interval.as_ratio()
+        return f"{numbers.ratio(low)}–{numbers.ratio(high)}"
+
+    def within(self, _: RunState, trial: TrialState) -> str:
+        """What the race says about this very pair of processes: `± 2 %`, with a mark where it drifts."""
+        block = trial.trial_name.block
+        found = next((each for each in self._cost(trial).within if (each.seed, each.repeat) == block), None)
+        if found is None or found.interval is None:
+            return numbers.DASH
+        half = 100 * math.expm1((found.interval.high - found.interval.low) / 2)
+        return f"± {half:.{1 if half < 10 else 0}f} %{' drifts' if found.drifts else ''}"
+
+    def _cost(self, trial: TrialState) -> Cost:
+        if trial.label not in self._costs:
+            self._costs[trial.label] = cost_of(pairs_of(self._state, trial.label, NO_TARGET))
+        return self._costs[trial.label]
 
 
 def _training_seconds(trial: TrialState) -> float | None:
@@ -138,7 +162,7 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
 
     `target`: adds a column of training seconds to this validation score.
     """
-    selecting = state.metric
+    selecting, intervals = state.metric, Intervals(state)
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
     offered = [
@@ -146,7 +170,8 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
         Column("state", 70, state_word, left=True),
         Column("place", 58, lambda s, t: numbers.count(place(s, t))),
         Column("× e2e", 100, lambda s, t: numbers.ratio(comparison.speedup(s, t))),
-        Column("95 %", 62, _interval),
+        Column("95 %", 62, intervals.between),
+        Column("here", 61, intervals.within),
         Column("× unique", 60, lambda s, t: numbers.ratio(comparison.speedup(s, t, "e2e-unique"))),
         Column("R", 75, lambda _, t: numbers.ratio(comparison.reuse_ratio(t))),
         Column("s/epoch", 65, lambda _, t: numbers.seconds(comparison.seconds_per_epoch(t))),
@@ -159,14 +184,14 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     ]
     if target is not None:
         head = f"s to {target:g}"
-        seconds_to = comparison.seconds_to
         offered.insert(4, Column(head, 97, lambda _, t: numbers.seconds(seconds_to(t, target, selecting))))
     if not several_seeds(state):
         offered = [column for column in offered if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         offered = [column for column in offered if column.head != "× unique"]
-    if all(_interval(state, trial) == numbers.DASH for trial in state.trials.values()):
-        offered = [column for column in offered if column.head != "95 %"]
+    for head, cell in (("95 %", intervals.between), ("here", intervals.within)):
+        if all(cell(state, trial) == numbers.DASH for trial in state.trials.values()):
+            offered = [column for column in offered if column.head != head]
     if not any(place(state, trial) for trial in state.trials.values()):
         offered = [column for column in offered if column.head != "place"]
     return offered

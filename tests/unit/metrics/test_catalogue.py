@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from grambench.analysis.comparison import seconds_to
-from grambench.analysis.target import target_of
+from grambench.analysis.pairs import seconds_to, target_of
 from grambench.config.spec import Spec
 from grambench.events import types as ev
 from grambench.events.state import RunState, TrialState
@@ -86,6 +85,6 @@ def test_a_row_is_all_that_a_metric_needs(monkeypatch: pytest.MonkeyPatch) -> No
     assert (cells["val error"], cells["test error"], cells["AUC"]) == ("0.2000", "0.2000", "0.8000")
     assert cells["s to 0.4"] == "2.0"
     assert seconds_to(e2e, 0.4, state.metric) == 2.0
-    target = target_of(state, single, {})
+    target = target_of(state, {})
     assert (target.score, target.source[:37]) == (0.3 / 0.99, "99 % of the best validation error so ")
     assert build_scores(single.test).others == {"error": 0.2}
