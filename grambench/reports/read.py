@@ -39,7 +39,7 @@ def _upgraded(fields: dict[str, Any]) -> dict[str, Any]:
             section.pop(name, None)
             section["reasons"].pop(name, None)
     reasons = {**fields.get("reasons", {}), "grade": OLDER_REPORT, "until_decided": OLDER_REPORT}
-    later = {"comparisons": [], "grade": None, "until_decided": None, "reasons": reasons}
+    later: dict[str, Any] = {"comparisons": [], "grade": None, "until_decided": None, "reasons": reasons}
     return {**fields, "schema_version": 2, **later}
 
 
