@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from grambench.analysis import comparison
+from grambench.analysis.pairs import seconds_to
 from grambench.events import types as ev
 from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import metric
@@ -82,12 +83,12 @@ def test_seconds_per_epoch_are_the_median_and_before_that_an_estimate() -> None:
     assert comparison.seconds_per_epoch(trial("e2e", progress=progress(5, 2.0))) is None
 
 
-def test_seconds_to_a_target_are_those_of_the_first_evaluation_there() -> None:
+def test_seconds_to_a_target_are_read_between_validations() -> None:
     evaluations = [validation(1.0, None), validation(2.0, 0.6), validation(3.0, 0.7), validation(4.0, 0.65)]
     scored = trial("e2e", evaluations=evaluations, best=evaluations[2])
-    assert comparison.seconds_to(scored, 0.6, AUC) == 2.0
-    assert comparison.seconds_to(scored, 0.65, AUC) == 3.0
-    assert comparison.seconds_to(scored, 0.71, AUC) is None
+    assert seconds_to(scored, 0.6, AUC) == 2.0
+    assert seconds_to(scored, 0.65, AUC) == pytest.approx(2.5)
+    assert seconds_to(scored, 0.71, AUC) is None
     assert comparison.seconds_to_best(scored) == 3.0
 
 

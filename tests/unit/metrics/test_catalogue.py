@@ -83,8 +83,8 @@ def test_a_row_is_all_that_a_metric_needs(monkeypatch: pytest.MonkeyPatch) -> No
     assert [trial.strategy for trial in ordered(state)] == ["gram-1s", "e2e"]
     cells = {column.head: column.cell(state, single) for column in columns(state, target=0.4)}
     assert (cells["val error"], cells["test error"], cells["AUC"]) == ("0.2000", "0.2000", "0.8000")
-    assert cells["s to 0.4"] == "2.0"
+    assert cells["s to 0.4"] == "1.3"
     assert seconds_to(e2e, 0.4, state.metric) == 2.0
     target = target_of(state, {})
-    assert (target.score, target.source[:37]) == (0.3 / 0.99, "99 % of the best validation error so ")
+    assert (target.score, target.source[:33]) == (pytest.approx(0.302), "the best validation error so far ")
     assert build_scores(single.test).others == {"error": 0.2}

@@ -80,7 +80,7 @@ def test_a_labelled_e2e_is_the_reference(tmp_path: Path) -> None:
     report = build_report(tmp_path)
     assert report.trials[2].speedups["e2e"].samples_per_s == pytest.approx(5.0)
     assert "over plain of the same seed" in render_markdown(report)
-    assert report.trials[2].times.target_source.endswith("of plain.s0")
+    assert report.trials[2].times.target_source == "the best validation AUC of plain less the margin"
 
 
 def test_the_trial_called_e2e_goes_before_other_trials_of_e2e(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ def objects(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [("Report", schema), *schema["$defs"].items()]
 
 
-def test_the_schema_is_a_json_schema_of_version_1() -> None:
+def test_the_schema_is_a_json_schema_of_version_2() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["schema_version"]["const"] == 1
+    assert schema["properties"]["schema_version"]["const"] == 2
 
 
 @pytest.mark.parametrize(("name", "part"), objects(json_schema()))
