@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
-.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape lint types contracts clean schema
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -62,6 +62,9 @@ screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
 
 shape: $(STAMP)  ## lines, lengths of functions, modules and imports of the package; AGAINST=COMMIT compares
 	$(BIN)/python -m benchmarks.shape $(if $(AGAINST),--against $(AGAINST))
+
+schema: $(STAMP)  ## write docs/report.schema.json
+	$(BIN)/grambench report --schema > docs/report.schema.json
 
 lint: $(STAMP)  ## ruff, and whether everything is formatted
 	$(BIN)/ruff check .

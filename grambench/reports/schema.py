@@ -318,8 +318,8 @@ class Report(Section):
     """Warnings about the whole run."""
 
 
-SCHEMA_ID = "https://grambench.dev/schemas/report-2.json"
-"""A name, not an address that is fetched."""
+SCHEMA_ID = "urn:grambench:report:2"
+"""A name, which nothing fetches."""
 
 
 def json_schema() -> dict[str, Any]:

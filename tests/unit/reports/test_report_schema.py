@@ -1,6 +1,8 @@
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -105,3 +107,9 @@ def test_a_field_that_nobody_holds_is_a_mistake_of_the_code() -> None:
         build_section(Measured, Told(), seconds=1.0)
     with pytest.raises(ValidationError, match="typo"):
         build_section(Measured, None, steps=1, typo=2)
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    """`make schema` writes it."""
+    published = Path(__file__).parents[3] / "docs" / "report.schema.json"
+    assert json.loads(published.read_text()) == json_schema()
