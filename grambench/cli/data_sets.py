@@ -53,7 +53,7 @@ def is_there(data_set: DataSet) -> bool:
     folder = folder_of(data_set)
     if data_set.name == SYNTHETIC:
         return folder.is_dir() and any(path.is_dir() and path.name[0] != "." for path in folder.iterdir())
-    if resolve(data_set.preset, [], data_dir=None).data.domain == "knowledge-tracing":
+    if resolve(data_set.preset, [], data_dir=None).data.source != "mind":
         return folder.is_dir() and any(folder.iterdir())
     return has_splits(folder)
 

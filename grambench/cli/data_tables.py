@@ -47,7 +47,7 @@ _ORIGINS = {"official": "the published file", "differs": "not the published file
 
 
 def print_verification(found: CheckedFolder, console: Console) -> None:
-    """A table for each split and one for the folder; or one for tables of news, or of answers."""
+    """A table for each split and one for the folder; or one for data without splits."""
     console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
     read: list[Counts] = []
     if isinstance(found, AnswersCheck):
@@ -64,7 +64,7 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
         for reason, count in found.left_out.items():
             console.print(Text(f"left out: {numbers.count(count)} {reason}"))
     elif isinstance(found, TablesCheck):
-        console.print(Group(_heading("tables of news"), _files(found), _problems(found)))
+        console.print(Group(_heading(f"news ({found.format})"), _files(found), _problems(found)))
         read = [found]
     elif isinstance(found, Verification):
         for split, check in found.splits.items():
@@ -72,6 +72,8 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
             console.print(Group(_heading(title), _files(check, f"{split}/"), _problems(check)))
         console.print(Group(_heading("all splits"), _problems(found)))
         read = [check for split, check in found.splits.items() if split != "test"]
+    else:
+        console.print(_problems(found))
     if any(check.unknown_history.occurrences or check.unknown_candidates.occurrences for check in read):
         console.print(
             Text(

@@ -274,7 +274,7 @@ class Spec(Table):
     @model_validator(mode="after")
     def _strategies_fit_domain(self) -> "Spec":
         if self.data.domain != "news" and self.data.protocol == "paper":
-            raise ValueError("data.protocol = paper is for news; knowledge tracing has no part to select on")
+            raise ValueError(f"data.protocol = paper is for news: {self.data.domain} has no published part")
         for name in self.training.strategies:
             domains = row_of(name).domains
             if domains and self.data.domain not in domains:

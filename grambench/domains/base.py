@@ -16,21 +16,23 @@ from grambench.data.prepared.sources import Report
 from grambench.data.verification import CheckedFolder
 
 
-class Files(Protocol):
-    """The files read by one preparation."""
-
-    def files(self) -> dict[str, Path]:
-        """Every file that determines the arrays, by a name independent of the folder.
-
-        Raises:
-            DataError: a file is missing.
-        """
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A value of `data.source`."""
+    """A value of `data.source`: where its files are, and how they are read."""
 
+    files: Callable[[Path, Data], dict[str, Path]]
+    """The files of a folder that determine the arrays, by names independent of the folder.
+
+    Raises:
+        DataError: a file is missing.
+        ConfigError: settings do not match the source.
+    """
+    read: Callable[[Path, Data, Report], Any]
+    """The content of these files, as the domain's `read` takes it.
+
+    Raises:
+        DataError: a file is malformed.
+    """
     holds: str = ""
     """Description of its folder's content."""
     settings: Callable[[Data], Table] | None = None
@@ -53,16 +55,8 @@ class Domain(Protocol):
     sources: Mapping[str, Source]
     """By `data.source`."""
 
-    def files(self, data: Data, folder: Path) -> Files:
-        """The files of a data folder.
-
-        Raises:
-            DataError: a file is missing.
-            ConfigError: settings do not match the source.
-        """
-
-    def read(self, files: Any, data: Data, report: Report) -> Interactions:
-        """Read the files and split the data into parts.
+    def read(self, folder: Path, data: Data, report: Report) -> Interactions:
+        """Read the files of a folder and split the data into parts.
 
         Raises:
             DataError: the data is malformed, or a part is empty.
@@ -72,16 +66,6 @@ class Domain(Protocol):
     def determinants(self, data: Data, described: Mapping[str, SourceFile]) -> dict[str, object]:
         """Domain-specific values that determine the arrays: JSON values."""
 
-    def check(self, manifest: Manifest, data: Data) -> None:
-        """Check prepared data against the settings.
-
-        Raises:
-            DataError: the prepared data contains something `data` does not allow.
-        """
-
-    def completed(self, manifest: Manifest, files: Any, report: Report) -> Manifest | None:
-        """The manifest with counts that an earlier version did not make; None if it is complete."""
-
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
         """Read every file of a folder in the format of `data.source`, and count.
 
@@ -89,5 +73,18 @@ class Domain(Protocol):
             DataError: a file is missing or malformed.
         """
 
+    def check(self, manifest: Manifest, data: Data) -> None:
+        """Check prepared data against the settings; nothing, unless a domain has something to check.
+
+        Raises:
+            DataError: the prepared data contains something `data` does not allow.
+        """
+        return
+
     def lacks_counts(self, manifest: Manifest) -> bool:
-        """Whether `completed` has something to add."""
+        """Whether an earlier version prepared the data without counts that `completed` adds."""
+        return False
+
+    def completed(self, manifest: Manifest, folder: Path, data: Data, report: Report) -> Manifest:
+        """The manifest with these counts, made from the files of the data folder."""
+        return manifest

@@ -5,7 +5,7 @@ from pathlib import Path
 from grambench.config.data import Data
 from grambench.config.paths import dataset_dir
 from grambench.domains.base import Source
-from grambench.domains.registry import domain_of, source_of
+from grambench.domains.registry import source_of
 from grambench.errors import DataError
 
 
@@ -19,7 +19,7 @@ def locate(data: Data) -> Path:
     """
     source = source_of(data)
     folder = _folder(data, source)
-    domain_of(data.domain).files(data, folder).files()
+    source.files(folder, data)
     return folder
 
 

@@ -30,8 +30,8 @@ from grambench.data.prepared.manifest import (
 )
 from grambench.data.prepared.sources import Report, digests, size_of
 from grambench.data.prepared.tokens import ItemTokenizer, TokenizerFactory, ready_made
-from grambench.domains.base import Domain, Files
-from grambench.domains.registry import domain_of
+from grambench.domains.base import Domain
+from grambench.domains.registry import domain_of, source_of
 from grambench.errors import DataError, MachineError
 from grambench.fs import locked, sync_folder, write_atomic
 
@@ -94,8 +94,7 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
     except OSError as error:
         raise _unwritable(cache_dir, error) from error
     domain = domain_of(request.data.domain)
-    sources = domain.files(request.data, request.folder)
-    files = sources.files()
+    files = source_of(request.data).files(request.folder, request.data)
     hashes = digests(files, cache_dir, report)
     described = {name: SourceFile(bytes=size_of(path), sha256=hashes[name]) for name, path in files.items()}
     fingerprint = _fingerprint(request, domain, described)
@@ -110,10 +109,10 @@ def prepare(request: PrepareRequest, cache_dir: Path, report: Report) -> Path:
         raise _unwritable(cache_dir, error) from error
     with locked(lock):
         if _is_whole(folder):
-            _complete(folder, domain, sources, report)
+            _complete(folder, domain, request, report)
         elif digests(files, cache_dir, report, read_all=True) == hashes:
             built = build(
-                domain.read(sources, request.data, report),
+                domain.read(request.folder, request.data, report),
                 request.data,
                 described,
                 request.tokenizer,
@@ -168,11 +167,12 @@ def _fits(folder: Path, data: Data, domain: Domain) -> bool:
     return True
 
 
-def _complete(folder: Path, domain: Domain, sources: Files, report: Report) -> None:
+def _complete(folder: Path, domain: Domain, request: PrepareRequest, report: Report) -> None:
     """Add to the manifest what an earlier version has not counted; the arrays stay as they are."""
-    manifest = domain.completed(read_manifest(folder), sources, report)
-    if manifest is None:
+    manifest = read_manifest(folder)
+    if not domain.lacks_counts(manifest):
         return
+    manifest = domain.completed(manifest, request.folder, request.data, report)
     text = sealed(manifest) if manifest.seal else manifest.model_dump_json(indent=1) + "\n"
     try:
         write_atomic(folder / MANIFEST_FILE, text)

@@ -38,8 +38,9 @@ _NEWS, _TRACING = "news", "knowledge-tracing"
 
 
 def _ranking(name: str, title: str, meaning: str) -> Metric:
-    absent = "students' answers are not ranked"
-    return Metric(name=name, title=title, meaning=meaning, domains=(_NEWS,), absent=absent)
+    return Metric(
+        name=name, title=title, meaning=meaning, domains=(_NEWS,), absent="no candidates are ranked"
+    )
 
 
 def _of_cold_items(name: str, title: str, meaning: str, can_select: bool = True) -> Metric:

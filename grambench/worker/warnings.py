@@ -32,7 +32,7 @@ def data_warnings(manifest: Manifest) -> Iterator[Warned]:
     if manifest.repeats is not None:
         for code, words in repeat_cautions(manifest.repeats, manifest.repeated_answers == "keep"):
             yield Warned(code, words)
-    if manifest.domain == "news" and not {"impressions", "dev/behaviors.tsv"} & set(manifest.sources):
+    if "train/behaviors.tsv" in manifest.sources and "dev/behaviors.tsv" not in manifest.sources:
         yield Warned("one-split", ONE_SPLIT)
     for code, words in part_cautions(manifest.parts):
         yield Warned(code, words)

@@ -86,13 +86,14 @@ class AnswerCounts(_Model):
 
 
 class SampleCounts(_Model):
-    """Counts of one part of a domain that has no class of its own here."""
+    """Counts of one part of a domain that has no class of its own here; it may add others by name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int]
 
     samples: int
     scored: int
-    """Those that a metric can score: of both classes."""
-    others: dict[str, int] = {}
-    """Further counts, by name."""
+    """Samples that count in a metric; 0 if they have only one class."""
 
 
 class ColdCounts(_Model):
@@ -144,17 +145,17 @@ class ItemCounts(_Model):
     mean_length: float
     """Mean tokens per item, including special tokens."""
     max_length: int
-    repeated_ids_same_text: int
+    repeated_ids_same_text: int = 0
     """News ids that occur in several splits with the same text."""
-    repeated_ids_other_text: int
+    repeated_ids_other_text: int = 0
     """News ids that occur in several splits with different texts; the earliest split's text is used."""
-    unknown_ids: int
+    unknown_ids: int = 0
     """Distinct ids in histories and candidates without a row in any news.tsv."""
     blank_items: int
     """Unknown ids kept as items without text (`blank`)."""
     empty_texts: int
     """Items of news.tsv whose selected fields are all empty."""
-    without_body: int | None
+    without_body: int | None = None
     """Items of news.tsv without a body; None if bodies are not used."""
     text_tokens: int | None = None
     """Tokens without special tokens; None here and below: prepared by a version that did not count them."""

@@ -1,6 +1,7 @@
 """Knowledge tracing: will a student answer the next exercise correctly?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from grambench.config.data import Data
@@ -9,33 +10,57 @@ from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report
 from grambench.data.verification import CheckedFolder
-from grambench.domains.base import Source
-from grambench.domains.knowledge_tracing.prepare import AnswerSources, read_answer_data
+from grambench.domains.base import Domain, Source
+from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.formats.duolingo import duolingo_files, read_duolingo
+from grambench.domains.knowledge_tracing.formats.ednet import ednet_files, read_ednet
+from grambench.domains.knowledge_tracing.formats.poj import poj_files, read_poj
+from grambench.domains.knowledge_tracing.formats.tables import read_tables, tables_files
+from grambench.domains.knowledge_tracing.prepare import split_answer_data
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.domains.knowledge_tracing.synthetic import generate_answers
 from grambench.domains.knowledge_tracing.verify import verify_answers
+from grambench.errors import DataError
+
+_TABLES = Source(
+    holds="the tables items and interactions (docs/data.md says which columns)",
+    files=lambda folder, _: tables_files(folder),
+    read=lambda folder, *_: read_tables(folder),
+)
 
 
-class KnowledgeTracing:
+class KnowledgeTracing(Domain):
     """See `domains.base.Domain`."""
 
     part = Sequences
     sources: Mapping[str, Source] = {
         "duolingo": Source(
-            holds="the files of https://doi.org/10.7910/DVN/8SWHNO (es_en.slam.20190204.train and so on)"
+            holds="the files of https://doi.org/10.7910/DVN/8SWHNO (es_en.slam.20190204.train and so on)",
+            files=lambda folder, data: duolingo_files(folder, data.duolingo.track),
+            read=lambda folder, data, _: read_duolingo(folder, data.duolingo.track),
         ),
-        "poj": Source(holds="poj_log.csv and your contents.tsv"),
-        "ednet": Source(holds="KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv"),
-        "tables": Source(holds="the tables items and interactions (docs/data.md says which columns)"),
-        "synthetic-answers": Source(settings=lambda data: data.synthetic_answers, generate=generate_answers),
+        "poj": Source(
+            holds="poj_log.csv and your contents.tsv",
+            files=lambda folder, _: poj_files(folder),
+            read=lambda folder, *_: read_poj(folder),
+        ),
+        "ednet": Source(
+            holds="KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv",
+            files=lambda folder, _: ednet_files(folder),
+            read=lambda folder, _, report: read_ednet(folder, report=report),
+        ),
+        "tables": _TABLES,
+        "synthetic-answers": replace(
+            _TABLES, settings=lambda data: data.synthetic_answers, generate=generate_answers
+        ),
     }
 
-    def files(self, data: Data, folder: Path) -> AnswerSources:
-        return AnswerSources(folder, data.source, data.duolingo.track)
-
-    def read(self, files: AnswerSources, data: Data, report: Report) -> Interactions:
-        return read_answer_data(files, data, report)
+    def read(self, folder: Path, data: Data, report: Report) -> Interactions:
+        answers = self._answers(folder, data, report)
+        if not len(answers):
+            raise DataError(f"{folder} holds no usable answers.")
+        return split_answer_data(answers, data)
 
     def determinants(self, data: Data, described: Mapping[str, SourceFile]) -> dict[str, object]:
         split: dict[str, object] = {
@@ -53,20 +78,24 @@ class KnowledgeTracing:
         if manifest.repeats is not None and data.repeated_answers == "error":
             check_repeats(manifest.repeats)
 
-    def completed(self, manifest: Manifest, files: AnswerSources, report: Report) -> Manifest | None:
-        """Adds the count of answers in several rows, which version 0.1 lacks."""
-        if not self.lacks_counts(manifest):
-            return None
-        report("read", 0, 1)
-        counts = find_repeats(files.read(report)).counts
-        report("read", 1, 1)
+    def lacks_counts(self, manifest: Manifest) -> bool:
+        """Version 0.1 lacks the count of answers in several rows."""
+        return manifest.repeats is None
+
+    def completed(self, manifest: Manifest, folder: Path, data: Data, report: Report) -> Manifest:
+        counts = find_repeats(self._answers(folder, data, report)).counts
         return manifest.model_copy(update={"repeats": counts})
 
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
-        return verify_answers(folder, data.source, data.dataset, data.duolingo.track)
+        source = self.sources[data.source]
+        files = source.files(folder, data)
+        return verify_answers(source.read(folder, data, lambda *_: None), files, folder, data)
 
-    def lacks_counts(self, manifest: Manifest) -> bool:
-        return manifest.repeats is None
+    def _answers(self, folder: Path, data: Data, report: Report) -> Answers:
+        report("read", 0, 1)
+        answers: Answers = self.sources[data.source].read(folder, data, report)
+        report("read", 1, 1)
+        return answers
 
 
 DOMAIN = KnowledgeTracing()

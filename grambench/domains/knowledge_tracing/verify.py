@@ -1,25 +1,26 @@
 """`grambench data verify` for knowledge-tracing data: counts and problems, without a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from grambench.config.data import Track
+from grambench.config.data import Data
 from grambench.data.cautions import answer_cautions
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck
-from grambench.domains.knowledge_tracing.prepare import AnswerSources
+from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 
 
 class AnswersCheck(CheckedFolder):
     """Counts of items, users and answers."""
 
-    format: Literal["duolingo", "poj", "ednet", "tables"]
+    format: str
+    """`data.source`."""
     files: tuple[FileCheck, ...]
     items: int
     users: int
@@ -37,31 +38,23 @@ class AnswersCheck(CheckedFolder):
     """Answers in several rows."""
 
 
-def verify_answers(
-    data_dir: Path, source: str, dataset: str | None = None, track: Track = "es_en"
-) -> AnswersCheck:
-    """Read a data folder and count.
+def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, data: Data) -> AnswersCheck:
+    """Count.
 
     Args:
-        data_dir: the folder.
-        source: its format.
-        dataset: label only; there are no digests of published files.
-        track: Duolingo's track.
-
-    Raises:
-        DataError: a file is missing or malformed (file and line, or row).
+        answers: all of a folder.
+        files: their files; there are no digests of published ones.
+        folder: of the data.
+        data: with the label and the format.
     """
-    sources = AnswerSources(data_dir, source, track)
-    files = sources.files()
-    answers = sources.read(lambda *_: None)
     repeats = find_repeats(answers).counts
     correct = int(answers.correct.sum())
     tested = None if answers.split is None else answers.correct[answers.split == TEST]
     return AnswersCheck.model_validate(
         {
-            "data_dir": str(data_dir),
-            "dataset": dataset,
-            "format": source,
+            "data_dir": str(folder),
+            "dataset": data.dataset,
+            "format": data.source,
             "files": tuple(
                 FileCheck(path=str(path), bytes=size_of(path), origin="unknown") for path in files.values()
             ),

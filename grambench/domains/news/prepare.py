@@ -1,9 +1,7 @@
-"""News recommendation: read the sources, and split impressions into parts.
+"""News recommendation: split the impressions that were read into parts.
 
 Legend: B impressions.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +11,14 @@ import pyarrow.compute as pc
 from grambench.config.data import Data, FieldLimits
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import PartName
-from grambench.data.prepared.sources import Report
 from grambench.data.prepared.tokens import Texts
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.domains.news import impressions
-from grambench.domains.news.formats.catalogue import Catalogue, merge_news
-from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
-from grambench.domains.news.formats.mind_folder import BEHAVIORS_FILE, NEWS_FILE, Bodies, read_bodies
-from grambench.domains.news.formats.tables import read_news_tables
+from grambench.domains.news.formats.catalogue import Catalogue, ReadNews
+from grambench.domains.news.formats.mind import Behaviors
+from grambench.domains.news.formats.mind_folder import Bodies
 from grambench.domains.news.impressions import Part
-from grambench.domains.news.sources import MindSources, TableSources
 from grambench.errors import ConfigError, DataError
 
 _EXAMPLES = 5
@@ -31,26 +26,13 @@ _EXAMPLES = 5
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadNews:
-    """The content of the sources, in memory."""
-
-    catalogue: Catalogue
-    behaviors: list[Behaviors]
-    """Train and dev, or all impressions of a table or of a folder without splits."""
-    bodies: Bodies | None = None
-    split: npt.NDArray[np.int8] | None = None
-    """[B] TRAIN, VALIDATION or TEST; None if no table column `split` assigns impressions to parts."""
-
-
-def read_news_data(sources: MindSources | TableSources, data: Data, report: Report) -> Interactions:
-    """Read, link, split into parts, and apply the policy for unknown items.
+def split_news_data(news: ReadNews, data: Data) -> Interactions:
+    """Link, split into parts, and apply the policy for unknown items.
 
     Raises:
-        DataError: the data is malformed, contains unknown ids under "error", or a part is empty.
+        DataError: the data contains unknown ids under "error", or a part is empty.
         ConfigError: a field limit leaves no room for the special tokens.
     """
-    news = read_sources(sources, report)
     texts = item_texts(news.catalogue, news.bodies, data.fields)
     linked, unknown_ids = impressions.link(news.behaviors, news.catalogue.ids)
     if data.unknown_items == "error" and len(unknown_ids):
@@ -70,31 +52,6 @@ def read_news_data(sources: MindSources | TableSources, data: Data, report: Repo
             "validation_share": data.validation_share if rule == "users" else None,
         },
     )
-
-
-def read_sources(sources: MindSources | TableSources, report: Report) -> ReadNews:
-    """Read all files.
-
-    Raises:
-        DataError: a file is malformed.
-    """
-    if isinstance(sources, TableSources):
-        report("read", 0, 1)
-        table, behaviors, split = read_news_tables(sources.data_dir)
-        report("read", 1, 1)
-        return ReadNews(merge_news([table]), [behaviors], split=split)
-    total = len(sources.files())
-    news: list[News] = []
-    for folder in sources.splits.values():
-        report("read", len(news), total)
-        news.append(read_news(folder / NEWS_FILE))
-    behaviors_of_splits: list[Behaviors] = []
-    for split_name in sources.labelled:
-        report("read", len(news) + len(behaviors_of_splits), total)
-        behaviors_of_splits.append(read_behaviors(sources.splits[split_name] / BEHAVIORS_FILE, labelled=True))
-    bodies = read_bodies(sources.bodies) if sources.bodies else None
-    report("read", total, total)
-    return ReadNews(merge_news(news), behaviors_of_splits, bodies)
 
 
 def cut(data: Data, news: ReadNews, linked: list[Part]) -> dict[PartName, Part]:

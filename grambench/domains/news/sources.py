@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from grambench.config.data import NEWS_TABLES, Data
+from grambench.config.data import Data
+from grambench.data.prepared.sources import Report
+from grambench.domains.news.formats.catalogue import ReadNews, merge_news
+from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.domains.news.formats.mind_folder import (
     BEHAVIORS_FILE,
     NEWS_FILE,
@@ -12,9 +15,10 @@ from grambench.domains.news.formats.mind_folder import (
     find_bodies,
     find_split,
     is_one_split,
+    read_bodies,
     split_folder,
 )
-from grambench.domains.news.formats.tables import news_tables_files
+from grambench.domains.news.formats.tables import news_tables_files, read_news_tables
 from grambench.errors import ConfigError, DataError
 
 
@@ -66,33 +70,54 @@ def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
     return MindSources(data_dir, splits, tuple(bodies))
 
 
-@dataclass(frozen=True, slots=True)
-class TableSources:
-    """Plain tables: items and impressions."""
-
-    data_dir: Path
-
-    def files(self) -> dict[str, Path]:
-        """Both tables, by names independent of the folder.
-
-        Raises:
-            DataError: a table is missing; the message names its columns.
-        """
-        return news_tables_files(self.data_dir)
+def mind_files(folder: Path, data: Data) -> dict[str, Path]:
+    """See `domains.base.Source`."""
+    return find_sources(folder, with_bodies=data.fields.body > 0).files()
 
 
-def news_sources(data: Data, folder: Path) -> MindSources | TableSources:
-    """The files of a data folder, in the format named by `data.source`.
+def read_mind(folder: Path, data: Data, report: Report) -> ReadNews:
+    """Every split, and bodies if they are used.
 
     Raises:
-        DataError: a file is missing.
-        ConfigError: bodies are used with tables, which have none.
+        DataError: a file is missing or malformed.
     """
-    if data.source != NEWS_TABLES:
-        return find_sources(folder, with_bodies=data.fields.body > 0)
+    sources = find_sources(folder, with_bodies=data.fields.body > 0)
+    total = len(sources.files())
+    news: list[News] = []
+    for split_dir in sources.splits.values():
+        report("read", len(news), total)
+        news.append(read_news(split_dir / NEWS_FILE))
+    behaviors: list[Behaviors] = []
+    for split in sources.labelled:
+        report("read", len(news) + len(behaviors), total)
+        behaviors.append(read_behaviors(sources.splits[split] / BEHAVIORS_FILE, labelled=True))
+    bodies = read_bodies(sources.bodies) if sources.bodies else None
+    report("read", total, total)
+    return ReadNews(merge_news(news), behaviors, bodies)
+
+
+def table_files(folder: Path, data: Data) -> dict[str, Path]:
+    """Both tables.
+
+    Raises:
+        DataError: a table is missing; the message names its columns.
+        ConfigError: bodies are used, which tables do not have.
+    """
     if data.fields.body:
         raise ConfigError(
             "The body field is used, but tables of news only have a title and an abstract.",
             "Put the body into the column abstract, or use `--set data.fields.body=0`.",
         )
-    return TableSources(folder)
+    return news_tables_files(folder)
+
+
+def read_tables(folder: Path, _data: Data, report: Report) -> ReadNews:
+    """Both tables.
+
+    Raises:
+        DataError: a table is malformed.
+    """
+    report("read", 0, 1)
+    news, behaviors, split = read_news_tables(folder)
+    report("read", 1, 1)
+    return ReadNews(merge_news([news]), [behaviors], split=split)

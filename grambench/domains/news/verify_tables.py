@@ -1,49 +1,50 @@
 """`grambench data verify` for two tables of news: counts and problems, without a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from grambench.config.data import Data
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck
-from grambench.domains.news.formats.tables import news_tables_files, read_news_tables
+from grambench.domains.news.formats.catalogue import ReadNews
 from grambench.domains.news.verify import Counts, counts, split_cautions
 
 
 class TablesCheck(Counts, CheckedFolder):
     """Counts of items and impressions; impressions are numbered from 1 by row."""
 
-    format: Literal["news-tables"] = "news-tables"
+    format: str
+    """`data.source`."""
     train_impressions: int | None
     """Rows with `split` = train; None here and below if there is no such column."""
     validation_impressions: int | None
     test_impressions: int | None
 
 
-def verify_tables(data_dir: Path, dataset: str | None = None) -> TablesCheck:
-    """Read both tables of a folder and count.
+def verify_tables(news: ReadNews, files: Mapping[str, Path], folder: Path, data: Data) -> TablesCheck:
+    """Count.
 
     Args:
-        data_dir: folder with `items` and `impressions`.
-        dataset: label only; there are no digests of published files.
-
-    Raises:
-        DataError: a table is missing or malformed (file and line, or row).
+        news: items and impressions of a folder without splits.
+        files: their files; there are no digests of published ones.
+        folder: of the data.
+        data: with the label and the format.
     """
-    files = news_tables_files(data_dir)
-    news, behaviors, split = read_news_tables(data_dir)
+    (behaviors,) = news.behaviors
     check = TablesCheck(
-        data_dir=str(data_dir),
-        dataset=dataset,
+        data_dir=str(folder),
+        dataset=data.dataset,
+        format=data.source,
         files=tuple(
             FileCheck(path=str(path), bytes=path.stat().st_size, origin="unknown") for path in files.values()
         ),
-        **counts(len(news), behaviors, news.ids),
-        train_impressions=_impressions(split, TRAIN),
-        validation_impressions=_impressions(split, VALIDATION),
-        test_impressions=_impressions(split, TEST),
+        **counts(len(news.catalogue), behaviors, news.catalogue.ids),
+        train_impressions=_impressions(news.split, TRAIN),
+        validation_impressions=_impressions(news.split, VALIDATION),
+        test_impressions=_impressions(news.split, TEST),
     )
     return check.model_copy(
         update={"cautions": tuple(split_cautions("whole", check, "table of impressions"))}

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grambench.domains.news.formats.mind import News
+from grambench.domains.news.formats.mind import Behaviors, News
+from grambench.domains.news.formats.mind_folder import Bodies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +29,18 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadNews:
+    """Common result of reading any news format, in memory. B impressions."""
+
+    catalogue: Catalogue
+    behaviors: list[Behaviors]
+    """Train and dev, or all impressions of a table or of a folder without splits."""
+    bodies: Bodies | None = None
+    split: npt.NDArray[np.int8] | None = None
+    """[B] code (`data.tables.splits`) of each impression's part; None: not given by the data."""
 
 
 def merge_news(parts: Sequence[News]) -> Catalogue:
