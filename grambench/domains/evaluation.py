@@ -24,6 +24,16 @@ WHOLE_NUMBERS = 2**26
 """Most numbers of all items' projections that are held at once: 256 MiB in fp32."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UserScores:
+    """What an AUC is made of: its difference between two models varies over users as that of these values."""
+
+    values: NDArray[np.floating]
+    """[S] AUC of each impression, NaN for one of one class; or each answer's influence on the pooled AUC."""
+    users: NDArray[np.integer]
+    """[S] number of the user or student of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Metrics of a part."""
@@ -36,6 +46,8 @@ class Evaluation:
     sampled: bool
     scores: RankingScores | None = None
     """Metrics of each impression, where there are impressions."""
+    by_user: Callable[[], UserScores | None] = lambda: None
+    """Computes them; None: no AUC."""
 
 
 class PartEvaluator(ABC):
