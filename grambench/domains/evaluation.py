@@ -24,6 +24,16 @@ WHOLE_NUMBERS = 2**26
 """Most elements of item projections held at once: 256 MiB in fp32."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class UserScores:
+    """What an AUC is made of: its difference between two models varies over users as that of these values."""
+
+    values: NDArray[np.floating]
+    """[S] AUC of each impression, NaN for one of one class; or each answer's influence on the pooled AUC."""
+    users: NDArray[np.integer]
+    """[S] number of the user or student of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Metrics of a part."""
@@ -35,7 +45,9 @@ class Evaluation:
     """Impressions with only one class, which have no AUC."""
     sampled: bool
     scores: RankingScores | None = None
-    """Metrics per impression, if the domain has impressions."""
+    """Metrics of each impression, where there are impressions."""
+    by_user: Callable[[], UserScores | None] = lambda: None
+    """Computes them; None: no AUC."""
 
 
 class PartEvaluator(ABC):

@@ -55,7 +55,7 @@ def _of_cold_items(name: str, title: str, meaning: str, can_select: bool = True)
     )
 
 
-_END = "{} end of its 95 % bootstrap interval over answers"
+_END = "{} end of its 95 % bootstrap interval by students"
 METRICS = (
     Metric(
         name="auc",

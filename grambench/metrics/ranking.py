@@ -31,8 +31,13 @@ class RankingScores:
     """[S] nDCG over the first five ranks."""
     ndcg10: NDArray[np.float64]
     """[S] nDCG over the first ten ranks."""
-    skipped: int
-    """Impressions with only one class, which have no AUC."""
+    scored: NDArray[np.bool_]
+    """[M] which impressions have both classes."""
+
+    @property
+    def skipped(self) -> int:
+        """Impressions of one class only, which have no AUC."""
+        return int(np.count_nonzero(~self.scored))
 
     def means(self) -> dict[str, float | None]:
         """Mean of each metric over the scored impressions; None if there are none."""
@@ -67,10 +72,9 @@ def ranking_scores(
     both = (clicks > 0) & (clicks < sizes)
     kept = np.repeat(both, sizes)
     sizes, clicks = sizes[both], clicks[both]
-    skipped = int(both.size - sizes.size)
     if not sizes.size:
         none = np.empty(0)
-        return RankingScores(none, none, none, none, skipped)
+        return RankingScores(none, none, none, none, both)
 
     segment = np.repeat(np.arange(sizes.size, dtype=np.uint64), sizes)
     keys = _sorted_keys(segment, labels[kept], scores[kept])
@@ -84,7 +88,7 @@ def ranking_scores(
         np.add.reduceat(np.where(rank <= cutoff, discount, 0.0), starts) / _ideal_dcg(clicks, cutoff)
         for cutoff in _CUTOFFS
     ]
-    return RankingScores(_auc(keys, clicked, rank, starts, sizes, clicks), mrr, ndcg[0], ndcg[1], skipped)
+    return RankingScores(_auc(keys, clicked, rank, starts, sizes, clicks), mrr, ndcg[0], ndcg[1], both)
 
 
 def _sorted_keys(

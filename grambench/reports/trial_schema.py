@@ -105,9 +105,9 @@ class Scores(Section):
     csauc: float | None
     """Knowledge tracing: AUC of the answers to items not seen in training; 0 to 1."""
     csauc_low: float | None
-    """Lower end of its 95 % bootstrap interval over answers."""
+    """Lower end of its 95 % bootstrap interval by students; version 0.1: over answers."""
     csauc_high: float | None
-    """Upper end of its 95 % bootstrap interval over answers."""
+    """Upper end of its 95 % bootstrap interval by students; version 0.1: over answers."""
     others: dict[str, float] = Field(default_factory=dict)
     """Metrics that have no field of their own, by name."""
     impressions: int

@@ -13,6 +13,7 @@ from grambench.config.spec import Spec
 from grambench.config.strategies import Vocabulary, row_of
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
+from grambench.domains.evaluation import UserScores
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
@@ -30,6 +31,7 @@ from grambench.training.system import Modules, Placement, build_system, placemen
 from grambench.worker import resume
 from grambench.worker.device import Device
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
+from grambench.worker.kept_scores import keep_scores
 from grambench.worker.planning import (
     compile_seconds,
     plan_sizes,
@@ -115,7 +117,11 @@ def _run_trial(
     graphs = use_graphs(spec, system, modules)
     kept = placement(spec, data)
     sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
-    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require)
+
+    def keep(scores: UserScores) -> None:
+        keep_scores(trial.folder, scores, emit)
+
+    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require, keep)
 
     turn.wait()
     if ending := turn.ending():
@@ -273,6 +279,7 @@ def _evaluator(
     kept: Placement,
     turn: Turn,
     require: Callable[[], None],
+    keep: Callable[[UserScores], None],
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
     def look() -> None:
         if turn.ending():
@@ -288,7 +295,10 @@ def _evaluator(
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
         result = parts[part](system.served or system.encode, modules.filter)
+        by_user = result.by_user() if part == "test" else None
         require()
+        if by_user is not None:
+            keep(by_user)
         return ev.Evaluated(
             part=part,
             epoch=0,

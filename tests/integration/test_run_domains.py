@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from live_runs import Bench, Command, strict_json
 
@@ -92,6 +93,22 @@ def test_every_system_of_the_domain_ends_with_a_scored_test_part(
         if tracing:
             assert test["csauc_low"] <= test["csauc"] <= test["csauc_high"]
     assert report["audit"]["equivalent"]
+
+
+@pytest.mark.parametrize("domain", ["knowledge-tracing", "news"])
+def test_every_system_keeps_its_test_scores_of_the_same_users(
+    domain: str, commands: dict[str, Command]
+) -> None:
+    trials = strict_json(commands[domain].wait().out)["trials"]
+    kept = [np.load(commands[domain].run / trial["name"] / "test_scores.npz") for trial in trials]
+    users = kept[0]["clusters"]
+    assert len(np.unique(users)) > 10
+    for trial, scores in zip(trials, kept, strict=True):
+        assert np.array_equal(scores["clusters"], users)
+        assert len(users) == trial["test"]["impressions"]
+        mean = 0.0 if domain == "knowledge-tracing" else trial["test"]["auc"]  # influences add up to nothing
+        assert np.nanmean(scores["values"]) == pytest.approx(mean, abs=1e-6)
+        assert np.isnan(scores["values"]).sum() == trial["test"]["skipped"]
 
 
 def test_single_step_follows_e2e_on_answers(commands: dict[str, Command]) -> None:

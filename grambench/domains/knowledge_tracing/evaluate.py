@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grambench.domains.evaluation import Evaluation, PartEvaluator
+from grambench.analysis.clustered import auc_influence
+from grambench.domains.evaluation import Evaluation, PartEvaluator, UserScores
 from grambench.domains.knowledge_tracing.sampler import windows_at
 from grambench.domains.knowledge_tracing.sequences import Sequences
 from grambench.metrics.binary import auc, bootstrap_auc
@@ -43,16 +44,17 @@ class AnswerEvaluator(PartEvaluator):
         sizes_M = self.offsets.diff()[self.samples_M]
         self.samples_M = self.samples_M[sizes_M.argsort(stable=True)]  # like lengths share a block
         self.find_items()
-        self._find_labels(cold_items)
+        self._find_labels(cold_items, part.users)
 
-    def _find_labels(self, cold_items: NDArray[np.int32]) -> None:
-        asked, labels = [], []
+    def _find_labels(self, cold_items: NDArray[np.int32], users: NDArray[np.int32]) -> None:
+        asked, labels, students = [], [], []
         for block_B in self.samples_M.split(self.block):
             asked_BL, _, correct_BL, scored_BL = self._windows(block_B)
             asked.append(read(asked_BL[scored_BL]))
             labels.append(read(correct_BL[scored_BL]))
+            students.append(np.repeat(users[read(block_B)], read(scored_BL.sum(dim=1))))
         self.is_cold_A = np.isin(np.concatenate(asked), cold_items)
-        self.labels_A = np.concatenate(labels)
+        self.labels_A, self.students_A = np.concatenate(labels), np.concatenate(students)
 
     def read_items(self, block_B: Tensor) -> Sequence[Tensor]:
         """The items asked."""
@@ -75,13 +77,18 @@ class AnswerEvaluator(PartEvaluator):
         metrics: dict[str, float | None] = {"auc": auc(self.labels_A, scores_A)}
         if self.is_cold_A.any():
             cold = self.labels_A[self.is_cold_A], scores_A[self.is_cold_A]
-            interval = bootstrap_auc(*cold)
+            interval = bootstrap_auc(*cold, self.students_A[self.is_cold_A])
             metrics |= {
                 "csauc": auc(*cold),
                 "csauc_low": interval.low if interval else None,
                 "csauc_high": interval.high if interval else None,
             }
-        return Evaluation(metrics, len(scores_A), 0, self.sampled)
+
+        def by_user() -> UserScores | None:
+            found = auc_influence(scores_A, self.labels_A)
+            return None if found is None else UserScores(found.influence_A, self.students_A)
+
+        return Evaluation(metrics, len(scores_A), 0, self.sampled, by_user=by_user)
 
     def _windows(self, block_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Ids, mask, correctness and which answers are scored [B, L] of the last answers of sequences."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.domains import evaluation
-from grambench.domains.evaluation import Evaluation, PartEvaluator
+from grambench.domains.evaluation import Evaluation, PartEvaluator, UserScores
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.sampler import latest_clicks
 from grambench.metrics.ranking import ranking_scores
@@ -35,6 +35,7 @@ class RankingEvaluator(PartEvaluator):
         self.candidate_items = self.stored(part.candidate_items)
         self.candidate_offsets = self.stored(part.candidate_offsets)
         self.labels = np.asarray(part.candidate_labels)
+        self.users = part.users
         self.find_items()
 
     def rows(self, whole: bool, width: int) -> int:
@@ -67,7 +68,13 @@ class RankingEvaluator(PartEvaluator):
         blocks = self.samples_M.split(self.block)
         labels_A = np.concatenate([self.labels[read(self._candidates(block_B)[0])] for block_B in blocks])
         ranked = ranking_scores(labels_A, scores_A, np.concatenate(([0], np.cumsum(sizes_M))))
-        return Evaluation(ranked.means(), len(sizes_M), ranked.skipped, self.sampled, ranked)
+
+        def by_user() -> UserScores:
+            values_M = np.full(len(sizes_M), np.nan)
+            values_M[ranked.scored] = ranked.auc
+            return UserScores(values_M, self.users[read(self.samples_M)])
+
+        return Evaluation(ranked.means(), len(sizes_M), ranked.skipped, self.sampled, ranked, by_user)
 
     def _histories(self, block_B: Tensor) -> tuple[Tensor, Tensor]:
         return latest_clicks(self.history_items, self.history_offsets, block_B, self.history)

@@ -39,14 +39,16 @@ def test_auc_is_that_of_scikit_learn_on_many_answers() -> None:
     assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-def test_bootstrap_is_a_loop_of_resampled_scikit_learn_calls() -> None:
+def test_bootstrap_is_a_loop_over_drawn_students_of_scikit_learn_calls() -> None:
     generator = np.random.default_rng(2)
-    labels = generator.integers(0, 2, 300)
+    labels, students = generator.integers(0, 2, 300), 7 * generator.integers(0, 40, 300)
     scores = (labels * 0.7 + generator.normal(size=300)).round(1)
-    found = bootstrap_auc(labels, scores, resamples=400, seed=5)
+    found = bootstrap_auc(labels, scores, students, resamples=400, seed=5)
     assert found is not None
-    drawn = np.random.default_rng(5).integers(0, 300, (400, 300))
-    values = [roc_auc_score(labels[rows], scores[rows]) for rows in drawn]
+    answers = [np.flatnonzero(students == name) for name in np.unique(students)]
+    drawn = np.random.default_rng(5).integers(0, len(answers), (400, len(answers)))
+    samples = [np.concatenate([answers[student] for student in rows]) for rows in drawn]
+    values = [roc_auc_score(labels[rows], scores[rows]) for rows in samples]
     low, high = np.quantile(values, [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
 
@@ -58,23 +60,37 @@ def test_bootstrap_really_resamples_and_narrows_with_more_answers() -> None:
     for count in (200, 20_000):
         labels = generator.integers(0, 2, count)
         scores = labels + generator.normal(size=count)
-        interval = bootstrap_auc(labels, scores, resamples=200)
+        interval = bootstrap_auc(labels, scores, np.arange(count), resamples=200)
         assert interval is not None
         widths.append(interval.high - interval.low)
         assert interval.low < roc_auc_score(labels, scores) < interval.high
     assert widths[0] > 3 * widths[1] > 0
 
 
+def test_answers_that_a_student_repeats_do_not_narrow_the_interval() -> None:
+    """Drawn one by one, ten equal answers would look like ten students."""
+    generator = np.random.default_rng(4)
+    labels = generator.integers(0, 2, 100)
+    scores, students = labels + generator.normal(size=100), np.arange(100)
+    once = bootstrap_auc(labels, scores, students)
+    ten = bootstrap_auc(*(np.repeat(each, 10) for each in (labels, scores, students)))
+    assert once is not None
+    assert ten is not None
+    assert (ten.low, ten.high) == pytest.approx((once.low, once.high), abs=1e-12)
+
+
 def test_bootstrap_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, scores = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.3, 0.2, 0.2, 0.9, 0.4])
-    whole = bootstrap_auc(labels, scores, resamples=50)
+    students = np.array([0, 0, 1, 2, 3, 3])
+    whole = bootstrap_auc(labels, scores, students, resamples=50)
     monkeypatch.setattr("grambench.metrics.binary._AT_ONCE", 13)
-    assert bootstrap_auc(labels, scores, resamples=50) == whole
+    assert bootstrap_auc(labels, scores, students, resamples=50) == whole
 
 
 def test_one_class_has_no_auc_and_no_interval() -> None:
     assert auc(np.ones(4, int), np.arange(4.0)) is None
-    assert bootstrap_auc(np.zeros(4, int), np.arange(4.0)) is None
+    assert bootstrap_auc(np.zeros(4, int), np.arange(4.0), np.arange(4)) is None
+    assert bootstrap_auc(np.arange(4) % 2, np.arange(4.0), np.full(4, 9)) is None  # one student
     assert auc(np.zeros(0, int), np.zeros(0)) is None
 
 

@@ -464,7 +464,7 @@ def test_a_turn_that_comes_again_is_warmed_up_outside_the_clock() -> None:
 
 
 def test_the_newest_counters_are_told_before_a_turn_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without steps since the last report, as at the start and after a validation, nothing is told."""
+    """Without steps since the last report, as after a validation, there is nothing to tell."""
     monkeypatch.setattr("grambench.training.tally.REPORT_S", 1e9)
     world = World(losses=[1.0, 2.0, 6.0, 4.0, 5.0, 9.0])
     world.run(6, turn=lambda w: Turn(w, waits=[0, 2, 3]))

@@ -1,5 +1,6 @@
 """Scores of students' answers against a loop over one student at a time."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from tiny_systems import CPU, ITEMS, WIDTH, Tiny, encode_one_by_one, random_sequences, tiny_system
 
+from grambench.analysis.clustered import auc_influence
 from grambench.domains import evaluation
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.knowledge_tracing.sequences import Sequences
@@ -20,10 +22,10 @@ def evaluator(part: Sequences, most: int | None = None, cold: np.ndarray = COLD)
     return AnswerEvaluator(part, cold, length=LENGTH, max_sequences=most, device=CPU)
 
 
-def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], list[int]]:
-    """Score, label and item of each scored answer within the last `LENGTH` of its student."""
+def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], list[int], list[int]]:
+    """Score, label, item and student of each scored answer within the last `LENGTH` of its student."""
     vectors = encode_one_by_one(tiny.encoder, tiny.spy.tokens, list(range(ITEMS)))
-    scores, labels, items = [], [], []
+    scores, labels, items, students = [], [], [], []
     for user in range(len(part)):
         stop = int(part.offsets[user + 1])
         at = slice(max(int(part.offsets[user]), stop - LENGTH), stop)
@@ -38,7 +40,8 @@ def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], lis
                 scores.append(logit)
                 labels.append(label)
                 items.append(item)
-    return scores, labels, items
+                students.append(int(part.users[user]))
+    return scores, labels, items, students
 
 
 def test_aucs_are_those_of_one_student_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,13 +49,29 @@ def test_aucs_are_those_of_one_student_after_the_other(monkeypatch: pytest.Monke
     tiny, part = tiny_system(domain="answers"), random_sequences(users=60)
     found = evaluator(part)(tiny.system.encode, tiny.filter)
     with torch.no_grad():
-        scores, labels, items = one_by_one(tiny, part)
+        scores, labels, items, students = one_by_one(tiny, part)
     assert found.impressions == len(scores)
     assert found.metrics["auc"] == pytest.approx(roc_auc_score(labels, np.float32(scores)), abs=1e-10)
     cold = np.isin(items, COLD)
     wanted = roc_auc_score(np.array(labels)[cold], np.float32(scores)[cold])
     assert found.metrics["csauc"] == pytest.approx(wanted, abs=1e-10)
     assert found.metrics["csauc_low"] < wanted < found.metrics["csauc_high"]
+    influence = auc_influence(np.float32(scores), np.array(labels)).influence_A
+    kept = found.by_user()
+    order, by_score = np.argsort(kept.values), np.argsort(influence)
+    assert kept.values[order] == pytest.approx(influence[by_score], abs=1e-9)
+    for name in np.unique(students):
+        of_student = np.array(students) == name
+        assert np.sort(kept.values[kept.users == name]) == pytest.approx(
+            np.sort(influence[of_student]), abs=1e-9
+        )
+
+
+def test_answers_of_one_class_have_no_scores_by_user() -> None:
+    tiny, part = tiny_system(domain="answers"), random_sequences()
+    all_right = dataclasses.replace(part, correct=np.ones_like(part.correct))
+    found = evaluator(all_right)(tiny.system.encode, tiny.filter)
+    assert (found.metrics["auc"], found.by_user()) == (None, None)
 
 
 def test_many_items_are_encoded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

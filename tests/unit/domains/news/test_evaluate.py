@@ -45,6 +45,16 @@ def test_scores_are_those_of_an_impression_at_a_time(block: int, monkeypatch: py
     for name in ("auc", "mrr", "ndcg5", "ndcg10"):
         assert np.allclose(getattr(found.scores, name), getattr(wanted, name), atol=1e-10)
     assert (found.impressions, found.skipped, found.sampled) == (len(part), wanted.skipped, False)
+    kept = found.by_user()
+    assert kept.users.tolist() == part.users.tolist()
+    assert np.isnan(kept.values).tolist() == (~wanted.scored).tolist()
+    assert np.nanmean(kept.values) == pytest.approx(found.metrics["auc"], abs=1e-12)
+    rows = [slice(a, b) for a, b in pairwise(part.candidate_offsets)]
+    alone = [
+        ranking_scores(part.candidate_labels[r], np.array(scores)[r], np.array([0, r.stop - r.start]))
+        for r in rows
+    ]
+    assert np.allclose(kept.values[wanted.scored], np.concatenate([one.auc for one in alone]), atol=1e-10)
 
 
 def test_each_item_is_encoded_once_without_a_graph_and_without_dropout() -> None:
@@ -74,6 +84,7 @@ def test_sample_is_fixed_and_marked() -> None:
     assert first.samples_M.tolist() == second.samples_M.tolist()
     found = first(tiny.system.encode, tiny.filter)
     assert (found.impressions, found.sampled) == (7, True)
+    assert found.by_user().users.tolist() == part.users[first.samples_M.numpy()].tolist()
     whole = evaluator(part, len(part))
     assert (whole.sampled, len(whole.samples_M)) == (False, len(part))
 
