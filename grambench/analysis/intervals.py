@@ -1,4 +1,4 @@
-"""How sure a speed-up is: the spread of a trial's epochs, and what a null test says about the machine."""
+"""How certain a speed-up is: the spread of a trial's epochs, and what a null test says about the machine."""
 
 import math
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ class Layout(Protocol):
 
     name: str
     bucket_tokens: int
-    """Most token positions per encoder call, including padding."""
+    """Maximum number of token positions per encoder call, including padding."""
 
     def vectors(
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
@@ -159,7 +159,7 @@ class ItemEncoder:
 
     @property
     def bucket_tokens(self) -> int:
-        """Most token positions per encoder call."""
+        """Maximum number of token positions per encoder call."""
         return self.layout.bucket_tokens
 
     @bucket_tokens.setter
