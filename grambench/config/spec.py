@@ -291,7 +291,8 @@ class Spec(Table):
         kind, known = self.filter.kind, filter_kinds(self.data.domain)
         if kind not in ("auto", *known):
             raise ValueError(
-                f"filter.kind = {kind} is not a filter for {self.data.domain}: use {', '.join(('auto', *known))}"
+                f"filter.kind = {kind} is not a filter for {self.data.domain}:"
+                f" use {', '.join(('auto', *known))}"
             )
         return self
 

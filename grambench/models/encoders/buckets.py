@@ -17,8 +17,8 @@ from torch import Tensor
 from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.layers import rows_at
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
+from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
 CALL_FLOP = {"cpu": 2e8, "cuda": 8e10}

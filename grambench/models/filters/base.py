@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 
 Scorer = Callable[[Any], Tensor]
 """From a view to its scores, over item vectors that it knows."""

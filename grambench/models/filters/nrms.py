@@ -15,8 +15,9 @@ from torch.nn import functional
 from grambench.config.networks import Filter as FilterSpec
 from grambench.errors import ConfigError
 from grambench.models.filters.base import RankingFilter, RankingView, Scorer, dot_scores
-from grambench.models.layers import AdditiveAttention, rows_at
 from grambench.models.lengths import bucket_bounds, falling_order
+from grambench.models.pooling import AdditiveAttention
+from grambench.models.rows import rows_at
 from grambench.transfer import host_reads, sent
 
 CALL_POSITIONS = {"cpu": 1024, "cuda": 1 << 62}

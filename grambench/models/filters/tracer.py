@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.base import AnswerFilter, AnswerView
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 
 CORRECTNESS_WIDTH = POSITION_WIDTH = 16
 
