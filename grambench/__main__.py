@@ -1,4 +1,4 @@
-"""`python -m grambench`, which the command `grambench` is."""
+"""`python -m grambench`: the same as the command `grambench`."""
 
 import signal
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's name; ARM kernels give none in `cpuinfo`, then what Python knows, which may be empty."""
+    """The CPU's name; where `cpuinfo` has none (ARM), Python's, which may be empty."""
     try:
         lines = cpuinfo.read_text(errors="replace").split("\n")
     except OSError:

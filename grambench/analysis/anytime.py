@@ -1,4 +1,4 @@
-"""What a race says while it runs: intervals of one pair of processes, valid however often they are looked at.
+"""Intervals for a race in progress: one pair of processes, valid however often one looks.
 
 They say nothing about other processes and are never to be called the interval of a speed-up. Pure Python: the
 dashboard asks for them at every refresh.
@@ -122,7 +122,7 @@ def anytime_factor(units: int, alpha: float = ALPHA, narrowest_after: float = 15
 
 
 def anytime_interval(log_ratios: Iterable[float], alpha: float = ALPHA) -> ConfidenceInterval | None:
-    """Of the mean over blocks of this pair of processes, valid after all numbers of blocks together.
+    """Interval of the mean over blocks of one pair of processes, valid at every look during the race.
 
     It may be watched, and stopped on. Exact for independent normal blocks; `batched_error` widens it where
     the machine wanders. None for fewer than 8 blocks.
@@ -138,7 +138,7 @@ def anytime_interval(log_ratios: Iterable[float], alpha: float = ALPHA) -> Confi
 
 
 def anytime_median(log_ratios: Iterable[float], alpha: float = ALPHA) -> ConfidenceInterval | None:
-    """Of the median over blocks, distribution-free and valid after all numbers of blocks together.
+    """Interval of the median over blocks, distribution-free and valid at every look during the race.
 
     None for fewer than 9 blocks at alpha = .05.
 

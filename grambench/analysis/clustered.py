@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def clustered_interval(
     values_A: "NDArray[np.floating]", clusters_A: "NDArray[np.integer]", level: float = LEVEL
 ) -> ConfidenceInterval | None:
-    """Of the mean of values in independent clusters (Liang & Zeger 1986).
+    """Interval of the mean of values in independent clusters (Liang & Zeger 1986).
 
     Args:
         values_A: differences of AUC by impression, or of the influences of two AUCs by answer.
@@ -48,7 +48,7 @@ def clustered_interval(
 
 
 class AucInfluence(NamedTuple):
-    """A pooled AUC and the share of each answer in its error."""
+    """A pooled AUC and each answer's contribution to its error."""
 
     auc: float
     """0 to 1; a tie counts one half."""
@@ -89,7 +89,7 @@ def auc_influence(scores_A: "NDArray[np.floating]", labels_A: "NDArray[np.intege
 
 
 def _share_below(scores: "NDArray[np.floating]", ordered: "NDArray[np.floating]") -> "NDArray[np.float64]":
-    """Of each score, the share of `ordered` that lies below it; ties count one half."""
+    """For each score, the share of `ordered` that lies below it; ties count one half."""
     import numpy as np
 
     twice = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
@@ -104,7 +104,7 @@ def auc_difference_interval(
     clusters_A: "NDArray[np.integer]",
     level: float = LEVEL,
 ) -> ConfidenceInterval | None:
-    """Of AUC of the candidate - AUC of the reference over the same pooled answers, clustered by student.
+    """Interval of the candidate's AUC minus the reference's on the same pooled answers, clustered by student.
 
     Returns:
         None where only one class or one student occurs.

@@ -77,7 +77,7 @@ def parse(text: str) -> Condition:
 
 
 class Evaluation(NamedTuple):
-    """What became of a condition, and the numbers that decided."""
+    """The outcome of a condition, and the numbers that decided it."""
 
     holds: bool
     values: dict[str, float]

@@ -12,7 +12,7 @@ _CLOSED_FORM_UP_TO = 100
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceInterval:
-    """Of a mean or a median, in the unit of the data; an infinite end is unbounded."""
+    """Interval of a mean or a median, in the unit of the data; an infinite end is unbounded."""
 
     low: float
     high: float
@@ -33,7 +33,7 @@ def to_ratio(log_ratio: float) -> float:
 
 
 def finite(values: Iterable[float]) -> list[float]:
-    """The values as a list.
+    """The values as a list, all of them finite.
 
     Raises:
         ValueError: a value is NaN or infinite.
@@ -56,7 +56,7 @@ def squares(values: list[float]) -> float:
 
 
 def standard_error(values: list[float]) -> float:
-    """Of the mean of two or more independent values."""
+    """Standard error of the mean of two or more independent values."""
     return math.sqrt(squares(values) / (len(values) - 1) / len(values))
 
 

@@ -13,7 +13,7 @@ Outcome = Literal["kept", "lost", "not applicable"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What became of one check."""
+    """The outcome of one check."""
 
     code: str
     outcome: Outcome

@@ -1,8 +1,8 @@
 """Intervals over pairs of fresh processes with the same seed: the unit of inference between processes.
 
-Epochs, turns and steps of one process repeat one draw: an interval of 95 % over them covers .17 to .85 of the
-cases (`benchmarks/inference.py`). From 6 pairs on, intervals assume only that the differences are symmetric;
-below, that they are normal.
+Epochs, turns and steps of one process share one random draw: a nominal 95 % interval over them covers the
+truth in only 17 to 85 % of cases (`benchmarks/inference.py`). From 6 pairs on, intervals assume only that the
+differences are symmetric; below, that they are normal.
 """
 
 import math
@@ -33,7 +33,7 @@ REPEATED_LEVELS: Mapping[int, float] = {
     24: 0.9904,
     30: 0.9916,
 }
-"""Most seeds -> level of the t interval at each look from 6 on, so that all looks together hold with .95.
+"""Maximum seeds -> level of the t interval at each look from 6 on, so that all looks together hold with .95.
 
 From 400,000 normal draws. Repeated confidence intervals (Jennison & Turnbull 1989) in Pocock's (1977) shape.
 """
@@ -41,7 +41,7 @@ MOST_SEEDS = max(REPEATED_LEVELS)
 
 
 def seed_interval(differences: Iterable[float], level: float = LEVEL) -> ConfidenceInterval | None:
-    """Of the mean difference over seeds: sign-flip from 6 seeds on, t for 3 to 5, None below.
+    """Interval of the mean difference over seeds: sign-flip from 6 seeds on, t for 3 to 5, None below.
 
     Args:
         differences: candidate - reference, one for each seed.
@@ -57,7 +57,7 @@ def seed_interval(differences: Iterable[float], level: float = LEVEL) -> Confide
 
 
 def t_interval(values: Iterable[float], level: float = LEVEL) -> ConfidenceInterval | None:
-    """Of the mean, for independent and about normal values; None for fewer than 2."""
+    """Interval of the mean, for independent, roughly normal values; None for fewer than 2."""
     listed = finite(values)
     if len(listed) < 2:
         return None
@@ -79,7 +79,7 @@ def sign_flip_p(values: Iterable[float], centre: float = 0.0) -> float:
 
 
 def sign_flip_interval(values: Iterable[float], level: float = LEVEL) -> ConfidenceInterval | None:
-    """Of the mean, for independent values that are symmetric about it (Hartigan 1969, typical values).
+    """Interval of the mean, for independent values symmetric about it (Hartigan 1969, typical values).
 
     The means of all 2^n - 1 non-empty subsets cut the line into 2^n parts of equal probability; the interval
     holds the centres that `sign_flip_p` does not reject. None where [min, max] has less than `level`: below 6
@@ -117,7 +117,7 @@ def _drawn_subsets(values: list[float]) -> list[tuple[float, int]]:
 def order_statistics_interval(
     at_least: Iterable[float], at_most: Iterable[float] | None = None, level: float = LEVEL
 ) -> ConfidenceInterval | None:
-    """Of the median, distribution-free, for values of which some may be known by their bounds only.
+    """Distribution-free interval of the median, for values of which some may be known only by bounds.
 
     Ranks of the sign test (Thompson 1936): the low end comes from the lower bounds, the high end from the
     upper ones. None where [min, max] has less than `level`: below 6 values at .95.
@@ -138,7 +138,7 @@ def order_statistics_interval(
 
 
 def repeated_interval(differences: Iterable[float], most: int) -> ConfidenceInterval | None:
-    """Of the mean difference, for looks after each seed from 6 to `most`: all of them together hold with .95.
+    """Interval of the mean difference at each look from seed 6 to `most`: joint coverage of all looks is .95.
 
     Args:
         differences: candidate - reference of the seeds so far.

@@ -1,4 +1,4 @@
-"""Costs of whole processes: intervals from a spread that all strategies share, and how many it takes.
+"""Costs of whole processes: intervals from a spread that all strategies share, and sample sizes.
 
 A cost is the natural logarithm of training seconds a sample over the whole windows of one process. A log
 ratio is reference - candidate: above 0 the candidate is the faster one.
@@ -17,7 +17,7 @@ def pooled_interval(
     others: Sequence[Iterable[float]] = (),
     level: float = LEVEL,
 ) -> ConfidenceInterval | None:
-    """Of the mean log ratio, with one spread between processes for all strategies.
+    """Interval of the mean log ratio, with one spread between processes for all strategies.
 
     Args:
         candidate: log cost of each of its processes.
@@ -46,7 +46,7 @@ def pooled_interval(
 def null_pair_interval(
     log_ratio: float, null_log_ratios: Iterable[float], level: float = LEVEL
 ) -> ConfidenceInterval | None:
-    """Of the log ratio of one pair of processes, from pairs of a strategy with itself; None without any.
+    """Interval of one pair's log ratio, from null pairs (a strategy with itself); None without any.
 
     One null pair gives an honest interval, 12.7 times its difference wide to each side.
 
@@ -71,7 +71,7 @@ def processes_needed(process_sd: float, half_width: float, level: float = LEVEL)
 
 
 def rounds_worthwhile(start_s: float, round_s: float, round_sd: float, process_sd: float) -> int:
-    """Rounds after which a fresh pair of processes narrows more than another round (Kalibera & Jones 2013).
+    """Rounds after which a fresh pair narrows the interval more than another round (Kalibera & Jones 2013).
 
     Args:
         start_s: seconds until a fresh pair of processes trains.

@@ -64,7 +64,7 @@ def _of_its_time(low: float, high: float) -> str:
 
 
 def _interval(interval: ConfidenceInterval | None) -> str:
-    """Of the time to the target, empty where nothing bounds it."""
+    """The interval of the time to the target, empty where nothing bounds it."""
     if interval is None or (math.isinf(interval.low) and math.isinf(interval.high)):
         return ""
     if math.isinf(interval.high):
@@ -105,7 +105,7 @@ def count(seeds: int) -> str:
 
 
 def share_of_time(log_ratio: float) -> str:
-    """What a speed-up leaves of the time of the reference: `1/7.9`; of a slow-down, `1.25 times`."""
+    """A speed-up as a share of the reference's time: `1/7.9`; of a slow-down, `1.25 times`."""
     ratio = to_ratio(abs(log_ratio))
     return f"1/{short(ratio)}" if log_ratio >= 0 else f"{short(ratio)} times"
 

@@ -64,7 +64,7 @@ class Wait(NamedTuple):
 
     @property
     def log_bounds(self) -> tuple[float, float]:
-        """What the log of the seconds is at least, and at most."""
+        """Lower and upper bound of the log of the seconds."""
         if self.seconds is not None:
             return math.log(self.seconds), math.log(self.seconds)
         return math.log(self.budget_s) if self.budget_s > 0 else -math.inf, math.inf
@@ -78,7 +78,7 @@ class TimeToTarget:
     """What the median of these seeds is at least; equal to `median_high` where both sides arrived."""
     median_high: float
     interval: ConfidenceInterval | None
-    """Of the median, from order statistics of the bounds, at the level reached; None below 6 seeds."""
+    """Interval of the median, from order statistics of the bounds; None below 6 seeds."""
     at_least: float | None
     """Low end of a t interval that takes the budget for seconds, where only references missed the target."""
     seeds: int
@@ -112,6 +112,6 @@ def compare_waits(
 
 
 def log_ratio_bounds(candidate: Wait, reference: Wait) -> tuple[float, float]:
-    """What log(seconds of the reference / seconds of the candidate) is at least, and at most."""
+    """Lower and upper bound of log(seconds of the reference / seconds of the candidate)."""
     own, other = candidate.log_bounds, reference.log_bounds
     return other[0] - own[1], other[1] - own[0]

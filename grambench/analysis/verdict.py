@@ -14,7 +14,7 @@ Conclusion = Literal["pays", "does not pay", "undecided", "not comparable"]
 
 
 def verdict(interval: ConfidenceInterval | None, margin: float = MARGIN_AUC) -> Verdict:
-    """Of a difference candidate - reference of a score that is better when larger.
+    """Judge a difference candidate - reference of a score that is better when larger.
 
     "As good" means surely not lower by the margin or more. Without an interval nothing is decided.
     """
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the quality."""
+        """The verdict on quality."""
         return verdict(self.quality, self.margin)
 
     @property

@@ -29,7 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothin
 
 
 class Like(StrEnum):
-    """Real data sets whose size generated data can have."""
+    """Real data sets whose size generated data can imitate."""
 
     MIND_SMALL = "mind-small"
     MIND_DEMO = "mind-demo"

@@ -1,4 +1,4 @@
-"""What `grambench presets` prints: the list, or one preset as a preset."""
+"""What `grambench presets` prints: the list, or one preset as TOML."""
 
 import json
 import sys

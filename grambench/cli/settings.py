@@ -25,7 +25,7 @@ class Options:
     trials: tuple[str, ...] = ()
 
     def changes(self) -> list[str]:
-        """As assignments, `table.key=value`."""
+        """The options as assignments, `table.key=value`."""
         changes = list(self.assignments)
         if self.strategies is not None:
             changes.append(f"training.strategies=[{_quoted(self.strategies)}]")

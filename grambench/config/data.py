@@ -1,4 +1,4 @@
-"""What is learned from: sources, text fields, parts."""
+"""The data set of a run: source, text fields, parts."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ SOURCES = {
 
 
 class FieldLimits(Table):
-    """Longest token sequence of each text field of an item; 0 leaves the field out."""
+    """Maximum tokens of each text field of an item; 0 leaves the field out."""
 
     title: Annotated[int, Field(ge=0, le=512)] = 24
     """Tokens of the title, the model's leading and closing special tokens included."""
@@ -42,7 +42,7 @@ class FieldLimits(Table):
 
 
 class SyntheticData(Table):
-    """Size and laws of generated data in MIND's format (`data.source = "synthetic"`)."""
+    """Size and distribution of generated data in MIND's format (`data.source = "synthetic"`)."""
 
     news: Annotated[int, Field(ge=50)] = 1000
     """Number of news items."""
@@ -72,7 +72,7 @@ class Duolingo(Table):
 
 
 class Data(Table):
-    """What is learnt from."""
+    """The data set that a run learns from."""
 
     source: str = "mind"
     """News: `mind` (news.tsv and behaviors.tsv in `train/` and `dev/`), `news-tables` (items and
@@ -102,8 +102,8 @@ class Data(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     """Knowledge tracing: draws the cold items."""
     repeated_answers: RepeatedAnswers = "error"
-    """Knowledge tracing: answers in several rows (the same user, item and time; one row a skill), which let a
-    model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
+    """Knowledge tracing: answers in several rows (the same user, item and time; one row per skill), which let
+    a model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     """Token ids, and then interactions, are kept on the device up to this size (GiB), else in pinned host
     memory."""
@@ -125,5 +125,5 @@ class Data(Table):
 
     @property
     def domain(self) -> str:
-        """What is recommended or asked."""
+        """The domain of the source."""
         return SOURCES[self.source]

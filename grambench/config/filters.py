@@ -1,4 +1,4 @@
-"""The filters: one row for each, with everything that its kind means except the code.
+"""The filters: one row each, with all properties except the code.
 
 `models/filters` registers a factory for each row. Nothing here loads torch.
 """

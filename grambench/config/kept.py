@@ -26,7 +26,7 @@ _FREE_VECTORS = ("crcf", "nocontent")
 
 
 def read_kept(written: Mapping[str, Any]) -> Spec:
-    """The specification of a run folder or a checkpoint, JSON values.
+    """Build the specification of a run folder or a checkpoint from its JSON values.
 
     Settings that the writing version did not have get the values with which this version trains as that one
     did, which are not always today's defaults.
@@ -54,7 +54,7 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
 
 
 def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:
-    """A specification in which defaults of settings that a kept run's version did not have mean what it did.
+    """The specification asked for, with settings newer than a kept run at the values which train as it did.
 
     Args:
         asked: what today's command line asks for, JSON values.

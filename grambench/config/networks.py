@@ -81,7 +81,7 @@ class LSTM(Table):
     layers: Positive = 2
     """Layers, each as wide as the encoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Dropout between the layers and behind the last one."""
+    """Dropout between the layers and after the last one."""
 
 
 class Filter(Table):

@@ -6,7 +6,7 @@ from grambench.config.table import Positive, Rate, Table
 
 
 class Optimizer(Table):
-    """Adam of one module."""
+    """Adam for one module."""
 
     lr: Rate = 1e-4
     """Learning rate; with `noam` the rate at the end of the warm-up."""

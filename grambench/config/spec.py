@@ -87,9 +87,9 @@ class Training(Table):
     decide: str | None = None
     """`until_decided` waits for the comparison of this trial alone; unset: for all."""
     epochs: Positive = 10
-    """Most passes over the train samples."""
+    """Maximum number of passes over the train samples."""
     max_steps: Positive | None = None
-    """Most CF steps of a trial; unset: no bound but `epochs`."""
+    """Maximum number of CF steps of a trial; unset: no bound but `epochs`."""
     batch_size: Positive = 256
     """Users (training samples) in a batch."""
     negatives: Positive = 4
@@ -105,7 +105,7 @@ class Training(Table):
     of the batch's items (`touched`; the moments of the others do not decay). `auto`: dense up to 2**24
     numbers (rows x width), touched above."""
     checkpoint_s: Annotated[float, Field(gt=0)] = 300.0
-    """Seconds between two checkpoints from which an interrupted trial goes on; they are no training time."""
+    """Seconds between checkpoints, from which an interrupted trial resumes; saving is not training time."""
     memory_share: Share = 0.6
     """Share of the free device (CPU: host) memory that `auto` may plan for."""
 
@@ -162,8 +162,8 @@ class Engine(Table):
     """Attention on CUDA: torch's memory-efficient kernels or plain matrix products; `auto` lets the probe
     before the run choose. cuDNN's is never used: it plans anew for every shape."""
     probe_s: Annotated[float, Field(ge=0, le=600)] = 20.0
-    """Most seconds of the probe before the run, where there is something to choose; its choice holds for all
-    trials of the run, for the audit and after a resume."""
+    """Maximum seconds of the probe before the run, where there is something to choose; its choice holds for
+    all trials of the run, for the audit and after a resume."""
 
 
 class Evaluation(Table):
@@ -318,7 +318,7 @@ class Spec(Table):
 
     @property
     def entries(self) -> tuple[TrialEntry, ...]:
-        """What is trained with each seed, in running order: `trials`, else an entry a strategy."""
+        """What is trained with each seed, in running order: `trials`, else one entry per strategy."""
         return self.trials or tuple(TrialEntry(strategy=name) for name in self.training.strategies)
 
     @property
@@ -345,7 +345,7 @@ class Spec(Table):
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """One or more."""
+        """Devices of the run, at least one."""
         return tuple(self.device.split(","))
 
     @model_validator(mode="after")
@@ -353,7 +353,8 @@ class Spec(Table):
         kind, known = self.filter.kind, filter_kinds(self.data.domain)
         if kind not in ("auto", *known):
             raise ValueError(
-                f"filter.kind = {kind} is no filter for {self.data.domain}: use {', '.join(('auto', *known))}"
+                f"filter.kind = {kind} is not a filter for {self.data.domain}:"
+                f" use {', '.join(('auto', *known))}"
             )
         return self
 

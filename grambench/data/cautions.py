@@ -59,7 +59,7 @@ def check_validation(parts: Mapping[PartName, PartInfo]) -> None:
 
 
 def part_cautions(parts: Mapping[PartName, PartInfo]) -> Cautions:
-    """Parts that cannot be scored, or are too small for a reliable score."""
+    """Warnings about parts that cannot be scored, or are too small for a reliable score."""
     for name, part in parts.items():
         what = _UNITS[type(part.counts)]
         caution = part_caution(name, scorable(part.counts), what, _why(part.counts))
@@ -105,7 +105,7 @@ def answer_cautions(correct: npt.NDArray[np.int8], repeats: RepeatCounts) -> Ite
 
 
 def repeat_cautions(counts: RepeatCounts, is_kept: bool) -> Cautions:
-    """Answers that occupy several rows of the source.
+    """Warnings about answers that occupy several rows of the source.
 
     Args:
         counts: of the source.
@@ -135,7 +135,7 @@ def repeat_cautions(counts: RepeatCounts, is_kept: bool) -> Cautions:
 
 
 def check_repeats(counts: RepeatCounts) -> None:
-    """`data.repeated_answers = "error"`.
+    """Reject repeated answers, as `data.repeated_answers = "error"` asks for.
 
     Raises:
         DataError: some answers occupy several rows.

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 Origin = Literal["official", "differs", "unknown"]
 
 EXAMPLES = 5
-"""Most examples kept per problem."""
+"""Maximum number of examples kept per problem."""
 
 
 class Strict(BaseModel):

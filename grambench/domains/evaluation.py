@@ -21,7 +21,7 @@ from grambench.models.filters.base import Filter, Scorer
 from grambench.transfer import HOST, read, sent, stored
 
 WHOLE_NUMBERS = 2**26
-"""Most elements of item projections held at once: 256 MiB in fp32."""
+"""Maximum number of elements of item projections held at once: 256 MiB in fp32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class PartEvaluator(ABC):
     """Scores a fixed set of samples of one part."""
 
     block: ClassVar[int]
-    """Most samples that are scored at once."""
+    """Maximum number of samples that are scored at once."""
     items_K: Tensor
     """Distinct items that the samples read, ascending; set by `find_items`."""
 

@@ -22,7 +22,7 @@ TrainSampler = EpochSampler[Any]
 
 
 def interaction_bytes(data: Prepared) -> int:
-    """Bytes of the interactions, and of what is indexed of them, that sampler and evaluators keep."""
+    """Bytes of the interactions and their indices that sampler and evaluators keep."""
     module = _module(data.manifest.domain)
     scored = {id(part): part for part in (data.parts["validation"], data.parts["test"])}.values()
     items = len(data.token_offsets) - 1

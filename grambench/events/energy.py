@@ -48,7 +48,7 @@ def credit_energy(
 
 
 def stop_crediting(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:
-    """The time from the last sample to the next one belongs to no trial."""
+    """Credit the time from the last sample to the next one to no trial."""
     gpu.credited = ""
     _settle_by_power(gpu, trials)
 

@@ -47,7 +47,7 @@ class RunReader:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of all logs applied to the state, those of a snapshot included."""
+        """Bytes of all logs applied to the state, including those of a snapshot."""
         return sum(log.offset for log in self._logs.values())
 
     @property

@@ -90,7 +90,7 @@ def mark_of(log: Path, offset: int) -> Mark:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code that decides what a snapshot holds: events, and what they take from elsewhere."""
+    """Digest of the code that decides what a snapshot holds: the events, and modules they import."""
     digest = hashlib.sha256(__version__.encode())
     others = [Path(str(module.__file__)) for module in (trial_name, catalogue)]
     for path in (*sorted(Path(__file__).parent.rglob("*.py")), *others):

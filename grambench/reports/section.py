@@ -122,7 +122,7 @@ def finite(value: Any) -> Any:
 
 
 def printable(value: _T) -> _T:
-    """A copy in which each lone surrogate of a text, as in a path of undecodable bytes, is U+FFFD.
+    """A copy with U+FFFD for each lone surrogate of a text, as in a path of undecodable bytes.
 
     `value`: JSON, or dataclasses of it; returned unchanged if it holds no such text.
     """

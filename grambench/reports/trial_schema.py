@@ -66,7 +66,7 @@ class Plan(GrownSection):
     encoder_revision: str | None
     """Commit of the pretrained model on the hub."""
     bucket_tokens: int | None
-    """Most token positions in one call of the encoder."""
+    """Maximum number of token positions in one call of the encoder."""
     tokens_on_device: bool
     """Token ids lie on the device; else in host memory."""
     interactions_on_device: bool
@@ -128,7 +128,7 @@ class Scores(Section):
 
 
 class Times(Section):
-    """Training seconds: evaluation, saving, waiting and stops of the process excluded."""
+    """Training seconds, excluding evaluation, saving, waiting and stops of the process."""
 
     train_s_to_best: float | None
     """Primary: training seconds before the evaluation that selected the checkpoint."""

@@ -121,7 +121,7 @@ class GpuSampler:
         self._gpus = []
 
     def cost(self) -> NvmlCost:
-        """The cost of NVML's calls since `open`, which is not counted."""
+        """The cost of NVML's calls since `open`, whose own calls are not counted."""
         known: NvmlCost = NvmlCost() if self._nvml is None else self._nvml.cost
         return known
 

@@ -40,7 +40,7 @@ class HostSampler:
         psutil.cpu_percent(interval=None)  # the first call has nothing to compare with
 
     def sample(self) -> HostSample:
-        """The whole machine; used memory is what is not available to a new process."""
+        """Sample the whole machine; used memory is what is not available to a new process."""
         memory = psutil.virtual_memory()
         disk = None
         if self._disk is not None:

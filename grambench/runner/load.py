@@ -13,7 +13,7 @@ from grambench.runner.groups import quota_files
 
 _PRESSURE = Path("/proc/pressure/cpu")
 _MOST_THREADS = 256
-"""Most threads of a process that are read, in the order of their start."""
+"""Maximum number of threads of a process that are read, in the order of their start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When each reading is due. NVML holds the driver's lock, for which memory allocations wait."""
+"""When each reading is due. NVML holds the driver's lock, and memory allocations wait for it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -70,6 +70,6 @@ class Growth:
         return any(size - self._highest.get(uuid, 0) >= self._by_bytes for uuid, size in used.items())
 
     def listed(self, used: Mapping[str, int], edge: bool) -> None:
-        """The process lists are read now; an edge forgets what was before it."""
+        """Record that the process lists are read now; at an edge, earlier peaks are forgotten."""
         before = {} if edge else self._highest
         self._highest = {uuid: max(size, before.get(uuid, 0)) for uuid, size in used.items()}

@@ -161,7 +161,7 @@ def _damaged(folder: Path) -> DataError:
 
 
 def write_pid(folder: Path) -> None:
-    """Record this process's pid and start, so that a later process with the same pid is told apart."""
+    """Record this process's pid and start, so that a later process with the same pid can be told apart."""
     pid = os.getpid()
     write_atomic(folder / PID_FILE, json.dumps({"pid": pid, "started": _start_of(pid)}))
 

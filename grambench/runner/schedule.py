@@ -40,7 +40,7 @@ class Turn:
 
 
 class Schedule(Protocol):
-    """Is asked whenever something has changed."""
+    """Decides who starts and who trains; consulted whenever something has changed."""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
         """The next trial to start now, if any."""
@@ -50,7 +50,7 @@ class Schedule(Protocol):
 
 
 class Sequential:
-    """One trial after the other, each with an endless turn."""
+    """One trial after the other, each with an unlimited turn."""
 
     def start(self, pending: Sequence[str], seats: Mapping[str, Seat]) -> Start | None:
         """The first pending trial, once none is running."""

@@ -105,7 +105,7 @@ class _Spawned:
 
 
 class WorkerStarts:
-    """Starts the workers of one run: by fork while there is a preload process, else plainly."""
+    """Starts the workers of one run: by fork while there is a preload process, else by spawning."""
 
     def __init__(self, run: Path, spec: Spec, emit: Callable[[ev.Event], None]) -> None:
         """Start the preload process, unless the environment chooses otherwise; it takes seconds to load.

@@ -64,7 +64,7 @@ class _Running:
 
 
 class Supervisor:
-    """Supervises the run of one folder to its end; its log is all that it writes beside the workers'."""
+    """Supervises the run of one folder to its end; the only log it writes is its own."""
 
     def __init__(self, folder: Path, *, foreground: bool = False) -> None:
         """`foreground`: it shares the user's terminal, and ends with it."""

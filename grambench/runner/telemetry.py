@@ -78,7 +78,7 @@ class SamplerThread(threading.Thread):
                 self._progress.wait_for(lambda: self._done >= goal, timeout_s)
 
     def stop(self) -> None:
-        """End after the sample under way and wait for that; harmless when the thread never ran."""
+        """Finish the current sample, then end; harmless when the thread never ran."""
         self._ending.set()
         self._wake.set()
         if self.is_alive():

@@ -27,7 +27,7 @@ TOLERANCE = 1e-10
 Gradients = dict[str, list[torch.Tensor]]
 """By module: `encoder` and `filter`."""
 MAX_TOKENS = 8192
-"""Most token positions of the audited batch; users are dropped until it fits."""
+"""Maximum number of token positions of the audited batch; users are dropped until it fits."""
 
 
 def audit(
@@ -130,7 +130,7 @@ def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler
 
 
 def drop_nothing(module: nn.Module) -> None:
-    """Set every dropout inside a module to 0, those of its LSTMs as well."""
+    """Set every dropout inside a module to 0, including those of LSTMs."""
     for part in module.modules():
         name = "p" if isinstance(part, _DropoutNd) else "dropout"
         if isinstance(getattr(part, name, None), float):

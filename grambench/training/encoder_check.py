@@ -30,7 +30,7 @@ TOLERANCE = 1e-3
 deep models; a wrong mask, position or neighbour gives 1e-2 or more."""
 ITEMS = 4
 LONGEST = 32
-"""Most tokens of the compared items, if there are enough of these: longer ones only cost more."""
+"""Maximum tokens of the compared items, if there are enough of these: longer ones only cost more."""
 
 
 def check_encoder(system: System) -> EncoderChecked | None:

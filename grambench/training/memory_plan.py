@@ -76,7 +76,7 @@ def plan_graphs(system: System, batch: Batch, spec: Training, device: torch.devi
 
 
 def plan_users(system: System, batch: Batch, spec: Training, device: torch.device, limits: str) -> GraphPlan:
-    """Users per graph of `lm-kt`: as many users as long as the batch's longest as fit in memory.
+    """Users per graph of `lm-kt`: how many fit in memory if all are as long as the batch's longest.
 
     `limits`: the model's truncation, for the plan's explanation.
     """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grambench.models.encoders.free import FreeVectors, RowGradient
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 
 
 class TouchedRowsAdam:

@@ -42,7 +42,7 @@ class Reader(Protocol):
 
     @property
     def state(self) -> RunState:
-        """After the last `poll`."""
+        """The state after the last `poll`."""
 
     @property
     def share_read(self) -> float:

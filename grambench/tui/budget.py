@@ -27,5 +27,5 @@ class Budget:
         return waited_s >= min(LONGEST_S, (self._spent() - self._spent_at) / self._share)
 
     def drawn(self) -> None:
-        """A drawing begins."""
+        """Record that a drawing begins."""
         self._drawn_at, self._spent_at = self._clock(), self._spent()

@@ -224,7 +224,7 @@ def _metric_empty(scene: Scene, width: int) -> Content:
 
 
 def plain_empty(scene: Scene, subject: str) -> Content:
-    """One sentence about the subject that will be plotted."""
+    """What stands in place of a plot without points."""
     ended = scene.state.finished
     return styled(
         f"no {subject} was measured" if ended else f"{subject} once training starts", scene.tones.muted

@@ -10,7 +10,7 @@ _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def count(value: float | None) -> str:
-    """A whole number with thousands separated: `51,282`."""
+    """A whole number with thousands separators: `51,282`."""
     return DASH if value is None else f"{value:,.0f}"
 
 

@@ -121,7 +121,7 @@ def _words_without(modules: Modules, system: System) -> tuple[str, float]:
 
 
 def word_warnings(modules: Modules, system: System) -> Iterator[ev.Warned]:
-    """Pretrained word vectors that do not cover the data's words."""
+    """Warn if the pretrained word vectors do not cover the data's words."""
     words, share = _words_without(modules, system)
     if share > FEW_WORDS:
         yield ev.Warned("words-without-vector", f"{words}: are the vectors for the language of the data?")

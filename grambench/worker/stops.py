@@ -52,7 +52,7 @@ class Stop:
 
     @property
     def seconds(self) -> float:
-        """How long."""
+        """Length of the stop."""
         return self.end_s - self.begin_s
 
 

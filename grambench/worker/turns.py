@@ -98,7 +98,7 @@ class PipeTurn:
         return ev.TurnEnded(turn, train_s, 0.0)
 
     def ending(self) -> Ending | None:
-        """How the trial is to end now; None: it is not."""
+        """How the trial has to end now; None if it may continue."""
         return self._ending
 
     def end(self, how: Ending) -> None:

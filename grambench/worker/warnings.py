@@ -11,7 +11,7 @@ from grambench.models.encoders.sentence import ignored_modules
 
 
 def data_warnings(manifest: Manifest) -> Iterator[Warned]:
-    """Decisions that the preparation had to make."""
+    """Warnings about decisions that the preparation had to make."""
     items = manifest.items
     if items.unknown_ids:
         done = {"drop": "left out", "blank": "kept without a text"}[manifest.unknown_items]
@@ -45,7 +45,7 @@ _MANY_CUT = 0.25
 
 
 def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Iterator[Warned]:
-    """What the tokenizer lost of the texts; nothing if an earlier version prepared them without counting."""
+    """Warnings about text the tokenizer lost; none if an earlier version prepared it without counting."""
     items, about = manifest.items, "" if vocabulary == "encoder" else f" ({vocabulary} vocabulary)"
     suffix = "" if vocabulary == "encoder" else f"-{vocabulary}"
 
@@ -75,7 +75,7 @@ def text_warnings(manifest: Manifest, vocabulary: Vocabulary = "encoder") -> Ite
 
 
 def spec_warnings(spec: Spec) -> Iterator[Warned]:
-    """Choices that make numbers less comparable than they look."""
+    """Warnings about choices that make numbers less comparable than they look."""
     if spec.encoder.dropout:
         yield Warned(
             "encoder-dropout",

@@ -51,7 +51,7 @@ class SampleBatch(ABC, Generic[ViewT]):
 
     @property
     def at(self) -> Place:
-        """Its place, which every batch has."""
+        """The batch's place in its block; requires that it has one."""
         assert self.place is not None
         return self.place
 

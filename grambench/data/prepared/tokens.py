@@ -77,7 +77,7 @@ class Texts:
 
     names: tuple[str, ...]
     limits: tuple[int, ...]
-    """Most tokens of each field, including special tokens."""
+    """Maximum number of tokens of each field, including special tokens."""
     columns: tuple[pa.Array, ...]
     """large_string [I] each."""
 

@@ -48,7 +48,7 @@ class AnswerBatch(SampleBatch[IndexedAnswers]):
     tensors = ("asked_BL", "mask_BL", "correct_BL")
 
     asked_BL: Tensor
-    """Earliest answer first; the padding behind holds 0."""
+    """Earliest answer first; the padding after the last holds 0."""
     mask_BL: Tensor
     """True at real answers."""
     correct_BL: Tensor

@@ -73,7 +73,7 @@ class AnswerEvaluator(PartEvaluator):
         return scorer(view)[sent(scored_BL, self.device)]
 
     def evaluation(self, scores_A: NDArray[Any]) -> Evaluation:
-        """AUC of all answers, and with an interval that of the cold items."""
+        """AUC of all answers, and that of the cold items with an interval."""
         metrics: dict[str, float | None] = {"auc": auc(self.labels_A, scores_A)}
         if self.is_cold_A.any():
             cold = self.labels_A[self.is_cold_A], scores_A[self.is_cold_A]

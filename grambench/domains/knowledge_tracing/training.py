@@ -13,12 +13,12 @@ _POSITION = 8
 
 
 def drawn_bytes(part: Sequences) -> int:
-    """Bytes of the train part; which answers are scored is not asked of it."""
+    """Bytes that a sampler keeps of the train part: all but its mask of scored answers."""
     return part.nbytes - part.scored.nbytes + _POSITION * len(part)
 
 
 def scored_bytes(part: Sequences, items: int) -> int:
-    """Bytes of a scored part, and of a position for each sequence and each of the `items`."""
+    """Bytes that an evaluator keeps of a part, with an index entry per sequence and per item."""
     return part.nbytes + _POSITION * (len(part) + items)
 
 

@@ -39,7 +39,7 @@ class RankingEvaluator(PartEvaluator):
         self.find_items()
 
     def rows(self, whole: bool, width: int) -> int:
-        """Where items are many, a block's clicks are gathered in no more numbers than all items may have."""
+        """Impressions per block: unless `whole`, limited so that gathered clicks fit `WHOLE_NUMBERS`."""
         if whole:
             return self.block
         return min(self.block, max(1, evaluation.WHOLE_NUMBERS // (3 * width * self.history)))

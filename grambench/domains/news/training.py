@@ -15,7 +15,7 @@ drawn_bytes = sampler_bytes
 
 
 def scored_bytes(part: Part, items: int) -> int:
-    """Bytes of a scored part, and of a position for each impression and each of the `items`."""
+    """Bytes that an evaluator keeps of a part, with an index entry per impression and per item."""
     return part.nbytes - part.candidate_labels.nbytes + _POSITION * (len(part) + items)  # ranked on the host
 
 

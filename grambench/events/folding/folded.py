@@ -1,4 +1,4 @@
-"""What the fold knows, and how the events of one place find what they change."""
+"""The state of a fold, and how handlers find the trial or worker that an event changes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,5 +60,5 @@ Handler = Callable[[Folded, str, Any], None]
 
 
 def with_null(trial: TrialName | TrialState, strategy: str) -> str:
-    """The strategy as it is named for this trial: a null test's has a mark."""
+    """The strategy's name for this trial; a null test's has a prefix."""
     return NULL + strategy if trial.is_null else strategy

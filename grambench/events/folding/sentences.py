@@ -1,4 +1,4 @@
-"""What the log for people says of an event: one line a type; types without one say nothing."""
+"""The log for people: one row per event type; types without a row are not shown."""
 
 from collections.abc import Callable
 from typing import Any

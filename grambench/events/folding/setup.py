@@ -1,4 +1,4 @@
-"""What the setup worker's events change: each is kept, the newest of its type."""
+"""What the setup worker's events change: the newest of each type is kept."""
 
 from grambench.events import types as ev
 from grambench.events.folding.folded import Folded, Handler

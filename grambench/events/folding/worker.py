@@ -1,4 +1,4 @@
-"""What the events of every worker change, be it the setup's or a trial's."""
+"""What the events change that the setup's worker and a trial's have in common."""
 
 from grambench.events import types as ev
 from grambench.events.folding.folded import Folded, Handler

@@ -29,7 +29,7 @@ class TrialPlanned(Event):
     encoder_revision: str | None = None
     """Commit of the pretrained model on the hub; None: a folder, or from scratch."""
     bucket_tokens: int | None = None
-    """Most token positions in one call of the encoder."""
+    """Maximum number of token positions in one call of the encoder."""
     tokens_on_device: bool = True
     """Token ids lie on the device; else in host memory."""
     interactions_on_device: bool = True

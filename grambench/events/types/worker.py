@@ -1,4 +1,4 @@
-"""Events of every worker, be it the setup's or a trial's: its process, its phase and its end."""
+"""Events that the setup's worker and a trial's have in common: process, phase and end."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -17,8 +17,8 @@ from torch import Tensor
 from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.layers import rows_at
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
+from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
 CALL_FLOP = {"cpu": 2e8, "cuda": 8e10}
@@ -45,7 +45,7 @@ class Layout(Protocol):
 
     name: str
     bucket_tokens: int
-    """Most token positions per encoder call, including padding."""
+    """Maximum number of token positions per encoder call, including padding."""
 
     def vectors(
         self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
@@ -159,7 +159,7 @@ class ItemEncoder:
 
     @property
     def bucket_tokens(self) -> int:
-        """Most token positions per encoder call."""
+        """Maximum number of token positions per encoder call."""
         return self.layout.bucket_tokens
 
     @bucket_tokens.setter

@@ -16,7 +16,7 @@ from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.packed import PackedInput
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
 RowGradient = tuple[Tensor, Tensor]

@@ -116,7 +116,7 @@ def _mixes_neighbours(config: Any) -> bool:
 
 
 def usable_positions(backbone: nn.Module) -> int | None:
-    """Longest sequence of a model with learned positions; None if its config has no limit."""
+    """Maximum sequence length of a model with learned positions; None if its config has no limit."""
     positions = getattr(backbone.config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return None

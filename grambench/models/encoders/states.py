@@ -12,8 +12,8 @@ from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import Buckets, ItemEncoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.layers import rows_at
 from grambench.models.lengths import bucket_bounds, falling_order
+from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
 

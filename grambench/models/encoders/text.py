@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from grambench.models.encoders.base import ItemVectors, Packing
 from grambench.models.encoders.half import in_bf16
 from grambench.models.encoders.packed import PackedInput
-from grambench.models.layers import AdditiveAttention, MaskedMean, rows_at
+from grambench.models.pooling import AdditiveAttention, MaskedMean
+from grambench.models.rows import rows_at
 
 
 class TextEncoder(ItemVectors):

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from grambench.errors import DataError
 from grambench.models.encoders.base import ItemVectors
-from grambench.models.layers import AdditiveAttention, MaskedMean
+from grambench.models.pooling import AdditiveAttention, MaskedMean
 
 
 class PretrainedWords(Protocol):

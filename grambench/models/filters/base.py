@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 
 Scorer = Callable[[Any], Tensor]
 """From a view to its scores, over item vectors that it knows."""
@@ -66,7 +66,7 @@ class AnswerView:
     host_items_N: NDArray[np.int64]
     """Item ids that `asked_BL` points into, on the host."""
     asked_BL: Tensor
-    """Earliest answer first; 0 at the padding behind."""
+    """Earliest answer first; 0 at the padding after the last."""
     mask_BL: Tensor
     """True at real answers."""
     correct_BL: Tensor
@@ -84,7 +84,7 @@ class RankingFilter(nn.Module, Filter):
 
 
 class AnswerFilter(nn.Module, Filter):
-    """Base of filters whose scores are logits [B, L] of a right answer; anything at padding."""
+    """Base of filters whose scores are logits [B, L] of a right answer; undefined at padding."""
 
     def loss(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Binary cross-entropy of the real answers, SUMMED over answers and users (eq. 8)."""

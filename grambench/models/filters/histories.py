@@ -28,7 +28,7 @@ class Markers:
 
     @classmethod
     def after(cls, vocabulary_size: int) -> Self:
-        """The four ids behind a tokenizer's own."""
+        """The four ids after a tokenizer's own."""
         return cls(*range(vocabulary_size, vocabulary_size + 4))
 
 
@@ -37,7 +37,7 @@ class PackedHistories:
     """Rows of token ids, and where in them each answer is asked; on the host."""
 
     ids_SL: Int64s
-    """Padded with 0 behind the last answer; nothing reads the padding."""
+    """Padded with 0 after the last answer; nothing reads the padding."""
     lengths_S: Int64s
     """Tokens of each row."""
     rows_A: Int64s
@@ -55,9 +55,9 @@ def pack_histories(
     markers: Markers,
     context: int,
 ) -> PackedHistories:
-    """Rows in which every answer is asked exactly once, behind the answers before it.
+    """Rows in which every answer is asked exactly once, after all earlier ones.
 
-    A history that does not fit one row goes on in another, which begins with the latest questions that fill
+    A history that does not fit one row continues in another, which begins with the latest questions that fill
     at most half of it, so that no answer is asked without them. A question with its markers takes at most a
     quarter of a row: a longer one keeps its first tokens.
 
@@ -90,7 +90,7 @@ def pack_histories(
 
 
 def kept_tokens(context: int) -> int:
-    """Most tokens of a question's text in rows of `context` tokens."""
+    """Maximum number of tokens of a question's text in rows of `context` tokens."""
     return context // 4 - MARKERS
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LMKT(AnswerFilter):
-    """A causal language model, asked for the token behind every <A>.
+    """A causal language model, queried for the token after every <A>.
 
     Trained on these tokens only, because only they are scored. The authors' code trains on the tokens of
     the questions too, as any language model is: that costs the logits of every position, and teaches the
@@ -119,7 +119,7 @@ class LMKT(AnswerFilter):
         )
 
     def _calls(self, packed: PackedHistories) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rows of like length together: numbers [K] of answers, logits [K, V] behind <A>, and verdicts."""
+        """Rows of like length together: numbers [K] of answers, logits [K, V] after <A>, and verdicts."""
         device = next(self.parameters()).device
         order_S = falling_order(packed.lengths_S)
         place_S = np.argsort(order_S)

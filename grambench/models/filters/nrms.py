@@ -15,8 +15,9 @@ from torch.nn import functional
 from grambench.config.networks import Filter as FilterSpec
 from grambench.errors import ConfigError
 from grambench.models.filters.base import RankingFilter, RankingView, Scorer, dot_scores
-from grambench.models.layers import AdditiveAttention, rows_at
 from grambench.models.lengths import bucket_bounds, falling_order
+from grambench.models.pooling import AdditiveAttention
+from grambench.models.rows import rows_at
 from grambench.transfer import host_reads, sent
 
 CALL_POSITIONS = {"cpu": 1024, "cuda": 1 << 62}
@@ -24,7 +25,7 @@ CALL_POSITIONS = {"cpu": 1024, "cuda": 1 << 62}
 
 
 def make(spec: FilterSpec, width: int) -> "NRMS":
-    """From the `filter` table.
+    """Build it from the `filter` table.
 
     Raises:
         ConfigError: `filter.nrms.heads` does not divide the width.
@@ -63,7 +64,7 @@ class NRMS(RankingFilter):
         self.no_history = nn.Parameter(torch.zeros(width))
 
     def project(self, item_vectors_ND: Tensor) -> Tensor:
-        """Queries, keys and values [N, 3D] of items: once an item, however often it was clicked."""
+        """Queries, keys and values [N, 3D] of items, once per item however often it was clicked."""
         maps = (self.to_query, self.to_key, self.to_value)
         weight = torch.cat([linear.weight for linear in maps])
         return functional.linear(item_vectors_ND, weight, torch.cat([linear.bias for linear in maps]))
@@ -111,10 +112,10 @@ class NRMS(RankingFilter):
         return self._scores(item_vectors_ND, self.project(item_vectors_ND), view)
 
     def scorer(self, item_vectors_ND: Tensor, whole: bool) -> Scorer:
-        """All items are projected once, or else those that a view has clicks of: they are 3 D numbers each.
+        """Project all items once, 3 D numbers each, or else in each view the items it has clicks on.
 
-        An item that many views read is then projected for each of them, which costs little beside its
-        encoding.
+        An item that many views read is then projected for each of them, which costs little compared with
+        its encoding.
         """
         if whole:
             return partial(self._scores, item_vectors_ND, self.project(item_vectors_ND))

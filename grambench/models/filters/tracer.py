@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.base import AnswerFilter, AnswerView
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 
 CORRECTNESS_WIDTH = POSITION_WIDTH = 16
 
 
 def make(spec: FilterSpec, width: int) -> "LSTMTracer":
-    """From the `filter` table."""
+    """Build it from the `filter` table."""
     return LSTMTracer(width, spec.lstm.layers, spec.lstm.dropout, spec.sequence)
 
 
 class LSTMTracer(AnswerFilter):
-    """Reads the answers before each position and asks for the item at it.
+    """Reads the answers before each position and predicts the one to the item there.
 
     The input [item vector; correctness; position] is shifted by one, so that position t knows the answers
     before t; the logit is h_t · e of the item asked at t, and of no other item. The first position reads a
@@ -44,7 +44,7 @@ class LSTMTracer(AnswerFilter):
         self.drop = nn.Dropout(dropout)
 
     def scores(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
-        """Logit [B, L] of a right answer at each position; anything at padding."""
+        """Logit [B, L] of a right answer at each position; undefined at padding."""
         asked_BLD = rows_at(item_vectors_ND, view.asked_BL)
         answered = torch.cat((asked_BLD, self.correctness(view.correct_BL)), dim=2)[:, :-1]
         start = self.start.expand(len(answered), 1, -1)

@@ -57,7 +57,7 @@ def cell(value: object, limit: int = 600) -> str:
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands separated, or a dash."""
+    """A number with thousands separators, or a dash."""
     return DASH if value is None else f"{value:,.{digits}f}"
 
 

@@ -11,7 +11,8 @@ from grambench.data.batches import counter
 from grambench.training.phases import System, dry_run, encode, filter_backward, warm_up_encoder
 from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
 from grambench.training.strategies.fit_encoder import fit_encoder
-from grambench.training.strategies.item_table import Rows, TableOptimizer, Window
+from grambench.training.strategies.item_table import Rows, Window
+from grambench.training.strategies.table_optimizer import TableOptimizer
 from grambench.training.strategies.windows import WindowRule
 
 _ROOM = 1.05

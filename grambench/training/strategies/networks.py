@@ -35,7 +35,7 @@ class NetworkInputs:
     data: Prepared
     autocast: bool
     bucket_tokens: int
-    """Most token positions per call of a model."""
+    """Maximum number of token positions per call of a model."""
 
 
 Networks = Callable[[NetworkInputs], tuple[ItemVectors, FilterModule]]
@@ -51,7 +51,7 @@ def item_tokens(data: Prepared, vocabulary: Vocabulary) -> tuple[NDArray[np.int3
 
 
 def with_filter(encoder: Callable[[NetworkInputs], ItemVectors]) -> Networks:
-    """An encoder beside the filter of the specification."""
+    """The given encoder, with the filter of the specification."""
 
     def networks(inputs: NetworkInputs) -> tuple[ItemVectors, FilterModule]:
         vectors = encoder(inputs)

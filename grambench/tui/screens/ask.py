@@ -57,7 +57,7 @@ class PromptScreen(ModalScreen[str | None]):
         self._title, self._hint, self._value = title, hint, value
 
     def compose(self) -> ComposeResult:
-        """Hint and line."""
+        """The hint and the text field."""
         with Vertical(classes="dialog ask") as box:
             box.border_title = self._title
             yield Static(Content(self._hint), classes="hint")

@@ -62,7 +62,7 @@ class RaceScreen(RunScreen):
         self._arrangement: tuple[Layout, str | None, int] | None = None
 
     def compose(self) -> ComposeResult:
-        """From top to bottom."""
+        """All panels, from top to bottom."""
         yield Header()
         with VerticalScroll(id="body", can_focus=False):
             yield Container(id="cards")

@@ -5,7 +5,7 @@ import torch
 from tiny_systems import WIDTH, encoder_spec, item_tokens, vectors_of
 
 from grambench.models.encoders.load import load_encoder
-from grambench.models.layers import AdditiveAttention, MaskedMean
+from grambench.models.pooling import AdditiveAttention, MaskedMean
 
 
 @pytest.mark.parametrize("pooling", ["mean", "attention"])

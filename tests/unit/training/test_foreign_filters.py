@@ -20,7 +20,7 @@ from grambench.metrics.binary import auc
 from grambench.metrics.ranking import ranking_scores
 from grambench.models.filters import FACTORIES
 from grambench.models.filters.base import AnswerFilter, AnswerView, RankingFilter, RankingView, dot_scores
-from grambench.models.layers import rows_at
+from grambench.models.rows import rows_at
 from grambench.training.audit import audit
 from grambench.training.phases import System
 from grambench.training.strategies import make_strategy

@@ -40,7 +40,7 @@ _TRAIN_FIELDS, _UNLABELLED_FIELDS = 7, 6
 _ID_CHARACTERS = 12
 _SECONDS_PER_DAY = 86_400
 _MOST_DAYS = 20_000
-"""Most days of a user: more than fifty years means another origin or another unit."""
+"""Maximum number of days of a user: more than fifty years means another origin or another unit."""
 _RIGHT, _MISTAKE = b"0", b"1"
 _PROMPT, _USER = b"# prompt:", b"# user:"
 _USER_AND_DAYS = re.compile(rb"# user:(\S+)\s(?:.*?\s)?days:([0-9]{1,6}(?:\.[0-9]+)?)(?:\s|$)")

@@ -6,8 +6,9 @@ import torch
 from tiny_systems import CPU, Tiny, news_sampler, random_part, tiny_system
 
 from grambench.config.spec import MultiStep as MultiStepSpec
-from grambench.training.strategies.item_table import TableOptimizer, Window, spread
+from grambench.training.strategies.item_table import Window, spread
 from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.strategies.table_optimizer import TableOptimizer
 from grambench.training.strategies.windows import FixedWindow
 
 

@@ -1,8 +1,10 @@
-"""Layers shared by encoders and filters. Legend: N sequences, L positions, D width."""
+"""How vectors of a sequence become one: additive attention or the masked mean.
+
+Legend: N sequences, L positions, D width.
+"""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class AdditiveAttention(nn.Module):
@@ -27,12 +29,3 @@ class MaskedMean(nn.Module):
         """Pool to [N, D]; every row of the boolean mask must hold at least one True."""
         weights_NL1 = mask_NL.unsqueeze(-1).to(vectors_NLD.dtype)
         return (vectors_NLD * weights_NL1).sum(dim=1) / weights_NL1.sum(dim=1)
-
-
-def rows_at(matrix_ND: Tensor, index: Tensor) -> Tensor:
-    """Rows of a matrix at indices of any shape: [*index, D].
-
-    The backward pass of an embedding accumulates rows in parallel; on a CPU that of `matrix_ND[index]` adds
-    them one by one, which took a quarter of an NRMS step.
-    """
-    return functional.embedding(index, matrix_ND)
