@@ -1,6 +1,7 @@
 """Pairs of trials with the same seed, each in a process of its own: the units of inference."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from grambench.analysis import comparison
 from grambench.analysis.anytime import block_log_ratios
 from grambench.analysis.comparison import REFERENCES, samples_per_second
+from grambench.analysis.rounds import paired_rounds
 from grambench.analysis.time_to_target import Wait, arrival
 from grambench.analysis.verdict import MARGIN_AUC
+from grambench.events.rounds import Round
 from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import Metric
 
@@ -189,43 +192,42 @@ def pair_of(
     state: RunState, trial: TrialState, reference: TrialState, target: Target, users: UserError | None = None
 ) -> Pair:
     """A trial and what it is compared with."""
-    rounds = min(len(trial.rounds), len(reference.rounds))
-    left_out = _disturbed(trial, reference, rounds)
+    rounds = paired_rounds(trial.rounds, reference.rounds)
     score, reached = target.score, _arrived_at(target, state.metric)
     return Pair(
         seed=trial.seed,
         repeat=trial.repeat,
-        candidate_cost=_cost(trial),
-        reference_cost=_cost(reference),
+        candidate_cost=cost_of_trial(trial),
+        reference_cost=cost_of_trial(reference),
         difference=_difference(trial, reference, state.metric),
         users=users,
         candidate=reached(trial) if score is not None else None,
         reference=reached(reference) if score is not None else None,
-        blocks=tuple(race_blocks(trial, reference)),
-        rounds=rounds,
-        rounds_left_out=len(left_out),
+        blocks=tuple(_blocks(rounds)),
+        rounds=len(rounds),
+        rounds_left_out=len(_disturbed(rounds)),
     )
 
 
-def race_blocks(trial: TrialState, reference: TrialState) -> list[float]:
-    """Log ratios of cost over the blocks of the race that both are in; empty: they did not race."""
-    rounds = min(len(trial.rounds), len(reference.rounds))
-    closed = [[(each.train_s, each.samples) for each in one.rounds[:rounds]] for one in (trial, reference)]
-    return block_log_ratios(closed[0], closed[1], _disturbed(trial, reference, rounds))
+def _blocks(rounds: Sequence[tuple[Round, Round]]) -> list[float]:
+    """Log ratios of cost over the blocks of a race; empty: they did not race."""
+    own, other = ([(each[side].train_s, each[side].samples) for each in rounds] for side in (0, 1))
+    return block_log_ratios(own, other, _disturbed(rounds))
 
 
-def _disturbed(trial: TrialState, reference: TrialState, rounds: int) -> list[int]:
-    both = zip(trial.rounds[:rounds], reference.rounds[:rounds], strict=True)
-    return [number for number, (own, other) in enumerate(both) if own.disturbed or other.disturbed]
+def _disturbed(rounds: Sequence[tuple[Round, Round]]) -> list[int]:
+    return [number for number, sides in enumerate(rounds) if any(side.disturbed for side in sides)]
 
 
 def _arrived_at(target: Target, metric: Metric) -> Any:
     return lambda trial: arrived(trial, target.score or 0.0, metric)
 
 
-def _cost(trial: TrialState) -> float | None:
+def cost_of_trial(trial: TrialState) -> float | None:
+    """Training seconds a sample; None also for numbers that no clock has measured, from a damaged log."""
     rate = samples_per_second(trial)
-    return 1 / rate if rate else None
+    cost = 1 / rate if rate and rate > 0 else 0.0
+    return cost if 0 < cost < math.inf else None
 
 
 def _difference(trial: TrialState, reference: TrialState, metric: Metric) -> float | None:

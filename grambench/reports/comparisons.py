@@ -15,6 +15,7 @@ from grambench.analysis.pairs import (
     Target,
     UserError,
     candidate_labels,
+    cost_of_trial,
     margin_of,
     pairs_of,
     reference_label,
@@ -151,9 +152,9 @@ def _costs(state: RunState) -> dict[str, list[float]]:
     """Label -> log cost of each of its processes."""
     found: dict[str, list[float]] = {}
     for trial in state.trials.values():
-        settled = trial.settled
-        if settled is not None and settled.samples and settled.train_s > 0 and not trial.is_null:
-            found.setdefault(trial.label, []).append(math.log(settled.train_s / settled.samples))
+        cost = None if trial.is_null else cost_of_trial(trial)
+        if cost is not None:
+            found.setdefault(trial.label, []).append(math.log(cost))
     return found
 
 
@@ -162,9 +163,8 @@ def _null_ratios(state: RunState) -> list[float]:
     found = []
     for trial in state.trials.values():
         repeated = state.named(trial.trial_name.repeated) if trial.is_null else None
-        sides = [each.settled for each in (trial, repeated) if each is not None]
-        costs = [side.train_s / side.samples for side in sides if side and side.samples and side.train_s > 0]
-        if len(costs) == 2:
+        costs = [cost_of_trial(each) for each in (trial, repeated) if each is not None]
+        if len(costs) == 2 and costs[0] and costs[1]:
             found.append(math.log(costs[1] / costs[0]))
     return found
 
