@@ -90,7 +90,7 @@ CHECKS = (
     Check(
         "null", "null_outside", "pairs", "at most", 0, "cost", "The difference of a strategy from itself",
         "In {count} a strategy differs from itself by more than its interval allows.",
-        "Quiet the machine, or average over processes with --repeats 6."),
+        "Run --null-test on a quiet machine, or average over processes with --repeats 6."),
     Check(
         "seeds", "seeds", "seeds", "at least", FEWEST_FOR_SIGN_FLIP, "quality", "The number of seeds",
         "With {count} no distribution-free interval reaches 95 %: that takes {limit:.0f}.",
@@ -103,7 +103,7 @@ CHECKS = (
     Check(
         "tuned", "least_tuning_trials", "trials", "at least", 5, "quality", "Tuning",
         "The least tuned strategy had {count}, fewer than {limit:.0f}.",
-        "Run grambench tune --budget 5."),
+        "Give every strategy the same 5 settings as [[trials]], and run the best again with fresh seeds."),
     Check(
         "selection", "selected_on_test", "trials", "at most", 0, "quality",
         "The part that selects checkpoints",
