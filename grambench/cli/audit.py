@@ -1,12 +1,17 @@
 """`grambench audit`: does single-step GRAM have E2E's gradient on this model and data?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.errors import ExitCode
+
+if TYPE_CHECKING:
+    from grambench.config.spec import Spec
+    from grambench.events.state import SetupState
+    from grambench.events.types import AuditFinished, EncoderChecked
 
 
 def audit(
@@ -26,21 +31,39 @@ def audit(
     First compare the encoder's item vectors with those of the original model; exit code 2 if they differ.
     """
     import json
-    import tempfile
     from dataclasses import asdict
 
     from grambench.cli.settings import resolve
     from grambench.domains.locate import locate
-    from grambench.events.reader import read_run
-    from grambench.events.state import SETUP
-    from grambench.runner.rundir import create_run
-    from grambench.runner.workers import Worker
     from grambench.text import safe_text
-    from grambench.views.console import vectors_line
 
     spec = resolve(preset, assignments or [], device=device, data_dir=data_dir)
     if not spec.data.is_generated:
         locate(spec.data)
+    setup, code = _set_up(spec, preset)
+    result = setup.audit
+    if result is None:
+        typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
+        raise typer.Exit(code if code > 0 else int(ExitCode.BUG))
+    if json_:
+        vectors = None if setup.encoder is None else asdict(setup.encoder)
+        typer.echo(json.dumps({**asdict(result), "vectors": vectors}))
+    else:
+        _print(result, setup.encoder)
+    raise typer.Exit(
+        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_COMPARABLE)
+    )
+
+
+def _set_up(spec: "Spec", preset: str) -> "tuple[SetupState, int]":
+    """What the setup of a temporary run found, and the exit code of its worker."""
+    import tempfile
+
+    from grambench.events.reader import read_run
+    from grambench.events.state import SETUP
+    from grambench.runner.rundir import create_run
+    from grambench.runner.workers import Worker
+
     with tempfile.TemporaryDirectory(prefix="grambench-audit-") as scratch:
         folder = create_run(spec, preset, Path(scratch), ["grambench", "audit"])
         worker = Worker(folder, SETUP)
@@ -50,30 +73,25 @@ def audit(
         finally:
             worker.terminate()
             worker.close()
-        setup = read_run(folder).setup
-    result = setup.audit
-    if result is None:
-        typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
-        raise typer.Exit(code if code > 0 else int(ExitCode.BUG))
-    if json_:
-        vectors = None if setup.encoder is None else asdict(setup.encoder)
-        typer.echo(json.dumps({**asdict(result), "vectors": vectors}))
-    else:
-        verdict = "equivalent" if result.equivalent else "NOT equivalent"
-        typer.echo(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64)")
-        for name in ("encoder", "filter"):
-            absolute, relative = getattr(result, f"{name}_absolute"), getattr(result, f"{name}_relative")
-            typer.echo(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")
-        typer.echo(
-            f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
-            f"{'; ' + safe_text(result.note) if result.note else ''}"
-        )
-        for plugin in result.plugins:
-            verdict = "has" if plugin["equivalent"] else "does NOT have"
-            words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"
-            typer.echo(safe_text(words, 200))
-        if setup.encoder is not None:
-            typer.echo(vectors_line(setup.encoder))
-    raise typer.Exit(
-        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_COMPARABLE)
+        return read_run(folder).setup, code
+
+
+def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
+    from grambench.text import safe_text
+    from grambench.views.console import vectors_line
+
+    verdict = "equivalent" if result.equivalent else "NOT equivalent"
+    typer.echo(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64)")
+    for name in ("encoder", "filter"):
+        absolute, relative = getattr(result, f"{name}_absolute"), getattr(result, f"{name}_relative")
+        typer.echo(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")
+    typer.echo(
+        f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
+        f"{'; ' + safe_text(result.note) if result.note else ''}"
     )
+    for plugin in result.plugins:
+        verdict = "has" if plugin["equivalent"] else "does NOT have"
+        words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"
+        typer.echo(safe_text(words, 200))
+    if vectors is not None:
+        typer.echo(vectors_line(vectors))

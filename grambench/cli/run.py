@@ -3,6 +3,8 @@
 import contextlib
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +76,6 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
-    from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
     from grambench.cli.settings import Options
     from grambench.config.reads import settings_read
     from grambench.domains.locate import locate
@@ -99,35 +100,45 @@ def run(
         decide,
         tuple(trials or ()),
     )
+    show = partial(_run_and_show, detach=detach, foreground=foreground, plain=plain, as_json=json_)
     if resume is not None:
         folder = find_run(resume, out)
         asked = preset is not None or options != Options()
         check_resumable(folder, options.resolve(preset or read_spec(folder)[0]) if asked else None)
-    else:
-        spec = options.resolve(preset or "")
-        if dry_run:
-            for key, value, _ in settings_read(spec):
-                typer.echo(f"{key} = {value}")
-            return
-        if not spec.data.is_generated:
-            locate(spec.data)
+        show(lambda: folder)
+        return
+    spec = options.resolve(preset or "")
+    if dry_run:
+        for key, value, _ in settings_read(spec):
+            typer.echo(f"{key} = {value}")
+        return
+    if not spec.data.is_generated:
+        locate(spec.data)
+    show(lambda: create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]]))
+
+
+def _run_and_show(
+    ready: Callable[[], Path], *, detach: bool, foreground: bool, plain: bool, as_json: bool
+) -> None:
+    """Start the supervisor of the folder that `ready` makes or finds, and follow the run."""
+    from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
+
     with contextlib.ExitStack() as stack:
         with interrupts_held():  # the run's folder exists, and no Ctrl+C handler is installed yet
-            if resume is None:
-                folder = create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]])
+            folder = ready()
             follow = Follow(folder)
             if not foreground:  # the supervisor installs its own handlers
                 stack.enter_context(follow)
         if foreground:
-            left = in_foreground(folder, quiet=json_)
-            finish(folder, as_json=json_, left=left)
+            left = in_foreground(folder, quiet=as_json)
+            finish(folder, as_json=as_json, left=left)
         follow.supervisor = start_supervisor(folder)
         if detach:
             print_detached(folder)
             return
-        ended = follow.watch("json" if json_ else view(plain))
+        ended = follow.watch("json" if as_json else view(plain))
     if ended:
-        finish(folder, as_json=json_, left=follow.left)
+        finish(folder, as_json=as_json, left=follow.left)
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:

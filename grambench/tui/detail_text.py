@@ -1,6 +1,6 @@
 """The texts of the detail screens: tables about a strategy, and about the machine."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
@@ -14,7 +14,7 @@ from grambench.tui.scene import Scene
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, settings_words, test_score
 
-Rows = Iterable[tuple[str, str]]
+Rows = Sequence[tuple[str, str]]
 _LABEL = 20
 _METER_TEXT = 22
 """Columns of the text after a meter, so that all meters have the same length."""
@@ -24,85 +24,97 @@ _NUMBERS = 41
 
 def strategy_text(scene: Scene, trial: TrialState) -> Content:
     """State, plan, speed, windows and memory of a trial."""
-    plan, progress, title = trial.plan, trial.progress, scene.state.metric.title
+    parts = [(title, rows(scene, trial)) for title, rows in _PARTS]
+    return Content("\n\n").join([_table(scene, title, rows) for title, rows in parts if rows])
+
+
+def _state(scene: Scene, trial: TrialState) -> Rows:
+    progress, plan = trial.progress, trial.plan
     share = progress.encode_s / progress.train_s if progress and progress.train_s > 0 else None
-    window = trial.windows[-1] if trial.windows else None
-    memory = memory_of(scene.state, trial)
     why = f": {safe_text(trial.reason, 160)}" if trial.reason else ""
     steps = numbers.count(progress.step if progress else None) + _of(plan.max_steps if plan else None)
     turns = f"{trial.turns}, {numbers.seconds(trial.switch_s)} s of switching"
-    parts: list[tuple[str, Rows]] = [
-        (
-            "state",
-            (
-                ("", scene.state_word(trial) + why),
-                ("step", steps),
-                ("training", f"{numbers.seconds(progress.train_s if progress else None)} s"),
-                ("in the encoder", _percent(share)),
-                ("resumed at step", ", ".join(map(numbers.count, trial.resumed_steps)) or numbers.DASH),
-                ("turns", turns if trial.turns else numbers.DASH),
-            ),
-        ),
-        (
-            "speed",
-            (
-                ("samples/s", numbers.rate(comparison.samples_per_second(trial))),
-                ("items encoded/s", numbers.rate(comparison.items_encoded_per_second(trial))),
-                ("tokens/s", numbers.rate(comparison.tokens_per_second(trial))),
-                ("× e2e", numbers.ratio(comparison.speedup(scene.state, trial))),
-                ("R", numbers.ratio(comparison.reuse_ratio(trial))),
-            ),
-        ),
-        (
-            "learning",
-            (
-                ("loss", numbers.score(trial.loss_series.last)),
-                ("encoder's rate", _small(progress.encoder_lr if progress else None)),
-                ("filter's rate", _small(progress.filter_lr if progress else None)),
-                (f"val {title}, best", numbers.score(best_score(scene.state, trial))),
-                (f"test {title}", numbers.score(test_score(scene.state, trial))),
-            ),
-        ),
-        (
-            "windows",
-            (
-                ("closed", numbers.count(trial.windows_closed)),
-                ("steps", numbers.count(window.steps if window else None)),
-                ("drift", numbers.score(window.drift if window else None)),
-                *(
-                    [("of the spread", numbers.score(window.spread_drift))]
-                    if window and window.spread_drift is not None
-                    else []
-                ),
-                ("pseudo-loss", numbers.score(window.pseudo_loss if window else None)),
-            ),
-        ),
-        (
-            "memory",
-            (
-                ("now / peak", f"{numbers.gib(memory.now)} / {numbers.gib(memory.peak)} GiB"),
-                ("torch, reserved", f"{numbers.gib(progress.peak_reserved_bytes if progress else None)} GiB"),
-                ("NVML, process", f"{numbers.gib(trial.peak_gpu_memory_bytes)} GiB"),
-                ("NVML, device", f"{numbers.gib(trial.peak_device_used_bytes)} GiB"),
-                ("resident", f"{numbers.gib(trial.rss_bytes)} / {numbers.gib(trial.peak_rss_bytes)} GiB"),
-            ),
-        ),
-        (
-            "plan",
-            (
-                *([("strategy", trial.strategy)] if trial.label != trial.strategy else []),
-                *(("", settings_words({key: value})) for key, value in trial.settings.items()),
-                ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
-                (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
-                ("micro-batch", numbers.count(plan.micro_batch if plan else None)),
-                ("encoder chunk", numbers.count(plan.encoder_chunk if plan else None)),
-                ("", safe_text(plan.why, 200) if plan else numbers.DASH),
-            ),
-        ),
-    ]
-    if disturbing := disturbances(trial):
-        parts.insert(1, ("disturbed by", [("", disturbance.message) for disturbance in disturbing]))
-    return Content("\n\n").join([_table(scene, title, rows) for title, rows in parts])
+    return (
+        ("", scene.state_word(trial) + why),
+        ("step", steps),
+        ("training", f"{numbers.seconds(progress.train_s if progress else None)} s"),
+        ("in the encoder", _percent(share)),
+        ("resumed at step", ", ".join(map(numbers.count, trial.resumed_steps)) or numbers.DASH),
+        ("turns", turns if trial.turns else numbers.DASH),
+    )
+
+
+def _disturbed(_: Scene, trial: TrialState) -> Rows:
+    return [("", disturbance.message) for disturbance in disturbances(trial)]
+
+
+def _speed(scene: Scene, trial: TrialState) -> Rows:
+    return (
+        ("samples/s", numbers.rate(comparison.samples_per_second(trial))),
+        ("items encoded/s", numbers.rate(comparison.items_encoded_per_second(trial))),
+        ("tokens/s", numbers.rate(comparison.tokens_per_second(trial))),
+        ("× e2e", numbers.ratio(comparison.speedup(scene.state, trial))),
+        ("R", numbers.ratio(comparison.reuse_ratio(trial))),
+    )
+
+
+def _learning(scene: Scene, trial: TrialState) -> Rows:
+    progress, metric = trial.progress, scene.state.metric.title
+    return (
+        ("loss", numbers.score(trial.loss_series.last)),
+        ("encoder's rate", _small(progress.encoder_lr if progress else None)),
+        ("filter's rate", _small(progress.filter_lr if progress else None)),
+        (f"val {metric}, best", numbers.score(best_score(scene.state, trial))),
+        (f"test {metric}", numbers.score(test_score(scene.state, trial))),
+    )
+
+
+def _windows(_: Scene, trial: TrialState) -> Rows:
+    window = trial.windows[-1] if trial.windows else None
+    spread_drift = window.spread_drift if window else None
+    return (
+        ("closed", numbers.count(trial.windows_closed)),
+        ("steps", numbers.count(window.steps if window else None)),
+        ("drift", numbers.score(window.drift if window else None)),
+        *([] if spread_drift is None else [("of the spread", numbers.score(spread_drift))]),
+        ("pseudo-loss", numbers.score(window.pseudo_loss if window else None)),
+    )
+
+
+def _memory(scene: Scene, trial: TrialState) -> Rows:
+    progress, memory = trial.progress, memory_of(scene.state, trial)
+    return (
+        ("now / peak", f"{numbers.gib(memory.now)} / {numbers.gib(memory.peak)} GiB"),
+        ("torch, reserved", f"{numbers.gib(progress.peak_reserved_bytes if progress else None)} GiB"),
+        ("NVML, process", f"{numbers.gib(trial.peak_gpu_memory_bytes)} GiB"),
+        ("NVML, device", f"{numbers.gib(trial.peak_device_used_bytes)} GiB"),
+        ("resident", f"{numbers.gib(trial.rss_bytes)} / {numbers.gib(trial.peak_rss_bytes)} GiB"),
+    )
+
+
+def _plan(_: Scene, trial: TrialState) -> Rows:
+    plan = trial.plan
+    return (
+        *([("strategy", trial.strategy)] if trial.label != trial.strategy else []),
+        *(("", settings_words({key: value})) for key, value in trial.settings.items()),
+        ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
+        (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
+        ("micro-batch", numbers.count(plan.micro_batch if plan else None)),
+        ("encoder chunk", numbers.count(plan.encoder_chunk if plan else None)),
+        ("", safe_text(plan.why, 200) if plan else numbers.DASH),
+    )
+
+
+_PARTS: tuple[tuple[str, Callable[[Scene, TrialState], Rows]], ...] = (
+    ("state", _state),
+    ("disturbed by", _disturbed),
+    ("speed", _speed),
+    ("learning", _learning),
+    ("windows", _windows),
+    ("memory", _memory),
+    ("plan", _plan),
+)
+"""Title and rows of each table, from top to bottom; one without rows is omitted."""
 
 
 def machine_text(scene: Scene, width: int) -> Content:

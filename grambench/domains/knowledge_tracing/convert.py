@@ -76,11 +76,8 @@ def convert_assist2009(source: Path, target: Path, items: Assist2009Items) -> Co
     problems = len({answer.problem for answer in answers})
     if items == "skills":
         answers = [row for answer in answers for row in _rows_of(answer)]
-    by_item: dict[str, set[str]] = {}
     ids = [answer.problem if items == "problems" else "_".join(sorted(answer.skills)) for answer in answers]
-    for id_, answer in zip(ids, answers, strict=True):
-        by_item.setdefault(id_, set()).update(answer.skills)
-    texts = {id_: "; ".join(names[skill] for skill in sorted(skills)) for id_, skills in by_item.items()}
+    texts = _texts(ids, answers, names)
     _write(
         target,
         {
@@ -104,6 +101,14 @@ def convert_assist2009(source: Path, target: Path, items: Assist2009Items) -> Co
         items=len(texts),
         answers=len(answers),
     )
+
+
+def _texts(ids: list[str], answers: list[_Answer], names: dict[str, str]) -> dict[str, str]:
+    """Each item's text: the names of its skills."""
+    by_item: dict[str, set[str]] = {}
+    for id_, answer in zip(ids, answers, strict=True):
+        by_item.setdefault(id_, set()).update(answer.skills)
+    return {id_: "; ".join(names[skill] for skill in sorted(skills)) for id_, skills in by_item.items()}
 
 
 def _rows_of(answer: _Answer) -> Iterator[_Answer]:
