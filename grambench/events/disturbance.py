@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from grambench.events.load import CPU_READINGS, weigh
 from grambench.events.state import GpuState, HostState, TrialState
 from grambench.events.types import ProcessSample
 
@@ -75,7 +76,7 @@ def credit_disturbance(
 
     Args:
         event: the new sample of the trial's worker.
-        trial: `sampled_s`, `was_training`, `watched_s`, `disturbed_s` and the like are updated.
+        trial: `sampled_s`, `cpu_percent`, `watched_s`, `load`, `disturbed_s` and the like are updated.
         trials: all trials by name, with their workers' newest share of the CPUs.
         host: the machine as sampled just before.
         gpu: the GPU that the trial trains on; None: a CPU, or not sampled.
@@ -88,6 +89,7 @@ def credit_disturbance(
     counts, trial.was_training = trial.was_training and since_s <= GAP_S, trains
     if counts:  # omitted samples were like the one before
         _count(trial, since_s - own_s, host)
+    trial.cpu_percent = event.cpu_percent
     if trains:
         trial.foreign_cpus = foreign_cpus(host, trials)
         trial.disturbed_by = sorted(_codes(event, trial, host, gpu, trial.foreign_cpus))
@@ -101,6 +103,7 @@ def _count(trial: TrialState, seconds: float, host: HostState) -> None:
     if seconds <= 0:
         return
     trial.watched_s += seconds
+    weigh(trial.load, {name: getattr(trial, name) for name in CPU_READINGS}, seconds)
     for kind in trial.disturbed_by:
         trial.disturbed_s[kind] = trial.disturbed_s.get(kind, 0.0) + seconds
     trial.disturbed_any_s += seconds if trial.disturbed_by else 0.0

@@ -19,7 +19,7 @@ def credit_energy(
     holder: TrialState | None,
     trials: Mapping[str, TrialState],
     elapsed_s: float,
-) -> None:
+) -> TrialState | None:
     """Credit the time since the previous sample, whose readings `gpu` still holds.
 
     Args:
@@ -28,6 +28,9 @@ def credit_energy(
         holder: the trial that has the turn on the GPU now, if any.
         trials: all trials by name.
         elapsed_s: seconds of the run.
+
+    Returns:
+        The trial to which that time belongs, if any.
     """
     since_s, gpu.sampled_s = elapsed_s - gpu.sampled_s, elapsed_s
     if since_s > GAP_S:
@@ -45,6 +48,7 @@ def credit_energy(
         _count(event.energy_j, gpu, holder, trials)
     elif earner is not None and joules is not None:
         _draw_by_power(earner, gpu)
+    return earner
 
 
 def stop_crediting(gpu: GpuState, trials: Mapping[str, TrialState]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from grambench.config.trial_name import NULL, TrialName
 from grambench.events.gpu_identity import used_gpu
+from grambench.events.load import Weighed
 from grambench.events.log_check import LogCheck
 from grambench.events.rounds import Round, RoundRows
 from grambench.events.series import Series
@@ -48,6 +49,8 @@ class GpuState:
     """Seconds of the run at the last sample."""
     credited: str = ""
     """The trial that the last sample was credited to; empty: none."""
+    trained: bool = False
+    """That trial trained at the last sample."""
     counted_j: float | None = None
     """The last successful reading of the energy counter."""
     uncounted: dict[str, float] = field(default_factory=dict)
@@ -180,6 +183,8 @@ class TrialState:
     """Types of disturbance at the last sample in which it trained."""
     foreign_cpus: float | None = None
     """CPUs that others kept busy at that sample; None: an older log."""
+    load: dict[str, Weighed] = field(default_factory=dict)
+    """Reading of its GPU or worker (`load.py`) -> over the samples of its training."""
     watched_s: float = 0.0
     """Seconds of training between samples."""
     disturbed_s: dict[str, float] = field(default_factory=dict)

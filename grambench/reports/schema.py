@@ -6,7 +6,7 @@ from pydantic import Field
 
 from grambench.metrics.catalogue import SELECTS
 from grambench.reports.comparison_schema import Comparison, Grade, UntilDecided
-from grambench.reports.section import GrownSection, Model, Section
+from grambench.reports.section import Grown, GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
 
 
@@ -21,7 +21,7 @@ class Gpu(Section):
     """Total memory in bytes."""
 
 
-class HostFacts(Model):
+class HostFacts(Grown):
     """The machine and the software, from `grambench.runner.facts.host_facts`."""
 
     hostname: str | None
@@ -44,6 +44,10 @@ class HostFacts(Model):
     """Commit of the grambench checkout."""
     git_dirty: bool | None
     """True when the checkout differs from its commit."""
+    git_changed: int | None = None
+    """Files of the checkout that differ from its commit, a count."""
+    package_digest: str | None = None
+    """SHA-256 of the installed package's RECORD, in which each of its files has a digest."""
     gpus: list[Gpu]
     """GPUs of the machine."""
     driver: str | None

@@ -47,8 +47,8 @@ class Section(Model):
 _S = TypeVar("_S", bound=Section)
 
 
-class GrownSection(Section):
-    """A section to which later versions of grambench have added fields; their default is null.
+class Grown(Model):
+    """A part to which later versions of grambench have added fields; their default is null.
 
     Its own fields must not be tuples: the validator turns JSON arrays into lists, refused in strict mode.
     """
@@ -66,6 +66,10 @@ class GrownSection(Section):
             return fields
         why = dict.fromkeys(absent, OLDER_REPORT)
         return {**fields, **dict.fromkeys(absent), "reasons": {**why, **fields.get("reasons", {})}}
+
+
+class GrownSection(Section, Grown):
+    """A section to which later versions of grambench have added fields."""
 
 
 def build_section(

@@ -193,6 +193,27 @@ class Disturbed(Section):
     """Type of disturbance, for example `busy-cpu` -> seconds of the sampled training time."""
 
 
+class Load(GrownSection):
+    """How hard its training worked the machine: means and sums over the samples taken while it trained."""
+
+    gpu_utilization_percent: float | None = None
+    """Mean share of the time in which a kernel ran on its GPU, in percent."""
+    gpu_power_w: float | None = None
+    """Mean power of its GPU in watts."""
+    gpu_sm_clock_mhz: float | None = None
+    """Mean clock of its GPU's streaming multiprocessors in MHz."""
+    gpu_throttled_s: float | None = None
+    """Seconds in which heat, a hardware slowdown or a power brake held its GPU's clocks down."""
+    gpu_foreign_s: float | None = None
+    """Seconds in which another process computed on its GPU."""
+    cpu_percent: float | None = None
+    """Mean CPU time of its worker in percent; 100 is one CPU."""
+    foreign_cpu_s: float | None = None
+    """CPU seconds that processes other than the run's workers used meanwhile."""
+    stopped_s: float | None = None
+    """Seconds for which its process was stopped or frozen, while it trained or not."""
+
+
 def _unknown() -> Disturbed:
     """For a report written before disturbances were detected."""
     return build_section(Disturbed, None, otherwise=OLDER_REPORT)
@@ -319,6 +340,8 @@ class Trial(Section):
     """Joules."""
     disturbed: Disturbed = Field(default_factory=_unknown)
     """Stops of the process, and load on the machine."""
+    load: Load = Field(default_factory=Load)
+    """How hard its training worked the machine."""
     reuse_ratio: float | None
     """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
     speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]

@@ -20,6 +20,7 @@ from grambench.reports.trial_schema import (
     Disturbed,
     Divergence,
     Energy,
+    Load,
     Memory,
     Plan,
     Point,
@@ -66,6 +67,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         memory=_memory(state, trial),
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
+        load=_load(state, trial),
         reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
@@ -249,6 +251,51 @@ def _disturbed(trial: TrialState) -> Disturbed:
         share=disturbed_share(trial, trial.disturbed_any_s) if watched else None,
         seconds=trial.disturbed_s if watched else None,
     )
+
+
+_MEANS = {
+    "gpu_utilization_percent": "utilization_percent",
+    "gpu_power_w": "power_w",
+    "gpu_sm_clock_mhz": "sm_clock_mhz",
+    "cpu_percent": "cpu_percent",
+}
+"""Field of a report's load -> the reading whose mean it is."""
+_SECONDS = {"gpu_throttled_s": "slowed-gpu", "gpu_foreign_s": "shared-gpu"}
+"""Field of a report's load -> the disturbance that lasted so long."""
+_READ_FROM = _MEANS | {"gpu_throttled_s": "throttle", "gpu_foreign_s": "foreign_processes"}
+"""Field of a report's load -> the field of a sample that it comes from."""
+
+
+def _load(state: RunState, trial: TrialState) -> Load:
+    started, foreign = trial.started, trial.load.get("foreign_cpus")
+    found: dict[str, Any] = {
+        field: trial.load[name].mean if name in trial.load else None for field, name in _MEANS.items()
+    }
+    gpu = state.gpus.get(started.gpu_uuid or "") if started and trial.watched_s else None
+    for field, code in _SECONDS.items():
+        is_told = gpu is not None and getattr(gpu.last, _READ_FROM[field]) is not None
+        found[field] = trial.disturbed_s.get(code, 0.0) if is_told else None
+    return build_section(
+        Load,
+        reasons={
+            **{field: _no_gpu_reading(state, trial, name) for field, name in _READ_FROM.items()},
+            "cpu_percent": _UNWATCHED,
+            "foreign_cpu_s": OLDER_LOG if trial.watched_s else _UNWATCHED,
+            "stopped_s": OLDER_LOG if started else _NOT_TRAINED,
+        },
+        foreign_cpu_s=foreign.total if foreign else None,
+        stopped_s=trial.stopped_s if started and started.stops_seen else None,
+        **found,
+    )
+
+
+def _no_gpu_reading(state: RunState, trial: TrialState, name: str) -> str:
+    """Why a mean or a sum over its GPU's samples is missing."""
+    if trial.started is None:
+        return _NOT_TRAINED
+    if trial.started.gpu_uuid is None:
+        return f"the trial ran on {trial.started.device}"
+    return state.gpu_absent or _no_reading(state, trial, name)
 
 
 def _speedup(

@@ -1,5 +1,6 @@
 """Facts about the machine and the software for the report. Imports none of the packages it names."""
 
+import hashlib
 import os
 import platform
 import socket
@@ -18,6 +19,7 @@ from grambench.runner.gpu import GpuSampler
 
 PACKAGES = ("torch", "transformers", "numpy", "textual", "grambench")
 _GIT_S = 5.0
+_NOT_INSTALLED = "grambench runs from a folder of its source, not from an installed package"
 
 
 def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
             return None
         return value
 
-    commit, dirty = _git(Path(grambench.__file__).resolve().parent.parent, reasons)
+    commit, changed = _git(Path(grambench.__file__).resolve().parent.parent, reasons)
     gpus, driver = _gpus(gpu or GpuSampler(), reasons)
     packages = {name: _version(name) for name in PACKAGES}
     for name in (name for name, version in packages.items() if version is None):
@@ -52,7 +54,9 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages,
         "git_commit": commit,
-        "git_dirty": dirty,
+        "git_dirty": None if changed is None else changed > 0,
+        "git_changed": changed,
+        "package_digest": fact("package_digest", _record_digest(), _NOT_INSTALLED),
         "gpus": gpus,
         "driver": driver,
         "reasons": reasons,
@@ -68,17 +72,29 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(root: Path, reasons: dict[str, str]) -> tuple[str | None, bool | None]:
-    """Commit and dirty flag of the checkout that grambench runs from, if it is one."""
+def _record_digest() -> str | None:
+    """SHA-256 of the installed distribution's RECORD, which has a digest of each file; None: a checkout."""
+    try:
+        installed = metadata.distribution("grambench")
+    except metadata.PackageNotFoundError:
+        return None
+    package, record = installed.locate_file("grambench/__init__.py"), installed.read_text("RECORD")
+    if record is None or Path(str(package)).resolve() != Path(grambench.__file__).resolve():
+        return None
+    return hashlib.sha256(record.encode()).hexdigest()
+
+
+def _git(root: Path, reasons: dict[str, str]) -> tuple[str | None, int | None]:
+    """Commit of the checkout that grambench runs from, if it is one, and how many files differ from it."""
     try:
         if not (root / ".git").exists():
             raise OSError("grambench does not run from a git checkout")
         commit = _run_git(root, "rev-parse", "HEAD")
-        dirty = bool(_run_git(root, "status", "--porcelain"))
+        changed = len(_run_git(root, "status", "--porcelain").splitlines())
     except (OSError, subprocess.SubprocessError) as error:
-        reasons["git_commit"] = reasons["git_dirty"] = str(error)
+        reasons |= dict.fromkeys(("git_commit", "git_dirty", "git_changed"), str(error))
         return None, None
-    return commit, dirty
+    return commit, changed
 
 
 def _run_git(root: Path, *arguments: str) -> str:

@@ -6,6 +6,7 @@ from grambench.events import types as ev
 from grambench.events.disturbance import credit_disturbance
 from grambench.events.energy import credit_energy
 from grambench.events.folding.folded import Folded, Handler
+from grambench.events.load import GPU_READINGS, weigh
 from grambench.events.state import SETUP, GpuState, HostState, TrialState
 
 _NOW_AND_THEN = ("energy_j", "sm_clock_mhz", "memory_clock_mhz", "throttle", "foreign_processes")
@@ -20,14 +21,18 @@ def _gpu_sample(known: Folded, _: str, event: ev.GpuSample) -> None:
     gpu = state.gpus.setdefault(event.uuid, GpuState(unread))
     identity = {name: getattr(event, name) for name in ("parent_uuid", "instance", "slices")}
     gpu.last = replace(gpu.last, **identity)
-    holder = _holder_of(known, gpu)
-    credit_energy(event, gpu, holder, state.trials, state.elapsed_s)
+    holder, since_s = _holder_of(known, gpu), state.elapsed_s - gpu.sampled_s
+    earner = credit_energy(event, gpu, holder, state.trials, state.elapsed_s)
     used = event.memory_used_bytes
     if holder is not None and used is not None:
         if holder.baseline_device_used_bytes is None:
             holder.baseline_device_used_bytes = used
         holder.peak_device_used_bytes = max(used, holder.peak_device_used_bytes or 0)
     gpu.last = _completed(event, gpu.last)
+    trains = holder is not None and holder.phase == "train"
+    if earner is not None and gpu.trained and (trains or event.edge) and since_s > 0:
+        weigh(earner.load, {name: getattr(gpu.last, name) for name in GPU_READINGS}, since_s)
+    gpu.trained = trains
     for series, value in (
         (gpu.memory_series, used),
         (gpu.utilization_series, event.utilization_percent),
@@ -66,7 +71,6 @@ def _process_sample(known: Folded, _: str, event: ev.ProcessSample) -> None:
     if event.gpu_memory_bytes is not None:
         trial.peak_gpu_memory_bytes = max(event.gpu_memory_bytes, trial.peak_gpu_memory_bytes or 0)
     trial.memory_reason = event.reasons.get("gpu_memory_bytes", trial.memory_reason)
-    trial.cpu_percent = event.cpu_percent
     uuid = trial.started.gpu_uuid if trial.started else None
     gpu = state.gpus.get(uuid or "")
     has_turn = trial.name in state.holders

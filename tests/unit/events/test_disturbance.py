@@ -132,6 +132,49 @@ def test_a_hiccup_is_no_warning_and_a_share_is_told() -> None:
     assert codes(run.sample(2, HOST, OWN)) == []  # 2 s are less than 5 % now
 
 
+def means(trial: TrialState) -> dict[str, tuple[float, float]]:
+    return {name: (weighed.mean, weighed.seconds) for name, weighed in trial.load.items()}
+
+
+def test_load_is_a_mean_over_training_weighted_by_time() -> None:
+    run = Run(UUID)
+    run.sample(5, changed(GPU, utilization_percent=80.0, power_w=500.0, sm_clock_mhz=1900), HOST, OWN)
+    run.now += 0.5
+    busy = changed(HOST, busy_cpus=5.0)
+    trial = run.sample(1, changed(GPU, utilization_percent=20.0, power_w=200.0), busy, OWN)
+    assert means(trial) == {  # four samples of .5 s, then one of 1 s; the clock of before stands
+        "utilization_percent": (60.0, 3.0),
+        "power_w": (400.0, 3.0),
+        "sm_clock_mhz": (1900.0, 3.0),
+        "cpu_percent": (200.0, 3.0),
+        "foreign_cpus": (pytest.approx((2 * 0.1 + 1 * 3.0) / 3), 3.0),
+    }
+
+
+def test_readings_outside_training_are_no_load() -> None:
+    run, idle = Run(UUID), changed(GPU, utilization_percent=0.0)
+    run.sample(3, changed(GPU, utilization_percent=90.0), HOST, OWN)
+    run.tell(E2E, ev.PhaseEntered("evaluate"))
+    run.sample(5, idle, HOST, OWN)
+    run.tell(E2E, ev.PhaseEntered("train"))
+    trial = run.sample(1, idle, HOST, OWN)
+    assert means(trial)["utilization_percent"] == (90.0, 1.0)
+    run.tell("", ev.TurnGranted(OTHER, 2))
+    run.tell(E2E, ev.TurnEnded(1, 1.0, 0.0))
+    trial = run.sample(1, changed(GPU, utilization_percent=70.0, edge=True), HOST, OWN)
+    assert means(trial)["utilization_percent"] == (pytest.approx((90 + 35) / 1.5), 1.5)  # up to the edge
+    run.now += 60.0
+    assert means(run.sample(1, GPU, HOST, OWN))["utilization_percent"][1] == 1.5  # nobody sampled
+
+
+def test_samples_that_were_omitted_count_like_the_line_before() -> None:
+    run = Run()
+    run.sample(1, HOST, changed(OWN, seconds=0.5))
+    run.now += 2.5
+    trial = run.sample(1, HOST, changed(OWN, cpu_percent=20.0, seconds=0.5))
+    assert means(trial)["cpu_percent"] == (pytest.approx((2.5 * 200 + 0.5 * 20) / 3), 3.0)
+
+
 def test_stops_are_added_up() -> None:
     run = Run()
     run.tell(E2E, ev.Warned("stopped", "x"), ev.ProcessStopped(2.0, 1.5), ev.ProcessStopped(3.0))

@@ -457,6 +457,46 @@ def test_stops_and_disturbances_are_in_the_report_and_its_warnings(tmp_path: Pat
     assert trial_of(built(tmp_path), "e2e.s0").disturbed.stopped_s == 18.5
 
 
+def test_the_load_of_a_trial_on_a_cpu_says_why_it_has_no_gpu(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    run.log("e2e.s0", 300, ev.ProcessStopped(20.0, 18.5))
+    run.log("e2e.s0", 301, dataclasses.replace(logs.worker_started("e2e.s0"), stops_seen=True))
+    for name in ("e2e.s0", "gram-1s.s0"):
+        load = trial_of(built(tmp_path), name).load
+        nulls = {field for field, value in load.model_dump().items() if value is None}
+        assert nulls == set(load.reasons)
+    assert trial_of(built(tmp_path), "e2e.s0").load.stopped_s == 20.0
+
+
+def test_the_load_of_a_trial_is_in_the_report(tmp_path: Path) -> None:
+    run = logs.write_whole(tmp_path)
+    run.log("", 400, ev.TurnGranted("e2e.s0", 9))
+    again = dataclasses.replace(logs.worker_started("e2e.s0", "GPU-a"), pid=99)
+    run.log("e2e.s0", 400, again, ev.PhaseEntered("train"))
+    for second in (401, 402, 403):
+        slow = {"throttle": ["heat"], "foreign_processes": 0}
+        gpu = ev.GpuSample("GPU-a", 0, "x", utilization_percent=75.0, power_w=300.0, **slow)
+        run.log("", second, gpu)
+        run.log("", second, ev.HostSample(50.0, 1, 2, cpus=8, busy_cpus=3.0))
+        run.log("", second, ev.ProcessSample("e2e.s0", 7, 1, cpu_percent=150.0))
+    load = trial_of(built(tmp_path), "e2e.s0").load
+    assert (load.gpu_utilization_percent, load.gpu_power_w, load.gpu_sm_clock_mhz) == (75.0, 300.0, None)
+    assert (load.gpu_throttled_s, load.gpu_foreign_s) == (2.0, 0.0)
+    assert (load.cpu_percent, load.foreign_cpu_s) == (150.0, 3.0)
+    assert set(load.reasons) == {"gpu_sm_clock_mhz", "stopped_s"}
+
+
+def test_a_report_from_before_the_load_was_measured_is_still_valid(tmp_path: Path) -> None:
+    logs.write_whole(tmp_path)
+    older = json.loads(report_json(build_report(tmp_path)))
+    for trial in older["trials"]:
+        del trial["load"]
+    VALIDATOR.validate(older)
+    load = Report.model_validate_json(json.dumps(older)).trials[0].load
+    assert {value for field, value in load if field != "reasons"} == {None}
+    assert set(load.reasons.values()) == {"the report was written before this was measured"}
+
+
 def test_a_report_from_before_disturbances_were_measured_is_still_valid(tmp_path: Path) -> None:
     logs.write_whole(tmp_path)
     older = json.loads(report_json(build_report(tmp_path)))

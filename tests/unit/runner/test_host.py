@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from fake_nvml import FakeGpu, FakeNvml, error
 import grambench
 from grambench.cpu import cpu_model
 from grambench.reports.schema import HostFacts
+from grambench.reports.section import OLDER_REPORT
 from grambench.runner import facts
 from grambench.runner.gpu import GpuSampler
 from grambench.runner.host import HostSampler, host_facts
@@ -183,9 +185,38 @@ def test_commit_and_dirty_flag_follow_the_checkout(tmp_path: Path, monkeypatch: 
     git(tmp_path, "commit", "-qm", "one")
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     clean = host_facts(no_gpu)
-    assert (len(clean["git_commit"]), clean["git_dirty"]) == (40, False)
+    assert (len(clean["git_commit"]), clean["git_dirty"], clean["git_changed"]) == (40, False, 0)
     (package / "__init__.py").write_text("changed")
-    assert host_facts(no_gpu)["git_dirty"] is True
+    (tmp_path / "a file").write_text("new")
+    changed = host_facts(no_gpu)
+    assert (changed["git_dirty"], changed["git_changed"]) == (True, 2)
+
+
+def test_an_installed_package_is_known_by_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = "grambench/__init__.py,sha256=abc,0\n"
+    information = tmp_path / "grambench-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: grambench\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    no_gpu = GpuSampler(FakeNvml())
+    assert "a folder of its source" in host_facts(no_gpu)["reasons"]["package_digest"]
+    monkeypatch.setattr(grambench, "__file__", str(tmp_path / "grambench" / "__init__.py"))
+    assert host_facts(no_gpu)["package_digest"] is None  # installed without a record
+    (information / "RECORD").write_text(record)
+    found = host_facts(no_gpu)
+    assert found["package_digest"] == hashlib.sha256(record.encode()).hexdigest()
+    assert "package_digest" not in found["reasons"]
+    assert found["reasons"]["git_changed"] == "grambench does not run from a git checkout"
+
+
+def test_host_facts_of_earlier_versions_say_what_was_not_known() -> None:
+    older = host_facts(GpuSampler(FakeNvml()))
+    for name in ("git_changed", "package_digest"):
+        del older[name]
+        older["reasons"].pop(name, None)
+    found = HostFacts.model_validate(older)
+    assert (found.git_changed, found.package_digest) == (None, None)
+    assert found.reasons["git_changed"] == found.reasons["package_digest"] == OLDER_REPORT
 
 
 def test_a_machine_without_git_has_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
