@@ -16,7 +16,7 @@ from grambench.analysis.paired import (
     sign_flip_p,
 )
 from grambench.analysis.pairs import Arrived, Pair, Target
-from grambench.analysis.processes import null_pair_interval, pooled_interval
+from grambench.analysis.processes import null_pair_interval, outliers, pooled_interval
 from grambench.analysis.sentences import cost_sentence, verdict_sentence
 from grambench.analysis.time_to_target import compare_waits
 from grambench.analysis.verdict import Comparison
@@ -54,6 +54,8 @@ class Cost:
     """Why `between` is missing; empty: it is there."""
     processes: int
     """Pairs of processes, a count."""
+    outliers: tuple[tuple[int, int], ...]
+    """Seed and repeat of pairs whose ratio lies far from the others': flagged, not left out."""
     process_sd: float | None
     """Standard deviation of the log cost between processes; None: fewer than two pairs."""
 
@@ -158,6 +160,7 @@ def cost_of(
         between=between,
         why_none="" if between else _why_none(len(logs)),
         processes=len(logs),
+        outliers=tuple((known[i].seed, known[i].repeat) for i in outliers(logs)),
         process_sd=sd,
     )
 

@@ -6,9 +6,12 @@ ratio is reference - candidate: above 0 the candidate is the faster one.
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from grambench.analysis.confidence import ConfidenceInterval, around, finite, mean, squares, two_sided_t
 from grambench.analysis.paired import LEVEL
+
+_FEWEST_FOR_OUTLIERS, _FAR = 5, 5.0
 
 
 def pooled_interval(
@@ -60,6 +63,19 @@ def null_pair_interval(
     spread = math.sqrt(math.fsum(value**2 for value in differences) / pairs)
     method = f"t, {pairs} null pair{'s' * (pairs > 1)}"
     return around(log_ratio, two_sided_t(level, pairs) * spread, level, 1, method)
+
+
+def outliers(values: Sequence[float]) -> list[int]:
+    """Numbers from 0 of the values that lie far from the others; empty below 5 values.
+
+    Further from the median than 5 times the median distance from it, scaled to a standard deviation (Hampel
+    1974). They are flagged, never left out: a process that was slow is a process.
+    """
+    if len(values) < _FEWEST_FOR_OUTLIERS:
+        return []
+    middle = median(values)
+    spread = 1.4826 * median(abs(value - middle) for value in values)
+    return [i for i, value in enumerate(values) if abs(value - middle) > _FAR * spread > 0]
 
 
 def processes_needed(process_sd: float, half_width: float, level: float = LEVEL) -> int:

@@ -53,6 +53,8 @@ class Cost(Section):
     """One for each pair that raced."""
     processes: int
     """Pairs of processes, a count."""
+    outliers: list[str]
+    """Pairs whose ratio lies far from the others', as `s3` or `s3.r2`: flagged, not left out."""
     process_sd_percent: float | None
     """Standard deviation of the cost of a process, in percent."""
     sentence: str

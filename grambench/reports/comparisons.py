@@ -186,6 +186,7 @@ def _cost(each: Compared) -> schema.Cost:
         between=_ratios(cost.between),
         within=[_within(within) for within in cost.within],
         process_sd_percent=_percent(cost),
+        outliers=[f"s{seed}" + (f".r{repeat}" if repeat > 1 else "") for seed, repeat in cost.outliers],
         sentence=each.cost_sentence,
     )
 

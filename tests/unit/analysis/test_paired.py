@@ -20,6 +20,7 @@ from grambench.analysis.paired import (
 )
 from grambench.analysis.processes import (
     null_pair_interval,
+    outliers,
     pooled_interval,
     processes_needed,
     rounds_worthwhile,
@@ -217,3 +218,17 @@ def test_the_expected_best_is_that_of_all_subsets() -> None:
         assert expected_best(scores, trials) == pytest.approx(statistics.fmean(best))
     with pytest.raises(ValueError, match="best of 6"):
         expected_best(scores, 6)
+
+
+@pytest.mark.parametrize(
+    ("values", "far"),
+    [
+        ([1.0, 1.1, 0.9, 1.05, 9.0], [4]),
+        ([-9.0, 1.0, 1.1, 0.9, 1.05], [0]),
+        ([1.0, 1.1, 0.9, 1.05, 1.2], []),
+        ([1.0, 1.0, 1.0, 1.0, 9.0], []),  # no spread to hold it against
+        ([1.0, 1.1, 0.9, 9.0], []),
+    ],
+)
+def test_values_far_from_the_others_are_flagged(values: list[float], far: list[int]) -> None:
+    assert outliers(values) == far
