@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import typer
 
@@ -18,6 +18,9 @@ from grambench.errors import ExitCode
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
 from grambench.text import safe_text
+
+if TYPE_CHECKING:
+    from grambench.reports.verdict import Verdict
 
 _POLL_S = 0.2
 Mode = Literal["dashboard", "plain", "json"]
@@ -188,6 +191,7 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
         typer.Exit: always, with the run's exit code.
     """
     from grambench.reports.build import build_report, report_json, write_report
+    from grambench.reports.verdict import verdict_of
 
     state = read_run(folder)
     try:
@@ -198,7 +202,7 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     if as_json:
         sys.stdout.write(report_json(build_report(folder)))
     else:
-        _print_results(state, path, folder)
+        _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
@@ -207,12 +211,12 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
     raise typer.Exit(code)
 
 
-def _print_results(state: RunState, report: str, folder: Path) -> None:
+def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     from rich.console import Console
 
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line
+    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line, verdict_lines
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
@@ -221,7 +225,7 @@ def _print_results(state: RunState, report: str, folder: Path) -> None:
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
         typer.echo(f"{label}: {words}")
-    _print_verdict(state, folder, console.width)
+    _print_wrapped(verdict_lines(verdict.compared, verdict.grade), console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             typer.echo(f"warning: {trial.name}: {disturbance.message}")
@@ -237,15 +241,6 @@ def _print_results(state: RunState, report: str, folder: Path) -> None:
     for message in state.warnings.values():
         typer.echo(f"warning: {safe_text(message, 1000)}")
     typer.echo(f"report: {report}")
-
-
-def _print_verdict(state: RunState, folder: Path, width: int) -> None:
-    from grambench.reports.verdict import verdict_of
-    from grambench.views.console import verdict_lines
-
-    verdict = verdict_of(state, folder)
-    if verdict.compared:
-        _print_wrapped(verdict_lines(verdict.compared, verdict.grade), width)
 
 
 def _print_wrapped(lines: list[str], width: int) -> None:
