@@ -75,5 +75,5 @@ def audit(
         if setup.encoder is not None:
             typer.echo(vectors_line(setup.encoder))
     raise typer.Exit(
-        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_COMPARABLE)
+        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_EQUIVALENT)
     )
