@@ -133,7 +133,7 @@ def compare(
 
 
 def seed_differences(pairs: Sequence[Pair]) -> list[float]:
-    """Difference of the scores of each seed, the mean over repeats and runs, which are no seeds of their own."""
+    """Difference of the scores of each seed, the mean over repeats and runs, which are no further seeds."""
     found: dict[int, list[float]] = {}
     for pair in pairs:
         if pair.difference is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli.fail_on import FailOnOption
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.config.strategies import ROWS
 
@@ -71,9 +72,11 @@ def run(
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
+    fail_on: FailOnOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
+    from grambench.cli.fail_on import parsed, require_names
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
     from grambench.cli.settings import Options
     from grambench.config.reads import settings_read
@@ -86,6 +89,12 @@ def run(
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
     start_method()  # an unknown value is refused before anything is created
+    conditions = parsed(fail_on)
+    if conditions and detach:
+        raise ConfigError(
+            "--fail-on needs the end of the run, which --detach does not wait for.",
+            "Give --fail-on to `grambench report` once the run has ended.",
+        )
     options = Options(
         tuple(assignments or ()),
         strategies,
@@ -103,8 +112,10 @@ def run(
         folder = find_run(resume, out)
         asked = preset is not None or options != Options()
         check_resumable(folder, options.resolve(preset or read_spec(folder)[0]) if asked else None)
+        require_names(conditions, read_spec(folder)[1])
     else:
         spec = options.resolve(preset or "")
+        require_names(conditions, spec)
         if dry_run:
             for key, value, _ in settings_read(spec):
                 typer.echo(f"{key} = {value}")
@@ -120,14 +131,14 @@ def run(
                 stack.enter_context(follow)
         if foreground:
             left = in_foreground(folder, quiet=json_)
-            finish(folder, as_json=json_, left=left)
+            finish(folder, as_json=json_, left=left, fail_on=conditions)
         follow.supervisor = start_supervisor(folder)
         if detach:
             print_detached(folder)
             return
         ended = follow.watch("json" if json_ else view(plain))
     if ended:
-        finish(folder, as_json=json_, left=follow.left)
+        finish(folder, as_json=json_, left=follow.left, fail_on=conditions)
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
