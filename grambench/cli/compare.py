@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="RUN...", help="Names or folders of runs, `last`, or report.json files."),
+    typer.Argument(metavar="RUN", help="Names or folders of runs, `last`, or report.json files."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
@@ -34,7 +34,7 @@ def compare(
     json_: JsonOption = False,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Compare the trials of two or more runs; the first run is what the others are compared with.
+    """Compare the trials of two or more runs: what has changed since the first.
 
     --fail-on also knows change.samples_per_s.LABEL (a ratio) and change.auc.LABEL (a difference) of each
     later run.
@@ -67,7 +67,7 @@ def merge(
         "runs"
     ),
 ) -> None:
-    """Compare trials over the seeds of several runs of the same settings, also of several machines.
+    """Compare trials over several runs of the same settings, also of other machines.
 
     Pairs stay within a run. The same seed in two runs is two processes, but one seed.
     """

@@ -13,7 +13,7 @@ FailOnOption = Annotated[
     list[str] | None,
     typer.Option(
         "--fail-on",
-        metavar="'NAME < NUMBER'",
+        metavar="CONDITION",
         help="Exit with code 6 if this holds, such as 'speedup.gram-1e < 5'; may be repeated.",
     ),
 ]
