@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from grambench.cli import app as command_line
+from grambench.cli.fail_on import parsed
+from grambench.cli.follow import finish
 from grambench.errors import ExitCode
 from tests.unit.reports.report_logs import HOST, write_seeds
 
@@ -130,3 +133,17 @@ def test_run_refuses_a_condition_before_it_begins(
     assert ended.code == ExitCode.USAGE
     assert words in ended.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "condition", "code"),
+    [(0, "speedup.gram-1s < 5", 6), (0, "speedup.gram-1s > 5", 0), (5, "speedup.gram-1s < 5", 5)],
+)
+def test_a_run_ends_with_6_only_if_it_would_have_ended_with_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], exit_code: int, condition: str, code: int
+) -> None:
+    folder = write_seeds(tmp_path / "a", (0,), exit_code=exit_code)
+    with pytest.raises(typer.Exit) as ended:
+        finish(folder, as_json=True, left=None, fail_on=parsed([condition]))
+    assert ended.value.exit_code == code
+    assert (f"{condition}: it is 2.5" in capsys.readouterr().err) is (code == 6)

@@ -186,6 +186,7 @@ def write_seeds(
     epoch_s: float = 4.0,
     test_auc: float = 0.66,
     spec: dict[str, Any] | None = None,
+    exit_code: int = 0,
     **changes: Any,
 ) -> Path:
     """A run of the folder's name: e2e at 10 s an epoch and gram-1s, whose seconds grow by 1 % a seed."""
@@ -198,5 +199,5 @@ def write_seeds(
         end_s = write_trial(run, f"e2e.s{seed}", end_s, 10.0, (0.60, 0.70), test_auc=0.65)
         own_s = epoch_s * (1 + seed / 100)
         end_s = write_trial(run, f"gram-1s.s{seed}", end_s, own_s, (0.694, 0.70), test_auc + seed / 10_000)
-    run.log("", end_s, ev.RunFinished(0, end_s))
+    run.log("", end_s, ev.RunFinished(exit_code, end_s))
     return folder
