@@ -60,16 +60,17 @@ def block_log_ratios(
     Returns:
         One log ratio a block, in the order of the race; above 0 the candidate was the faster one.
     """
-    disturbed, ratios, block, length = sorted(left_out), [], (0.0, 0.0, 0.0, 0.0), 0
+    disturbed, ratios, length, a, b, c, d = sorted(left_out), [], 0, 0.0, 0.0, 0.0, 0.0
     for stretch in _stretches(candidate, reference):
         nearest = bisect_left(disturbed, stretch.first)
         if nearest < len(disturbed) and disturbed[nearest] <= stretch.last:
             continue
-        a, b, c, d = (total + part for total, part in zip(block, stretch.sums, strict=True))
-        block, length = (a, b, c, d), length + stretch.rounds
-        if length >= rounds and min(block) > 0:
+        own_s, own_samples, other_s, other_samples = stretch.sums
+        a, b, c, d = a + own_s, b + own_samples, c + other_s, d + other_samples
+        length += stretch.rounds
+        if length >= rounds and min(a, b, c, d) > 0:
             ratios.append(math.log(c / d) - math.log(a / b))
-            block, length = (0.0, 0.0, 0.0, 0.0), 0
+            length, a, b, c, d = 0, 0.0, 0.0, 0.0, 0.0
     return ratios
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from grambench.analysis.anytime import anytime_interval, drifts
@@ -80,7 +81,9 @@ class Compared:
         if self.cost.log_ratio is None:
             return ""
         within = self.cost.within[0].interval if len(self.cost.within) == 1 else None
-        return cost_sentence(self.comparison, self.cost.log_ratio, within, self.cost.between)
+        return cost_sentence(
+            self.comparison, self.cost.log_ratio, within, self.cost.between, self.cost.processes
+        )
 
 
 def compare(
@@ -120,7 +123,7 @@ def compare(
         seeds=len(firsts),
         time=compare_waits(*_waits(firsts)),
         difference=mean(differences) if differences else None,
-        quality=repeated_interval(differences, most_seeds) if most_seeds else seed_interval(differences),
+        quality=repeated_interval(differences, most_seeds) if most_seeds else _over_pairs(tuple(differences)),
         margin=margin,
         metric=metric,
         target=target.words if target else "",
@@ -175,11 +178,17 @@ def within_of(pair: Pair) -> Within:
     )
 
 
+@lru_cache(maxsize=256)
+def _over_pairs(values: tuple[float, ...]) -> ConfidenceInterval | None:
+    """`seed_interval`, remembered: with many pairs it takes long, and a dashboard asks again and again."""
+    return seed_interval(values)
+
+
 def _between(
     pairs: Sequence[Pair], logs: list[float], others: Sequence[Sequence[float]], nulls: Sequence[float]
 ) -> ConfidenceInterval | None:
     if len(logs) >= FEWEST_FOR_T:
-        return seed_interval(logs)
+        return _over_pairs(tuple(logs))
     if not logs:
         return None
     sides = [[math.log(cost) for cost in side if cost] for side in zip(*map(_costs, pairs), strict=True)]

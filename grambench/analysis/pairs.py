@@ -206,7 +206,6 @@ def pair_of(
     state: RunState, trial: TrialState, reference: TrialState, target: Target, users: UserError | None = None
 ) -> Pair:
     """A trial and what it is compared with."""
-    rounds = paired_rounds(trial.rounds, reference.rounds)
     score, reached = target.score, _arrived_at(target, state.metric)
     return Pair(
         seed=trial.seed,
@@ -217,20 +216,19 @@ def pair_of(
         users=users,
         candidate=reached(trial) if score is not None else None,
         reference=reached(reference) if score is not None else None,
-        blocks=tuple(_blocks(rounds)),
-        rounds=len(rounds),
-        rounds_left_out=len(_disturbed(rounds)),
+        **race_of(paired_rounds(trial.rounds, reference.rounds)),
     )
 
 
-def _blocks(rounds: Sequence[tuple[Round, Round]]) -> list[float]:
-    """Log ratios of cost over the blocks of a race; empty: they did not race."""
+def race_of(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Any]:
+    """`blocks`, `rounds` and `rounds_left_out` of a pair."""
+    left_out = [number for number, (own, other) in enumerate(rounds) if own.disturbed or other.disturbed]
     own, other = ([(each[side].train_s, each[side].samples) for each in rounds] for side in (0, 1))
-    return block_log_ratios(own, other, _disturbed(rounds))
-
-
-def _disturbed(rounds: Sequence[tuple[Round, Round]]) -> list[int]:
-    return [number for number, sides in enumerate(rounds) if any(side.disturbed for side in sides)]
+    return {
+        "blocks": tuple(block_log_ratios(own, other, left_out)),
+        "rounds": len(rounds),
+        "rounds_left_out": len(left_out),
+    }
 
 
 def _arrived_at(target: Target, metric: Metric) -> Any:
@@ -242,6 +240,27 @@ def cost_of_trial(trial: TrialState) -> float | None:
     rate = samples_per_second(trial)
     cost = 1 / rate if rate and rate > 0 else 0.0
     return cost if 0 < cost < math.inf else None
+
+
+def log_costs(trials: Iterable[TrialState]) -> dict[str, list[float]]:
+    """Label -> log of the training seconds a sample of each of its processes, without null tests."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        cost = None if trial.is_null else cost_of_trial(trial)
+        if cost is not None:
+            found.setdefault(trial.label, []).append(math.log(cost))
+    return found
+
+
+def null_log_ratios(state: RunState) -> list[float]:
+    """Log ratios of the rate of each null test over that of what it repeats."""
+    found = []
+    for trial in state.trials.values():
+        repeated = state.named(trial.trial_name.repeated) if trial.is_null else None
+        costs = [cost_of_trial(each) for each in (trial, repeated) if each is not None]
+        if len(costs) == 2 and costs[0] and costs[1]:
+            found.append(math.log(costs[1] / costs[0]))
+    return found
 
 
 def _difference(trial: TrialState, reference: TrialState, metric: Metric) -> float | None:

@@ -33,4 +33,6 @@ def _until(rounds: Sequence[Round], at: int, end: int) -> int:
 
 def _joined(rounds: Sequence[Round]) -> Round:
     last = rounds[-1]
+    if len(rounds) == 1:
+        return last
     return Round(last.number, last.train_s, last.samples, any(one.disturbed for one in rounds))

@@ -21,6 +21,7 @@ def cost_sentence(
     log_ratio: float,
     within: ConfidenceInterval | None,
     between: ConfidenceInterval | None,
+    processes: int = 1,
 ) -> str:
     """A ratio of rates with its two spreads, neither in place of the other.
 
@@ -29,13 +30,16 @@ def cost_sentence(
         log_ratio: log of samples/s of the candidate over those of the reference.
         within: of the log ratio within one pair of processes, from the blocks of a race.
         between: of the log ratio between processes.
+        processes: of each side, a count.
     """
     text = f"{comparison.candidate} trains {short(to_ratio(log_ratio))} times"
     text += f" the samples/s of {comparison.reference}"
     if within:
         text += f", ± {100 * math.expm1((within.high - within.low) / 2):.1f} % within this run"
     if between is None:
-        return f"{text}. Processes were not repeated: add seeds, --repeats 3 or --null-test."
+        few = f"{processes} processes of each are too few"
+        few = few if processes > 1 else "Processes were not repeated"
+        return f"{text}. {few}: add seeds or --repeats 3."
     low, high = map(short, between.as_ratio())
     level = f"{percent(between.level)} interval, {between.units} of each"
     return f"{text}; {low} to {high} between processes ({level})."
@@ -94,9 +98,15 @@ def _ending(c: Comparison) -> str:
     if c.conclusion != "undecided":
         return f"{word}: {c.conclusion}."
     if c.seeds < FEWEST_FOR_SIGN_FLIP:
-        few = "One seed decides" if c.seeds == 1 else f"{count(c.seeds)} decide"
-        return f"{word}. {few} nothing: run --seeds 0..5."
+        return f"{word}. {_too_few(c)}: run --seeds 0..5."
     return ": undecided." if c.verdict == "undecided" else f"{word}: undecided whether it pays."
+
+
+def _too_few(c: Comparison) -> str:
+    if c.seeds == 1:
+        return "One seed decides nothing"
+    missing = "an interval of the time" if c.quality else "intervals"
+    return f"{count(c.seeds)} are too few for {missing}"
 
 
 def count(seeds: int) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -206,7 +207,7 @@ def finish(
     if as_json:
         sys.stdout.write(report_json(build_report(folder)))
     else:
-        _print_results(state, path)
+        _print_results(state, path, folder)
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
@@ -217,19 +218,21 @@ def finish(
     raise typer.Exit(code)
 
 
-def _print_results(state: RunState, report: str) -> None:
+def _print_results(state: RunState, report: str, folder: Path) -> None:
     from rich.console import Console
 
     from grambench.events.disturbance import disturbances
-    from grambench.views.comparison_table import own_settings
+    from grambench.views.comparison_table import own_settings, tuning_line
     from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
     if any(trial.progress for trial in state.trials.values()):
         console.print(summary_table(state, console.width))
+        _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
         typer.echo(f"{label}: {words}")
+    _print_verdict(state, folder, console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             typer.echo(f"warning: {trial.name}: {disturbance.message}")
@@ -245,6 +248,21 @@ def _print_results(state: RunState, report: str) -> None:
     for message in state.warnings.values():
         typer.echo(f"warning: {safe_text(message, 1000)}")
     typer.echo(f"report: {report}")
+
+
+def _print_verdict(state: RunState, folder: Path, width: int) -> None:
+    from grambench.reports.verdict import verdict_of
+    from grambench.views.console import verdict_lines
+
+    verdict = verdict_of(state, folder)
+    if verdict.compared:
+        _print_wrapped(verdict_lines(verdict.compared, verdict.grade), width)
+
+
+def _print_wrapped(lines: list[str], width: int) -> None:
+    """On a terminal within its width; elsewhere each line stays one, for programs that read it."""
+    for line in filter(None, lines):
+        typer.echo(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
 
 
 def _print_cause(folder: Path, state: RunState) -> None:

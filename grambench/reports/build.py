@@ -10,8 +10,7 @@ from typing import Any
 import pydantic
 
 from grambench.analysis import comparison
-from grambench.analysis.grade_facts import facts_of
-from grambench.analysis.pairs import margin_of, target_of
+from grambench.analysis.pairs import target_of
 from grambench.config.changes import spec_digest
 from grambench.events import types as ev
 from grambench.events.reader import read_run
@@ -41,6 +40,7 @@ from grambench.reports.schema import (
 )
 from grambench.reports.section import build_section, finite, printable
 from grambench.reports.trials import build_trial, build_worker
+from grambench.reports.verdict import grade_of
 
 REPORT_FILE = "report.json"
 _NOT_FINITE = "not a finite number"
@@ -78,7 +78,7 @@ def build_report(folder: Path) -> Report:
         trials=[build_trial(state, trial, run.spec) for trial in state.trials.values()],
         null_tests=[_null_test(state, trial) for trial in state.trials.values() if trial.is_null],
         comparisons=build_comparisons(state, compared, target, run.run),
-        grade=build_grade(facts_of(state, run.spec, run.host, compared), {"resolution": margin_of(run.spec)}),
+        grade=build_grade(grade_of(state, run.spec, run.host, compared)),
         until_decided=_until_decided(state, run.spec),
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),

@@ -1,22 +1,23 @@
 """Builds the report's comparisons and its self-grade, and reads pairs back from reports."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grambench.analysis import grade as grading
 from grambench.analysis.compared import Compared, Cost, Within, compare, ratio, seed_differences
 from grambench.analysis.confidence import ConfidenceInterval, to_ratio
-from grambench.analysis.grade_facts import Facts, tuning_words
+from grambench.analysis.grade import Grade
+from grambench.analysis.grade_facts import tuning_words
 from grambench.analysis.pairs import (
     Arrived,
     Pair,
     Target,
     UserError,
     candidate_labels,
-    cost_of_trial,
+    log_costs,
     margin_of,
+    null_log_ratios,
     pairs_of,
     reference_label,
     target_of,
@@ -40,7 +41,7 @@ def compared_in(state: RunState, spec: dict[str, Any], folder: Path | None = Non
     reference, target = reference_label(state), target_of(state, spec)
     if reference is None:
         return []
-    costs, nulls = _costs(state), _null_ratios(state)
+    costs, nulls = log_costs(state.trials.values()), null_log_ratios(state)
     found = []
     for label in candidate_labels(state):
         users = user_errors(folder, state, label, reference) if folder is not None else None
@@ -95,9 +96,8 @@ def build_comparison(
     )
 
 
-def build_grade(facts: Facts, limits: Mapping[str, float]) -> schema.Grade:
+def build_grade(graded: Grade) -> schema.Grade:
     """The marks of the run."""
-    graded = grading.grade(facts.numbers, facts.not_applicable, limits)
     marks = [
         schema.Mark(
             code=mark.code,
@@ -145,27 +145,6 @@ def user_errors(folder: Path, state: RunState, label: str, reference: str) -> di
         error = user_error(folder / trial.name, folder / str(against))
         if error is not None:
             found[trial.name] = error
-    return found
-
-
-def _costs(state: RunState) -> dict[str, list[float]]:
-    """Label -> log cost of each of its processes."""
-    found: dict[str, list[float]] = {}
-    for trial in state.trials.values():
-        cost = None if trial.is_null else cost_of_trial(trial)
-        if cost is not None:
-            found.setdefault(trial.label, []).append(math.log(cost))
-    return found
-
-
-def _null_ratios(state: RunState) -> list[float]:
-    """Log ratios of cost of each null test over what it repeats."""
-    found = []
-    for trial in state.trials.values():
-        repeated = state.named(trial.trial_name.repeated) if trial.is_null else None
-        costs = [cost_of_trial(each) for each in (trial, repeated) if each is not None]
-        if len(costs) == 2 and costs[0] and costs[1]:
-            found.append(math.log(costs[1] / costs[0]))
     return found
 
 

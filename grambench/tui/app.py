@@ -15,11 +15,18 @@ from textual.screen import Screen
 from grambench.errors import MachineError
 from grambench.events.reader import RunReader
 from grambench.events.state import RunState
+from grambench.reports.verdict import Verdict, verdict_of
 from grambench.runner.rundir import PID_FILE, supervisor_of
 from grambench.tui.budget import Budget
 from grambench.tui.palette import DARK_THEME, LIGHT_THEME
 from grambench.tui.scene import EMPTY, Scene
-from grambench.tui.screens.detail import DetailScreen, EventsScreen, StrategyScreen, SystemScreen
+from grambench.tui.screens.detail import (
+    DetailScreen,
+    EventsScreen,
+    StrategyScreen,
+    SystemScreen,
+    VerdictScreen,
+)
 from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import Choice, LeaveScreen
 from grambench.tui.screens.race import RaceScreen
@@ -80,6 +87,7 @@ class Dashboard(App[str | None]):
         Binding("v", "strategy", "strategy"),
         Binding("y", "system", "system"),
         Binding("j", "events", show=False),
+        Binding("V", "verdict", show=False),
     ]
 
     scene: var[Scene] = var(EMPTY, init=False, always_update=True)
@@ -101,6 +109,8 @@ class Dashboard(App[str | None]):
         self._stale, self._sides_stale, self._sides_at = False, False, 0.0
         self._budget = Budget(DRAWING_SHARE * (os.cpu_count() or 1))
         self._restore_signals: Callable[[], None] | None = None
+        self._verdict: Verdict | None = None
+        self._judged: tuple[int, bool] | None = None
 
     @property
     def state(self) -> RunState:
@@ -172,6 +182,7 @@ class Dashboard(App[str | None]):
         `sides`: throughput and memory too.
         """
         self._stale = False
+        self._judge()
         if sides:
             self._sides_at, self._sides_stale = monotonic(), False
         self.scene = Scene.of(
@@ -182,7 +193,17 @@ class Dashboard(App[str | None]):
             is_over=self.is_over,
             share_read=self._reader.share_read,
             sides=sides,
+            verdict=self._verdict,
         )
+
+    def _judge(self) -> None:
+        """Once when the run has ended; before, when a trial has and the screen that shows it is open."""
+        state = self.state
+        asked = state.finished or any(isinstance(screen, VerdictScreen) for screen in self.screen_stack)
+        judged = (sum(trial.ended for trial in state.trials.values()), state.finished) if asked else None
+        if judged != self._judged:
+            self._judged, self._verdict = judged, verdict_of(state, self._folder) if judged else None
+            self.refresh_bindings()
 
     # --- keys ----------------------------------------------------------------------------------
 
@@ -228,6 +249,11 @@ class Dashboard(App[str | None]):
         """Show the log on its own screen."""
         self._show_detail(EventsScreen(self._folder))
 
+    def action_verdict(self) -> None:
+        """Show what the run says about each strategy, and how far its conditions support that."""
+        self._show_detail(VerdictScreen(self._folder))
+        self.call_after_refresh(self.redraw)
+
     def _show_detail(self, screen: DetailScreen) -> None:
         """Push `screen`, or replace the detail screen that is shown."""
         if isinstance(self.screen, DetailScreen):
@@ -245,6 +271,7 @@ class Dashboard(App[str | None]):
         yield SystemCommand("Strategy", "Details of one strategy; again: the next", self.action_strategy)
         yield SystemCommand("System", "GPUs, host, memory by process", self.action_system)
         yield SystemCommand("Events", "The log on its own screen", self.action_events)
+        yield SystemCommand("Verdict", "Whether each strategy pays, and the self-grade", self.action_verdict)
         yield SystemCommand("Help", "Keys, and the terms of the method", self.action_help)
         yield SystemCommand("Theme", "Dark or light", self.action_theme)
         yield SystemCommand("Quit", "Quit; asks first during a run", self.action_leave)

@@ -1,8 +1,11 @@
-"""The line that says how a run ended and what to do now."""
+"""The lines that say how a run ended, what it found and what to do now."""
 
 from textual.content import Content
 
 from grambench.errors import ExitCode
+from grambench.text import safe_text
+from grambench.tui.layout import NARROW_BELOW
+from grambench.tui.palette import conclusion_colour
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 
@@ -35,8 +38,31 @@ def banner_text(scene: Scene) -> Content:
     good = not state.exit_code
     sign, colour = ("✓ ", tones.good) if good else ("✗ ", tones.warn)
     report = "report.json written" if scene.reported else "report.json not written yet"
+    keys = "q to leave, V verdict, " if scene.verdict and scene.verdict.compared else "q to leave, "
     return Content.assemble(
         (sign, f"bold {colour}"),
         (f"{ending} {numbers.clock(state.seconds)}", f"bold {tones.text}"),
-        (f" – q to leave, {report}", tones.muted),
+        (f" – {keys}{report}", tones.muted),
     )
+
+
+def verdict_rows(scene: Scene, width: int) -> list[Content]:
+    """The sentence of the primary comparison of a run that has ended, in rows of `width` cells.
+
+    At most two, on a narrow screen three; what does not fit is on the verdict's own screen.
+    """
+    verdict, tones = scene.verdict, scene.tones
+    if verdict is None or not verdict.compared or not scene.state.finished:
+        return []
+    first = verdict.compared[0]
+    conclusion = first.comparison.conclusion
+    sign = {"pays": "✓ ", "does not pay": "✗ "}.get(conclusion, "? ")
+    rows = Content(safe_text(first.sentence, 1000)).wrap(max(8, width - len(sign)))
+    most = 2 if width >= NARROW_BELOW else 3
+    if len(rows) > most:
+        rows = [*rows[: most - 1], Content(f"{rows[most - 1].plain[: width - len(sign) - 2]} …")]
+    bold = f"bold {conclusion_colour(conclusion, tones)}"
+    return [
+        Content.assemble((sign if number == 0 else "  ", bold), (row.plain, tones.text))
+        for number, row in enumerate(rows)
+    ]

@@ -1,15 +1,18 @@
-"""The texts of the detail screens: tables about a strategy, and about the machine."""
+"""The texts of the detail screens: tables about a strategy and the machine, and what the run says."""
 
 from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
 from grambench.analysis import comparison
+from grambench.analysis.compared import Compared
+from grambench.analysis.grade_facts import tuning_words
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
 from grambench.tui.line_parts import bar, styled
+from grambench.tui.palette import conclusion_colour
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, settings_words, test_score
@@ -137,6 +140,42 @@ def machine_text(scene: Scene, width: int) -> Content:
     blocks.append(Content("\n").join(rows))
     blocks.append(_workers(scene, width))
     return Content("\n\n").join(blocks)
+
+
+def verdict_text(scene: Scene, width: int) -> Content:
+    """Each comparison in sentences, then the marks that the run lost and what would win them back."""
+    verdict, tones = scene.verdict, scene.tones
+    compared = verdict.compared if verdict else ()
+    blocks = [_compared(scene, each, width) for each in compared]
+    if not blocks:
+        blocks = [styled("Nothing can be compared yet: no two strategies have ended.", tones.muted)]
+    grade = verdict.grade if verdict and compared else None
+    if grade is not None:
+        lines = [styled("self-grade", f"bold {tones.accent}"), styled(grade.headline(), tones.text)]
+        for mark in grade.lost:
+            words = (f"{mark.message} {mark.mend}", tones.text)
+            lines += _hanging(Content.assemble((f"{mark.code}  ", tones.warn), words), width)
+        blocks.append(Content("\n").join(lines))
+    return Content("\n\n").join(blocks)
+
+
+def _compared(scene: Scene, each: Compared, width: int) -> Content:
+    tones, c = scene.tones, each.comparison
+    look = scene.looks[c.candidate]
+    tuning = tuning_words(scene.state, c.candidate)
+    title = Content.assemble(
+        (f"{look.marker} {safe_text(c.candidate, 24)}  ", f"bold {look.colour}"),
+        (c.conclusion, f"bold {conclusion_colour(c.conclusion, tones)}"),
+        (f"  {tuning}", tones.muted),
+    )
+    sentences = filter(None, (each.sentence, each.cost_sentence))
+    lines = [styled(safe_text(sentence, 1000), tones.text) for sentence in sentences]
+    return Content("\n").join([title, *(row for line in lines for row in _hanging(line, width))])
+
+
+def _hanging(text: Content, width: int) -> list[Content]:
+    """Wrapped, with two cells before each row."""
+    return [Content.assemble("  ", row) for row in text.wrap(max(8, width - 2))]
 
 
 def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:

@@ -50,10 +50,10 @@ class Layout:
         return self.card_rows * self.density
 
 
-def plan(width: int, height: int, trials: int, banner: bool) -> Layout:
+def plan(width: int, height: int, trials: int, banner: int) -> Layout:
     """The layout of a screen of `width` by `height` cells with `trials` cards.
 
-    `banner`: the line that says how the run ended is shown.
+    `banner`: rows of the lines that say how the run ended.
     """
     header = 1 if width >= LONG_HEADER or height < 22 else 2
     body = max(1, height - header - 1 - banner)

@@ -128,6 +128,13 @@ def _nearer(colour: str, other: str, share: float) -> str:
     return "#" + bytes(round(a + share * (b - a)) for a, b in pairs).hex().upper()
 
 
+def conclusion_colour(conclusion: str, tones: Tones) -> str:
+    """The colour of what a comparison concludes."""
+    return {"pays": tones.good, "does not pay": tones.bad, "not comparable": tones.warn}.get(
+        conclusion, tones.accent
+    )
+
+
 def state_colour(word: str, tones: Tones, strategy_colour: str) -> str:
     """The colour of a state's word; `strategy_colour` while it is active."""
     if word in ("training", "evaluating", "saving"):

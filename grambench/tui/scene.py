@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from grambench.events.state import RunState, TrialState
+from grambench.reports.verdict import Verdict
 from grambench.text import safe_text
 from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
 from grambench.tui.view import PLAIN, View
@@ -28,6 +29,8 @@ class Scene:
     """How much of the log has been read, 0 to 1."""
     sides: bool = True
     """Throughput and memory, the most expensive plots, are to be redrawn too."""
+    verdict: Verdict | None = None
+    """What the run says; None: it is in progress, and nobody has asked."""
     view: View = PLAIN
     """The viewer's settings."""
 
@@ -42,12 +45,15 @@ class Scene:
         is_over: bool = False,
         share_read: float = 1.0,
         sides: bool = True,
+        verdict: Verdict | None = None,
     ) -> "Scene":
         """The scene of a state under the dark or the light theme."""
         strategies = {trial.label: trial.strategy for trial in state.trials.values()}
         tones = DARK if dark else LIGHT
         seeds = comparison_table.several_seeds(state)
-        return cls(state, looks(strategies, dark), tones, seeds, reported, gone, is_over, share_read, sides)
+        return cls(
+            state, looks(strategies, dark), tones, seeds, reported, gone, is_over, share_read, sides, verdict
+        )
 
     def look(self, trial: TrialState) -> Look:
         """Colour and marker of a trial."""

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from grambench.analysis import comparison
-from grambench.analysis.compared import Cost, cost_of
-from grambench.analysis.pairs import NO_TARGET, pairs_of, seconds_to
+from grambench.analysis.grade_facts import tuning_words
+from grambench.analysis.live import LiveIntervals
+from grambench.analysis.pairs import candidate_labels, seconds_to
 from grambench.events.state import RunState, TrialState
 from grambench.metrics import catalogue
 from grambench.text import safe_text
 from grambench.views import numbers
 
 NAME_LIMIT = 24
+IN_RACE = "in race"
+"""Head of the spread within this run, which says nothing about other processes."""
 _PHASES = {
     "start": "preparing",
     "prepare": "preparing",
@@ -105,32 +108,28 @@ def test_score(state: RunState, trial: TrialState) -> float | None:
 
 
 class Intervals:
-    """Of the speed-ups over the reference, computed once a label."""
+    """The two spreads of `× e2e`, as cells."""
 
     def __init__(self, state: RunState) -> None:
-        self._state, self._costs = state, dict[str, Cost]()
+        self._live = LiveIntervals(state)
 
     def between(self, _: RunState, trial: TrialState) -> str:
-        """The 95 % interval between fresh processes: `7.4–8.4`."""
-        interval = self._cost(trial).between
+        """The 95 % interval over fresh processes: `7.4–8.4`."""
+        interval = self._live.between(trial.label)
         if interval is None:
             return numbers.DASH
         low, high = interval.as_ratio()
         return f"{numbers.ratio(low)}–{numbers.ratio(high)}"
 
     def within(self, _: RunState, trial: TrialState) -> str:
-        """What the race says about this very pair of processes: `± 2 %`, with a mark where it drifts."""
-        block = trial.trial_name.block
-        found = next((each for each in self._cost(trial).within if (each.seed, each.repeat) == block), None)
+        """What the race alone says of this pair of processes: `± 2 %`, with a mark once it leaves 1."""
+        found = self._live.within(trial)
         if found is None or found.interval is None:
             return numbers.DASH
-        half = 100 * math.expm1((found.interval.high - found.interval.low) / 2)
-        return f"± {half:.{1 if half < 10 else 0}f} %{' drifts' if found.drifts else ''}"
-
-    def _cost(self, trial: TrialState) -> Cost:
-        if trial.label not in self._costs:
-            self._costs[trial.label] = cost_of(pairs_of(self._state, trial.label, NO_TARGET))
-        return self._costs[trial.label]
+        low, high = found.interval.low, found.interval.high
+        half = 100 * math.expm1((high - low) / 2)
+        mark = " drifts" if found.drifts else " ✓" if low > 0 or high < 0 else ""
+        return f"± {half:.{1 if half < 10 else 0}f} %{mark}"
 
 
 def _training_seconds(trial: TrialState) -> float | None:
@@ -171,7 +170,7 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
         Column("place", 58, lambda s, t: numbers.count(place(s, t))),
         Column("× e2e", 100, lambda s, t: numbers.ratio(comparison.speedup(s, t))),
         Column("95 %", 62, intervals.between),
-        Column("here", 61, intervals.within),
+        Column(IN_RACE, 61, intervals.within),
         Column("× unique", 60, lambda s, t: numbers.ratio(comparison.speedup(s, t, "e2e-unique"))),
         Column("R", 75, lambda _, t: numbers.ratio(comparison.reuse_ratio(t))),
         Column("s/epoch", 65, lambda _, t: numbers.seconds(comparison.seconds_per_epoch(t))),
@@ -189,7 +188,7 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
         offered = [column for column in offered if column.head != "seed"]
     if not any(trial.strategy == "e2e-unique" for trial in state.trials.values()):
         offered = [column for column in offered if column.head != "× unique"]
-    for head, cell in (("95 %", intervals.between), ("here", intervals.within)):
+    for head, cell in (("95 %", intervals.between), (IN_RACE, intervals.within)):
         if all(cell(state, trial) == numbers.DASH for trial in state.trials.values()):
             offered = [column for column in offered if column.head != head]
     if not any(place(state, trial) for trial in state.trials.values()):
@@ -223,6 +222,16 @@ def settings_words(settings: Mapping[str, Any]) -> str:
 def own_settings(state: RunState) -> dict[str, str]:
     """Label -> the settings in which its trials differ from the run's, where there are any."""
     return {name_of(t): words for t in state.trials.values() if (words := settings_words(t.settings))}
+
+
+def tuning_line(state: RunState) -> str:
+    """How the labels with a speed-up were tuned; empty: there are none."""
+    found: dict[str, list[str]] = {}
+    for label in candidate_labels(state):
+        if any(t.label == label and comparison.speedup(state, t) is not None for t in state.trials.values()):
+            found.setdefault(tuning_words(state, label), []).append(safe_text(label, NAME_LIMIT))
+    parts = [f"{', '.join(labels)} {words}" for words, labels in found.items()]
+    return f"speed-ups: {'; '.join(parts)}" if parts else ""
 
 
 def name_of(trial: TrialState) -> str:

@@ -1,7 +1,7 @@
 """Progress as plain lines, for a stream that is not a terminal; and the table printed after a run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TextIO
 
@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grambench.analysis import comparison
+from grambench.analysis.compared import Compared
+from grambench.analysis.grade import Grade
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import EncoderChecked
 from grambench.text import safe_text
@@ -17,6 +19,8 @@ from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
 
 _TEXT_LIMIT = 400
+MARKS_SHOWN = 6
+"""Lost marks after a run; the report has all."""
 EVERY_COLUMN = 200
 """Width in cells at which every column of the table fits."""
 
@@ -161,6 +165,17 @@ def vectors_line(checked: EncoderChecked) -> str:
         f"encoder: the vectors of {checked.items} items {verdict} those of AutoModel"
         f" (largest relative difference {size}, tolerance {numbers.tolerance(checked.tolerance)}, fp32)"
     )
+
+
+def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:
+    """A line for each comparison, the grade's headline, and the first lost marks with what mends them."""
+    lines = [safe_text(f"verdict: {each.sentence} {each.cost_sentence}", 1000) for each in compared]
+    if grade is None:
+        return lines
+    lines.append(f"self-grade: {grade.headline()}")
+    lines += [f"  {mark.code}: {mark.message} {mark.mend}" for mark in grade.lost[:MARKS_SHOWN]]
+    hidden = len(grade.lost) - MARKS_SHOWN
+    return [*lines, f"  … and {hidden} more in report.json"] if hidden > 0 else lines
 
 
 def summary_table(state: RunState, width: int = EVERY_COLUMN) -> Table:

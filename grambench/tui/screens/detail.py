@@ -14,7 +14,7 @@ from textual.widgets import Footer
 
 from grambench.events.series import Series
 from grambench.events.state import TrialState
-from grambench.tui.detail_text import machine_text, strategy_text
+from grambench.tui.detail_text import machine_text, strategy_text, verdict_text
 from grambench.tui.layout import NARROW_BELOW
 from grambench.tui.line_parts import styled
 from grambench.tui.plots import GIB, one_curve, plain_empty
@@ -140,6 +140,23 @@ class SystemScreen(DetailScreen):
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's machine."""
+        self.query_one(Header).show(scene)
+        self.query_one(TextPanel).show(scene)
+
+
+class VerdictScreen(DetailScreen):
+    """Every comparison in a sentence, and the self-grade."""
+
+    def compose(self) -> ComposeResult:
+        """One scrolling text."""
+        yield Header()
+        panel = TextPanel("machine", verdict_text)
+        panel.border_title = "verdict"
+        yield panel
+        yield Footer(compact=True)
+
+    def show(self, scene: Scene) -> None:
+        """Draw what the scene's run says."""
         self.query_one(Header).show(scene)
         self.query_one(TextPanel).show(scene)
 

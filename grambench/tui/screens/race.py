@@ -17,7 +17,7 @@ from textual.widgets import Footer
 from grambench.text import safe_text
 from grambench.tui import plots
 from grambench.tui.arrange import arrange, panel_names
-from grambench.tui.banner import banner_text
+from grambench.tui.banner import banner_text, verdict_rows
 from grambench.tui.layout import Density, Layout, plan
 from grambench.tui.scene import Scene
 from grambench.tui.screens.ask import PromptScreen
@@ -84,12 +84,9 @@ class RaceScreen(RunScreen):
     def show(self, scene: Scene) -> None:
         """Hand the scene to every widget; each redraws only if its own content changed."""
         scene = replace(scene, view=self.view)
-        text = self.banner(scene)
-        banner = self.query_one("#banner", Text)
-        banner.show(text)
-        banner.display = bool(text.plain)
+        rows = self._show_banner(scene)
         self._mount_cards(scene)
-        density = self._arrange(scene, banner.display)
+        density = self._arrange(scene, rows)
         self.query_one(Header).show(scene)
         for card in self.query(Card):
             card.show(scene, density)
@@ -98,8 +95,18 @@ class RaceScreen(RunScreen):
         self.query_one(Board).show(scene)
         self.query_one(LogView).show(scene)
 
+    def _show_banner(self, scene: Scene) -> int:
+        """Draw the lines above the footer; returns how many there are."""
+        first = self.banner(scene)
+        lines = [first, *verdict_rows(scene, self.app.size.width - 2)] if first.plain else []
+        banner = self.query_one("#banner", Text)
+        banner.styles.height = max(1, len(lines))
+        banner.show(Content("\n").join(lines))
+        banner.display = bool(lines)
+        return len(lines)
+
     def banner(self, scene: Scene) -> Content:
-        """The line above the footer; empty: there is none."""
+        """The first line above the footer; empty: there are none."""
         return banner_text(scene)
 
     def _mount_cards(self, scene: Scene) -> None:
@@ -108,7 +115,7 @@ class RaceScreen(RunScreen):
         if new:
             self.query_one("#cards").mount(*new)
 
-    def _arrange(self, scene: Scene, banner: bool) -> Density:
+    def _arrange(self, scene: Scene, banner: int) -> Density:
         """Lay the panels out for the size of the screen; returns the cards' density."""
         width, height = self.app.size
         layout = plan(width, height, len(scene.state.trials), banner)

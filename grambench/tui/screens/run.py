@@ -32,6 +32,7 @@ class RunScreen(Screen[None]):
         Binding("x", "stop", show=False),
         Binding("n", "mark", show=False),
         Binding("e", "export", show=False),
+        Binding("V", "verdict", "verdict"),
     ]
 
     def __init__(self, folder: Path) -> None:
@@ -66,8 +67,14 @@ class RunScreen(Screen[None]):
     # --- the run -------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that has ended cannot be paused."""
+        """A run that has ended cannot be paused, and offers its verdict; before, the app has the key."""
+        if action == "verdict":
+            return self.scene.state.finished
         return not (action == "pause" and self.scene.is_over)
+
+    async def action_verdict(self) -> None:
+        """Show what the run says."""
+        await self.run_action("app.verdict")
 
     def _send(self, action: Action, trial: str = "", text: str = "") -> bool:
         """Send a command to the supervisor, or show why it cannot be sent."""

@@ -36,7 +36,7 @@ class Header(Lines):
             (4, styled(safe_text(state.data_label, 60), tones.muted)),
         ]
         about = [part for part in about if part[1].plain]
-        audit = [(7, part) for part in (audit_verdict(scene),) if part is not None]
+        audit = [(7, part) for part in (audit_verdict(scene), last_look(scene)) if part is not None]
         clock = [
             (3, styled(safe_text(state.schedule, 12), tones.muted)),
             (9, _clock(scene)),
@@ -72,6 +72,15 @@ def audit_verdict(scene: Scene) -> Content | None:
     if audit.equivalent:
         return Content.assemble(("✓ ", scene.tones.good), (f"1S = E2E to {worst}", scene.tones.text))
     return Content.assemble(("✗ ", scene.tones.bad), (f"1S ≠ E2E, off by {worst}", scene.tones.bad))
+
+
+def last_look(scene: Scene) -> Content | None:
+    """What `--until-decided` knows: `seed 8 of at most 20: undecided`; None before its first look."""
+    if not scene.state.looks:
+        return None
+    look, tones = scene.state.looks[-1], scene.tones
+    word, colour = ("decided", tones.good) if look.decided else ("undecided", tones.accent)
+    return Content.assemble((f"seed {look.seeds} of at most {look.most}: ", tones.muted), (word, colour))
 
 
 def machine_readings(scene: Scene, narrow: bool) -> Content:

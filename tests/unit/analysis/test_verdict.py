@@ -92,7 +92,7 @@ def test_the_sentence_of_a_strategy_that_pays() -> None:
 NEVER, SLOWER = compare_waits([Wait(None, 90)] * 6, [Wait(50, 90)] * 6), speed(0.8, 0.7, 1.1)
 HALF_MISSED = compare_waits([Wait(10, 90)] * 6, [Wait(80, 90)] * 3 + [Wait(None, 90)] * 3)
 NEITHER = compare_waits([Wait(None, 90)] * 6, [Wait(None, 90)] * 6)
-ONCE, THRICE = (compare_waits([Wait(10, 90)] * n, [Wait(79, 90)] * n) for n in (1, 3))
+ONCE, TWICE, THRICE = (compare_waits([Wait(10, 90)] * n, [Wait(79, 90)] * n) for n in (1, 2, 3))
 NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
 
 
@@ -122,8 +122,12 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
             ["gram-1e reached", "(1 seed); AUC +.003. One seed decides nothing: run --seeds 0..5."],
         ),
         (
+            said(TWICE, 0.003, None, seeds=2),
+            ["(2 seeds); AUC +.003. 2 seeds are too few for intervals: run --seeds 0..5."],
+        ),
+        (
             said(THRICE, 0.003, interval(0.001, 0.005, 3), seeds=3),
-            ["(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds decide nothing: run --seeds 0..5."],
+            ["(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds are too few for an interval of the time: run --seeds 0..5."],
         ),
         (
             said(None, None, None),
@@ -151,7 +155,10 @@ def test_the_two_spreads_of_a_cost_are_never_mixed() -> None:
     start = "gram-1e trains 7.9 times the samples/s of e2e"
     assert cost_sentence(made, math.log(7.9), within, None) == (
         f"{start}, ± 0.5 % within this run."
-        " Processes were not repeated: add seeds, --repeats 3 or --null-test."
+        " Processes were not repeated: add seeds or --repeats 3."
+    )
+    assert cost_sentence(made, math.log(7.9), None, None, 2) == (
+        f"{start}. 2 processes of each are too few: add seeds or --repeats 3."
     )
     assert cost_sentence(made, math.log(7.9), within, between) == (
         f"{start}, ± 0.5 % within this run; 7.4 to 8.4 between processes (95 % interval, 3 of each)."
