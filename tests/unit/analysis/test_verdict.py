@@ -127,7 +127,9 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
         ),
         (
             said(THRICE, 0.003, interval(0.001, 0.005, 3), seeds=3),
-            ["(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds are too few for an interval of the time: run --seeds 0..5."],
+            [
+                "(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds are too few for an interval of the time: run --seeds 0..5."
+            ],
         ),
         (
             said(None, None, None),
@@ -154,8 +156,7 @@ def test_the_two_spreads_of_a_cost_are_never_mixed() -> None:
     between = ConfidenceInterval(math.log(7.4), math.log(8.4), 0.95, 3, "t")
     start = "gram-1e trains 7.9 times the samples/s of e2e"
     assert cost_sentence(made, math.log(7.9), within, None) == (
-        f"{start}, ± 0.5 % within this run."
-        " Processes were not repeated: add seeds or --repeats 3."
+        f"{start}, ± 0.5 % within this run. Processes were not repeated: add seeds or --repeats 3."
     )
     assert cost_sentence(made, math.log(7.9), None, None, 2) == (
         f"{start}. 2 processes of each are too few: add seeds or --repeats 3."
