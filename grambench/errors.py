@@ -13,7 +13,8 @@ class ExitCode(IntEnum):
     ENVIRONMENT = 4
     PARTIAL = 5
     GATE = 6
-    NOT_COMPARABLE = 7
+    NOT_EQUIVALENT = 7
+    NOT_COMPARABLE = 8
     INTERRUPTED = 75
     STOPPED = 130
 
@@ -53,6 +54,12 @@ class MachineError(GrambenchError):
     """A device, model, disk or network that is not available on this machine."""
 
     exit_code = ExitCode.ENVIRONMENT
+
+
+class NotComparableError(GrambenchError):
+    """Runs between which nothing may be compared."""
+
+    exit_code = ExitCode.NOT_COMPARABLE
 
 
 class StoppedError(GrambenchError):

@@ -114,13 +114,13 @@ def compare(
         most_seeds: of a run that ends when it is decided; its interval then holds at all looks together.
         not_comparable: why the two cannot be compared, as a clause.
     """
-    firsts = [pair for pair in pairs if pair.repeat == 1]
+    firsts = list({pair.seed: pair for pair in reversed(pairs) if pair.repeat == 1}.values())[::-1]
     differences = seed_differences(pairs)
     many = len(differences) >= FEWEST_FOR_SIGN_FLIP
     comparison = Comparison(
         candidate=candidate,
         reference=reference,
-        seeds=len({(pair.run, pair.seed) for pair in firsts}),
+        seeds=len(firsts),
         time=compare_waits(*_waits(firsts)),
         difference=mean(differences) if differences else None,
         quality=repeated_interval(differences, most_seeds) if most_seeds else _over_pairs(tuple(differences)),
@@ -138,11 +138,11 @@ def compare(
 
 
 def seed_differences(pairs: Sequence[Pair]) -> list[float]:
-    """Difference of the scores of each seed, the mean over its repeats, which are not seeds of their own."""
-    found: dict[tuple[str, int], list[float]] = {}
+    """Difference of the scores of each seed, the mean over repeats and runs, which are no further seeds."""
+    found: dict[int, list[float]] = {}
     for pair in pairs:
         if pair.difference is not None:
-            found.setdefault((pair.run, pair.seed), []).append(pair.difference)
+            found.setdefault(pair.seed, []).append(pair.difference)
     return [mean(differences) for differences in found.values()]
 
 

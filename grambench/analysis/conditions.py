@@ -109,6 +109,16 @@ def evaluate(
     return Evaluation(condition.holds(values), values)
 
 
+def require_known(condition: Condition, report: Mapping[str, Any]) -> None:
+    """Refuse names that a report will not have, before there is one.
+
+    Raises:
+        ConfigError: names the first such name, and near ones.
+    """
+    for name in condition.names():
+        _found(name, report)
+
+
 def known_names(report: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """All names of a report that lead to a number or to a missing one."""
     for key, value in report.items():
@@ -119,12 +129,18 @@ def known_names(report: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _number(name: str, report: Mapping[str, Any], reasons: Mapping[str, str]) -> float:
+    value = _found(name, report)
+    if value is None:
+        raise ConfigError(f"{name} has no value: {reasons.get(name, 'it was not measured')}.")
+    return float(value)
+
+
+def _found(name: str, report: Mapping[str, Any]) -> float | None:
     found = [value for value in _lookups(name, report) if value is None or _is_number(value)]
     if not found:
         raise ConfigError(f"Unknown name {name} in the condition.", _near(name, list(known_names(report))))
-    if found[0] is None:
-        raise ConfigError(f"{name} has no value: {reasons.get(name, 'it was not measured')}.")
-    return float(found[0])
+    value: float | None = found[0]
+    return value
 
 
 def _lookups(name: str, report: Mapping[str, Any]) -> Iterator[Any]:

@@ -119,18 +119,25 @@ def target_of(state: RunState, spec: dict[str, Any]) -> Target:
 
     One number for all seeds and strategies. Provisional until the reference has ended with every seed.
     """
-    asked, margin, metric = _evaluation(spec).get("target_auc"), margin_of(spec), state.metric
-    if isinstance(asked, int | float):
-        return Target(float(asked), "evaluation.target_auc", f"{metric.title} {asked:g}")
     label = reference_label(state)
     references = [t for t in state.trials.values() if t.label == label and t.repeat == 1]
-    bests = [best for trial in references if (best := _best(trial, metric)) is not None]
+    bests = [best for trial in references if (best := _best(trial, state.metric)) is not None]
+    return target_from(spec, state.metric, label, bests, all(trial.ended for trial in references))
+
+
+def target_from(
+    spec: dict[str, Any], metric: Metric, label: str | None, bests: list[float], ended: bool
+) -> Target:
+    """The same from the reference's best validation of each seed; `ended`: there will be no better one."""
+    asked, margin = _evaluation(spec).get("target_auc"), margin_of(spec)
+    if isinstance(asked, int | float):
+        return Target(float(asked), "evaluation.target_auc", f"{metric.title} {asked:g}")
     if label is None or not bests:
         return Target(
             None, f"no evaluation.target_auc, and {label or 'the run'} has no validation {metric.title}"
         )
     score = metric.better * median(metric.better * best for best in bests) - metric.better * margin
-    so_far = "" if all(trial.ended for trial in references) else " so far"
+    so_far = "" if ended else " so far"
     of = f"the best validation {metric.title}{so_far} of {label}"
     source = (
         f"{of} less the margin"
@@ -143,19 +150,26 @@ def target_of(state: RunState, spec: dict[str, Any]) -> Target:
 def arrived(trial: TrialState, target: float, metric: Metric) -> Arrived:
     """When a trial reached a target, read linearly between its validations made monotone."""
     read = [(each.train_s, each.metrics.get(metric.name)) for each in trial.evaluations]
+    return arrived_on(read, trial.train_s, target, metric)
+
+
+def arrived_on(
+    validations: Iterable[tuple[float, float | None]], budget_s: float, target: float, metric: Metric
+) -> Arrived:
+    """The same of (training seconds, score) of each validation, and the training seconds of the trial."""
     curve = [
         (seconds, metric.better * score)
-        for seconds, score in read
+        for seconds, score in validations
         if score is not None and math.isfinite(score)
     ]
     seconds, scores = [x for x, _ in curve], [y for _, y in curve]
     when = arrival(seconds, scores, metric.better * target)
     if when is None:
-        return Arrived(seconds=None, budget_s=trial.train_s, validations=len(curve))
+        return Arrived(seconds=None, budget_s=budget_s, validations=len(curve))
     count = sum(x < when.seconds for x in seconds) + 1
     return Arrived(
         seconds=when.seconds,
-        budget_s=trial.train_s,
+        budget_s=budget_s,
         bracket_s=when.bracket_s,
         validations=min(count, len(curve)),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 import grambench
-from grambench.cli import audit, data, presets, replay, report, run, runs, suite
+from grambench.cli import audit, compare, data, presets, replay, report, run, runs, suite
 from grambench.cli.help import App
 from grambench.errors import ExitCode, GrambenchError
 
@@ -34,6 +34,8 @@ app.command("replay")(replay.replay)
 app.command("runs")(runs.runs)
 app.command("stop")(runs.stop)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("merge")(compare.merge)
 app.command("suite")(suite.suite)
 app.command("presets")(presets.presets)
 app.add_typer(data.app, name="data")

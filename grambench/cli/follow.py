@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -20,6 +20,7 @@ from grambench.events.state import RunState
 from grambench.text import safe_text
 
 if TYPE_CHECKING:
+    from grambench.analysis.conditions import Condition
     from grambench.reports.verdict import Verdict
 
 _POLL_S = 0.2
@@ -179,18 +180,24 @@ def view(plain: bool) -> Mode:
     return "dashboard" if on_terminal and not plain else "plain"
 
 
-def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
+def finish(
+    folder: Path, *, as_json: bool, left: ExitCode | None, fail_on: "Sequence[tuple[str, Condition]]" = ()
+) -> None:
     """Print the results of an ended run and exit with its code.
 
     Args:
         folder: the run.
         as_json: print only the report.
         left: exit code if the user ended it, perhaps before its supervisor wrote a line.
+        fail_on: conditions of which none may hold, if the run ended as it should.
 
     Raises:
-        typer.Exit: always, with the run's exit code.
+        typer.Exit: always, with the run's exit code, or that of a condition that holds.
+        ConfigError: a condition needs a number that the report does not have.
     """
+    from grambench.cli.fail_on import exit_if_any_holds
     from grambench.reports.build import build_report, report_json, write_report
+    from grambench.reports.namespace import numbers_of
     from grambench.reports.verdict import verdict_of
 
     state = read_run(folder)
@@ -208,6 +215,8 @@ def finish(folder: Path, *, as_json: bool, left: ExitCode | None) -> None:
         _print_cause(folder, state)
     if code == ExitCode.INTERRUPTED:
         typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
+    if code == ExitCode.OK and fail_on:
+        exit_if_any_holds(fail_on, [("", *numbers_of(build_report(folder)))])
     raise typer.Exit(code)
 
 
@@ -231,9 +240,9 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
             typer.echo(f"warning: {trial.name}: {disturbance.message}")
     audit = state.setup.audit
     if audit is not None:
-        verdict = "equivalent" if audit.equivalent else "not equivalent"
+        equivalent = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
-        typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst})")
         for name in audit.unequal:
             typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:

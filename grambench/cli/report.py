@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli.fail_on import FailOnOption
 from grambench.cli.run import OutOption
 from grambench.reports.render.renderings import names, rendering
 
@@ -16,12 +17,15 @@ def report(
         typer.Option("--format", metavar="|".join(names()), help="How it is printed.", autocompletion=names),
     ] = "json",
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema and stop.")] = False,
+    fail_on: FailOnOption = None,
     out: OutOption = Path("runs"),
 ) -> None:
     """Print a run's report to stdout, and write its report.json."""
     import json
 
+    from grambench.cli.fail_on import exit_if_any_holds, parsed
     from grambench.reports.build import build_report, write_report
+    from grambench.reports.namespace import numbers_of
     from grambench.reports.schema import json_schema
     from grambench.runner.rundir import find_run
 
@@ -29,6 +33,7 @@ def report(
     if schema:
         typer.echo(json.dumps(json_schema(), indent=1))
         return
+    conditions = parsed(fail_on)
     folder = find_run(run, out)
     built = build_report(folder)
     try:
@@ -37,3 +42,4 @@ def report(
         typer.echo(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
     text = form.load()(built)
     typer.echo(text, nl=not text.endswith("\n"))
+    exit_if_any_holds(conditions, [("", *numbers_of(built))])

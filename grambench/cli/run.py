@@ -3,15 +3,19 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grambench.cli.fail_on import FailOnOption
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.config.strategies import ROWS
+
+if TYPE_CHECKING:
+    from grambench.analysis.conditions import Condition
 
 _STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
@@ -73,9 +77,11 @@ def run(
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
+    fail_on: FailOnOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
+    from grambench.cli.fail_on import parsed, require_names
     from grambench.cli.settings import Options
     from grambench.config.reads import settings_read
     from grambench.domains.locate import locate
@@ -87,6 +93,12 @@ def run(
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
     start_method()  # an unknown value is refused before anything is created
+    conditions = parsed(fail_on)
+    if conditions and detach:
+        raise ConfigError(
+            "--fail-on needs the end of the run, which --detach does not wait for.",
+            "Give --fail-on to `grambench report` once the run has ended.",
+        )
     options = Options(
         tuple(assignments or ()),
         strategies,
@@ -100,14 +112,18 @@ def run(
         decide,
         tuple(trials or ()),
     )
-    show = partial(_run_and_show, detach=detach, foreground=foreground, plain=plain, as_json=json_)
+    show = partial(
+        _run_and_show, detach=detach, foreground=foreground, plain=plain, as_json=json_, fail_on=conditions
+    )
     if resume is not None:
         folder = find_run(resume, out)
         asked = preset is not None or options != Options()
         check_resumable(folder, options.resolve(preset or read_spec(folder)[0]) if asked else None)
+        require_names(conditions, read_spec(folder)[1])
         show(lambda: folder)
         return
     spec = options.resolve(preset or "")
+    require_names(conditions, spec)
     if dry_run:
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
@@ -118,7 +134,13 @@ def run(
 
 
 def _run_and_show(
-    ready: Callable[[], Path], *, detach: bool, foreground: bool, plain: bool, as_json: bool
+    ready: Callable[[], Path],
+    *,
+    detach: bool,
+    foreground: bool,
+    plain: bool,
+    as_json: bool,
+    fail_on: "Sequence[tuple[str, Condition]]",
 ) -> None:
     """Start the supervisor of the folder that `ready` makes or finds, and follow the run."""
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
@@ -131,14 +153,14 @@ def _run_and_show(
                 stack.enter_context(follow)
         if foreground:
             left = in_foreground(folder, quiet=as_json)
-            finish(folder, as_json=as_json, left=left)
+            finish(folder, as_json=as_json, left=left, fail_on=fail_on)
         follow.supervisor = start_supervisor(folder)
         if detach:
             print_detached(folder)
             return
         ended = follow.watch("json" if as_json else view(plain))
     if ended:
-        finish(folder, as_json=as_json, left=follow.left)
+        finish(folder, as_json=as_json, left=follow.left, fail_on=fail_on)
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:

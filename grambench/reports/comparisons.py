@@ -183,7 +183,7 @@ def _cost(each: Compared) -> schema.Cost:
             "process_sd_percent": "needs 2 processes of each",
         },
         ratio=ratio(cost.log_ratio),
-        between=_ratios(cost.between),
+        between=ratio_interval(cost.between),
         within=[_within(within) for within in cost.within],
         process_sd_percent=_percent(cost),
         outliers=[f"s{seed}" + (f".r{repeat}" if repeat > 1 else "") for seed, repeat in cost.outliers],
@@ -197,7 +197,7 @@ def _percent(cost: Cost) -> float | None:
 
 def _within(within: Within) -> schema.WithinRun:
     few = "needs 8 blocks of whole windows"
-    return build_section(schema.WithinRun, within, otherwise=few, ratio=_ratios(within.interval))
+    return build_section(schema.WithinRun, within, otherwise=few, ratio=ratio_interval(within.interval))
 
 
 def _quality(each: Compared) -> schema.Quality:
@@ -235,7 +235,7 @@ def _time(time: TimeToTarget | None, target: Target) -> schema.TimeToTarget:
         target_source=target.source,
         ratio_low=_bounded(time.median_low) if time else None,
         ratio_high=_bounded(time.median_high) if time else None,
-        interval=_ratios(time.interval) if time else None,
+        interval=ratio_interval(time.interval) if time else None,
         at_least=None if time is None or time.at_least is None else to_ratio(time.at_least),
         **({} if time else {"seeds": 0, "candidate_reached": 0, "reference_reached": 0}),
     )
@@ -291,7 +291,7 @@ def _plain(interval: ConfidenceInterval | None) -> schema.Interval | None:
     )
 
 
-def _ratios(interval: ConfidenceInterval | None) -> schema.Interval | None:
+def ratio_interval(interval: ConfidenceInterval | None) -> schema.Interval | None:
     """An interval of a log ratio as one of a ratio."""
     if interval is None:
         return None

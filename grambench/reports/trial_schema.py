@@ -119,6 +119,11 @@ class Scores(Section):
     seconds: float
     """Seconds of the evaluation itself; not part of the training time."""
 
+    def value(self, metric: str) -> float | None:
+        """The score by the name of its metric, such as `ndcg@5`."""
+        field = metric.replace("@", "_at_")
+        return getattr(self, field) if field in type(self).model_fields else self.others.get(metric)
+
     @model_serializer(mode="wrap")
     def _as_before_without_others(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = fields(self)

@@ -384,7 +384,7 @@ def exit_code(state: RunState, ending: Ending | None = None, killed: bool = Fals
     if any(outcome not in ("completed", "early-stopped") for outcome in needed):
         return ExitCode.PARTIAL
     if setup.audit is None or not setup.audit.equivalent or setup.audit.unequal:
-        return ExitCode.NOT_COMPARABLE
+        return ExitCode.NOT_EQUIVALENT
     return ExitCode.OK
 
 

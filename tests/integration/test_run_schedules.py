@@ -17,6 +17,7 @@ from live_runs import (
     until,
 )
 
+from grambench.analysis.rounds import paired_rounds
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.reader import read_run
@@ -74,6 +75,20 @@ def test_racers_take_turns_and_their_clocks_stay_together(race: Command, raced: 
     for trial in raced["trials"]:
         assert trial["turns"] == len(turns(race.run, trial["name"]))
         assert trial["switch_s"] > 0
+
+
+def test_a_round_is_all_that_was_trained_by_the_end_of_a_turn(race: Command, raced: dict[str, Any]) -> None:
+    trials = read_run(race.run).trials
+    for name in ("e2e.s0", "null-e2e.s0", "gram-1s.s0"):
+        rounds, ended = trials[name].rounds, turns(race.run, name)
+        clocks = list(itertools.accumulate(event.train_s for event in ended))[-len(rounds) :]
+        assert len(rounds) > 3
+        assert [each.train_s for each in rounds] == pytest.approx(clocks, abs=TURN_S / 4)  # and a batch drawn
+        assert [each.number for each in rounds] == [event.turn for event in ended][-len(rounds) :]
+        assert all(first.samples < second.samples for first, second in itertools.pairwise(rounds))
+    epoch = trials["gram-1e.s0"].epochs[0].samples
+    assert all(each.samples % epoch == 0 for each in trials["gram-1e.s0"].rounds)
+    assert len(paired_rounds(trials["gram-1e.s0"].rounds, trials["e2e.s0"].rounds)) > 3
 
 
 def test_a_race_gives_the_scores_of_a_sequence(race: Command, raced: dict[str, Any], bench: Bench) -> None:

@@ -143,7 +143,8 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
         (
             said(THRICE, 0.003, interval(0.001, 0.005, 3), seeds=3),
             [
-                "(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds are too few for an interval of the time: run --seeds 0..5."
+                "(3 seeds); AUC +.003 [+.001, +.005], better.",
+                " 3 seeds are too few for an interval of the time: run --seeds 0..5.",
             ],
         ),
         (

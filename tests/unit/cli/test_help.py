@@ -25,6 +25,10 @@ Options
                               [default: json]
       --schema                Print the JSON Schema and
                               stop.
+      --fail-on CONDITION     Exit with code 6 if this
+                              holds, such as
+                              'speedup.gram-1e < 5'; may be
+                              repeated.
       --out DIR               Folder that holds the runs.
                               [default: runs]
   -h, --help                  Show this message and exit."""
@@ -39,6 +43,8 @@ Arguments
 Options
       --format json|markdown  How it is printed. [default: json]
       --schema                Print the JSON Schema and stop.
+      --fail-on CONDITION     Exit with code 6 if this holds, such as 'speedup.gram-1e < 5'; may be
+                              repeated.
       --out DIR               Folder that holds the runs. [default: runs]
   -h, --help                  Show this message and exit."""
 

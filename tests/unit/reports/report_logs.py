@@ -178,3 +178,26 @@ def write_whole(folder: Path, spec: dict[str, Any] | None = None, **changes: Any
     end_s = write_trial(run, "gram-1s.s0", end_s, 4.0, (0.694, 0.68), test_auc=0.66)
     run.log("", end_s, ev.RunFinished(0, end_s))
     return run
+
+
+def write_seeds(
+    folder: Path,
+    seeds: tuple[int, ...],
+    epoch_s: float = 4.0,
+    test_auc: float = 0.66,
+    spec: dict[str, Any] | None = None,
+    exit_code: int = 0,
+    **changes: Any,
+) -> Path:
+    """A run of the folder's name: e2e at 10 s an epoch and gram-1s, whose seconds grow by 1 % a seed."""
+    folder.mkdir()
+    run = Run(folder, spec, run=folder.name, **changes)
+    run.log("", 0, run_started(*(f"{label}.s{seed}" for seed in seeds for label in ("e2e", "gram-1s"))))
+    write_setup(run)
+    end_s = 4.0
+    for seed in seeds:
+        end_s = write_trial(run, f"e2e.s{seed}", end_s, 10.0, (0.60, 0.70), test_auc=0.65)
+        own_s = epoch_s * (1 + seed / 100)
+        end_s = write_trial(run, f"gram-1s.s{seed}", end_s, own_s, (0.694, 0.70), test_auc + seed / 10_000)
+    run.log("", end_s, ev.RunFinished(exit_code, end_s))
+    return folder

@@ -53,14 +53,14 @@ def test_a_signal_leaves_a_run_that_can_be_resumed_and_a_second_one_says_stopped
 
 
 def test_an_audit_that_fails_is_7_but_a_failed_trial_says_more() -> None:
-    assert exit_code(state("completed", equivalent=False), None) == ExitCode.NOT_COMPARABLE
+    assert exit_code(state("completed", equivalent=False), None) == ExitCode.NOT_EQUIVALENT
     assert exit_code(state("failed", equivalent=False), None) == ExitCode.PARTIAL
 
 
 def test_a_missing_audit_is_no_equivalence() -> None:
     unaudited = state("completed")
     unaudited.setup.audit = None
-    assert exit_code(unaudited, None) == ExitCode.NOT_COMPARABLE
+    assert exit_code(unaudited, None) == ExitCode.NOT_EQUIVALENT
 
 
 @pytest.mark.parametrize(

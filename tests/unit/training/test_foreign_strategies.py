@@ -107,7 +107,7 @@ def test_a_claim_of_equality_is_audited() -> None:
     assert off["package"] == "off-by-a-little 0.3"
     state = RunState()
     state.setup.audit, state.setup.outcome = found, "completed"
-    assert exit_code(state) == ExitCode.NOT_COMPARABLE
+    assert exit_code(state) == ExitCode.NOT_EQUIVALENT
     assert [caution.code for caution in run_cautions(state)] == ["audit-failed-gram-off"]
 
 

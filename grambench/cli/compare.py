@@ -1,0 +1,113 @@
+"""`grambench compare` and `merge`: several runs beside each other, or as one."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grambench.cli.fail_on import FailOnOption
+from grambench.cli.run import OutOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grambench.reports.comparable import Source
+    from grambench.reports.schema import Report
+
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="RUN", help="Names or folders of runs, `last`, or report.json files."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+
+
+def compare(
+    runs: RunsArgument,
+    across_hardware: Annotated[
+        bool,
+        typer.Option(
+            "--across-hardware", help="Allow other hardware and versions: only scores compare then."
+        ),
+    ] = False,
+    fail_on: FailOnOption = None,
+    json_: JsonOption = False,
+    out: OutOption = Path("runs"),
+) -> None:
+    """Compare the trials of two or more runs: what has changed since the first.
+
+    --fail-on also knows change.samples_per_s.LABEL (a ratio) and change.auc.LABEL (a difference) of each
+    later run.
+    """
+    from grambench.cli.compare_tables import print_compared
+    from grambench.cli.fail_on import exit_if_any_holds, parsed
+    from grambench.reports.compare import changes_by_name, compare_runs
+    from grambench.reports.namespace import numbers_of
+
+    conditions, sources = parsed(fail_on), _sources(runs, out)
+    compared = compare_runs(sources, across_hardware=across_hardware)
+    if json_:
+        typer.echo(compared.model_dump_json(indent=2))
+    else:
+        print_compared(compared, _console())
+    checked = []
+    for source in sources[1:]:
+        (numbers, reasons), (changes, why) = numbers_of(source.report), changes_by_name(compared, source.name)
+        checked.append((source.name if len(sources) > 2 else "", numbers | changes, reasons | why))
+    exit_if_any_holds(conditions, checked)
+
+
+def merge(
+    runs: RunsArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the JSON document here.")
+    ] = None,
+    json_: JsonOption = False,
+    folder: Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Compare trials over several runs of the same settings, also of other machines.
+
+    Pairs stay within a run. The same seed in two runs is two processes, but one seed.
+    """
+    from grambench.cli.compare_tables import print_merged
+    from grambench.errors import MachineError
+    from grambench.fs import write_atomic
+    from grambench.reports.merge import merge_runs
+
+    merged = merge_runs(_sources(runs, folder))
+    text = merged.model_dump_json(indent=2)
+    if json_:
+        typer.echo(text)
+    else:
+        print_merged(merged, _console())
+    if out is not None:
+        try:
+            write_atomic(out, f"{text}\n")
+        except OSError as error:
+            raise MachineError(
+                f"{out} cannot be written: {error.strerror or error}.", "Choose another file with --out."
+            ) from error
+
+
+def _sources(asked: list[str], out: Path) -> "list[Source]":
+    """The report of each run, built anew from its logs, or read from a file."""
+    from grambench.reports.build import build_report
+    from grambench.reports.comparable import named_sources
+    from grambench.reports.read import read_report
+    from grambench.runner.rundir import find_run
+
+    def report(word: str) -> "Report":
+        path = Path(word).expanduser()
+        return read_report(path) if path.is_file() else build_report(find_run(word, out))
+
+    return named_sources([(word, report(word)) for word in asked])
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    from grambench.views.console import EVERY_COLUMN
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
