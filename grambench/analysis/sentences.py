@@ -74,11 +74,11 @@ def _interval(interval: ConfidenceInterval | None) -> str:
     if interval is None or (math.isinf(interval.low) and math.isinf(interval.high)):
         return ""
     if math.isinf(interval.high):
-        return f"{percent(interval.level)} bound at most {share_of_time(interval.low)}"
+        return f"{percent(interval.level)}: at most {share_of_time(interval.low)}"
     if math.isinf(interval.low):
-        return f"{percent(interval.level)} bound at least {share_of_time(interval.high)}"
+        return f"{percent(interval.level)}: at least {share_of_time(interval.high)}"
     ends = f"{share_of_time(interval.high)} to {share_of_time(interval.low)}"
-    return f"{percent(interval.level)} interval {ends}"
+    return f"{percent(interval.level)}: {ends}"
 
 
 def _reached(c: Comparison, time: TimeToTarget) -> str:
