@@ -1,4 +1,4 @@
-"""Intervals of speed-ups for the dashboard, which asks at every refresh: only what changed is computed again."""
+"""Intervals of speed-ups for the dashboard, which asks at every refresh: only changes are computed."""
 
 from collections.abc import Sequence
 from zlib import crc32

@@ -49,13 +49,15 @@ def _time_clause(c: Comparison) -> str:
     time, target = c.time, c.target or f"{c.reference}'s {c.metric} − {_digits(c.margin)}"
     if time is None:
         return f"{c.candidate} and {c.reference} were not compared by their time to {target}"
+    once = time.interval is None
+    verb = "reached" if once else "reaches"
     if not time.candidate_reached and not time.reference_reached:
         trials = f"Neither {c.candidate} nor {c.reference}"
-        return f"{trials} reaches {target} within its budget ({count(time.seeds)})"
-    facts = ", ".join(filter(None, (_interval(time.interval), _reached(c, time))))
+        return f"{trials} {verb} {target} within its budget ({count(time.seeds)})"
     if time.median_low == -math.inf:
-        return f"{c.candidate} does not reach {target} within its budget ({facts})"
-    verb = "reaches" if time.interval else "reached"
+        does_not = f"{c.candidate} {'did' if once else 'does'} not reach"
+        return f"{does_not} {target} within its budget ({_reached(c, time)})"
+    facts = ", ".join(filter(None, (_interval(time.interval), _reached(c, time))))
     return f"{c.candidate} {verb} {target} in {_of_its_time(time.median_low, time.median_high)} ({facts})"
 
 
@@ -82,6 +84,8 @@ def _interval(interval: ConfidenceInterval | None) -> str:
 def _reached(c: Comparison, time: TimeToTarget) -> str:
     if time.candidate_reached == time.reference_reached == time.seeds:
         return count(time.seeds)
+    if time.seeds == 1:
+        return f"1 seed; {c.reference} {'reached it' if time.reference_reached else 'did not reach it'}"
     own = f"{c.candidate} reached it with {time.candidate_reached}"
     return f"{count(time.seeds)}: {own}, {c.reference} with {time.reference_reached}"
 

@@ -21,6 +21,7 @@ from grambench.text import safe_text
 
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
+    from grambench.reports.verdict import Verdict
 
 _POLL_S = 0.2
 Mode = Literal["dashboard", "plain", "json"]
@@ -197,6 +198,7 @@ def finish(
     from grambench.cli.fail_on import exit_if_any_holds
     from grambench.reports.build import build_report, report_json, write_report
     from grambench.reports.namespace import numbers_of
+    from grambench.reports.verdict import verdict_of
 
     state = read_run(folder)
     try:
@@ -207,7 +209,7 @@ def finish(
     if as_json:
         sys.stdout.write(report_json(build_report(folder)))
     else:
-        _print_results(state, path, folder)
+        _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
@@ -218,12 +220,12 @@ def finish(
     raise typer.Exit(code)
 
 
-def _print_results(state: RunState, report: str, folder: Path) -> None:
+def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     from rich.console import Console
 
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line
+    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line, verdict_lines
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
@@ -232,15 +234,15 @@ def _print_results(state: RunState, report: str, folder: Path) -> None:
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
         typer.echo(f"{label}: {words}")
-    _print_verdict(state, folder, console.width)
+    _print_wrapped(verdict_lines(verdict.compared, verdict.grade), console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             typer.echo(f"warning: {trial.name}: {disturbance.message}")
     audit = state.setup.audit
     if audit is not None:
-        verdict = "equivalent" if audit.equivalent else "not equivalent"
+        equivalent = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
-        typer.echo(f"audit: gram-1s and e2e are {verdict} (largest relative difference {worst})")
+        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst})")
         for name in audit.unequal:
             typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:
@@ -248,15 +250,6 @@ def _print_results(state: RunState, report: str, folder: Path) -> None:
     for message in state.warnings.values():
         typer.echo(f"warning: {safe_text(message, 1000)}")
     typer.echo(f"report: {report}")
-
-
-def _print_verdict(state: RunState, folder: Path, width: int) -> None:
-    from grambench.reports.verdict import verdict_of
-    from grambench.views.console import verdict_lines
-
-    verdict = verdict_of(state, folder)
-    if verdict.compared:
-        _print_wrapped(verdict_lines(verdict.compared, verdict.grade), width)
 
 
 def _print_wrapped(lines: list[str], width: int) -> None:

@@ -1,4 +1,4 @@
-"""The verdict and the self-grade of a run's state, for people: dashboard and terminal show them at its end."""
+"""The verdict and the self-grade of a run's state, for people: dashboard and terminal end with them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

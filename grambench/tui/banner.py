@@ -38,11 +38,10 @@ def banner_text(scene: Scene) -> Content:
     good = not state.exit_code
     sign, colour = ("✓ ", tones.good) if good else ("✗ ", tones.warn)
     report = "report.json written" if scene.reported else "report.json not written yet"
-    keys = "q to leave, V verdict, " if scene.verdict and scene.verdict.compared else "q to leave, "
     return Content.assemble(
         (sign, f"bold {colour}"),
         (f"{ending} {numbers.clock(state.seconds)}", f"bold {tones.text}"),
-        (f" – {keys}{report}", tones.muted),
+        (f" – q to leave, {report}", tones.muted),
     )
 
 

@@ -170,7 +170,7 @@ def vectors_line(checked: EncoderChecked) -> str:
 def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:
     """A line for each comparison, the grade's headline, and the first lost marks with what mends them."""
     lines = [safe_text(f"verdict: {each.sentence} {each.cost_sentence}", 1000) for each in compared]
-    if grade is None:
+    if grade is None or not compared:
         return lines
     lines.append(f"self-grade: {grade.headline()}")
     lines += [f"  {mark.code}: {mark.message} {mark.mend}" for mark in grade.lost[:MARKS_SHOWN]]

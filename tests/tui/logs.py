@@ -1,11 +1,14 @@
 """Run folders as a real run leaves them, with frozen clocks: `python -m tests.tui.logs finished OUT`."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from grambench.config.changes import spec_digest
+from grambench.config.spec import Spec
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
 from grambench.events.types import Event, Outcome
@@ -239,6 +242,22 @@ def finish(to: Recorder, code: int = 0) -> None:
     (to.folder / "report.json").write_text("{}")
 
 
+def write_run_file(folder: Path) -> None:
+    """What the runner records before training, for the self-grade."""
+    spec = Spec().model_dump(mode="json")
+    content = {
+        "schema_version": 1,
+        "run": "run-1",
+        "preset": "mind-small",
+        "spec": spec,
+        "spec_sha256": spec_digest(spec),
+        "created": "2026-03-01T12:00:00Z",
+        "command": ["grambench", "run"],
+        "host": {"hostname": "box", "git_changed": 0},
+    }
+    (folder / "run.json").write_text(json.dumps(content))
+
+
 # --- the states that tests and eyes look at ---------------------------------------------------------
 
 THREE = ["e2e.s0", "gram-1s.s0", "gram-1e.s0"]
@@ -316,6 +335,20 @@ def finished(to: Recorder) -> None:
     finish(to)
 
 
+def six(to: Recorder) -> None:
+    """Three strategies with six seeds each, and the run's own file."""
+    start(to, [f"{name.split('.')[0]}.s{seed}" for seed in range(6) for name in THREE])
+    prepare(to)
+    audit(to)
+    for seed in range(6):
+        for name in ("e2e", "gram-1s", "gram-1e"):
+            course = COURSES[name]
+            pace = 1 + 0.01 * math.sin(7 * seed + len(name))
+            trial(to, replace(course, epoch_s=course.epoch_s * pace), seed, shift=0.0011 * math.sin(5 * seed))
+    finish(to)
+    write_run_file(to.folder)
+
+
 def seven(to: Recorder) -> None:
     """Every strategy once."""
     names = list(COURSES)
@@ -389,6 +422,7 @@ STATES: dict[str, Callable[[Recorder], None]] = {
         cpu,
         failing,
         finished,
+        six,
         seven,
         eight,
         trouble,

@@ -46,7 +46,8 @@ def faults(app: App[str | None]) -> list[str]:
     found += _crowded_keys(app.screen)
     if isinstance(app, Dashboard) and len(app.screen_stack) == 1:
         body = app.screen.query_one("#body")
-        banner = app.screen.query_one("#banner").display
+        lines = app.screen.query_one("#banner")
+        banner = lines.region.height if lines.display else 0
         layout = plan(app.size.width, app.size.height, len(app.state.trials), banner)
         if body.max_scroll_y > 0 and not layout.scrolls:
             found.append(f"the body scrolls by {body.max_scroll_y} rows, its layout does not")

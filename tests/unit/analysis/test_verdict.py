@@ -92,6 +92,9 @@ def test_the_sentence_of_a_strategy_that_pays() -> None:
 NEVER, SLOWER = compare_waits([Wait(None, 90)] * 6, [Wait(50, 90)] * 6), speed(0.8, 0.7, 1.1)
 HALF_MISSED = compare_waits([Wait(10, 90)] * 6, [Wait(80, 90)] * 3 + [Wait(None, 90)] * 3)
 NEITHER = compare_waits([Wait(None, 90)] * 6, [Wait(None, 90)] * 6)
+ONCE_NEVER, ONCE_ALONE, ONCE_NEITHER = (
+    compare_waits([Wait(own, 90)], [Wait(other, 90)]) for own, other in ((None, 80), (10, None), (None, None))
+)
 ONCE, TWICE, THRICE = (compare_waits([Wait(10, 90)] * n, [Wait(79, 90)] * n) for n in (1, 2, 3))
 NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
 
@@ -104,7 +107,10 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
         (said(EIGHT, -0.015, LOWER), ["in 1/7.9 of", "−.015 [−.021, −.009], worse: does not pay."]),
         (
             said(NEVER, -0.015, LOWER),
-            ["gram-1e does not reach e2e's AUC − .002 within its budget", "reached it with 0, e2e with 6"],
+            [
+                "gram-1e does not reach e2e's AUC − .002 within its budget",
+                "budget (6 seeds: gram-1e reached it with 0, e2e with 6)",
+            ],
         ),
         (
             said(HALF_MISSED, 0.003, AS_GOOD),
@@ -122,13 +128,23 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
             ["gram-1e reached", "(1 seed); AUC +.003. One seed decides nothing: run --seeds 0..5."],
         ),
         (
+            said(ONCE_NEVER, -0.01, None, seeds=1),
+            ["gram-1e did not reach e2e's AUC − .002 within its budget (1 seed; e2e reached it); AUC −.010."],
+        ),
+        (
+            said(ONCE_ALONE, 0.01, None, seeds=1),
+            ["gram-1e reached", "in at most 1/9.0 of its training time (1 seed; e2e did not reach it)"],
+        ),
+        (said(ONCE_NEITHER, 0.01, None, seeds=1), ["Neither gram-1e nor e2e reached", "budget (1 seed)"]),
+        (
             said(TWICE, 0.003, None, seeds=2),
             ["(2 seeds); AUC +.003. 2 seeds are too few for intervals: run --seeds 0..5."],
         ),
         (
             said(THRICE, 0.003, interval(0.001, 0.005, 3), seeds=3),
             [
-                "(3 seeds); AUC +.003 [+.001, +.005], better. 3 seeds are too few for an interval of the time: run --seeds 0..5."
+                "(3 seeds); AUC +.003 [+.001, +.005], better.",
+                " 3 seeds are too few for an interval of the time: run --seeds 0..5.",
             ],
         ),
         (
