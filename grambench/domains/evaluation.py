@@ -99,7 +99,7 @@ class PartEvaluator(ABC):
     def __call__(self, encode: ItemEncoder, filter_: Filter) -> Evaluation:
         """Encode the part's items in evaluation mode without a graph, score, measure.
 
-        The item vectors are the only thing of the catalogue's size. What a filter computes once an item can
+        The item vectors are the only thing of the catalogue's size. What a filter computes once per item can
         be three times as much (9.2 GB for 10^6 items of 768 features), so it is kept for all items at once
         only where they are few.
         """

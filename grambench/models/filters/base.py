@@ -38,7 +38,7 @@ class Filter(Protocol):
     def scorer(self, item_vectors_ND: Tensor, whole: bool) -> Scorer:
         """`scores` of many views over the same vectors, without a graph.
 
-        `whole`: what is computed once an item may be held for all N items, in up to 3 D numbers each.
+        `whole`: what is computed once per item may be held for all N items, in up to 3 D numbers each.
         """
         return partial(self.scores, item_vectors_ND)
 
