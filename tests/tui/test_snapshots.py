@@ -26,13 +26,13 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "strategy": ("v",),
     "system": ("y",),
     "events": ("j",),
-    "verdict": ("V",),
     "help": ("question_mark",),
     "leave": ("q",),
     "skip": ("s",),
     "mark": ("n",),
     "replay": (),
     "maximised": ("m",),
+    "verdict": ("V",),
 }
 PANELS = ("metric", "board", "log")
 """Which panel is maximised, in turn."""
