@@ -11,6 +11,7 @@ import report_logs as logs
 from report_logs import Run
 
 from grambench.errors import DataError
+from grambench.events import types as ev
 from grambench.reports.build import build_report
 from grambench.reports.comparisons import read_pair
 from grambench.reports.kept_scores import SCORES_FILE
@@ -132,3 +133,14 @@ def test_what_is_no_report_is_refused_in_a_sentence(tmp_path: Path) -> None:
             read_report(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_report(tmp_path / "none.json")
+
+
+def test_a_run_that_ends_when_it_is_decided_shows_its_looks(tmp_path: Path) -> None:
+    run = write_seeds(tmp_path, 6, {"training": {"until_decided": 8, "seeds": tuple(range(8))}})
+    rows = [{"label": "gram-1s", "low": 0.0, "high": 0.002, "verdict": "as good"}]
+    run.log("", 500.0, ev.DecisionLooked(6, 8, rows, True))
+    report, found = compared(tmp_path)
+    assert found.quality.interval.method == "repeated t, 8 seeds at most"
+    assert report.until_decided.decided_at_seeds == 6
+    assert [look.seeds for look in report.until_decided.looks] == [6]
+    assert "Decided after 6 of at most 8 seeds" in render_markdown(report)
