@@ -40,7 +40,8 @@ def cost_sentence(
     if within:
         text += f", ± {100 * math.expm1((within.high - within.low) / 2):.1f} % within this run"
     elif blocks is not None:
-        text += f" (a race of {blocks} blocks: an interval within this run takes {FEWEST_BLOCKS})"
+        few = f"{blocks} undisturbed block{'s' * (blocks != 1)}"
+        text += f" (its race has {few}: an interval within this run takes {FEWEST_BLOCKS})"
     if between is None:
         few = f"{processes} processes of each are too few"
         few = few if processes > 1 else "Processes were not repeated"

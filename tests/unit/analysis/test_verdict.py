@@ -175,7 +175,7 @@ def test_the_two_spreads_of_a_cost_are_never_mixed() -> None:
         f"{start}, ± 0.5 % within this run. Processes were not repeated: add seeds or --repeats 3."
     )
     assert cost_sentence(made, math.log(7.9), None, None, 1, 3) == (
-        f"{start} (a race of 3 blocks: an interval within this run takes 8)."
+        f"{start} (its race has 3 undisturbed blocks: an interval within this run takes 8)."
         " Processes were not repeated: add seeds or --repeats 3."
     )
     assert cost_sentence(made, math.log(7.9), None, None, 2) == (
