@@ -82,14 +82,11 @@ def _stretches(candidate: Closed, reference: Closed) -> Iterator[_Stretch]:
         other_closed = number if other[1] > other_before else other_closed
         own_before, other_before = own[1], other[1]
         if own[1] > own_begun[1] and other[1] > other_begun[1]:
-            sums = *_since(own, own_begun), *_since(other, other_begun)
+            own_s, other_s = own[0] - own_begun[0], other[0] - other_begun[0]
+            sums = own_s, own[1] - own_begun[1], other_s, other[1] - other_begun[1]
             yield _Stretch(number - ended, first, number, sums)
             own_begun, other_begun, ended = own, other, number
             first = min(own_closed, other_closed) + 1
-
-
-def _since(now: tuple[float, float], begun: tuple[float, float]) -> tuple[float, float]:
-    return now[0] - begun[0], now[1] - begun[1]
 
 
 def batched_error(values: Sequence[float]) -> float:

@@ -80,9 +80,14 @@ class Compared:
         """How fast it is and how surely; empty: not measured."""
         if self.cost.log_ratio is None:
             return ""
-        within = self.cost.within[0].interval if len(self.cost.within) == 1 else None
+        cost, race = self.cost, self.cost.within[0] if len(self.cost.within) == 1 else None
         return cost_sentence(
-            self.comparison, self.cost.log_ratio, within, self.cost.between, self.cost.processes
+            self.comparison,
+            self.cost.log_ratio,
+            race.interval if race else None,
+            cost.between,
+            cost.processes,
+            race.blocks if race else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from grambench.analysis.anytime import FEWEST_BLOCKS
 from grambench.analysis.confidence import ConfidenceInterval, to_ratio
 from grambench.analysis.paired import FEWEST_FOR_SIGN_FLIP
 from grambench.analysis.time_to_target import TimeToTarget
@@ -22,6 +23,7 @@ def cost_sentence(
     within: ConfidenceInterval | None,
     between: ConfidenceInterval | None,
     processes: int = 1,
+    blocks: int | None = None,
 ) -> str:
     """A ratio of rates with its two spreads, neither in place of the other.
 
@@ -31,11 +33,14 @@ def cost_sentence(
         within: of the log ratio within one pair of processes, from the blocks of a race.
         between: of the log ratio between processes.
         processes: of each side, a count.
+        blocks: of the race, a count; None: there was none, or several.
     """
     text = f"{comparison.candidate} trains {short(to_ratio(log_ratio))} times"
     text += f" the samples/s of {comparison.reference}"
     if within:
         text += f", ± {100 * math.expm1((within.high - within.low) / 2):.1f} % within this run"
+    elif blocks is not None:
+        text += f" (a race of {blocks} blocks: an interval within this run takes {FEWEST_BLOCKS})"
     if between is None:
         few = f"{processes} processes of each are too few"
         few = few if processes > 1 else "Processes were not repeated"
@@ -74,11 +79,11 @@ def _interval(interval: ConfidenceInterval | None) -> str:
     if interval is None or (math.isinf(interval.low) and math.isinf(interval.high)):
         return ""
     if math.isinf(interval.high):
-        return f"{percent(interval.level)} bound at most {share_of_time(interval.low)}"
+        return f"{percent(interval.level)}: at most {share_of_time(interval.low)}"
     if math.isinf(interval.low):
-        return f"{percent(interval.level)} bound at least {share_of_time(interval.high)}"
+        return f"{percent(interval.level)}: at least {share_of_time(interval.high)}"
     ends = f"{share_of_time(interval.high)} to {share_of_time(interval.low)}"
-    return f"{percent(interval.level)} interval {ends}"
+    return f"{percent(interval.level)}: {ends}"
 
 
 def _reached(c: Comparison, time: TimeToTarget) -> str:

@@ -4,11 +4,11 @@ from textual.content import Content
 
 from grambench.errors import ExitCode
 from grambench.text import safe_text
-from grambench.tui.layout import NARROW_BELOW
 from grambench.tui.palette import conclusion_colour
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 
+_MOST_ROWS = 3
 _ENDINGS: dict[int, str] = {
     ExitCode.OK: "finished in",
     ExitCode.PARTIAL: "finished, some strategies failed, in",
@@ -48,7 +48,7 @@ def banner_text(scene: Scene) -> Content:
 def verdict_rows(scene: Scene, width: int) -> list[Content]:
     """The sentence of the primary comparison of a run that has ended, in rows of `width` cells.
 
-    At most two, on a narrow screen three; what does not fit is on the verdict's own screen.
+    Two where they hold it, never more than three; the whole is on the verdict's own screen.
     """
     verdict, tones = scene.verdict, scene.tones
     if verdict is None or not verdict.compared or not scene.state.finished:
@@ -57,9 +57,9 @@ def verdict_rows(scene: Scene, width: int) -> list[Content]:
     conclusion = first.comparison.conclusion
     sign = {"pays": "✓ ", "does not pay": "✗ "}.get(conclusion, "? ")
     rows = Content(safe_text(first.sentence, 1000)).wrap(max(8, width - len(sign)))
-    most = 2 if width >= NARROW_BELOW else 3
-    if len(rows) > most:
-        rows = [*rows[: most - 1], Content(f"{rows[most - 1].plain[: width - len(sign) - 2]} …")]
+    if len(rows) > _MOST_ROWS:
+        last = rows[_MOST_ROWS - 1].plain[: width - len(sign) - 2]
+        rows = [*rows[: _MOST_ROWS - 1], Content(f"{last} …")]
     bold = f"bold {conclusion_colour(conclusion, tones)}"
     return [
         Content.assemble((sign if number == 0 else "  ", bold), (row.plain, tones.text))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grambench.analysis import comparison
+from grambench.analysis.anytime import FEWEST_BLOCKS
 from grambench.analysis.grade_facts import tuning_words
 from grambench.analysis.live import LiveIntervals
 from grambench.analysis.pairs import candidate_labels, seconds_to
@@ -122,10 +123,15 @@ class Intervals:
         return f"{numbers.ratio(low)}–{numbers.ratio(high)}"
 
     def within(self, _: RunState, trial: TrialState) -> str:
-        """What the race alone says of this pair of processes: `± 2 %`, with a mark once it leaves 1."""
+        """What the race alone says of this pair of processes: `± 2 %`, with a mark once it leaves 1.
+
+        Before, `3 of 8`: the blocks so far, and how many an interval takes.
+        """
         found = self._live.within(trial)
-        if found is None or found.interval is None:
+        if found is None:
             return numbers.DASH
+        if found.interval is None:
+            return f"{found.blocks} of {FEWEST_BLOCKS}"
         low, high = found.interval.low, found.interval.high
         half = 100 * math.expm1((high - low) / 2)
         mark = " drifts" if found.drifts else " ✓" if low > 0 or high < 0 else ""

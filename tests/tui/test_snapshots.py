@@ -32,6 +32,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "mark": ("n",),
     "replay": (),
     "maximised": ("m",),
+    "verdict": ("V",),
 }
 PANELS = ("metric", "board", "log")
 """Which panel is maximised, in turn."""
@@ -72,6 +73,11 @@ OTHERS = [
     Shot("race", "first", (80, 24)),
     Shot("race", "trouble", (120, 40)),
     Shot("race", "finished", (200, 60)),
+    Shot("race", "finished", (80, 24)),
+    Shot("race", "six", (80, 24)),
+    Shot("race", "six", (160, 45), "light"),
+    Shot("verdict", "six", (80, 24)),
+    Shot("verdict", "finished", (160, 45), "light"),
     Shot("race", "hostile", (80, 24)),
     Shot("race", "hostile", (120, 40)),
     Shot("strategy", "hostile", (80, 24)),

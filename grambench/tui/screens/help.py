@@ -40,7 +40,10 @@ _TERMS = (
     ("auto", "multi-step GRAM whose window closes when the item table has drifted far enough"),
     ("× e2e", "samples per second relative to e2e with the same seed"),
     ("95 %", "where × e2e lies over fresh processes; from 3 of each on (--seeds, --repeats)"),
-    ("in race", "± of × e2e by this race alone, for these two processes; ✓: surely not 1"),
+    (
+        "in race",
+        "± of × e2e by this race alone, for these processes; ✓ surely not 1, 3 of 8: too short",
+    ),
     ("R", "reuse ratio: item occurrences / unique items, the ceiling of the encoder's speed-up"),
     ("window", "the N steps between two updates of the encoder"),
     ("drift", "how far the item table moved within a window: mean ‖h̃ − h‖ / ‖h‖"),

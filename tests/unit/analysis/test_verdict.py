@@ -85,7 +85,7 @@ def test_it_pays_only_if_surely_faster_and_surely_not_worse(
 def test_the_sentence_of_a_strategy_that_pays() -> None:
     assert said(EIGHT, 0.003, AS_GOOD) == (
         "gram-1e reaches e2e's AUC − .002 in 1/7.9 of its training time"
-        " (97 % interval 1/8.6 to 1/7.1, 6 seeds); AUC +.003 [−.001, +.006], as good: pays."
+        " (97 %: 1/8.6 to 1/7.1, 6 seeds); AUC +.003 [−.001, +.006], as good: pays."
     )
 
 
@@ -116,7 +116,7 @@ NOT_ALIKE = "encoder dropout is .2, so single-step is not E2E"
             said(HALF_MISSED, 0.003, AS_GOOD),
             [
                 "in at most 1/8.5 of its",
-                "(97 % bound at most 1/8.0, 6 seeds: gram-1e reached it with 6, e2e with 3)",
+                "(97 %: at most 1/8.0, 6 seeds: gram-1e reached it with 6, e2e with 3)",
             ],
         ),
         (
@@ -173,6 +173,10 @@ def test_the_two_spreads_of_a_cost_are_never_mixed() -> None:
     start = "gram-1e trains 7.9 times the samples/s of e2e"
     assert cost_sentence(made, math.log(7.9), within, None) == (
         f"{start}, ± 0.5 % within this run. Processes were not repeated: add seeds or --repeats 3."
+    )
+    assert cost_sentence(made, math.log(7.9), None, None, 1, 3) == (
+        f"{start} (a race of 3 blocks: an interval within this run takes 8)."
+        " Processes were not repeated: add seeds or --repeats 3."
     )
     assert cost_sentence(made, math.log(7.9), None, None, 2) == (
         f"{start}. 2 processes of each are too few: add seeds or --repeats 3."
