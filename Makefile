@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
-.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape lint types contracts clean schema
+.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt

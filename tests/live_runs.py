@@ -26,6 +26,7 @@ from grambench.events.state import RunState, TrialState
 PRESET = """
 extends = "demo"
 name = "tiny"
+schedule = "sequential"
 cpu_threads = 1
 data.synthetic = { news = 120, users = 80, train_impressions = 300, dev_impressions = 60, topics = 4 }
 encoder.architecture = { hidden_size = 16, layers = 1, heads = 2, intermediate_size = 32 }

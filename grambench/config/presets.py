@@ -10,11 +10,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from grambench.config.paths import shipped
 from grambench.config.renamed import new_key, with_new_names
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
-_PACKAGE = Path(__file__).resolve().parent.parent
 _RIVALS = (
     ("encoder", "model", "architecture"),
     ("language_model", "model", "architecture"),
@@ -25,8 +25,7 @@ _RIVALS = (
 
 def presets_folder() -> Path:
     """`presets/` of the installed package, or of the checkout."""
-    inside = _PACKAGE / "presets"
-    return inside if inside.is_dir() else _PACKAGE.parent / "presets"
+    return shipped("presets", "presets")
 
 
 def preset_names() -> list[str]:

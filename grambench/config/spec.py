@@ -82,8 +82,8 @@ class Training(Table):
     """Of the trials of a seed: `turned` reverses it from one seed (and repeat) to the next, so that a machine
     that gets slower or faster favours nobody; `same` is that of version 0.1."""
     until_decided: Annotated[int, Field(ge=FEWEST_LOOKED_AT, le=MOST_LOOKED_AT)] | None = None
-    """Most seeds, from 0 on: after each one from the 6th on the test scores are compared with those of e2e,
-    and the run ends when every comparison is decided; unset: all `seeds` run."""
+    """Maximum seeds, from 0 on: after each one from the 6th on the test scores are compared with those of
+    e2e, and the run ends when every comparison is decided; unset: all `seeds` run."""
     decide: str | None = None
     """`until_decided` waits for the comparison of this trial alone; unset: for all."""
     epochs: Positive = 10

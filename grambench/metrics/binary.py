@@ -14,7 +14,7 @@ from grambench.metrics.ranking import NotFiniteError
 
 RESAMPLES = 1000
 _AT_ONCE = 1 << 17
-"""Most weights of answers at once: they stay in the processor's cache."""
+"""Maximum weights of answers at once: they stay in the processor's cache."""
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 

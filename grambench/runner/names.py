@@ -1,8 +1,10 @@
 """The trials of a run, in running order."""
 
 import itertools
+from collections.abc import Sequence
 
 from grambench.config.spec import Spec
+from grambench.config.strategies import row_of
 from grambench.config.trial_name import NULL, TrialName
 
 
@@ -19,3 +21,22 @@ def trial_names(spec: Spec) -> list[str]:
         turn = -1 if number % 2 and training.order == "turned" else 1
         names += [TrialName(label, seed, repeat) for label in (with_null if repeat == 1 else labels)[::turn]]
     return [*map(str, names)]
+
+
+_COST = {"multi-step": 0, "baseline": 1, "single-step": 2, "end-to-end": 3}
+"""Family -> its rank by the usual seconds of an epoch."""
+
+
+def cheapest_first(names: Sequence[str], spec: Spec) -> list[str]:
+    """Trials block by block, in each those of cheap strategies first and e2e last."""
+    parsed = [TrialName.parse(name) for name in names]
+    blocks = list(dict.fromkeys(trial.block for trial in parsed if trial))
+
+    def rank(name: str) -> tuple[int, int, bool]:
+        trial = TrialName.parse(name)
+        if trial is None:
+            return len(blocks), 0, False
+        row = row_of(spec.entry(trial).strategy)
+        return blocks.index(trial.block), _COST[row.family], row.encodes == "occurrences"
+
+    return sorted(names, key=rank)

@@ -22,7 +22,7 @@ from grambench.runner import commands
 from grambench.runner.decision import Decision
 from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
-from grambench.runner.names import trial_names
+from grambench.runner.names import cheapest_first, trial_names
 from grambench.runner.race_memory import race_needs
 from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
 from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
@@ -192,10 +192,11 @@ class Supervisor:
             return True
         self._emit(ev.Warned("race-memory", f"{shortage}; the trials run one after the other"))
         self._schedule = Sequential()
-        for trial in list(self._running)[1:]:  # the first one stays, the others start again later
+        for trial in cheapest_first([*self._running], self.spec)[1:]:  # the first stays, others start later
             self._running[trial].worker.terminate()
             self._end(trial, self._running[trial].worker.wait(_POLL_S) or -signal.SIGKILL, stopped=True)
             pending.insert(0, trial)
+        pending[:] = cheapest_first(pending, self.spec)
         return False
 
     # --- workers -------------------------------------------------------------------------------

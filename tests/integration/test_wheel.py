@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pty
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from grambench.config.presets import preset_names
 
 ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "docs" / "recorded-run"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,8 @@ def test_the_wheel_holds_every_file_of_the_package(unpacked: Path) -> None:
     assert {path.suffix for path in needed} >= {".py", ".typed", ".tcss", ".j2"}
     presets = {path.name for path in (ROOT / "presets").glob("*.toml")}
     assert {path.name for path in (package / "presets").glob("*.toml")} == presets
+    recorded = {path.relative_to(RECORDED) for path in RECORDED.rglob("*.jsonl")}
+    assert {path for path in recorded if not (package / "recorded-run" / path).is_file()} == set()
     assert not (unpacked / "tests").exists()
 
 
@@ -67,3 +71,42 @@ def test_an_installed_wheel_finds_its_presets_and_templates(unpacked: Path, tmp_
     names = [row["name"] for row in json.loads(listed)]
     assert names == preset_names()
     assert "demo-kt" in names
+
+
+_PLAYED = """
+import json, sys
+import grambench
+from grambench.cli.app import main
+sys.argv = ["grambench", "replay", "--demo"]
+try:
+    main()
+finally:
+    print(json.dumps([grambench.__file__, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_plays_its_recorded_race_without_torch(unpacked: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _PLAYED],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(unpacked), "TERM": "xterm-256color"},
+        stdin=theirs,
+        stderr=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as played:
+        os.close(theirs)
+        seen = b""
+        while b"null-e2e" not in seen:
+            seen += os.read(ours, 65536)
+        os.write(ours, b"q")
+        said, _ = played.communicate(timeout=600)
+    os.close(ours)
+    assert played.returncode == 0, seen
+    where, modules = json.loads(said.splitlines()[-1])
+    assert Path(where).is_relative_to(unpacked)
+    assert "textual" in modules
+    assert not {"torch", "transformers"} & set(modules)
+    assert list(tmp_path.iterdir()) == []

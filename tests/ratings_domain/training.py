@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from grambench.models.layers import rows_at
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +16,7 @@ from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.evaluation import Evaluation, PartEvaluator
 from grambench.metrics.binary import auc
 from grambench.models.filters.base import Filter, Scorer
+from grambench.models.rows import rows_at
 from grambench.transfer import read, stored
 from ratings_domain.domain import Ratings
 

@@ -141,7 +141,7 @@ def test_its_evaluator_scores_every_rating_of_a_part(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"filter": {"kind": "nrms"}}, "filter.kind = nrms is no filter for ratings: use auto, liked"),
+        ({"filter": {"kind": "nrms"}}, "filter.kind = nrms is not a filter for ratings: use auto, liked"),
         ({"evaluation": {"select_by": "mrr"}}, "cannot select checkpoints for ratings: use auc"),
         ({"training": {"strategies": ("eernn",)}}, "but the data is ratings"),
         ({"data": {"source": "ratings", "protocol": "paper"}}, "news: ratings has no published part"),

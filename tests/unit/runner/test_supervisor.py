@@ -11,7 +11,7 @@ from grambench.config.trials import TrialEntry
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
 from grambench.events.state import RunState, SetupState, TrialState
-from grambench.runner.names import trial_names
+from grambench.runner.names import cheapest_first, trial_names
 from grambench.runner.rundir import create_run
 from grambench.runner.supervisor import Supervisor, exit_code
 
@@ -131,3 +131,10 @@ def test_a_run_has_one_supervisor(tmp_path: Path) -> None:
         with pytest.raises(MachineError, match="Another process"):
             Supervisor(folder).run()
     assert not (folder / "supervisor.jsonl").exists()
+
+
+def test_where_a_race_does_not_fit_cheap_strategies_come_first_and_e2e_last() -> None:
+    training = Training(strategies=("e2e", "gram-1s", "nocontent", "gram-1e", "e2e-unique"), seeds=(0, 1))
+    spec = Spec(training=training)
+    cheap = ["gram-1e", "nocontent", "gram-1s", "e2e-unique", "e2e"]
+    assert cheapest_first(trial_names(spec), spec) == [f"{name}.s{seed}" for seed in (0, 1) for name in cheap]

@@ -98,7 +98,7 @@ def test_a_machine_that_slept_is_mentioned(made: Supervisor, monkeypatch: pytest
     assert warned.message == "the machine slept for 3,600 s; no trial's clock has counted them"
 
 
-def test_a_race_that_does_not_fit_goes_on_one_by_one(
+def test_a_race_that_does_not_fit_goes_on_one_by_one_with_the_cheapest_first(
     made: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = running(made, "e2e.s0"), running(made, "gram-1s.s0")
@@ -108,9 +108,9 @@ def test_a_race_that_does_not_fit_goes_on_one_by_one(
     assert isinstance(made._schedule, Race)
     assert not made._race_fits(pending)
     assert isinstance(made._schedule, Sequential)
-    assert pending == ["gram-1s.s0", "gram-1e.s0"]
-    assert (first.code, second.code) == (None, -9)
-    assert list(made._running) == ["e2e.s0"]
+    assert pending == ["gram-1e.s0", "e2e.s0"]
+    assert (first.code, second.code) == (-9, None)
+    assert list(made._running) == ["gram-1s.s0"]
     warned = next(event for event in made.events if isinstance(event, ev.Warned))
     assert warned == ev.Warned("race-memory", "a race needs more; the trials run one after the other")
 
