@@ -108,6 +108,14 @@ def candidate_labels(state: RunState) -> list[str]:
     return [label for label in labels if label != reference]
 
 
+def has_begun(state: RunState, label: str) -> bool:
+    """Whether a label and the reference have trained with the same seed, and can be compared."""
+    against = reference_label(state)
+    trials = [trial for trial in state.trials.values() if trial.label == label and trial.progress]
+    references = (state.named(trial.trial_name.of(against)) for trial in trials if against is not None)
+    return any(reference is not None and reference.progress is not None for reference in references)
+
+
 def margin_of(spec: dict[str, Any]) -> float:
     """`evaluation.margin_auc`."""
     margin = _evaluation(spec).get("margin_auc")

@@ -15,6 +15,7 @@ from grambench.analysis.pairs import (
     Target,
     UserError,
     candidate_labels,
+    has_begun,
     log_costs,
     margin_of,
     null_log_ratios,
@@ -31,7 +32,7 @@ _FEW_SEEDS = "needs 3 seeds with a test score of both"
 
 
 def compared_in(state: RunState, spec: dict[str, Any], folder: Path | None = None) -> list[Compared]:
-    """Every candidate of a run against its reference.
+    """Every candidate of a run that has trained, against its reference.
 
     Args:
         state: of the run.
@@ -44,6 +45,8 @@ def compared_in(state: RunState, spec: dict[str, Any], folder: Path | None = Non
     costs, nulls = log_costs(state.trials.values()), null_log_ratios(state)
     found = []
     for label in candidate_labels(state):
+        if not has_begun(state, label):
+            continue
         users = user_errors(folder, state, label, reference) if folder is not None else None
         found.append(
             compare(

@@ -21,7 +21,7 @@ class Verdict:
     compared: tuple[Compared, ...]
     """The first is the primary comparison."""
     grade: Grade | None
-    """None: the folder has no readable `run.json`, so that its conditions are unknown."""
+    """None: nothing was trained, or the folder has no readable `run.json`."""
 
 
 def verdict_of(state: RunState, folder: Path) -> Verdict:
@@ -33,7 +33,8 @@ def verdict_of(state: RunState, folder: Path) -> Verdict:
         state = replace(state, trials={name: each for name, each in state.trials.items() if each.ended})
     spec, host = _recorded(folder)
     compared = compared_in(state, spec, folder)
-    graded = grade_of(state, spec, host, compared) if host else None
+    trained = any(trial.progress for trial in state.trials.values())
+    graded = grade_of(state, spec, host, compared) if host and trained else None
     return Verdict(tuple(compared), graded)
 
 
