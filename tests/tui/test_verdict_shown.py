@@ -1,6 +1,8 @@
 """Where a run says what it found: below the race at its end, and on a screen of its own at any time."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,15 +28,25 @@ async def drawn(pilot: Pilot[str | None]) -> None:
         await pilot.pause()
 
 
-def scene_of(name: str, folder: Path) -> Scene:
-    state = read_run(build(name, folder))
-    return replace(Scene.of(state, dark=True), verdict=verdict_of(state, folder))
+@pytest.fixture(scope="module")
+def scene_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Scene]:
+    """The scene of a state of `tests/tui/logs.py`, with its verdict."""
+
+    @cache
+    def scene(name: str) -> Scene:
+        folder = build(name, tmp_path_factory.mktemp(name))
+        state = read_run(folder)
+        return replace(Scene.of(state, dark=True), verdict=verdict_of(state, folder))
+
+    return scene
 
 
 @pytest.mark.parametrize("width", [38, 58, 78, 158])
 @pytest.mark.parametrize("name", ["finished", "six"])
-def test_the_first_sentence_stands_below_the_race_in_few_rows(name: str, width: int, tmp_path: Path) -> None:
-    scene = scene_of(name, tmp_path)
+def test_the_first_sentence_stands_below_the_race_in_few_rows(
+    scene_of: Callable[[str], Scene], name: str, width: int
+) -> None:
+    scene = scene_of(name)
     assert scene.verdict is not None
     rows = [row.plain for row in verdict_rows(scene, width)]
     assert len(rows) <= (2 if width > 70 else 3)
@@ -60,8 +72,10 @@ def test_the_first_sentence_stands_below_the_race_in_few_rows(name: str, width: 
         ("first", ["Nothing can be compared yet"]),
     ],
 )
-def test_the_screen_says_what_has_ended_says(name: str, parts: list[str], tmp_path: Path) -> None:
-    lines = verdict_text(scene_of(name, tmp_path), 78).plain.splitlines()
+def test_the_screen_says_what_has_ended_says(
+    scene_of: Callable[[str], Scene], name: str, parts: list[str]
+) -> None:
+    lines = verdict_text(scene_of(name), 78).plain.splitlines()
     text = " ".join(line.strip() for line in lines)
     for part in parts:
         assert part in text
