@@ -180,6 +180,8 @@ def _assign(tables: dict[str, Any], assignment: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {assignment}: {part} is not a table.")
+    if isinstance(table.get(parts[-1]), dict):
+        raise ConfigError(f"{key.strip()} is given as a table and as a value.", "Keep one of them.")
     table[parts[-1]] = _value(text.strip())
 
 

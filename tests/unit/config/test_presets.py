@@ -195,3 +195,8 @@ def test_labels_say_model_and_data_in_words() -> None:
     assert model_label(Spec(encoder=Encoder(model="a/b", layers=2))) == "a/b, first 2 layers"
     assert data_label(load_preset("demo")) == "demo (synthetic), title"
     assert data_label(load_preset("goodreads")) == "goodreads, title + abstract"
+
+
+def test_a_key_cannot_be_a_table_and_a_value() -> None:
+    assert refusal("demo", "schedule.turn_s=0.3", 'schedule="race"').startswith("schedule is given as a table")
+    assert "schedule is not a table" in refusal("demo", 'schedule="race"', "schedule.turn_s=0.3")
