@@ -141,7 +141,7 @@ def test_workers_end_when_their_supervisor_is_killed(bench: Bench, endless: Comm
     assert ended.code == 1
     assert "The supervisor ended before the run did" in complaint(ended.err)
     assert_nothing_is_left(run)
-    assert json.loads(bench.call("runs", "--json", "--out", run.parent).out)[0]["state"] == "broken off"
+    assert json.loads(bench.call("runs", "--json", "--out", run.parent).out)[0]["state"] == "interrupted"
     answer = bench.call("report", run)
     report = json.loads(answer.out)
     assert answer.code == 0
