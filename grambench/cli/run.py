@@ -173,6 +173,7 @@ def _run_and_show(
             follow = Follow(folder)
             if not foreground:  # the supervisor installs its own handlers
                 stack.enter_context(follow)
+                stack.enter_context(follow.farewell())
         if foreground:
             left = in_foreground(folder, quiet=as_json)
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)

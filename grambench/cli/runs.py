@@ -57,8 +57,10 @@ def watch(
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
+    follow = Follow(folder)
     try:
-        Follow(folder).watch(view(plain))
+        with follow.farewell():
+            follow.watch(view(plain))
     except KeyboardInterrupt:  # leaving does not end the run
         typer.echo(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
 
