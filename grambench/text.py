@@ -25,6 +25,8 @@ def safe_text(value: object, limit: int = 200) -> str:
         surrogate or private-use character is U+FFFD (direction controls are dropped).
     """
     text = str(value)
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return " ".join(text.split())
     read = text[: 4 * limit + 64]
     line = " ".join("".join(_printable(character) for character in read).split())
     if len(line) <= limit and len(read) == len(text):

@@ -16,7 +16,7 @@ import typer
 
 import grambench
 from grambench.cli import audit, compare, data, presets, replay, report, run, runs, suite
-from grambench.cli.help import App
+from grambench.cli.help import App, usage_error
 from grambench.errors import ExitCode, GrambenchError
 
 app = App(
@@ -63,7 +63,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
     try:
-        app(prog_name="grambench")
+        sys.exit(app(prog_name="grambench", standalone_mode=False))
     except GrambenchError as error:
         typer.echo(f"grambench: {error}", err=True)
         sys.exit(int(error.exit_code))
@@ -71,7 +71,10 @@ def main() -> None:
         sys.exit(int(ExitCode.STOPPED))
     except BrokenPipeError:
         sys.exit(int(ExitCode.OK))
-    except Exception:
+    except Exception as error:
+        if sentence := usage_error(error):
+            typer.echo(f"grambench: {sentence}", err=True)
+            sys.exit(int(ExitCode.USAGE))
         traceback.print_exc()
         typer.echo("grambench: this is a bug; please report the lines above.", err=True)
         sys.exit(int(ExitCode.BUG))

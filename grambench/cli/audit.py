@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP
+from grambench.cli.options import DeviceOption, SetOption
 from grambench.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
 
 def audit(
     preset: Annotated[
-        str, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
+        str,
+        typer.Option(
+            "--preset",
+            "-p",
+            metavar="NAME",
+            help="A preset's name, or a .toml file.",
+            autocompletion=complete.presets,
+        ),
     ],
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    assignments: SetOption = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    device: DeviceOption = None,
     json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grambench.cli.complete import run_names
 from grambench.cli.fail_on import FailOnOption
 from grambench.cli.run import OutOption
 
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="RUN", help="Names or folders of runs, `last`, or report.json files."),
+    typer.Argument(
+        metavar="RUN",
+        help="Names or folders of runs, `last`, or report.json files.",
+        autocompletion=run_names,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP, App
+from grambench.cli.options import SetOption
 from grambench.errors import MachineError, StoppedError
 
 app = App(
@@ -17,7 +19,12 @@ app = App(
     no_args_is_help=True,
 )
 
-NameArgument = Annotated[str, typer.Argument(help="A preset's name or .toml file, or a data set's name.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A preset's name or .toml file, or a data set's name.", autocompletion=complete.presets
+    ),
+]
 NameOrFolderArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A preset's or data set's name, or a folder.")
 ]
@@ -68,10 +75,7 @@ def list_(json_: JsonOption = False) -> None:
 def prepare(
     name: NameArgument,
     data_dir: DataDirOption = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    assignments: SetOption = None,
 ) -> None:
     """Fetch a data set where its licence allows, and convert it into the arrays that runs read.
 

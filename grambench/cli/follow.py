@@ -1,6 +1,7 @@
 """Shows a run until it ends: as a dashboard, as lines, or silently; then its results."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -63,6 +64,25 @@ class Follow:
         trace: TracebackType | None,
     ) -> None:
         signal.signal(signal.SIGINT, self._before)
+
+    @contextlib.contextmanager
+    def farewell(self) -> Iterator[None]:
+        """SIGTERM and SIGHUP end this process, which first says that the run goes on; `nohup` still holds."""
+        numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+        for number in numbers:
+            signal.signal(number, self._leave)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, signal.SIG_DFL)
+
+    def _leave(self, number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if self._alive():
+            with contextlib.suppress(OSError):  # no buffered write, which may be what was interrupted
+                os.write(sys.stderr.fileno(), f"\n{_goes_on(self.folder)}\n".encode())
+        os.kill(os.getpid(), number)
 
     def watch(self, mode: Mode) -> bool:
         """Show the run; True when it has ended, False when the user left it running."""
@@ -137,10 +157,12 @@ class Follow:
 
 def print_detached(folder: Path) -> None:
     """Say how to watch or stop a run that keeps running."""
-    name = folder.name
-    typer.echo(
-        f"{name} keeps running: `grambench watch {name}` shows it, `grambench stop {name}` ends it", err=True
-    )
+    typer.echo(_goes_on(folder), err=True)
+
+
+def _goes_on(folder: Path) -> str:
+    name, run = safe_text(folder.name), named(folder)
+    return f"{name} keeps running: `grambench watch {run}` shows it, `grambench stop {run}` ends it"
 
 
 def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
@@ -170,8 +192,12 @@ def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
 
 def resume_command(folder: Path) -> str:
     """The command that resumes the run from the current folder."""
-    usual = folder.parent == Path("runs").resolve()
-    return f"grambench run --resume {folder.name if usual else folder}"
+    return f"grambench run --resume {named(folder)}"
+
+
+def named(folder: Path) -> str:
+    """What names a run in a command that is given in the current folder."""
+    return safe_text(folder.name if folder.parent == Path("runs").resolve() else folder, 1000)
 
 
 def view(plain: bool) -> Mode:

@@ -1,7 +1,7 @@
-"""Help pages: aligned columns, in colour on a terminal.
+"""Help pages: aligned columns, in colour on a terminal; and usage errors, in one sentence like all others.
 
-Typer can print them too, but loads rich's markdown for it, which takes longer than the rest of
-`grambench --help`. Usage errors are still typer's.
+Typer can print the pages too, but loads rich's markdown for it, which takes longer than the rest of
+`grambench --help`.
 """
 
 import inspect
@@ -82,6 +82,29 @@ class Row(NamedTuple):
 
     name: Sequence[Word]
     meaning: Sequence[Word]
+
+
+def usage_error(error: Exception) -> str:
+    """What is wrong with a command line, and what shows the right one; empty: not typer's error."""
+    if not hasattr(error, "format_message"):
+        return ""
+    words, context = error.format_message(), getattr(error, "ctx", None)
+    if near := getattr(error, "possibilities", None):
+        words = f"{getattr(error, 'message', words)}. Did you mean {' or '.join(sorted(near))}?"
+    elif problems := getattr(error.__cause__, "errors", None):
+        from grambench.config.refusals import refusal
+
+        why = refusal(problems()[:1])
+        words = f"{_given_as(getattr(error, 'param', None))}{' ' if why.startswith('must') else ': '}{why}"
+    words = " ".join(words.split())
+    fix = f" `{context.command_path} --help` shows the usage." if context is not None else ""
+    return f"{words if words.endswith(('.', '?')) else f'{words}.'}{fix}"
+
+
+def _given_as(param: Any) -> str:
+    """How a command line gives a parameter: `--seed`, `NAME`."""
+    option = getattr(param, "param_type_name", "") == "option"
+    return str(param.opts[-1] if option else getattr(param, "name", "the value"))
 
 
 def help_page(ctx: "Context") -> str:

@@ -4,17 +4,20 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli import complete
+from grambench.cli.options import SetOption
 from grambench.errors import ConfigError
 
 
 def presets(
     name: Annotated[
-        str | None, typer.Argument(help="A preset's name, or a .toml file; without it, all are listed.")
+        str | None,
+        typer.Argument(
+            help="A preset's name, or a .toml file; without it, all are listed.",
+            autocompletion=complete.presets,
+        ),
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    assignments: SetOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what every setting that the run reads means.")
     ] = False,

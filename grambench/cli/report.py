@@ -7,11 +7,12 @@ import typer
 
 from grambench.cli.fail_on import FailOnOption
 from grambench.cli.run import OutOption
+from grambench.cli.runs import RunArgument
 from grambench.reports.render.renderings import names, rendering
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run's name or folder; `last` is the newest.")] = "last",
+    run: RunArgument = "last",
     format_: Annotated[
         str,
         typer.Option("--format", metavar="|".join(names()), help="How it is printed.", autocompletion=names),

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grambench.cli import complete
 from grambench.cli.fail_on import FailOnOption
 from grambench.cli.help import DATA_DIR_HELP
+from grambench.cli.options import DeviceOption, SetOption
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
@@ -23,9 +25,19 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder th
 
 def run(
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", metavar="NAME", help="A preset's name, or a .toml file.")
+        str | None,
+        typer.Option(
+            "--preset",
+            "-p",
+            metavar="NAME",
+            help="A preset's name, or a .toml file.",
+            autocompletion=complete.presets,
+        ),
     ] = None,
-    strategies: Annotated[str | None, typer.Option(metavar="LIST", help=_STRATEGIES_HELP)] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help=_STRATEGIES_HELP, autocompletion=complete.strategies),
+    ] = None,
     trials: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,10 +46,7 @@ def run(
             help="A trial with its own settings; may be repeated.",
         ),
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    assignments: SetOption = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="LIST", help="Comma-separated seeds and ranges, for example 0..5,9.")
@@ -58,16 +67,27 @@ def run(
         str | None,
         typer.Option(metavar="LABEL", help="With --until-decided: wait for this trial alone."),
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = None,
+    device: DeviceOption = None,
     schedule: Annotated[
-        str | None, typer.Option(metavar="NAME", help="sequential, race (turns on one device) or parallel.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="sequential, race (turns on one device) or parallel.",
+            autocompletion=complete.schedules,
+        ),
     ] = None,
     null_test: Annotated[
         bool, typer.Option("--null-test", help="Train the first strategy twice, to measure the noise.")
     ] = False,
     out: OutOption = Path("runs"),
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Resume an interrupted run.",
+            autocompletion=complete.run_names,
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start it and return; `grambench watch` shows it.")
@@ -92,6 +112,8 @@ def run(
 
     if preset is None and resume is None:
         raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
+    if detach and foreground:
+        raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")
     start_method()  # an unknown value is refused before anything is created
     conditions = parsed(fail_on)
     if conditions and detach:
@@ -151,6 +173,7 @@ def _run_and_show(
             follow = Follow(folder)
             if not foreground:  # the supervisor installs its own handlers
                 stack.enter_context(follow)
+                stack.enter_context(follow.farewell())
         if foreground:
             left = in_foreground(folder, quiet=as_json)
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)

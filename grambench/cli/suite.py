@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from grambench.cli.options import SetOption
 from grambench.cli.run import OutOption
 
 
@@ -30,10 +31,7 @@ def suite(
         list[str] | None,
         typer.Option("--data-dir", metavar="PRESET=DIR", help="Folder of a preset's data; may be repeated."),
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
-    ] = None,
+    assignments: SetOption = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Probe a few steps, print what would run, and exit.")
     ] = False,

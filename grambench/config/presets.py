@@ -5,16 +5,20 @@ import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from grambench.config.paths import shipped
+from grambench.config.refusals import refusal
 from grambench.config.renamed import new_key, with_new_names
 from grambench.config.spec import Spec
+from grambench.config.table import inner_table
 from grambench.errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 _RIVALS = (
     ("encoder", "model", "architecture"),
     ("language_model", "model", "architecture"),
@@ -217,11 +221,10 @@ def _tuples(value: Any) -> Any:
 
 
 def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> ConfigError:
-    problem = error.errors()[0]
-    path = [part for part in problem["loc"] if isinstance(part, str)]
-    path = [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
+    problem, *others = error.errors()
+    path = _path(problem)
     key = ".".join(path) or "the specification"
-    words = problem["msg"].removeprefix("Value error, ")
+    words = refusal([problem, *(other for other in others if _path(other) == path)])
     named = words.partition(" ")[0]
     if "." in named and _info(named.split(".")) is not None:  # of several settings: the sentence says which
         return ConfigError(f"{_origin(named, origin, given)}: {words}.")
@@ -231,19 +234,22 @@ def _explain(error: ValidationError, origin: str, given: frozenset[str]) -> Conf
         near = difflib.get_close_matches(path[-1], known, n=1)
         fix = f"Did you mean {'.'.join([*path[:-1], near[0]])!r}?" if near else f"Known: {', '.join(known)}."
         return ConfigError(f"{origin}: there is no setting {key!r}.", fix)
-    words = words[:1].lower() + words[1:]
     if path[:1] == ["trials"] and problem["type"] == "value_error":
         words, _, fix = words.partition("; ")
         question = "?" if fix.startswith("did you") else "."
         return ConfigError(
             f"{origin}: {key}: {words}.", f"{fix[:1].upper()}{fix[1:]}{question}" if fix else ""
         )
-    own_words = problem["type"] in ("missing", "value_error")
-    shown = "" if own_words else f", not {problem['input']!r:.80}"
     info = _info(path)
     described = " ".join((info.description or "").split()) if info is not None else ""
     meaning = f"It means: {described}" if described else ""
-    return ConfigError(f"{origin}: {key}: {words}{shown}.", meaning)
+    return ConfigError(f"{origin}: {key}: {words}.", meaning)
+
+
+def _path(problem: "ErrorDetails") -> list[str]:
+    """Table and setting of a problem, without the place in a list or the kind of value that it may be."""
+    path = [part for part in problem["loc"] if isinstance(part, str)]
+    return [part for i, part in enumerate(path) if i == 0 or _model(Spec, path[:i]) is not None]
 
 
 def _origin(key: str, origin: str, given: frozenset[str]) -> str:
@@ -265,9 +271,8 @@ def _model(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | Non
     """The table's model at a dotted path."""
     for part in path:
         info = model.model_fields.get(part)
-        options = (info.annotation, *get_args(info.annotation)) if info is not None else ()
-        tables = [kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not tables:
+        table = inner_table(info) if info is not None else None
+        if table is None:
             return None
-        model = tables[0]
+        model = table
     return model

@@ -32,6 +32,7 @@ from grambench.metrics.catalogue import SELECTS, metric, selecting
 
 EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
 """`evaluation.every`: CF steps, or a share of an epoch."""
+_DEVICE = re.compile(r"(?:cpu|cuda(?::\d+)?)\Z", re.ASCII)
 FEWEST_LOOKED_AT, MOST_LOOKED_AT = 6, 30
 """`training.until_decided`: for so many seeds there is a level of each look (`analysis/paired.py`)."""
 
@@ -223,7 +224,7 @@ class Spec(Table):
     hang_s: Annotated[float, Field(ge=1)] = 600.0
     """A worker that has a turn and sends no heartbeat for so many seconds is killed; one that is stopped
     from outside (SIGSTOP) is waited for."""
-    device: Annotated[str, Field(pattern=r"^(auto|(cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*)$")] = "auto"
+    device: str = "auto"
     """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` several, `cuda:0,cuda:1`."""
     cpu_threads: Positive | None = None
     """Threads of a worker; unset: one per physical core that no other work keeps busy when the run begins."""
@@ -247,6 +248,15 @@ class Spec(Table):
     trials: tuple[TrialEntry, ...] = ()
     """`[[trials]]` in place of `training.strategies`: each with a label, a strategy, and settings in place of
     the run's."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if device != "auto" and not all(map(_DEVICE.match, device.split(","))):
+            raise ValueError(
+                f"{device!r} is no device: write auto, cpu, cuda or cuda:0, or several as cuda:0,cuda:1"
+            )
+        return device
 
     @field_validator("trials")
     @classmethod

@@ -1,9 +1,10 @@
 """Base class of all tables of a specification, and the bounds their fields share."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,6 +33,22 @@ def settings(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str
             if name == "trials":
                 value = tuple(trial.table() for trial in value)
             yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
+
+
+def inner_table(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a table, perhaps an optional one."""
+    options = (info.annotation, *get_args(info.annotation))
+    return next((kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def meanings(table: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting of a table and of the tables inside it, optional ones included: dotted key, meaning."""
+    for name, info in table.model_fields.items():
+        inner = inner_table(info)
+        if inner is None:
+            yield f"{prefix}{name}", " ".join((info.description or "").split())
+        elif name != "trials":  # has an option of its own
+            yield from meanings(inner, f"{prefix}{name}.")
 
 
 def setting_names(table: type[BaseModel]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grambench.config.reads import is_read
+from grambench.config.refusals import refusal
 from grambench.config.table import Table, setting_names
 from grambench.config.trial_name import NULL
 
@@ -101,12 +102,11 @@ def _changed(entry: TrialEntry, table: str, model: type[BaseModel], values: Mapp
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join((table, *map(str, problem["loc"])))
-        message = problem["msg"].removeprefix("Value error, ")
-        raise ValueError(
-            f"{entry.label}: {key}: {message[:1].lower()}{message[1:]}, not {problem['input']!r:.80}"
-        ) from error
+        problem, *others = error.errors()
+        name = problem["loc"][:1]
+        key = ".".join((table, *map(str, name)))
+        why = refusal([problem, *(other for other in others if other["loc"][:1] == name)])
+        raise ValueError(f"{entry.label}: {key}: {why}") from error
 
 
 def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[str, Any]) -> None:

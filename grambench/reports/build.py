@@ -20,7 +20,7 @@ from grambench.fs import write_atomic
 from grambench.reports.cautions import run_cautions
 from grambench.reports.comparison_schema import Look, UntilDecided
 from grambench.reports.comparisons import build_comparisons, build_grade, compared_in, most_seeds
-from grambench.reports.runfile import RunFile, read_run_file
+from grambench.reports.runfile import REPORT_FILE, RunFile, read_run_file
 from grambench.reports.schema import (
     AuditFacts,
     Candidate,
@@ -42,7 +42,6 @@ from grambench.reports.section import build_section, finite, printable
 from grambench.reports.trials import build_trial, build_worker
 from grambench.reports.verdict import grade_of
 
-REPORT_FILE = "report.json"
 _NOT_FINITE = "not a finite number"
 
 

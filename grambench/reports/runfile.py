@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from grambench.errors import DataError
 from grambench.reports.section import printable
 
-RUN_FILE = "run.json"
+RUN_FILE, REPORT_FILE = "run.json", "report.json"
 
 
 class RunFile(BaseModel):

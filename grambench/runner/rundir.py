@@ -13,14 +13,17 @@ import psutil
 from grambench.config.changes import spec_digest
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
-from grambench.errors import DataError, MachineError
+from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events.journal import boot_id
 from grambench.fs import write_atomic
 from grambench.runner.facts import host_facts
+from grambench.text import safe_text
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
 _RUN_NAME = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
+_SHOWN = 5
+"""Runs in a message."""
 _START_FIELD = 19  # of /proc/PID/stat, counted from the field after the name
 
 
@@ -66,34 +69,46 @@ def _fresh_folder(out: Path, name: str) -> Path:
 
 
 def find_run(name: str, out: Path) -> Path:
-    """The folder of a run, by path, by name, or `last` for the newest.
+    """The folder of a run, by path, by name, by the beginning of its name, or `last` for the newest.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none. ConfigError: several names begin so.
     """
     if name == "last":
         runs = list_runs(out)
         if runs:
-            return runs[-1]
+            return runs[-1].resolve()
         raise DataError(f"There is no run in {out}.", "Start one with `grambench run --preset demo`.")
     for folder in (Path(name).expanduser(), out / name):
         with contextlib.suppress(OSError):  # an invalid file name, or a folder that we may not enter
             if (folder / RUN_FILE).is_file():
                 return folder.resolve()
+    found = list_runs(out, name)[::-1] if name else []
+    if len(found) > 1:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        names = ", ".join(safe_text(folder.name) for folder in found[:_SHOWN])
+        raise ConfigError(f"{len(found)} runs begin with {name!r}: {names}{more}.", "Give more of the name.")
+    if found:
+        return found[0].resolve()
     raise DataError(
         f"{name!r} is not a run folder: it has no {RUN_FILE}.",
         f"`grambench runs` lists those in {out}; --out looks elsewhere.",
     )
 
 
-def list_runs(out: Path) -> list[Path]:
+def list_runs(out: Path, beginning: str = "") -> list[Path]:
     """Run folders, oldest first; also those whose `run.json` is not a file or cannot be looked at.
+
+    Args:
+        out: the folder that holds them.
+        beginning: only those whose names begin so.
 
     Raises:
         MachineError: `out` itself cannot be listed.
     """
     try:
-        found = [(_born_ns(folder), folder) for folder in out.iterdir() if _is_run(folder)]
+        named = (folder for folder in out.iterdir() if folder.name.startswith(beginning))
+        found = [(born_ns(folder), folder) for folder in named if _is_run(folder)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -113,7 +128,7 @@ def _is_run(folder: Path) -> bool:
     return True
 
 
-def _born_ns(folder: Path) -> int:
+def born_ns(folder: Path) -> int:
     """When a run was created: `run.json` is written once."""
     for path in (folder / RUN_FILE, folder):
         try:

@@ -29,9 +29,17 @@ def runs(tmp_path: Path) -> Path:
 
 def test_it_is_listed(bench: Bench, runs: Path) -> None:
     listed = bench.call("runs", "--json", "--out", runs)
-    assert json.loads(listed.out) == [
-        {"run": RUN, "state": "interrupted", "exit_code": 75, "trials_done": 2, "trials": 3, "complaints": []}
-    ]
+    (row,) = json.loads(listed.out)
+    assert {name: row[name] for name in ("run", "state", "exit_code", "trials_done", "trials")} == {
+        "run": RUN,
+        "state": "interrupted",
+        "exit_code": 75,
+        "trials_done": 2,
+        "trials": 3,
+    }
+    assert (row["preset"], row["created"]) == ("kept.toml", "2026-11-27T12:34:13+00:00")
+    assert (row["strategies"], row["fastest"]) == (["e2e", "gram-1e", "gram-1s"], "gram-1e")
+    assert (row["conclusion"], row["complaints"]) == (None, [])
 
 
 def test_its_report_is_rebuilt_from_its_logs(bench: Bench, runs: Path) -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("begun")  # test_run_report.py's run trains
         (("--preset", "dmo"), "Did you mean 'demo'?"),
         (("--preset", "no/such.toml"), "does not exist"),
         (("--set", "training.epoch=3"), "Did you mean 'training.epochs'?"),
-        (("--set", "training.batch_size=-1"), "training.batch_size: input should be greater"),
+        (("--set", "training.batch_size=-1"), "training.batch_size: must be at least 1, not -1"),
         (("--strategies", "gram-0s"), "unknown strategy 'gram-0s'"),
         (("--data-dir", "."), "generates its data"),
     ],

@@ -79,19 +79,27 @@ def test_a_second_interrupt_does_not_wait_for_the_step(endless: Command) -> None
     assert report["trials"][0]["outcome_reason"].startswith("the end of the run ended the worker in phase ")
 
 
-def test_a_killed_command_leaves_a_run_that_can_be_watched_and_stopped(
+def test_a_terminated_command_leaves_a_run_that_can_be_watched_and_stopped(
     bench: Bench, endless: Command
 ) -> None:
     seen = endless.training(TRIAL).progress
-    endless.process.kill()
-    endless.process.wait()
+    endless.process.terminate()
+    ended = endless.wait()
     run = endless.run
+    assert ended.code == -signal.SIGTERM
+    goes_on = f"{run.name} keeps running: `grambench watch {run}` shows it, `grambench stop {run}` ends it"
+    assert ended.err.endswith(f"\n{goes_on}\n")
     assert seen is not None
     until(lambda: trained(run, TRIAL, seen.step + 20), "the run to go on")
     rows = json.loads(bench.call("runs", "--json", "--out", run.parent).out)
     assert [(row["state"], row["trials_done"], row["trials"]) for row in rows] == [("running", 0, 2)]
     watch = bench.start("watch", run.name, "--out", run.parent, "--plain")
     until(lambda: re.search(r"gram-1s: epoch \d+/100000, step", watch.err), "a line of progress")
+    left = bench.start("watch", run.name[:-3], "--out", run.parent, "--plain")
+    until(lambda: left.err, "a line")
+    left.process.send_signal(signal.SIGHUP)
+    assert left.wait().code == -signal.SIGHUP
+    assert goes_on in left.err
     stop = bench.call("stop", "last", "--out", run.parent)
     assert (stop.code, stop.out, stop.err) == (0, "", f"{run.name} ends after the current step.\n")
     assert watch.wait().code == 0
@@ -141,7 +149,7 @@ def test_workers_end_when_their_supervisor_is_killed(bench: Bench, endless: Comm
     assert ended.code == 1
     assert "The supervisor ended before the run did" in complaint(ended.err)
     assert_nothing_is_left(run)
-    assert json.loads(bench.call("runs", "--json", "--out", run.parent).out)[0]["state"] == "broken off"
+    assert json.loads(bench.call("runs", "--json", "--out", run.parent).out)[0]["state"] == "interrupted"
     answer = bench.call("report", run)
     report = json.loads(answer.out)
     assert answer.code == 0

@@ -17,8 +17,8 @@ Usage: grambench report [OPTIONS] [run]
 Print a run's report to stdout, and write its report.json.
 
 Arguments
-  run  A run's name or folder; `last` is the newest.
-       [default: last]
+  run  A run's name, its beginning, or a folder; `last` is
+       the newest. [default: last]
 
 Options
       --format json|markdown  How it is printed.
@@ -38,7 +38,7 @@ Usage: grambench report [OPTIONS] [run]
 Print a run's report to stdout, and write its report.json.
 
 Arguments
-  run  A run's name or folder; `last` is the newest. [default: last]
+  run  A run's name, its beginning, or a folder; `last` is the newest. [default: last]
 
 Options
       --format json|markdown  How it is printed. [default: json]

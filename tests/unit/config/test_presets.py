@@ -130,12 +130,12 @@ def test_a_later_set_wins() -> None:
         ("data.synthetic.nws=3", "Did you mean 'data.synthetic.news'?"),
         (
             "training.batch_size=-1",
-            "training.batch_size: input should be greater than or equal to 1, not -1.",
+            "training.batch_size: must be at least 1, not -1.",
         ),
         ("training.batch_size=2.5", "training.batch_size: "),
         ("training.batch_size=many", "not 'many'"),
         ("training.seeds=[1, 1]", "each once"),
-        ("device=gpu", "not 'gpu'"),
+        ("device=gpu", "'gpu' is no device"),
         ("training=3", "training: "),
         ("training.epochs.x=3", "training.epochs"),
         ("training.epochs", "has no value"),
@@ -198,5 +198,6 @@ def test_labels_say_model_and_data_in_words() -> None:
 
 
 def test_a_key_cannot_be_a_table_and_a_value() -> None:
-    assert refusal("demo", "schedule.turn_s=0.3", 'schedule="race"').startswith("schedule is given as a table")
+    both = refusal("demo", "schedule.turn_s=0.3", 'schedule="race"')
+    assert both.startswith("schedule is given as a table")
     assert "schedule is not a table" in refusal("demo", 'schedule="race"', "schedule.turn_s=0.3")

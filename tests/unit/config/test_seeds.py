@@ -44,7 +44,7 @@ def test_ranges_stand_beside_lists(words: str, seeds: tuple[int, ...]) -> None:
         ("0..999,5000", "these are 1,001 seeds"),
         ("0..9999999999", "these are 10,000,000,000 seeds"),
         ("0..5,3", "each once"),
-        ("9999999999", "less than 2147483648"),
+        ("9999999999", "less than 2,147,483,648"),
     ],
 )
 def test_nonsense_is_one_sentence(words: str, sentence: str) -> None:
@@ -77,14 +77,14 @@ def test_of_seeds_and_until_decided_the_later_file_wins(tmp_path) -> None:
     ("options", "sentence"),
     [
         (Options(seeds="0..2", until_decided=20), "runs the seeds 0..19; leave training.seeds out"),
-        (Options(until_decided=5), "greater than or equal to 6, not 5"),
-        (Options(until_decided=31), "less than or equal to 30, not 31"),
+        (Options(until_decided=5), "must be at least 6, not 5"),
+        (Options(until_decided=31), "must be at most 30, not 31"),
         (Options(strategies="gram-1e,gram-1s", until_decided=8), "run e2e and at least one other strategy"),
         (Options(strategies="e2e", until_decided=8), "run e2e and at least one other strategy"),
         (Options(TWO, until_decided=8, decide="gram-1s"), "not compared with e2e: name gram-1e"),
         (Options(TWO, until_decided=8, decide="e2e"), "not compared with e2e: name gram-1e"),
         (Options(decide="gram-1e"), "only with training.until_decided"),
-        (Options(repeats=0), "greater than or equal to 1, not 0"),
+        (Options(repeats=0), "must be at least 1, not 0"),
     ],
 )
 def test_what_cannot_be_decided_is_refused(options: Options, sentence: str) -> None:

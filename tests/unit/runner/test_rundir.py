@@ -64,6 +64,23 @@ def test_runs_are_found_by_path_name_and_last(tmp_path: Path) -> None:
     assert find_run(str(runs[0]), tmp_path) == runs[0]
 
 
+def test_a_run_is_named_by_the_beginning_of_its_name(tmp_path: Path) -> None:
+    for name in ("demo-1", "demo-12", "demo-2\x1b[31m", "demo-3", "demo-4", "demo-5", "demo-6", "mind-1"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "run.json").touch()
+        os.utime(folder / "run.json", ns=(0, 10**18 + len(list(tmp_path.iterdir()))))
+    (tmp_path / "mind-no-run").mkdir()
+    assert find_run("mi", tmp_path) == tmp_path / "mind-1"
+    assert find_run("demo-1", tmp_path) == tmp_path / "demo-1", "a whole name is no beginning"
+    with pytest.raises(ConfigError) as refused:
+        find_run("de", tmp_path)
+    assert "7 runs begin with 'de': demo-6, demo-5, demo-4, demo-3, demo-2\ufffd" in str(refused.value)
+    assert str(refused.value).endswith(" and 2 more. Give more of the name.")
+    with pytest.raises(DataError):
+        find_run("", tmp_path)
+
+
 def test_what_is_no_run_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("last", "empty", "absent"):
