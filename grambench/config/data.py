@@ -104,6 +104,8 @@ class Data(Table):
     repeated_answers: RepeatedAnswers = "error"
     """Knowledge tracing: answers in several rows (the same user, item and time; one row per skill), which let
     a model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
+    column_names: Literal["usual", "exact"] = "usual"
+    """Tables: columns may have other usual names, in any case (docs/data.md), or only the documented ones."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
     """Token ids, and then interactions, are kept on the device up to this size (GiB), else in pinned host
     memory."""

@@ -11,7 +11,7 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 
 _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
-    "data": {"repeated_answers": "keep"},
+    "data": {"repeated_answers": "keep", "column_names": "exact"},
     "encoder": {"layout": "buckets"},
     "engine": {"graphs": "off"},
     "gram_auto": {"measure": "norm"},

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from grambench.config.data import NEWS_TABLES
 from grambench.config.filters import filter_kind
 from grambench.config.strategies import ROWS, StrategyRow, row_of
 from grambench.config.table import settings
@@ -36,6 +37,7 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "data.cold_items": _domain("knowledge-tracing"),
     "data.seed": lambda spec, _: bool(spec.data.cold_items),
     "data.repeated_answers": _domain("knowledge-tracing"),
+    "data.column_names": lambda spec, _: spec.data.source in (NEWS_TABLES, "tables"),
     "data.duolingo": _source("duolingo"),
     "data.synthetic": _source("synthetic"),
     "data.synthetic_answers": _source("synthetic-answers"),

@@ -9,17 +9,19 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from grambench.data.tables import faults, tsv
+from grambench.data.tables import compressed, faults, tsv
 from grambench.errors import DataError
 
 FIRST_ROW = 2
 """Number of the first row after the header."""
 
 _BLOCK_BYTES = 1 << 24
+_HEADER_BYTES = 1 << 20
 _END = "\x00end"
 """Field of a sentinel row appended to the file: an unclosed quote swallows it."""
 
@@ -88,17 +90,36 @@ def open_csv(path: Path) -> CsvFile:
         DataError: the file is missing or empty, or is not UTF-8.
     """
     content = _read_utf8(path)
+    return CsvFile(path, _header(path, io.BytesIO(content)), content)
+
+
+def header_of_csv(path: Path) -> list[str]:
+    """The header alone.
+
+    Raises:
+        DataError: the file is missing or empty, or the header is not UTF-8.
+    """
     try:
-        header = next(csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")))
+        with compressed.opened(path) as file:
+            tsv.check_encoding(path, head := file.read(_HEADER_BYTES))
+            if not head.removeprefix(codecs.BOM_UTF8):
+                raise DataError(f"{path}:1: found an empty file, expected a header and rows.")
+            return _header(path, io.BytesIO(head.removeprefix(codecs.BOM_UTF8)))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _header(path: Path, content: BinaryIO) -> list[str]:
+    try:
+        return next(csv.reader(io.TextIOWrapper(content, "utf-8", errors="replace", newline="")))
     except csv.Error as error:
         raise DataError(f"{path}:1 cannot be read as CSV: {error}.") from error
-    return CsvFile(path, header, content)
 
 
 def _read_utf8(path: Path) -> bytes:
     """A file's bytes without a BOM, ending in a newline."""
     try:
-        content = path.read_bytes()
+        content = compressed.read(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     tsv.check_encoding(path, content)

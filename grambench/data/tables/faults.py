@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from grambench.data.tables import headers
+from grambench.data.tables import compressed, headers
 from grambench.data.tables.tsv import QUOTED
 from grambench.errors import DataError
 from grambench.text import safe_text
@@ -102,7 +102,7 @@ def _fault(line: bytes, columns: int, check: Check) -> str | None:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as file:
+    with compressed.opened(path) as file:
         for number, line in enumerate(file, start=1):
             content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             yield number, content.removesuffix(b"\n").removesuffix(b"\r")

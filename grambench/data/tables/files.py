@@ -2,12 +2,13 @@
 
 A TSV has a header line; fields are separated by tabs, rows end in ``\\n``, nothing is quoted. A byte order
 mark and a carriage return before the newline are ignored. A CSV has a header and may quote its fields
-(`csv_file`). Legend of shapes: R rows of a chunk.
+(`csv_file`). Either may be compressed (`compressed`). A column may have any of its usual names
+(`headers.ALIASES`). Legend of shapes: R rows of a chunk.
 """
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +21,8 @@ import pyarrow.parquet as pq
 
 from grambench.data.tables import clock, faults, headers, tsv
 from grambench.data.tables.clock import MISSING_TIME
-from grambench.data.tables.csv_file import open_csv
+from grambench.data.tables.compressed import kind, stored
+from grambench.data.tables.csv_file import header_of_csv, open_csv
 from grambench.data.tables.faults import shown
 from grambench.data.tables.tsv import MalformedError
 from grambench.errors import DataError
@@ -28,6 +30,8 @@ from grambench.errors import DataError
 SUFFIXES = (".tsv", ".csv", ".parquet")
 CHUNK_ROWS = 1 << 16
 """Rows per chunk of a parquet or CSV file."""
+_HEADER_BYTES = 1 << 16
+"""Read at once in search of the header's end."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,6 +52,12 @@ class Columns:
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    exact: bool = False
+    """Only these very names, as in version 0.1; else also in another case, and other usual ones."""
+
+    def named(self, column: str, found: Sequence[str]) -> list[str]:
+        """The names in `found` that mean a column."""
+        return [name for name in found if name == column] if self.exact else headers.meaning(column, found)
 
     def __str__(self) -> str:
         required = f"{', '.join(self.required[:-1])} and {self.required[-1]}"
@@ -63,6 +73,8 @@ class Chunk:
     """Rows of the table before this chunk."""
     columns: dict[str, pa.Array]
     """Arrays [R]; texts are large_string."""
+    names: Mapping[str, str]
+    """Column -> its name in the table."""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -73,12 +85,12 @@ class Chunk:
             row = int(np.argmin(valid))
             value = shown(str(self.columns[name][row].as_py()))
             place = place_of(self.path, self.first_row + row)
-            raise DataError(f"{place}: found {name} {value}, expected {expected}.")
+            raise DataError(f"{place}: found {self.names[name]} {value}, expected {expected}.")
 
     def refuse_type(self, name: str, expected: str) -> NoReturn:
         """Raise a DataError about a parquet column's type."""
         found = self.columns[name].type
-        raise DataError(f"{self.path}: found column {name} of type {found}, expected {expected}.")
+        raise DataError(f"{self.path}: found column {self.names[name]} of type {found}, expected {expected}.")
 
 
 def find_table(folder: Path, name: str, columns: Columns) -> Path:
@@ -103,7 +115,36 @@ def find_table(folder: Path, name: str, columns: Columns) -> Path:
 
 def tables_named(folder: Path, name: str) -> list[Path]:
     """The files in a folder that could be the table `name`."""
-    return [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    forms = (folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    return [path for form in forms if (path := stored(form)).is_file()]
+
+
+def table_sources(folder: Path, tables: Mapping[str, Columns]) -> dict[str, Path]:
+    """The files of some tables, by names that tell which columns have other names.
+
+    Raises:
+        DataError: a table is missing or exists in two formats, or lacks a column.
+    """
+    found = {}
+    for table, columns in tables.items():
+        path = find_table(folder, table, columns)
+        names = _wanted(path, header_of(path), columns)
+        others = ", ".join(f"{name} as {column}" for column, name in names.items() if name != column)
+        found[f"{table} ({others})" if others else table] = path
+    return found
+
+
+def header_of(path: Path) -> list[str]:
+    """The column names of a table.
+
+    Raises:
+        DataError: it cannot be read, is empty, or is not UTF-8.
+    """
+    if kind(path) == ".parquet":
+        return list(_parquet(path).schema_arrow.names)
+    if kind(path) == ".csv":
+        return header_of_csv(path)
+    return _tsv_names(path, next(tsv.blocks(path, _HEADER_BYTES)).partition(b"\n")[0])
 
 
 def place_of(path: Path, row: int) -> str:
@@ -111,7 +152,7 @@ def place_of(path: Path, row: int) -> str:
 
     Line 1 is the header; a CSV field that spans several lines counts as one line.
     """
-    return f"{path}, row {row + 1}" if path.suffix == ".parquet" else f"{path}:{row + 2}"
+    return f"{path}, row {row + 1}" if kind(path) == ".parquet" else f"{path}:{row + 2}"
 
 
 def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> Iterator[Chunk]:
@@ -123,11 +164,11 @@ def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> 
         block_bytes: bytes of a TSV parsed at once.
 
     Raises:
-        DataError: the file cannot be read or holds no rows, a required column is missing, a selected one
-            occurs twice, a text row has the wrong number of fields or is not UTF-8, a row repeats the
+        DataError: the file cannot be read or holds no rows, a required column is missing, two columns have
+            the same meaning, a text row has the wrong number of fields or is not UTF-8, a row repeats the
             header, or a parquet value is null.
     """
-    match path.suffix:
+    match kind(path):
         case ".parquet":
             parts = _parquet_chunks(path, columns)
         case ".csv":
@@ -135,8 +176,8 @@ def chunks(path: Path, columns: Columns, block_bytes: int = tsv.BLOCK_BYTES) -> 
         case _:
             parts = _tsv_chunks(path, columns, block_bytes)
     row = 0
-    for part in parts:
-        chunk = Chunk(path, row, part)
+    for names, part in parts:
+        chunk = Chunk(path, row, part, names)
         _check_no_header(chunk)
         yield chunk
         row += len(chunk)
@@ -156,7 +197,7 @@ def ids(chunk: Chunk, name: str) -> pa.Array:
     if not pa.types.is_large_string(array.type):
         chunk.refuse_type(name, "strings or whole numbers")
     chunk.check(name, pc.not_equal(array, "").to_numpy(zero_copy_only=False), "an id")
-    if chunk.path.suffix == ".tsv":
+    if kind(chunk.path) == ".tsv":
         is_quoted = pc.match_substring_regex(array, tsv.QUOTED).to_numpy(zero_copy_only=False)
         chunk.check(name, ~is_quoted, "an id without quotes (a .tsv has none; a .csv may)")
     return array
@@ -229,9 +270,8 @@ class TimeReader:
             expected = f"seconds since 1970, of {clock.SPAN}" + (", as in the rows before" if is_odd else "")
         hint = clock.guess(text)
         place = place_of(chunk.path, chunk.first_row + row)
-        raise DataError(
-            f"{place}: found time {shown(text)}, expected {expected}{': ' if hint else ''}{hint}."
-        )
+        found = f"found {chunk.names['time']} {shown(text)}"
+        raise DataError(f"{place}: {found}, expected {expected}{': ' if hint else ''}{hint}.")
 
     def _parsed(self, chunk: Chunk) -> Floats:
         strings = chunk.columns["time"]
@@ -262,12 +302,12 @@ def _check_no_header(chunk: Chunk) -> None:
     for name, array in chunk.columns.items():
         if not pa.types.is_large_string(array.type):
             return
-        repeats &= pc.equal(array, name).to_numpy(zero_copy_only=False)
+        repeats &= pc.equal(array, chunk.names[name]).to_numpy(zero_copy_only=False)
         if not repeats.any():
             return
     row = int(np.argmax(repeats))
     place = place_of(chunk.path, chunk.first_row + row)
-    named = ", ".join(chunk.columns)
+    named = ", ".join(chunk.names.values())
     raise DataError(
         f"{place}: found the header again ({named}), expected a row of data.",
         "Delete that line: files were probably joined with their headers.",
@@ -299,44 +339,63 @@ def _seconds(times: pa.Array) -> Floats:
     return seconds
 
 
-def _tsv_chunks(path: Path, columns: Columns, block_bytes: int) -> Iterator[dict[str, pa.Array]]:
+Part = tuple[dict[str, str], dict[str, pa.Array]]
+"""Column -> its name in the table, and column -> values."""
+
+
+def _tsv_chunks(path: Path, columns: Columns, block_bytes: int) -> Iterator[Part]:
     blocks = tsv.blocks(path, block_bytes)
     header, _, body = next(blocks).partition(b"\n")
     fields = header.count(b"\t") + 1
+    names = _tsv_names(path, header)
+    wanted = _wanted(path, names, columns)
+    places = tuple(names.index(name) for name in wanted.values())
     try:
-        tsv.check_utf8(header)
-        names = header.decode().removesuffix("\r").split("\t")
-        wanted = _wanted(f"{path}:1", names, columns)
-        places = tuple(names.index(name) for name in wanted)
         for block in itertools.chain([body] if body else [], blocks):
-            yield dict(zip(wanted, tsv.columns_of(block, fields, places), strict=True))
+            yield wanted, dict(zip(wanted, tsv.columns_of(block, fields, places), strict=True))
     except MalformedError:
         faults.raise_first_fault(path, fields, lambda _: None)
 
 
-def _csv_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
-    file = open_csv(path)
-    wanted = _wanted(f"{path}:1", file.header, columns)
-    for batch in file.columns(wanted).to_batches(CHUNK_ROWS):
-        if len(batch):
-            yield {name: batch.column(name) for name in wanted}
-
-
-def _parquet_chunks(path: Path, columns: Columns) -> Iterator[dict[str, pa.Array]]:
+def _tsv_names(path: Path, header: bytes) -> list[str]:
     try:
-        file = pq.ParquetFile(path)
-        wanted = _wanted(str(path), file.schema_arrow.names, columns)
-        row = 0
-        for batch in file.iter_batches(CHUNK_ROWS, columns=wanted):
+        tsv.check_utf8(header)
+    except MalformedError:
+        faults.raise_first_fault(path, header.count(b"\t") + 1, lambda _: None)
+    return header.decode().removesuffix("\r").split("\t")
+
+
+def _csv_chunks(path: Path, columns: Columns) -> Iterator[Part]:
+    file = open_csv(path)
+    wanted = _wanted(path, file.header, columns)
+    for batch in file.columns([*wanted.values()]).to_batches(CHUNK_ROWS):
+        if len(batch):
+            yield wanted, {column: batch.column(name) for column, name in wanted.items()}
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as parquet: {error}.") from error
+
+
+def _parquet_chunks(path: Path, columns: Columns) -> Iterator[Part]:
+    file = _parquet(path)
+    wanted = _wanted(path, file.schema_arrow.names, columns)
+    row = 0
+    try:
+        for batch in file.iter_batches(CHUNK_ROWS, columns=[*wanted.values()]):
             if not len(batch):
                 continue
-            part = {name: _plain(batch.column(name)) for name in wanted}
-            for name, array in part.items():
+            part = {column: _plain(batch.column(name)) for column, name in wanted.items()}
+            for column, array in part.items():
                 if array.null_count:
                     null_row = pc.index(array.is_null(), True).as_py()
                     place = place_of(path, row + null_row)
-                    raise DataError(f"{place}: found null in column {name}, expected a value in every row.")
-            yield part
+                    named = wanted[column]
+                    raise DataError(f"{place}: found null in column {named}, expected a value in every row.")
+            yield wanted, part
             row += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
@@ -350,26 +409,38 @@ def _plain(array: pa.Array) -> pa.Array:
     return array.cast(pa.large_string()) if is_text else array
 
 
-def _wanted(place: str, found: list[str], columns: Columns) -> list[str]:
-    """The required columns, and the optional ones that the table has."""
-    wanted = [*columns.required, *(name for name in columns.optional if name in found)]
-    for name in wanted:
-        if found.count(name) != 1:
-            names = ", ".join(shown(other) for other in found)
+def _wanted(path: Path, found: list[str], columns: Columns) -> dict[str, str]:
+    """Column -> its name in the table: all required columns, and the optional ones that the table has.
+
+    Raises:
+        DataError: a required column is missing, or several names mean the same column.
+    """
+    place = str(path) if kind(path) == ".parquet" else f"{path}:1"
+    wanted = {}
+    for column in (*columns.required, *columns.optional):
+        names = columns.named(column, found)
+        if len(set(names)) > 1:
+            both = " and ".join(map(shown, names))
             raise DataError(
-                f"{place}: found the columns {names}, expected {columns}, each once.", _hint(found, columns)
+                f"{place}: found the columns {both}, which both mean {column}.",
+                "Rename or remove all of them but one.",
             )
+        if len(names) > 1 or (not names and column in columns.required):
+            listed = ", ".join(map(shown, found))
+            raise DataError(
+                f"{place}: found the columns {listed}, expected {columns}, each once.", _hint(found, columns)
+            )
+        if names:
+            wanted[column] = names[0]
     return wanted
 
 
 def _hint(found: list[str], columns: Columns) -> str:
     """How to fix a header that lacks columns, if that is obvious; else empty."""
-    known = {*columns.required, *columns.optional}
-    bare = [name.strip("\"' ").lower() for name in found]
-    if known & set(found):
+    if any(columns.named(column, found) for column in (*columns.required, *columns.optional)):
         return ""
-    if known & set(bare):
-        return "Write the names in lower case, without quotes."
+    if len(found) == 1 and re.search("[\t;,]", found[0]):
+        return "Separate the fields by tabs (.tsv) or commas (.csv)."
     if headers.is_header(found):
         return "Rename the columns."
     return "The first line looks like data: put a header line with these names above it."
@@ -378,25 +449,35 @@ def _hint(found: list[str], columns: Columns) -> str:
 def read_items(
     path: Path, columns: Columns, names: tuple[str, ...], block_bytes: int
 ) -> tuple[pa.Array, list[pa.Array]]:
-    """Distinct, non-empty ids, and the named text columns.
+    """Non-empty ids and the named text columns; an id may occur in several rows if all have the same texts.
 
     Raises:
-        DataError: an id is empty or occurs in two rows.
+        DataError: an id is empty, or occurs in two rows with different texts.
     """
     parts = [
         (ids(chunk, "id"), *(texts(chunk, name) for name in names))
         for chunk in chunks(path, columns, block_bytes)
     ]
     item_ids, *columns_of_text = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
-    codes = item_ids.dictionary_encode().indices.to_numpy()
-    is_first = codes == np.arange(len(codes))
-    if not is_first.all():
-        row = int(np.argmin(is_first))
+    rows = first_rows(item_ids)
+    differs = np.zeros(len(rows), np.bool_)
+    for column in columns_of_text:
+        differs |= pc.not_equal(column, column.take(pa.array(rows))).to_numpy(zero_copy_only=False)
+    if differs.any():
+        row = int(np.argmax(differs))
         raise DataError(
             f"{place_of(path, row)}: found item id {shown(item_ids[row].as_py())} again"
-            f" (first: {place_of(path, int(codes[row]))}), expected every id once."
+            f" (first: {place_of(path, int(rows[row]))}) with another text, expected every id once.",
+            "Keep one of the two rows.",
         )
     return item_ids, columns_of_text
+
+
+def first_rows(values: pa.Array) -> npt.NDArray[np.int64]:
+    """For each value [R], the first row that has it."""
+    codes = values.dictionary_encode().indices.to_numpy()
+    first: npt.NDArray[np.int64] = np.unique(codes, return_index=True)[1][codes]
+    return first
 
 
 def whole_seconds(seconds: Floats) -> npt.NDArray[np.int64]:

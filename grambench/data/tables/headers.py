@@ -1,4 +1,4 @@
-"""Detect header lines where rows are expected: at the top, or further down in concatenated files."""
+"""Column names: what they mean, and header lines where rows are expected."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,28 @@ _OTHERS = re.compile(
     r"|((title|abstract)_?)?(entity|entities)"
     r"|(user(_?id)?|uid|time(_?stamp)?|date|(click_?)?history|clicked_news|clicks|impressions|candidates|labels?)"
 )
+ALIASES = {
+    "id": "nid news_id item_id article_id doc_id document_id question_id problem_id exercise_id content_id",
+    "title": "headline news_title item_title",
+    "abstract": "summary description teaser",
+    "text": "content contents question question_text problem_text exercise_text item_text prompt title",
+    "user": "user_id uid student student_id learner learner_id reader_id",
+    "item": "item_id question question_id problem problem_id exercise exercise_id content_id",
+    "correct": "answered_correctly is_correct correctness label",
+    "time": "timestamp time_stamp datetime date_time date created_at",
+    "history": "click_history clicked_news clicks",
+    "candidates": "impressions",
+}
+"""Column -> its other usual names, separated by blanks; case, blanks, `-`, `.` and `_` make no difference."""
 _READ = 5
 """Leading fields of a line that are inspected: those that every reader keeps."""
 _SHOWN = 8
+
+
+def meaning(column: str, found: Sequence[str]) -> list[str]:
+    """The names in `found` that mean a column: its own in any case, or another usual one."""
+    meant = {_bare(name) for name in (column, *ALIASES.get(column, "").split())}
+    return [name for name in found if _bare(name) in meant]
 
 
 def is_header(fields: Sequence[str]) -> bool:
@@ -63,6 +82,10 @@ def header_row(columns: Sequence[pa.Array]) -> int | None:
 
 def _is_name(plain: str) -> bool:
     return any(pattern.fullmatch(plain) is not None for pattern in (_IDS, _OTHERS))
+
+
+def _bare(name: str) -> str:
+    return _plain(name).replace("_", "")
 
 
 def _plain(field: str) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grambench.data.tables import compressed
 from grambench.errors import DataError
 
 QUOTED = r'^(".*"|\'.*\')$'
@@ -59,13 +60,13 @@ def _is_sparse(half: bytes) -> bool:
 
 
 def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """A file's bytes as blocks of whole lines, each ending in a newline; a leading BOM is dropped.
+    """A file's decompressed bytes as blocks of whole lines, each ending in a newline; no leading BOM.
 
     Raises:
         DataError: the file cannot be read, is empty, or is in another encoding.
     """
     try:
-        with path.open("rb") as file:
+        with compressed.opened(path) as file:
             rest = file.read(block_bytes)
             check_encoding(path, rest)
             rest = rest.removeprefix(codecs.BOM_UTF8)

@@ -25,8 +25,8 @@ from grambench.errors import DataError
 
 _TABLES = Source(
     holds="the tables items and interactions (docs/data.md says which columns)",
-    files=lambda folder, _: tables_files(folder),
-    read=lambda folder, *_: read_tables(folder),
+    files=lambda folder, data: tables_files(folder, data.column_names == "exact"),
+    read=lambda folder, data, _: read_tables(folder, exact=data.column_names == "exact"),
 )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from grambench.config.data import Data
 from grambench.data.prepared.sources import Report
+from grambench.data.tables.compressed import stored
 from grambench.domains.news.formats.catalogue import ReadNews, merge_news
 from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.domains.news.formats.mind_folder import (
@@ -39,9 +40,9 @@ class MindSources:
 
     def files(self) -> dict[str, Path]:
         """Every file that determines the arrays, by a name independent of the folder."""
-        files = {f"{split}/{NEWS_FILE}": folder / NEWS_FILE for split, folder in self.splits.items()}
+        files = {f"{split}/{NEWS_FILE}": stored(folder / NEWS_FILE) for split, folder in self.splits.items()}
         for split in self.labelled:
-            files[f"{split}/{BEHAVIORS_FILE}"] = self.splits[split] / BEHAVIORS_FILE
+            files[f"{split}/{BEHAVIORS_FILE}"] = stored(self.splits[split] / BEHAVIORS_FILE)
         for index, path in enumerate(self.bodies):
             files[f"bodies/{index}{path.suffix}"] = path
         return files
@@ -86,11 +87,11 @@ def read_mind(folder: Path, data: Data, report: Report) -> ReadNews:
     news: list[News] = []
     for split_dir in sources.splits.values():
         report("read", len(news), total)
-        news.append(read_news(split_dir / NEWS_FILE))
+        news.append(read_news(stored(split_dir / NEWS_FILE)))
     behaviors: list[Behaviors] = []
     for split in sources.labelled:
         report("read", len(news) + len(behaviors), total)
-        behaviors.append(read_behaviors(sources.splits[split] / BEHAVIORS_FILE, labelled=True))
+        behaviors.append(read_behaviors(stored(sources.splits[split] / BEHAVIORS_FILE), labelled=True))
     bodies = read_bodies(sources.bodies) if sources.bodies else None
     report("read", total, total)
     return ReadNews(merge_news(news), behaviors, bodies)
@@ -108,16 +109,16 @@ def table_files(folder: Path, data: Data) -> dict[str, Path]:
             "The body field is used, but tables of news only have a title and an abstract.",
             "Put the body into the column abstract, or use `--set data.fields.body=0`.",
         )
-    return news_tables_files(folder)
+    return news_tables_files(folder, data.column_names == "exact")
 
 
-def read_tables(folder: Path, _data: Data, report: Report) -> ReadNews:
+def read_tables(folder: Path, data: Data, report: Report) -> ReadNews:
     """Both tables.
 
     Raises:
         DataError: a table is malformed.
     """
     report("read", 0, 1)
-    news, behaviors, split = read_news_tables(folder)
+    news, behaviors, split = read_news_tables(folder, exact=data.column_names == "exact")
     report("read", 1, 1)
     return ReadNews(merge_news([news]), [behaviors], split=split)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.tables.clock import MISSING_TIME
+from grambench.data.tables.compressed import stored
 from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict
 from grambench.domains.news.checksums import origin
 from grambench.domains.news.formats.catalogue import merge_news
@@ -95,12 +96,12 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         folders["train"] = data_dir
     if not folders:
         split_folder(data_dir, "train")
-    news = {split: read_news(folder / NEWS_FILE) for split, folder in folders.items()}
+    news = {split: read_news(stored(folder / NEWS_FILE)) for split, folder in folders.items()}
     catalogue = merge_news(list(news.values()))
     checks: dict[Split, SplitCheck] = {}
     unknown: list[tuple[pa.Array, int]] = []
     for split, folder in folders.items():
-        behaviors = read_behaviors(folder / BEHAVIORS_FILE, None if split == "test" else True)
+        behaviors = read_behaviors(stored(folder / BEHAVIORS_FILE), None if split == "test" else True)
         checks[split] = _check(split, folder, dataset, news[split], behaviors, catalogue.ids)
         unknown.append(_unknown(behaviors, catalogue.ids))
     bodies = find_bodies(data_dir, list(folders.values()))
@@ -145,7 +146,7 @@ def _check(
     ids = behaviors.news_ids
     return SplitCheck(
         folder=str(folder),
-        files=tuple(_file(folder / name, f"{split}/{name}", dataset) for name in (NEWS_FILE, BEHAVIORS_FILE)),
+        files=tuple(_file(stored(folder / name), split, dataset) for name in (NEWS_FILE, BEHAVIORS_FILE)),
         **counts(len(news), behaviors, known),
         foreign_history=_items(ids, behaviors.history, in_folder & ~in_split),
         foreign_candidates=_items(ids, behaviors.candidates, in_folder & ~in_split),
@@ -182,8 +183,9 @@ def counts(news: int, behaviors: Behaviors, known: pa.Array) -> dict[str, Any]:
     }
 
 
-def _file(path: Path, name: str, dataset: str | None) -> FileCheck:
-    return FileCheck(path=str(path), bytes=path.stat().st_size, origin=origin(dataset, name, path))
+def _file(path: Path, split: Split, dataset: str | None) -> FileCheck:
+    named = f"{split}/{path.name}"
+    return FileCheck(path=str(path), bytes=path.stat().st_size, origin=origin(dataset, named, path))
 
 
 def _one_class(behaviors: Behaviors) -> tuple[Problem, Problem] | tuple[None, None]:

@@ -180,7 +180,7 @@ def test_a_malformed_first_time_is_named(tmp_path: Path) -> None:
     ("bad", "message"),
     [
         ("u1\tq1\t2\t5\ttest", "found correct '2', expected 0 or 1"),
-        ("u1\tq1\t1.0\t5\ttest", "found correct '1.0', expected 0 or 1"),
+        ("u1\tq1\t2.0\t5\ttest", "found correct '2.0', expected 0 or 1"),
         ("u1\tq1\t\t5\ttest", "found correct '', expected 0 or 1"),
         ("\tq1\t1\t5\ttest", "found user '', expected an id"),
         ("u1\t\t1\t5\ttest", "found item '', expected an id"),

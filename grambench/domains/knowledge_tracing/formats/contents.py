@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grambench.data.tables import faults, headers, tsv
+from grambench.data.tables.compressed import stored
 from grambench.data.tables.csv_file import FIRST_ROW, open_csv
 from grambench.data.tables.tsv import MalformedError
 from grambench.errors import DataError
@@ -38,7 +39,7 @@ def find_contents(folder: Path) -> Path:
     Raises:
         DataError: neither exists, or both do.
     """
-    paths = [folder / name for name in CONTENTS_FILES if (folder / name).is_file()]
+    paths = [path for name in CONTENTS_FILES if (path := stored(folder / name)).is_file()]
     if len(paths) > 1:
         raise DataError(f"{paths[0]} and {paths[1]} could both hold the texts.", "Keep one of them.")
     if not paths:

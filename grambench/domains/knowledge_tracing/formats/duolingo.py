@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from grambench.data.tables.compressed import opened, stored
 from grambench.data.tables.faults import shown
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.tables.tsv import check_encoding
@@ -102,7 +103,7 @@ def duolingo_files(folder: Path, track: Track) -> dict[str, Path]:
     Raises:
         DataError: some are missing; the message names them and says where to get the data.
     """
-    files = {name: folder / f"{track}.slam.20190204.{name}" for name in _NAMES}
+    files = {name: stored(folder / f"{track}.slam.20190204.{name}") for name in _NAMES}
     missing = [path.name for path in files.values() if not path.is_file()]
     if missing:
         raise DataError(
@@ -235,7 +236,7 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[bytes]]]:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     r"""Numbered lines, stripped of surrounding white space; only `\n` ends a line."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     check_encoding(path, line)

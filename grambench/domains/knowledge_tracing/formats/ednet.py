@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from grambench.data.tables import clock, csv_file, faults, headers
+from grambench.data.tables import clock, compressed, csv_file, faults, headers
 from grambench.data.tables.tsv import Int64s, MalformedError, check_encoding
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.formats import contents
@@ -35,7 +35,7 @@ QUESTIONS_FILES = ("questions.csv", "contents/questions.csv")
 FILES_PER_BATCH = 4096
 
 _HEADER = ",".join(COLUMNS).encode()
-_USER_FILE = re.compile(r"u.+\.csv")
+_USER_FILE = re.compile(r"u.+\.csv(?:\.gz|\.zst)?")
 _MILLISECONDS = re.compile(r"-?[0-9]{1,18}")
 _NO_CHOICE, _UNKNOWN = 0, -1
 
@@ -112,7 +112,7 @@ def read_ednet(
 
 
 def _questions_file(folder: Path) -> Path:
-    paths = [folder / name for name in QUESTIONS_FILES]
+    paths = [compressed.stored(folder / name) for name in QUESTIONS_FILES]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         raise DataError(
@@ -145,7 +145,8 @@ def _user_files(folder: Path) -> tuple[Path, list[str]]:
         raise DataError(
             f"{users_folder} has no u*.csv.", f"Put the extracted files of EdNet-KT1 into {inner}."
         )
-    return users_folder, sorted(names, key=lambda name: (len(name), name))
+    by_user = {name.partition(".csv")[0]: name for name in sorted(names, reverse=True)}  # uncompressed last
+    return users_folder, [by_user[user] for user in sorted(by_user, key=lambda user: (len(user), user))]
 
 
 def _read_batch(paths: list[Path], questions: _Questions) -> _Batch:
@@ -187,7 +188,7 @@ def _read_body(path: Path) -> bytes:
         DataError: the file cannot be read, or does not begin with the header of KT1.
     """
     try:
-        content = path.read_bytes()
+        content = compressed.read(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     check_encoding(path, content)
@@ -281,7 +282,7 @@ def _assemble(users_folder: Path, names: list[str], texts: Contents, batches: li
             f"{users_folder}: found no usable answer ({reasons}), expected at least one.",
             "Use the same ids in questions.csv, the texts and the students' files.",
         )
-    users = [name.removesuffix(".csv") for name, count in zip(names, counts_U, strict=True) if count]
+    users = [name.partition(".csv")[0] for name, count in zip(names, counts_U, strict=True) if count]
     return Answers(
         item_ids=texts.ids,
         texts=texts.texts,

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grambench.data.tables import clock, csv_file, faults
+from grambench.data.tables.compressed import stored
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.formats import contents
 from grambench.errors import DataError
@@ -31,7 +32,7 @@ def poj_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: one of them is missing.
     """
-    log = folder / LOG_FILE
+    log = stored(folder / LOG_FILE)
     if not log.is_file():
         raise DataError(f"{folder} has no {LOG_FILE}.", "Put the log of submissions there.")
     return {"log": log, "contents": contents.find_contents(folder)}
@@ -49,7 +50,7 @@ def read_poj(folder: Path) -> Answers:
     """
     texts_path = contents.find_contents(folder)
     texts = contents.read_contents(texts_path)
-    log_path = folder / LOG_FILE
+    log_path = stored(folder / LOG_FILE)
     log = contents.read_columns(log_path, COLUMNS)
     log = log.set_column(1, _TIME, _seconds(log_path, log[_TIME]))
     items_R = pc.index_in(log[_PROBLEM], value_set=texts.ids)

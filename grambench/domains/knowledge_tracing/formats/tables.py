@@ -5,6 +5,7 @@ how the files are read, and what a time may be. Legend of shapes: U users, A ans
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from grambench.data.tables.files import (
     Columns,
     Floats,
     TimeReader,
-    find_table,
     read_items,
+    table_sources,
     whole_seconds,
 )
 from grambench.data.tables.splits import read_split
@@ -33,22 +34,20 @@ Int8s = npt.NDArray[np.int8]
 ITEMS = Columns(("id", "text"))
 INTERACTIONS = Columns(("user", "item", "correct"), ("time", "split"))
 
-_CORRECT = ("0", "1", "false", "true")
+_CORRECT = ("0", "1", "false", "true", "0.0", "1.0")
 
 
-def tables_files(folder: Path) -> dict[str, Path]:
+def tables_files(folder: Path, exact: bool = False) -> dict[str, Path]:
     """The two tables of knowledge-tracing data: `items` and `interactions`.
 
     Raises:
-        DataError: a table is missing or exists in two formats; the message names its columns.
+        DataError: a table is missing or exists in two formats, or lacks a column; the message names them.
     """
-    return {
-        "items": find_table(folder, "items", ITEMS),
-        "interactions": find_table(folder, "interactions", INTERACTIONS),
-    }
+    tables = {"items": ITEMS, "interactions": INTERACTIONS}
+    return table_sources(folder, {name: replace(columns, exact=exact) for name, columns in tables.items()})
 
 
-def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
+def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES, exact: bool = False) -> Answers:
     """Read a folder's items and interactions.
 
     Users are in order of first appearance; a user's answers are sorted by time, in row order if times are
@@ -58,16 +57,19 @@ def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
     Args:
         folder: holds the two tables.
         block_bytes: bytes of a TSV parsed at once; bounds the additional memory.
+        exact: see `Columns`.
 
     Raises:
         DataError: a table is missing, cannot be read or holds no rows; an id is empty or an item's id
-            repeated; `correct` is not 0, 1, true or false (in parquet also 0.0 or 1.0); `split` is not
+            repeated with another text; `correct` is not 0, 1, 0.0, 1.0, true or false; `split` is not
             train, validation or test; a time is malformed, or missing in only some rows; a parquet value
             is null; no answered item is known. Messages name FILE:LINE or FILE, row N.
     """
-    files = tables_files(folder)
-    item_ids, item_texts = read_items(files["items"], ITEMS, ("text",), block_bytes)
-    parts = _interactions(files["interactions"], block_bytes)
+    items_path, path = tables_files(folder, exact).values()
+    ids, texts = read_items(items_path, replace(ITEMS, exact=exact), ("text",), block_bytes)
+    kept = pa.array(np.unique(table_files.first_rows(ids)))
+    item_ids = ids.take(kept)
+    parts = _interactions(path, replace(INTERACTIONS, exact=exact), block_bytes)
     users, items, correct, seconds, splits = zip(*parts, strict=True)
     users_A, user_ids = tsv.unified(users)
     codes_A, named = tsv.unified(items)
@@ -77,29 +79,30 @@ def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES) -> Answers:
     order = _by_user_and_time(users_A, seconds_A)
     order = order[items_A[order] >= 0]
     left_out = len(items_A) - len(order)
-    reason = f"answers to an item that {files['items'].name} does not list"
+    reason = f"answers to an item that {items_path.name} does not list"
     if not len(order):
-        raise DataError(f"{files['interactions']}: found only {reason}, expected at least one that it lists.")
+        raise DataError(f"{path}: found only {reason}, expected at least one that it lists.")
+    left_out_by_reason = {reason: left_out, "repeated rows of items": len(ids) - len(kept)}
     counts_U = np.bincount(users_A[order], minlength=len(user_ids))
     return Answers(
         item_ids=item_ids,
-        texts=item_texts[0],
+        texts=texts[0].take(kept),
         user_ids=user_ids.filter(pa.array(counts_U > 0)),
         offsets=np.concatenate(([0], np.cumsum(counts_U[counts_U > 0]))),
         items=items_A[order],
         correct=np.concatenate(correct)[order],
         time_s=whole_seconds(seconds_A[order]),
         split=None if splits[0] is None else np.concatenate(splits)[order],
-        left_out={reason: left_out} if left_out else {},
+        left_out={reason: count for reason, count in left_out_by_reason.items() if count},
     )
 
 
 def _interactions(
-    path: Path, block_bytes: int
+    path: Path, columns: Columns, block_bytes: int
 ) -> Iterator[tuple[pa.Array, pa.Array, Int8s, Floats, Int8s | None]]:
     """Users and items (dictionary-encoded), correctness, seconds and split of each chunk."""
     reader = TimeReader(may_count=True)
-    for chunk in table_files.chunks(path, INTERACTIONS, block_bytes):
+    for chunk in table_files.chunks(path, columns, block_bytes):
         users, items = (table_files.ids(chunk, name).dictionary_encode() for name in ("user", "item"))
         yield users, items, _correct(chunk), reader.seconds(chunk), read_split(chunk)
 

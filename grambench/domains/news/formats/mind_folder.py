@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grambench.data.tables import faults, headers, tsv
+from grambench.data.tables.compressed import stored
 from grambench.data.tables.tsv import MalformedError, check_unique
 from grambench.domains.news.formats import mind_rows
 from grambench.errors import DataError
@@ -53,7 +54,7 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
             )
         return None
     for name in (NEWS_FILE, BEHAVIORS_FILE):
-        if not (folders[0] / name).is_file():
+        if not stored(folders[0] / name).is_file():
             raise DataError(
                 f"{folders[0]} holds no {name}.", f"Put the extracted {split} files of MIND there."
             )
@@ -62,7 +63,7 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
 
 def is_one_split(data_dir: Path) -> bool:
     """Whether a folder directly holds news.tsv and behaviors.tsv, without train, dev or test folders."""
-    there = all((data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
+    there = all(stored(data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
     return there and all(find_split(data_dir, split) is None for split in SPLITS)
 
 
@@ -89,7 +90,8 @@ def split_folder(data_dir: Path, split: Split) -> Path:
 def find_bodies(data_dir: Path, folders: Sequence[Path]) -> list[Path]:
     """The bodies files in the data folder and in the splits' folders."""
     places = dict.fromkeys((data_dir, *folders))
-    return [place / name for place in places for name in BODIES_FILES if (place / name).is_file()]
+    found = (stored(place / name) for place in places for name in BODIES_FILES)
+    return [path for path in found if path.is_file()]
 
 
 def read_bodies(paths: Sequence[Path]) -> Bodies:
@@ -152,5 +154,5 @@ def _with_files(folder: Path, split: Split) -> list[Path]:
     return [
         place
         for place in (folder, *inner)
-        if any((place / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
+        if any(stored(place / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
     ][:1]

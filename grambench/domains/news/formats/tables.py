@@ -5,6 +5,7 @@ time, split). `data.tables.files` says how the files are read, and what a time m
 Legend of shapes: R rows of a chunk, W words of a chunk.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from grambench.data.tables.files import (
     Chunk,
     Columns,
     TimeReader,
-    find_table,
     place_of,
     read_items,
+    table_sources,
     whole_seconds,
 )
 from grambench.data.tables.splits import read_split
@@ -35,16 +36,14 @@ NEWS_ITEMS = Columns(("id", "title"), ("abstract", "category"))
 IMPRESSIONS = Columns(("user", "history", "candidates"), ("time", "split"))
 
 
-def news_tables_files(folder: Path) -> dict[str, Path]:
+def news_tables_files(folder: Path, exact: bool = False) -> dict[str, Path]:
     """The two tables of news data: `items` and `impressions`.
 
     Raises:
-        DataError: a table is missing or exists in two formats; the message names its columns.
+        DataError: a table is missing or exists in two formats, or lacks a column; the message names them.
     """
-    return {
-        "items": find_table(folder, "items", NEWS_ITEMS),
-        "impressions": find_table(folder, "impressions", IMPRESSIONS),
-    }
+    tables = {"items": NEWS_ITEMS, "impressions": IMPRESSIONS}
+    return table_sources(folder, {name: replace(columns, exact=exact) for name, columns in tables.items()})
 
 
 def holds_news_tables(folder: Path) -> bool:
@@ -53,7 +52,7 @@ def holds_news_tables(folder: Path) -> bool:
 
 
 def read_news_tables(
-    folder: Path, block_bytes: int = tsv.BLOCK_BYTES
+    folder: Path, block_bytes: int = tsv.BLOCK_BYTES, exact: bool = False
 ) -> tuple[News, Behaviors, Int8s | None]:
     """Read a folder's items and impressions as MIND's types, and each impression's part if given.
 
@@ -65,19 +64,25 @@ def read_news_tables(
     Args:
         folder: holds the two tables.
         block_bytes: bytes of a TSV parsed at once; bounds the additional memory.
+        exact: see `Columns`.
+
+    Returns:
+        the items, with ids in several rows where all rows have the same texts; the impressions; their parts.
 
     Raises:
-        DataError: a table is missing, cannot be read or holds no rows; an id is empty, repeated or contains a
-            blank; a row has no candidates, or a candidate no label; `split` is not train, validation or test;
-            a time is malformed, or missing in only some rows. Messages name FILE:LINE or FILE, row N.
+        DataError: a table is missing, cannot be read or holds no rows; an id is empty, contains a blank or is
+            repeated with another text; a row has no candidates, or a candidate no label; `split` is not
+            train, validation or test; a time is malformed, or missing in only some rows. Messages name
+            FILE:LINE or FILE, row N.
     """
-    files = news_tables_files(folder)
+    items_path, path = news_tables_files(folder, exact).values()
     names = ("title", "abstract", "category")
-    ids, (titles, abstracts, categories) = read_items(files["items"], NEWS_ITEMS, names, block_bytes)
-    _check_no_blanks(files["items"], ids)
+    columns = replace(NEWS_ITEMS, exact=exact)
+    ids, (titles, abstracts, categories) = read_items(items_path, columns, names, block_bytes)
+    _check_no_blanks(items_path, ids)
     subcategories = pa.repeat(pa.scalar("", pa.large_string()), len(ids))
     news = News(ids, categories, subcategories, titles, abstracts)
-    return news, *_read_impressions(files["impressions"], block_bytes)
+    return news, *_read_impressions(path, replace(IMPRESSIONS, exact=exact), block_bytes)
 
 
 def _check_no_blanks(path: Path, ids: pa.Array) -> None:
@@ -87,7 +92,7 @@ def _check_no_blanks(path: Path, ids: pa.Array) -> None:
         raise DataError(f"{place_of(path, row)}: found item id {id_}, expected an id without blanks.")
 
 
-def _read_impressions(path: Path, block_bytes: int) -> tuple[Behaviors, Int8s | None]:
+def _read_impressions(path: Path, columns: Columns, block_bytes: int) -> tuple[Behaviors, Int8s | None]:
     reader = TimeReader()
     parts = [
         (
@@ -96,7 +101,7 @@ def _read_impressions(path: Path, block_bytes: int) -> tuple[Behaviors, Int8s | 
             read_split(chunk),
             *_clicks(chunk),
         )
-        for chunk in table_files.chunks(path, IMPRESSIONS, block_bytes)
+        for chunk in table_files.chunks(path, columns, block_bytes)
     ]
     users, seconds, splits, words, is_candidate, counts, labels = zip(*parts, strict=True)
     users_B, user_ids = tsv.unified(users)
