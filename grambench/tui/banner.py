@@ -17,6 +17,11 @@ _ENDINGS: dict[int, str] = {
 }
 
 
+def is_paused(scene: Scene) -> bool:
+    """The run waits for somebody to resume it."""
+    return scene.state.paused and not scene.is_over and scene.share_read == 1
+
+
 def banner_text(scene: Scene) -> Content:
     """Empty while the run is in progress and all of its log has been read."""
     state, tones = scene.state, scene.tones
@@ -32,6 +37,8 @@ def banner_text(scene: Scene) -> Content:
             (f"no process {state.pid} here", f"bold {tones.text}"),
             (" – the runner was killed, or runs on another machine; q to leave", tones.muted),
         )
+    if is_paused(scene):
+        return Content("‖ PAUSED – nothing trains; p resumes")
     if not state.finished:
         return Content("")
     ending = _ENDINGS.get(state.exit_code or 0, f"ended with code {state.exit_code} after")

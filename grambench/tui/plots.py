@@ -2,8 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 
 from textual.content import Content
 
@@ -21,6 +21,8 @@ from grambench.views import numbers
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
+_FAR_APART = 20
+"""Ratio of the highest to the lowest rate from which their axis is logarithmic."""
 _SETUP_PHASES = {
     "start": "loading the libraries",
     "prepare": "preparing the data",
@@ -47,8 +49,12 @@ def metric_plot(scene: Scene, width: int) -> Plot:
 
 
 def rate_plot(scene: Scene, width: int) -> Plot:
-    """Samples/s of every trial."""
-    return series_plot(scene, width, lambda trial: trial.rate_series, "samples/s")
+    """Samples/s of every trial; on a logarithmic axis where they lie far apart."""
+    plot = series_plot(scene, width, lambda trial: trial.rate_series, "samples/s")
+    rates = [median(y for _, y in curve.points) for curve in plot.picture.curves if curve.points]
+    if not rates or max(rates) <= _FAR_APART * min(rates):
+        return plot
+    return replace(plot, picture=replace(plot.picture, logarithmic_y=True), title="samples/s (log)")
 
 
 def memory_plot(scene: Scene, width: int) -> Plot:

@@ -6,7 +6,7 @@ The dashboard's leaderboard and the table printed after a run are both this tabl
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from grambench.analysis import comparison
 from grambench.analysis.anytime import FEWEST_BLOCKS
@@ -119,8 +119,7 @@ class Intervals:
         interval = self._live.between(trial.label)
         if interval is None:
             return numbers.DASH
-        low, high = interval.as_ratio()
-        return f"{numbers.ratio(low)}–{numbers.ratio(high)}"
+        return numbers.interval(*interval.as_ratio())
 
     def within(self, _: RunState, trial: TrialState) -> str:
         """What the race alone says of this pair of processes: `± 2 %`, with a mark once it leaves 1.
@@ -135,7 +134,7 @@ class Intervals:
         low, high = found.interval.low, found.interval.high
         half = 100 * math.expm1((high - low) / 2)
         mark = " drifts" if found.drifts else " ✓" if low > 0 or high < 0 else ""
-        return f"± {half:.{1 if half < 10 else 0}f} %{mark}"
+        return f"± {half:.{0 if half >= 10 else 1 if half >= 0.1 else 2}f} %{mark}"
 
 
 def _training_seconds(trial: TrialState) -> float | None:
@@ -160,6 +159,8 @@ def place(state: RunState, trial: TrialState) -> int | None:
 _KEEP = {"auc": 89, "mrr": 40, "ndcg@5": 30, "ndcg@10": 35, "csauc": 88}
 """Importance of the columns of metrics that do not select; all others have `_KEEP_OTHERS`."""
 _KEEP_OTHERS = 20
+_SORTS = 96
+"""Importance of the test score where it sorts the rows."""
 
 
 def columns(state: RunState, target: float | None = None) -> list[Column]:
@@ -168,6 +169,10 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     `target`: adds a column of training seconds to this validation score.
     """
     selecting, intervals = state.metric, Intervals(state)
+    sorts = sorted_part(state)
+    heads = {part: f"{part} {selecting.title}" for part in ("val", "test")}
+    if sorts:
+        heads[sorts] += " ▾" if selecting.better > 0 else " ▴"
     tested = {name for trial in state.trials.values() if trial.test for name in trial.test.metrics}
     others = [m for m in catalogue.METRICS if m.can_select and m.name in tested and m != selecting]
     offered = [
@@ -181,8 +186,8 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
         Column("R", 75, lambda _, t: numbers.ratio(comparison.reuse_ratio(t))),
         Column("s/epoch", 65, lambda _, t: numbers.seconds(comparison.seconds_per_epoch(t))),
         Column("samples/s", 80, lambda _, t: numbers.rate(comparison.samples_per_second(t))),
-        Column(f"val {selecting.title}", 95, lambda s, t: numbers.score(best_score(s, t))),
-        Column(f"test {selecting.title}", 90, _test(selecting.name)),
+        Column(heads["val"], 95, lambda s, t: numbers.score(best_score(s, t))),
+        Column(heads["test"], _SORTS if sorts == "test" else 90, _test(selecting.name)),
         *(Column(m.title, _KEEP.get(m.name, _KEEP_OTHERS), _test(m.name)) for m in others),
         Column("s to best", 55, lambda _, t: numbers.seconds(comparison.seconds_to_best(t))),
         Column("peak GiB", 50, lambda s, t: numbers.gib(memory_of(s, t).peak)),
@@ -202,16 +207,26 @@ def columns(state: RunState, target: float | None = None) -> list[Column]:
     return offered
 
 
+def _listed(state: RunState) -> list[TrialState]:
+    return [trial for trial in state.trials.values() if trial.decided_after is None]
+
+
+def sorted_part(state: RunState) -> Literal["val", "test"] | None:
+    """The part by whose score trials are sorted: test once every validated trial has one; None: neither."""
+    validated = [trial for trial in _listed(state) if best_score(state, trial) is not None]
+    if not validated:
+        return None
+    return "test" if all(test_score(state, trial) is not None for trial in validated) else "val"
+
+
 def ordered(state: RunState) -> list[TrialState]:
     """By test score, else by best validation score; the seeds of a label are kept together.
 
     A label is ranked by the mean over its seeds. Trials without a score follow in running order.
     Trials that a decision has left out are not listed.
     """
-    trials = [trial for trial in state.trials.values() if trial.decided_after is None]
-    validated = [trial for trial in trials if best_score(state, trial) is not None]
-    use_test = bool(trials) and all(test_score(state, trial) is not None for trial in validated)
-    score = test_score if use_test else best_score
+    trials = _listed(state)
+    score = test_score if sorted_part(state) == "test" else best_score
     means: dict[str, float] = {}
     for label in {trial.label for trial in trials}:
         scores = [s for t in trials if t.label == label and (s := score(state, t)) is not None]

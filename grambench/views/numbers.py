@@ -33,6 +33,12 @@ def ratio(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
 
 
+def interval(low: float, high: float) -> str:
+    """Both ends, with two digits of what lies between them: `0.989–1.020`, `7.4–8.4`."""
+    decimals = min(4, max(0, 1 - math.floor(math.log10(high - low)))) if high > low else 4
+    return f"{low:,.{decimals}f}–{high:,.{decimals}f}"
+
+
 def times(value: float | None) -> str:
     """A speed-up: `6.4×`."""
     return DASH if value is None else f"{ratio(value)}×"

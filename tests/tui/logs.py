@@ -300,6 +300,12 @@ def mid(to: Recorder) -> None:
     trial(to, COURSES["gram-1e"], epochs=3.4, ends=None)
 
 
+def paused(to: Recorder) -> None:
+    """`mid`, and somebody has pressed p."""
+    mid(to)
+    to.write("", ev.RunPaused())
+
+
 def one(to: Recorder) -> None:
     """A single strategy, in its third epoch."""
     start(to, ["gram-1s.s0"])
@@ -418,6 +424,7 @@ STATES: dict[str, Callable[[Recorder], None]] = {
         auditing,
         first,
         mid,
+        paused,
         one,
         cpu,
         failing,

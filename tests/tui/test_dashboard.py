@@ -25,6 +25,7 @@ from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import LeaveScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
+from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
 from tests.tui.logs import COURSES, STATES, Recorder, build, trial
@@ -315,6 +316,26 @@ async def test_footer_shows_our_keys_only(run: Callable[[str], Dashboard]) -> No
             if binding.binding.show
         ]
         assert sorted(keys) == ["help", "pause", "quit", "strategy", "system"]
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 45)])
+async def test_a_pause_cannot_be_missed(size: tuple[int, int], run: Callable[[str], Dashboard]) -> None:
+    app = run("paused")
+    async with app.run_test(size=size) as pilot:
+        await drawn(pilot)
+        banner = app.query_one("#banner", Static)
+        assert str(banner.content) == "‖ PAUSED – nothing trains; p resumes"
+        assert banner.styles.background.hex == app.theme_variables["warning"].upper()
+        assert banner.region.width == size[0]
+        for key in ("y", "j", "v"):
+            await pilot.press(key)
+            await drawn(pilot)
+            assert " PAUSED " in str(app.screen.query_one(Header).render())
+        app.state.paused = False
+        await pilot.press("escape")
+        app.redraw()
+        await drawn(pilot)
+        assert not banner.display
 
 
 async def test_new_events_are_drawn_and_silence_draws_nothing(tmp_path: Path) -> None:

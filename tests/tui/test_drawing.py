@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from textual.content import Content
 
 from grambench.events.state import RunState
-from grambench.tui.axes import Axis, nice_ticks, thin, tick_labels, time_axis
+from grambench.tui.axes import thin, time_axis, x_scale, x_ticks, y_scale
 from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.palette import looks
 from grambench.tui.plots import metric_plot
@@ -15,29 +15,57 @@ from grambench.tui.scene import Scene
 finite = st.floats(-1e9, 1e9)
 
 
-@example([-4.679646323943428e-246, -4.2517785238722947e-246], 1)
-@given(st.lists(finite, min_size=1, max_size=20), st.integers(1, 12))
-def test_an_axis_holds_its_values_and_its_ticks(values: list[float], most: int) -> None:
-    axis = Axis.around(values)
-    assert axis.low < axis.high
-    assert axis.low <= min(values)
-    assert axis.high >= max(values)
-    ticks = nice_ticks(axis.low, axis.high, most)
-    span = axis.high - axis.low
-    assert 1 <= len(ticks) <= most + 1
-    assert all(axis.low - 1e-6 * span <= tick <= axis.high + 1e-6 * span for tick in ticks)
+@example([-4.679646323943428e-246, -4.2517785238722947e-246], 4, False)
+@example([0.0, 1e9], 2, True)
+@given(st.lists(finite, min_size=1, max_size=20), st.integers(2, 60), st.booleans())
+def test_a_scale_holds_its_values_and_has_ticks_on_whole_rows(
+    values: list[float], rows: int, zero: bool
+) -> None:
+    scale = y_scale(values, rows, zero)
+    top = scale.bottom + (rows - 1) * scale.per_row
+    slack = 1e-5 * (top - scale.bottom)
+    assert scale.bottom <= min(values) + slack
+    assert top >= max(values) - slack
+    assert 2 <= len(scale.ticks) <= max(2, min(6, rows // 2))
+    assert all(scale.place(value) == pytest.approx(row + 0.5, abs=1e-3) for row, value in scale.ticks)
+    assert len(set(scale.labels)) == len(scale.ticks)
+
+
+@example([12.0, 300.0], 6)
+@given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=20), st.integers(2, 60))
+def test_a_logarithmic_scale_has_real_values_on_whole_rows(values: list[float], rows: int) -> None:
+    scale = y_scale(values, rows, zero=True, logarithmic=True)
+    assert len(scale.ticks) >= 2
+    assert all(scale.place(value) == pytest.approx(row + 0.5, abs=0.125) for row, value in scale.ticks)
+    places = [scale.place(value) for value in sorted(values)]
+    assert places == sorted(places, reverse=True)
+    assert scale.place(0.0) == rows - 0.5
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "labels"),
+    ("values", "rows", "logarithmic", "labels"),
     [
-        (0.54, 0.67, ["0.55", "0.60", "0.65"]),
-        (0.0, 2300.0, ["0", "1,000", "2,000"]),
-        (0.0, 9.3, ["0", "5"]),
+        ((0.54, 0.68), 6, False, ["0.6", "0.7"]),
+        ((0.54, 0.7269), 18, False, ["0.55", "0.60", "0.65", "0.70", "0.75"]),
+        ((0.0, 2300.0), 9, False, ["0", "1,000", "2,000"]),
+        ((165.0, 4786.0), 7, True, ["100", "1,000", "10,000"]),
+        ((12.0, 300.0), 20, True, ["20", "50", "100", "200"]),
     ],
 )
-def test_tick_labels_show_the_decimals_that_differ(low: float, high: float, labels: list[str]) -> None:
-    assert tick_labels(nice_ticks(low, high, 3)) == labels
+def test_tick_labels_show_the_decimals_that_differ(
+    values: tuple[float, ...], rows: int, logarithmic: bool, labels: list[str]
+) -> None:
+    assert y_scale(values, rows, logarithmic=logarithmic).labels == labels
+
+
+@example(290.0, 2, "s", False)
+@example(4.9, 2, "steps", False)
+@given(st.floats(0.01, 1e7), st.integers(2, 12), st.sampled_from(["s", "steps", "J"]), st.booleans())
+def test_an_x_axis_has_two_ticks_at_least(high: float, most: int, unit: str, logarithmic: bool) -> None:
+    scale = x_scale([(high, 8)], [high / 1.1, high], 40, logarithmic)
+    ticks = [tick for tick, _ in x_ticks(scale, unit, most)]
+    assert len(ticks) >= 2
+    assert all(scale.low * 0.999 <= tick <= scale.high * 1.001 for tick in ticks)
 
 
 @given(st.floats(0.01, 1e7), st.integers(2, 12))

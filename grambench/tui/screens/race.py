@@ -17,7 +17,7 @@ from textual.widgets import Footer
 from grambench.text import safe_text
 from grambench.tui import plots
 from grambench.tui.arrange import arrange, panel_names
-from grambench.tui.banner import banner_text, verdict_rows
+from grambench.tui.banner import banner_text, is_paused, verdict_rows
 from grambench.tui.layout import Density, Layout, plan
 from grambench.tui.scene import Scene
 from grambench.tui.screens.ask import PromptScreen
@@ -101,6 +101,7 @@ class RaceScreen(RunScreen):
         lines = [first, *verdict_rows(scene, self.app.size.width - 2)] if first.plain else []
         banner = self.query_one("#banner", Text)
         banner.styles.height = max(1, len(lines))
+        banner.set_class(is_paused(scene), "-paused")
         banner.show(Content("\n").join(lines))
         banner.display = bool(lines)
         return len(lines)

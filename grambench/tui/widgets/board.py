@@ -8,7 +8,7 @@ from grambench.tui.palette import state_colour
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import TextPanel
 from grambench.views import numbers
-from grambench.views.comparison_table import Standings, standings
+from grambench.views.comparison_table import Standings, sorted_part, standings
 
 _FRAME = 5  # border, padding and a possible scrollbar
 
@@ -18,7 +18,12 @@ class Board(TextPanel, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__("board", _table)
-        self.border_title = "leaderboard"
+
+    def show(self, scene: Scene) -> None:
+        """Draw the scene's table."""
+        means = scene.seeds and sorted_part(scene.state)
+        self.border_title = "leaderboard, by the means of the seeds" if means else "leaderboard"
+        super().show(scene)
 
 
 def board_width(state: RunState, width: int) -> int:

@@ -1,5 +1,6 @@
-"""Curves with their names at their ends, on the braille canvas of textual-plot."""
+"""Curves with their names at their ends, in braille dots."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor
@@ -11,10 +12,20 @@ from textual.message import Message
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
-from grambench.tui.axes import Axis, XScale, nice_ticks, tick_labels, x_scale, x_ticks
+from grambench.tui.axes import XScale, x_scale, x_ticks, y_scale
 from grambench.tui.palette import Tones
 
 _CROWDED = 14
+_APART = 4
+"""Cells between the markers of a curve."""
+_DASH = 3
+"""Cells in a row that a curve owns where it coincides with others."""
+_COINCIDING = 0.8
+"""Share of its dots that the shorter of two coinciding curves has on the longer, or next to it."""
+_BRAILLE = 0x2800
+_DOT = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Bit of each dot of a braille cell, by row and column."""
+_DOT_ROWS = 0.25
 Unit = Literal["s", "steps", "J"]
 
 
@@ -27,7 +38,7 @@ class Curve:
     marker: str
     points: tuple[tuple[float, float], ...]
     marked: bool = True
-    """Draw the marker at every point, not only at the end."""
+    """Draw the marker beside every point, not only at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,9 @@ class Picture:
     curves: tuple[Curve, ...]
     tones: Tones
     zero: bool = False
-    """The value axis begins at 0."""
+    """The value axis begins at 0, unless it is logarithmic."""
+    logarithmic_y: bool = False
+    """The value axis is logarithmic."""
     unit: Unit = "s"
     """Of the x-axis."""
     logarithmic: bool = False
@@ -114,6 +127,9 @@ class Chart(Canvas):
         self.post_message(self.Hovered(self, None))
 
 
+Cell = tuple[int, int]
+
+
 class _Painter:
     """One drawing of one picture."""
 
@@ -123,37 +139,89 @@ class _Painter:
         self.rows = self.height - 2
         ys = [y for curve in picture.curves for _, y in curve.points]
         ys += [picture.target] if picture.target is not None else []
-        self.y = Axis.around(ys, zero=picture.zero)
-        self.y_ticks = nice_ticks(self.y.low, self.y.high, max(2, min(6, self.rows // 2)))
-        self.y_labels = tick_labels(self.y_ticks)
-        self.left = max(len(label) for label in self.y_labels) + 1
+        self.y = y_scale(ys, self.rows, picture.zero, picture.logarithmic_y)
+        self.left = max(map(len, self.y.labels)) + 1
         self.columns = self.width - self.left - 1
-        self.x = self._x_scale()
-        self.taken: set[tuple[int, int]] = set()
+        self.curves = [curve for curve in picture.curves if curve.points]
+        self.x = self._x_scale([[curve] for curve in self.curves])
+        self.labels = self._together()
+        self.x = self._x_scale(self.labels)
+        self.taken: set[Cell] = set()
 
-    def _x_scale(self) -> XScale:
-        """A scale on which every curve's end leaves room for its name."""
-        ends = [(c.points[-1][0], len(c.name) + 4) for c in self.picture.curves if c.points]
-        firsts = [x for curve in self.picture.curves for x, _ in curve.points if x > 0]
+    def _x_scale(self, labels: Sequence[Sequence[Curve]]) -> XScale:
+        """A scale on which every curve's end leaves room for its label."""
+        ends = [
+            (curve.points[-1][0], len(" = ".join(f"{c.marker} {c.name}" for c in label if c.name)) + 2)
+            for label in labels
+            for curve in label
+        ]
+        firsts = [x for curve in self.curves for x, _ in curve.points if x > 0]
         return x_scale(ends, firsts, self.columns, self.picture.logarithmic)
 
+    def _together(self) -> list[list[Curve]]:
+        """The curves that have a name, those that coincide in one list."""
+        labels: list[list[Curve]] = []
+        for curve in self.curves:
+            for label in labels if curve.name else []:
+                if self._coincide(label[0], curve):
+                    label.append(curve)
+                    break
+            else:
+                labels.append([curve])
+        return labels
+
+    def _coincide(self, one: Curve, other: Curve) -> bool:
+        (x, y), (other_x, other_y) = (self._place(*curve.points[-1]) for curve in (one, other))
+        if not one.name or abs(x - other_x) > 1 or abs(y - other_y) > _DOT_ROWS:
+            return False
+        shorter, longer = sorted((set(self._dots(curve)) for curve in (one, other)), key=len)
+        near = {(x, y + shift) for x, y in longer for shift in (-1, 0, 1)}
+        return len(shorter & near) >= _COINCIDING * len(shorter)
+
     def paint(self) -> None:
-        """Axes first, then the data over them, then markers, then names."""
+        """Axes first, then the data over them, then names, then markers where there is room."""
         self._axes()
         self._guides()
-        curves = [curve for curve in self.picture.curves if curve.points]
-        for curve in curves:
-            self._line(curve)
-        for curve in curves:
-            self._markers(curve)
-        for curve in sorted(curves, key=lambda c: -c.points[-1][0]):
-            self._name(curve)
+        self._lines()
+        named: list[Curve] = []
+        for label in sorted(self.labels, key=lambda label: -label[0].points[-1][0]):
+            named += self._name(label)
+        colours = {curve.colour for curve in named}
+        for curve in self.curves:
+            self._markers(curve, curve not in named and (curve.marked or curve.colour not in colours))
 
-    def cell(self, x: float, y: float) -> tuple[float, float]:
-        """Position in cells, with fractions for the braille dots."""
-        share = (self.y.high - y) / (self.y.high - self.y.low)
-        top = share * (self.rows - 1) + 0.5
-        return self.left + 1 + self.x.cells(x) + 0.25, max(0.0, min(self.rows - 0.01, top))
+    def _place(self, x: float, y: float) -> tuple[float, float]:
+        """Position in cells, with fractions for the dots."""
+        return self.left + 1 + self.x.cells(x) + 0.25, self.y.place(y)
+
+    def _cell(self, x: float, y: float) -> Cell:
+        column, row = self._place(x, y)
+        return floor(column), floor(row)
+
+    def _dots(self, curve: Curve) -> Iterator[Cell]:
+        """Dots of a curve, two to a column and four to a row."""
+        places = [self._place(x, y) for x, y in curve.points]
+        ends = [(floor(2 * column), floor(4 * row)) for column, row in places]
+        yield ends[0]
+        for (x, y), (to_x, to_y) in pairwise(ends):
+            steps = max(abs(to_x - x), abs(to_y - y))
+            for step in range(1, steps + 1):
+                yield x + round((to_x - x) * step / steps), y + round((to_y - y) * step / steps)
+
+    def _lines(self) -> None:
+        """Every dot of every curve; a cell of several is theirs in turn, along the line."""
+        cells: dict[Cell, tuple[int, list[str]]] = {}
+        for curve in self.curves:
+            for x, y in self._dots(curve):
+                dots, colours = cells.setdefault((x // 2, y // 4), (0, []))
+                if curve.colour not in colours:
+                    colours.append(curve.colour)
+                cells[x // 2, y // 4] = dots | _DOT[y % 4][x % 2], colours
+        shared = 0
+        for (column, row), (dots, colours) in cells.items():
+            shared += len(colours) > 1
+            colour = colours[shared // _DASH % len(colours)]
+            self.canvas.set_pixel(column, row, chr(_BRAILLE + dots), colour)
 
     def _axes(self) -> None:
         tones, bottom = self.picture.tones, self.rows
@@ -161,8 +229,7 @@ class _Painter:
             self.canvas.set_pixel(self.left, row, "│", tones.faint)
         for column in range(self.left, self.width):
             self.canvas.set_pixel(column, bottom, "─" if column > self.left else "└", tones.faint)
-        for tick, label in zip(self.y_ticks, self.y_labels, strict=True):
-            row = floor(self.cell(0.0, tick)[1])
+        for (row, _), label in zip(self.y.ticks, self.y.labels, strict=True):
             self._text(self.left - 1 - len(label), row, label, tones.muted)
             self.canvas.set_pixel(self.left, row, "┤", tones.faint)
         free = 0
@@ -179,47 +246,58 @@ class _Painter:
         """The target's line and the cursor's."""
         tones = self.picture.tones
         if self.picture.target is not None:
-            row = floor(self.cell(self.x.low, self.picture.target)[1])
-            for column in range(self.left + 1, self.width):
-                self.canvas.set_pixel(column, row, "╌", tones.accent)
-            self._text(self.left + 2, row, f" target {self.picture.target:g} ", tones.accent)
+            height = floor(4 * self.y.place(self.picture.target))
+            for column in range(self.left + 1, self.width, 2):
+                self.canvas.set_pixel(
+                    column, height // 4, chr(_BRAILLE + sum(_DOT[height % 4])), tones.accent
+                )
+            text = f" target {self.picture.target:g} "
+            self._text(self.left + 2, height // 4, text, tones.accent)
         if self.picture.cursor is not None:
             column = self.left + 1 + floor(self.picture.cursor * (self.columns - 1))
             for row in range(self.rows):
                 self.canvas.set_pixel(column, row, "┊", tones.muted)
 
-    def _line(self, curve: Curve) -> None:
-        cells = [self.cell(x, y) for x, y in curve.points]
-        # markers are in the middle of a cell, and the line must meet them
-        for index in range(len(cells)) if curve.marked else (len(cells) - 1,):
-            cells[index] = (floor(cells[index][0]) + 0.5, floor(cells[index][1]) + 0.5)
-        if len(cells) > 1:
-            segments = [(*a, *b) for a, b in pairwise(cells)]
-            self.canvas.draw_hires_lines(segments, style=curve.colour)
+    def _markers(self, curve: Curve, with_end: bool) -> None:
+        """Beside the points, where nothing is drawn; the line shows the points themselves."""
+        points = curve.points[:-1] if curve.marked else ()
+        last = -_APART
+        for column, row in (self._cell(x, y) for x, y in (*points, *(curve.points[-1:] if with_end else ()))):
+            around = ((column, row - 1), (column - 1, row), (column + 1, row), (column, row + 1))
+            free = [cell for cell in around if self._is_free(cell)]
+            if free and column - last >= _APART:
+                self.canvas.set_pixel(*free[0], curve.marker, curve.colour)
+                last = column
 
-    def _markers(self, curve: Curve) -> None:
-        for x, y in curve.points if curve.marked else curve.points[-1:]:
-            column, row = (floor(part) for part in self.cell(x, y))
-            self.canvas.set_pixel(column, row, curve.marker, curve.colour)
-            self.taken.add((column, row))
+    def _is_free(self, cell: Cell) -> bool:
+        x, y = cell
+        if cell in self.taken:
+            return False
+        return self.left < x < self.width and 0 <= y < self.rows and self.canvas.get_pixel(x, y)[0] == " "
 
-    def _name(self, curve: Curve) -> None:
-        if not curve.name:
-            return
-        column, row = (floor(part) for part in self.cell(*curve.points[-1]))
-        length = len(curve.name)
+    def _name(self, label: list[Curve]) -> list[Curve]:
+        """Write a label where it hides least; returns the curves that it names."""
+        parts = [(f"{curve.marker} {curve.name}", curve.colour) for curve in label if curve.name]
+        length = sum(len(text) + 3 for text, _ in parts) - 3
+        column, row = self._cell(*label[0].points[-1])
         places = [(column + 2, row + shift) for shift in (0, -1, 1, -2, 2, -3, 3, -4, 4)]
         places += [(column - length // 2, row + shift) for shift in (-1, 1, -2, 2)]
         inside = [
             (x, y) for x, y in places if self.left < x and x + length <= self.width and 0 <= y < self.rows
         ]
-        if not inside:
-            return
+        if not parts or not inside:
+            return []
         x, y = min(inside, key=lambda place: self._cost(place, length, row))
-        if not curve.marked and self._cost((x, y), length, row) > _CROWDED:
-            return  # the marker at the curve's end identifies it
-        self._text(x, y, curve.name, f"bold {curve.colour}")
+        if not label[0].marked and self._cost((x, y), length, row) > _CROWDED:
+            return []  # the marker at the curve's end identifies it
         self.taken.update((x + i, y) for i in range(-1, length + 1))
+        for index, (text, colour) in enumerate(parts):
+            if index:
+                self._text(x, y, " = ", self.picture.tones.muted)
+                x += 3
+            self._text(x, y, text, f"bold {colour}")
+            x += len(text)
+        return label
 
     def _cost(self, place: tuple[int, int], length: int, row: int) -> int:
         """How much a name of `length` cells at `place` would hide, and how far from its `row` it is."""

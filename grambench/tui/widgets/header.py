@@ -142,7 +142,10 @@ def _memory(used: float | None, total: float | None, scene: Scene) -> Content:
 def _clock(scene: Scene) -> Content:
     state = scene.state
     seconds = state.seconds if state.finished and state.seconds is not None else state.elapsed_s
-    return styled(numbers.clock(seconds), f"bold {scene.tones.text}")
+    clock = styled(numbers.clock(seconds), f"bold {scene.tones.text}")
+    if state.paused and not state.finished:
+        return Content.assemble((" PAUSED ", f"bold reverse {scene.tones.warn}"), "  ", clock)
+    return clock
 
 
 def _tail(label: str, limit: int) -> str:

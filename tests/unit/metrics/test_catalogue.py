@@ -82,7 +82,7 @@ def test_a_row_is_all_that_a_metric_needs(monkeypatch: pytest.MonkeyPatch) -> No
     e2e, single = state.trials.values()
     assert [trial.strategy for trial in ordered(state)] == ["gram-1s", "e2e"]
     cells = {column.head: column.cell(state, single) for column in columns(state, target=0.4)}
-    assert (cells["val error"], cells["test error"], cells["AUC"]) == ("0.2000", "0.2000", "0.8000")
+    assert (cells["val error"], cells["test error ▴"], cells["AUC"]) == ("0.2000", "0.2000", "0.8000")
     assert cells["s to 0.4"] == "1.3"
     assert seconds_to(e2e, 0.4, state.metric) == 2.0
     target = target_of(state, {})

@@ -136,6 +136,37 @@ def test_places_outlast_fine_numbers_on_a_narrow_screen_and_wait_for_the_first_e
     assert "place" not in {column.head for column in columns(running)}
 
 
+@pytest.mark.parametrize("name", ["first", "mid", "finished", "six", "seven", "eight"])
+def test_the_column_that_sorts_is_marked_and_always_there(tmp_path: Path, name: str) -> None:
+    state = read_run(build(name, tmp_path / "run"))
+    for width in (60, 200):
+        table = standings(state, width)
+        marked = [index for index, column in enumerate(table.columns) if column.head.endswith(" ▾")]
+        if name == "first":  # no score yet
+            assert not marked
+            continue
+        (sorting,) = marked
+        means: dict[str, list[float]] = {}
+        for label, cells in zip(table.names, table.cells, strict=True):
+            means.setdefault(label, []).append(float(cells[sorting]))
+        averages = [sum(scores) / len(scores) for scores in means.values()]
+        assert averages == sorted(averages, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.98912, 1.02034, "0.989–1.020"),
+        (7.42, 8.41, "7.42–8.41"),
+        (7.0, 8.5, "7.0–8.5"),
+        (141.2, 177.9, "141–178"),
+        (2.1, 2.1, "2.1000–2.1000"),
+    ],
+)
+def test_an_interval_has_digits_enough_to_tell_its_ends_apart(low: float, high: float, text: str) -> None:
+    assert numbers.interval(low, high) == text
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
 def test_a_narrow_table_keeps_the_important_columns_and_its_width(tmp_path: Path, width: int) -> None:
     state = read_run(build("eight", tmp_path / "run"))
