@@ -77,7 +77,7 @@ def _fitting(low: float, high: float, rows: int, logarithmic: bool) -> Iterator[
         lowest -= spare // 2 if low else 0  # in the middle, unless it stands on 0
         inside = range(lowest, lowest + rows)
         found = marks(inside, step, parts)
-        if 2 <= len(found) <= max(2, min(6, rows // 2)):
+        if 2 <= len(found) <= max(2, min(6, (rows + 1) // 2)):
             finest = min(finest, step / parts)
             ticks = tuple((inside[-1] - index, value) for index, value in found)
             yield YScale(lowest * step / parts, step / parts, rows, ticks, logarithmic)

@@ -259,14 +259,12 @@ class _Painter:
                 self.canvas.set_pixel(column, row, "┊", tones.muted)
 
     def _markers(self, curve: Curve, with_end: bool) -> None:
-        """Beside the points, where nothing is drawn; the line shows the points themselves."""
+        """Above the points, where nothing is drawn; the line shows the points themselves."""
         points = curve.points[:-1] if curve.marked else ()
         last = -_APART
         for column, row in (self._cell(x, y) for x, y in (*points, *(curve.points[-1:] if with_end else ()))):
-            around = ((column, row - 1), (column - 1, row), (column + 1, row), (column, row + 1))
-            free = [cell for cell in around if self._is_free(cell)]
-            if free and column - last >= _APART:
-                self.canvas.set_pixel(*free[0], curve.marker, curve.colour)
+            if column - last >= _APART and self._is_free((column, row - 1)):
+                self.canvas.set_pixel(column, row - 1, curve.marker, curve.colour)
                 last = column
 
     def _is_free(self, cell: Cell) -> bool:
