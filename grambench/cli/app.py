@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 import grambench
-from grambench.cli import audit, compare, data, presets, replay, report, run, runs, suite
+from grambench.cli import audit, compare, data, doctor, presets, replay, report, run, runs, suite
 from grambench.cli.help import App, usage_error
 from grambench.errors import ExitCode, GrambenchError
 
@@ -40,6 +40,7 @@ app.command("suite")(suite.suite)
 app.command("presets")(presets.presets)
 app.add_typer(data.app, name="data")
 app.command("audit")(audit.audit)
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

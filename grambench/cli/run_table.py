@@ -20,6 +20,8 @@ _DROPPED = ("preset", "date")
 """On a narrow terminal, in this order: the run's name says them too."""
 _STRATEGIES_ROOM = 16
 """Cells that the strategies keep before a column is dropped."""
+_RESULT_ROOM = 44
+"""Cells of the result, which may say why a run failed, on a terminal."""
 _COLOURS = {"running": "bold cyan", "finished": "green", "failed": "red", "unreadable": "red"}
 
 
@@ -55,6 +57,7 @@ def table(rows: Sequence[RunRow], width: int | None) -> list[dict[str, str]]:
 
 def _fitted(sizes: dict[str, int], width: int) -> dict[str, int]:
     """Cells of the columns that a terminal has room for."""
+    sizes = sizes | {"result": min(sizes["result"], _RESULT_ROOM)}
     for dropped in ("", *_DROPPED):
         sizes = {name: size for name, size in sizes.items() if name != dropped}
         room = width - sum(sizes.values()) - len(_GAP) * (len(sizes) - 1) + sizes["strategies"]

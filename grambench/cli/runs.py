@@ -29,7 +29,6 @@ def runs(
 ) -> None:
     """List the runs of a folder, newest first."""
     import json
-    from dataclasses import asdict
     from itertools import islice
 
     from grambench.cli.run_table import print_runs
@@ -40,7 +39,7 @@ def runs(
     shown = limit or (_ON_SCREEN if sys.stdout.isatty() and not json_ else len(folders))
     rows = [*run_rows(out, islice(folders, shown))]
     if json_:
-        typer.echo(json.dumps([asdict(row) for row in rows]))
+        typer.echo(json.dumps([vars(row) for row in rows]))
     elif rows:
         print_runs(rows, len(folders) - len(rows))
     else:

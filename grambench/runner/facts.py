@@ -41,7 +41,7 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
 
     commit, changed = _git(Path(grambench.__file__).resolve().parent.parent, reasons)
     gpus, driver = _gpus(gpu or GpuSampler(), reasons)
-    packages = {name: _version(name) for name in PACKAGES}
+    packages = {name: installed_version(name) for name in PACKAGES}
     for name in (name for name, version in packages.items() if version is None):
         reasons[f"packages.{name}"] = "the package is not installed"
     return {
@@ -63,7 +63,8 @@ def host_facts(gpu: GpuSampler | None = None) -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Version of an installed distribution, or of grambench itself; None: it is not installed."""
     if package == "grambench":  # a checkout may be used without being installed
         return grambench.__version__
     try:

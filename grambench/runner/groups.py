@@ -1,5 +1,6 @@
 """Control groups (version 1 and 2): whether a process is frozen, and where a CPU quota is reported."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,18 @@ def quota_files(root: Path = _ROOT, proc: Path = _PROC) -> list[tuple[Path, str,
         elif _text(folder / "cpu.cfs_quota_us").strip() not in ("", "-1"):
             found.append((folder / "cpu.stat", "throttled_time", 1e-9))
     return found
+
+
+def quota_cpus(root: Path = _ROOT, proc: Path = _PROC) -> float | None:
+    """CPUs that the quotas of this process's group and its parents allow; None: there is none."""
+    found = []
+    for folder in _folders("self", "cpu", root, proc):
+        words = _text(folder / "cpu.max").split() or [
+            _text(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")
+        ]
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # `max`, or no quota here
+            found.append(int(words[0]) / int(words[1]))
+    return min((cpus for cpus in found if cpus > 0), default=None)
 
 
 def _is_frozen(pid: int, root: Path, proc: Path) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import geometric_mean
@@ -42,7 +42,7 @@ Marks = dict[str, list[int]]
 """File -> size in bytes and time of the last change in ns; both 0: it is missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRow:
     """A run in the list."""
 
@@ -104,7 +104,7 @@ def read_row(folder: Path) -> RunRow:
     row = RunRow(
         run=folder.name,
         state="running" if running else state_word(state),
-        created=run.created if run else _iso(born_ns(folder)),
+        created=run.created if run else _iso(born_ns(folder) or 0),
         preset=run.preset if run else state.preset,
         strategies=[*dict.fromkeys(labels or _planned(run))],
         trials=len(state.trials),
@@ -200,7 +200,7 @@ def _load(out: Path) -> dict[str, tuple[Marks, RunRow]]:
 
 
 def _save(out: Path, runs: dict[str, tuple[Marks, RunRow]]) -> None:
-    rows = {name: (marks, asdict(row)) for name, (marks, row) in runs.items() if (out / name).is_dir()}
+    rows = {name: (marks, vars(row)) for name, (marks, row) in runs.items() if (out / name).is_dir()}
     index = {"format": _FORMAT, "code": code_digest(), "runs": rows}
     with contextlib.suppress(OSError):  # a folder that we may only read
         write_atomic(out / INDEX_FILE, json.dumps(index))

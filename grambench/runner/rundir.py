@@ -108,7 +108,7 @@ def list_runs(out: Path, beginning: str = "") -> list[Path]:
     """
     try:
         named = (folder for folder in out.iterdir() if folder.name.startswith(beginning))
-        found = [(born_ns(folder), folder) for folder in named if _is_run(folder)]
+        found = [(born, folder) for folder in named if (born := born_ns(folder)) is not None]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -118,24 +118,14 @@ def list_runs(out: Path, beginning: str = "") -> list[Path]:
     return [folder for _, folder in sorted(found, key=lambda pair: (pair[0], pair[1].name))]
 
 
-def _is_run(folder: Path) -> bool:
+def born_ns(folder: Path) -> int | None:
+    """When a run was created: `run.json` is written once; None: the folder is no run."""
     try:
-        os.lstat(folder / RUN_FILE)
+        return os.lstat(f"{folder}/{RUN_FILE}").st_mtime_ns
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError:  # not permitted to look into it
-        return _RUN_NAME.search(folder.name) is not None
-    return True
-
-
-def born_ns(folder: Path) -> int:
-    """When a run was created: `run.json` is written once."""
-    for path in (folder / RUN_FILE, folder):
-        try:
-            return os.lstat(path).st_mtime_ns
-        except OSError:
-            continue
-    return 0
+        return os.lstat(folder).st_mtime_ns if _RUN_NAME.search(folder.name) else None
 
 
 def read_spec(folder: Path) -> tuple[str, Spec]:

@@ -38,7 +38,9 @@ def loaded_by(folder: Path, *arguments: str) -> set[str]:
     return set(json.loads(modules))
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "presets", "presets demo", "run --help", "runs"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "presets", "presets demo", "run --help", "runs", "doctor"]
+)
 def test_commands_that_train_nothing_load_neither_torch_nor_textual(tmp_path: Path, command: str) -> None:
     loaded = loaded_by(tmp_path, *command.split())
     assert "grambench" in loaded

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from grambench.runner.groups import how_stopped, quota_files
+from grambench.runner.groups import how_stopped, quota_cpus, quota_files
 from grambench.runner.load import LoadReader, Rates, _sum_of
 
 
@@ -83,6 +83,7 @@ def test_quotas_of_the_group_and_its_parents_are_found(groups: tuple[Path, Path]
     (root / "new/inner/cpu.max").write_text("max 100000\n")
     (root / "cpu,cpuacct/old/cpu.cfs_quota_us").write_text("-1\n")
     assert quota_files(root, proc) == []
+    assert quota_cpus(root, proc) is None
     assert _sum_of([]) is None
     (root / "new/cpu.max").write_text("150000 100000\n")
     (root / "new/cpu.stat").write_text("usage_usec 5\nthrottled_usec 2500000\n")
@@ -91,6 +92,9 @@ def test_quotas_of_the_group_and_its_parents_are_found(groups: tuple[Path, Path]
     files = quota_files(root, proc)
     assert {path.parent.name for path, _, _ in files} == {"new", "old"}
     assert _sum_of(files) == 3.0
+    assert quota_cpus(root, proc) == 1.5
+    (root / "cpu,cpuacct/old/cpu.cfs_period_us").write_text("100000\n")
+    assert quota_cpus(root, proc) == 0.5
 
 
 @pytest.mark.parametrize(
