@@ -99,23 +99,31 @@ def prepare(
 
 
 @app.command()
-def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: JsonOption = False) -> None:
+def verify(
+    name: NameOrFolderArgument,
+    data_dir: DataDirOption = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated."),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
     """Read every file of a data set and count what a run will use. Needs no model.
 
     Unknown ids, empty histories and one-class impressions are reported but are not errors; a file that
-    cannot be read is one (exit code 3). With --data-dir, NAME can be any name. A folder can hold MIND's
-    format, the tables items and impressions, or knowledge-tracing data. In a folder that grambench has
+    cannot be read is one (exit code 3). With --data-dir, NAME can be any name. The format is recognised by
+    the folder's files (docs/data.md). In a folder that grambench has
     prepared, or a cache of such folders, every file is compared with its recorded digest; a difference
     is an error.
     """
     from rich.console import Console
 
-    from grambench.cli.data_sets import folder_to_verify
+    from grambench.cli.data_sets import data_to_verify, folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
     from grambench.domains.registry import domain_of
 
-    folder, data = folder_to_verify(name, data_dir)
+    folder = folder_to_verify(name, data_dir)
     console = Console(stderr=True)
     if prepared := prepared_folders(folder):
         with console.status("reading") if console.is_terminal else contextlib.nullcontext():
@@ -127,6 +135,7 @@ def verify(name: NameOrFolderArgument, data_dir: DataDirOption = None, json_: Js
         if error := damage(checks):
             raise error
         return
+    data = data_to_verify(name, folder, assignments or [])
     with console.status("reading") if console.is_terminal else contextlib.nullcontext():
         found = domain_of(data.domain).verify(folder, data)
     if json_:

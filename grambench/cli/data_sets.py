@@ -1,17 +1,17 @@
 """The data sets that grambench knows by name, and what a name on the command line means."""
 
 import difflib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from grambench.cli.settings import resolve
-from grambench.config.data import Data, Duolingo, Track
+from grambench.config.data import Data
 from grambench.config.paths import cache_dir, dataset_dir
 from grambench.config.presets import load_preset, preset_names
 from grambench.config.spec import Spec
-from grambench.data.tables.files import tables_named
 from grambench.errors import ConfigError, DataError
 
 SYNTHETIC = "synthetic"
@@ -114,66 +114,52 @@ def described(data_set: DataSet) -> dict[str, Any]:
     }
 
 
-def folder_to_verify(name: str, data_dir: Path | None) -> tuple[Path, Data]:
-    """The folder to verify, with label and format from the preset or else from the folder's files.
-
-    `name`: of a preset or data set, or the path of a folder.
+def folder_to_verify(name: str, data_dir: Path | None) -> Path:
+    """The folder to verify: `data_dir`, else that of a preset or data set, or the one named.
 
     Raises:
         ConfigError: the preset cannot be used, or its data is generated and no folder is given.
     """
-    label, folder = name, None
-    source: str = "mind"
-    track: Track = "es_en"
-    if data_dir is None and _is_folder(name):
-        folder = Path(name)
-        label = folder.expanduser().resolve().name
-    elif is_preset(name):
-        data = load_preset(name).data
-        label, source, track = data.dataset, data.source, data.duolingo.track
-        folder = Path(data.dir) if data.dir else None
-        if data.is_generated and data_dir is None:
-            raise ConfigError(
-                f"The data of {name} is generated when it is prepared.",
-                "Write a copy with `grambench data synth --out DIR` and pass it with --data-dir.",
-            )
-    folder = (data_dir or folder or dataset_dir(label)).expanduser()
-    if source.startswith("synthetic"):
-        source = "mind"
-    source, track = _format_of(folder, source, track)
-    return folder, Data(dataset=label, source=source, duolingo=Duolingo(track=track))
+    if data_dir is not None or _is_folder(name):
+        return (data_dir or Path(name)).expanduser()
+    data = load_preset(name).data if is_preset(name) else Data(dataset=name)
+    if data.is_generated:
+        raise ConfigError(
+            f"The data of {name} is generated when it is prepared.",
+            "Write a copy with `grambench data synth --out DIR` and pass it with --data-dir.",
+        )
+    return Path(data.dir or dataset_dir(data.dataset)).expanduser()
 
 
-def _format_of(folder: Path, source: str, track: Track) -> tuple[str, Track]:
-    """The format of a folder's files, where the preset does not give it."""
-    if source != "mind" or has_splits(folder):
-        return source, track
-    found: str = "mind"
-    if _holds_tables(folder):
-        found = "news-tables"
-    elif tables_named(folder, "interactions"):
-        found = "tables"
-    elif (folder / "poj_log.csv").is_file():
-        found = "poj"
-    elif (folder / "KT1").is_dir() or any(folder.glob("u*.csv")):
-        found = "ednet"
-    for language in get_args(Track):
-        if any(folder.glob(f"{language}.slam.*.train")):
-            found, track = "duolingo", language
-    return found, track
+def data_to_verify(name: str, folder: Path, assignments: Sequence[str]) -> Data:
+    """The settings to read a folder with: the preset's, but the folder's own format if that is another.
+
+    Raises:
+        ConfigError: a setting cannot be used; the folder holds several formats; or it is named itself, and
+            holds no known one.
+    """
+    from grambench.domains.recognise import candidates, recognise
+
+    is_named = folder == Path(name).expanduser() and folder.is_dir()
+    preset, label = (name, "") if is_preset(name) and not is_named else ("my-news", name)
+    if is_named:
+        label = folder.resolve().name
+    changes = [f"data.dataset={json.dumps(label)}"] if label else []
+    held = [one.source for one in candidates(folder)] if folder.is_dir() else []
+    data = load_preset(preset, assignments).data
+    if any(change.startswith("data.source") for change in assignments) or (not label and data.source in held):
+        pass
+    elif held or is_named:
+        changes += recognise(folder).settings
+    elif label or data.is_generated:
+        changes.append("data.source=mind")
+    return load_preset(preset, [*changes, *assignments]).data
 
 
 def _is_folder(name: str) -> bool:
     """Whether a name is the path of a folder and not a known name."""
     is_known = name in {*preset_names(), *(data_set.name for data_set in DATA_SETS)}
     return not is_known and Path(name).expanduser().is_dir()
-
-
-def _holds_tables(folder: Path) -> bool:
-    """Whether a folder holds impressions in a table, and no train and dev in MIND's format."""
-    from grambench.domains.news.formats.tables import holds_news_tables
-
-    return holds_news_tables(folder) and not has_splits(folder)
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

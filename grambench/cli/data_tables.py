@@ -49,6 +49,8 @@ _ORIGINS = {"official": "the published file", "differs": "not the published file
 def print_verification(found: CheckedFolder, console: Console) -> None:
     """A table for each split and one for the folder; or one for data without splits."""
     console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
+    if found.contents:
+        console.print(Text(found.contents), soft_wrap=True)
     read: list[Counts] = []
     if isinstance(found, AnswersCheck):
         title = f"knowledge tracing ({found.format})"

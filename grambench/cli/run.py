@@ -98,7 +98,13 @@ def run(
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
     fail_on: FailOnOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved settings and exit.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show the resolved settings (with --data-dir also data, model and memory) and exit.",
+        ),
+    ] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
     from grambench.cli.fail_on import parsed, require_names
@@ -110,8 +116,10 @@ def run(
     from grambench.runner.rundir import create_run, find_run, read_spec
     from grambench.runner.starts import start_method
 
-    if preset is None and resume is None:
-        raise ConfigError("Neither --preset nor --resume is given.", "Try `grambench run --preset demo`.")
+    if preset is None and resume is None and data_dir is None:
+        raise ConfigError(
+            "None of --preset, --data-dir and --resume is given.", "Try `grambench run --preset demo`."
+        )
     if detach and foreground:
         raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")
     start_method()  # an unknown value is refused before anything is created
@@ -149,10 +157,20 @@ def run(
     if dry_run:
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
+        if data_dir is not None:
+            from grambench.cli.own_data import plan
+
+            typer.echo("")
+            for line in plan(spec):
+                typer.echo(line)
         return
-    if not spec.data.is_generated:
+    if preset is None:
+        from grambench.cli.own_data import contents
+
+        typer.echo(f"{contents(spec)}; preset {spec.name}", err=True)
+    elif not spec.data.is_generated:
         locate(spec.data)
-    show(lambda: create_run(spec, preset or "", out, ["grambench", *sys.argv[1:]]))
+    show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *sys.argv[1:]]))
 
 
 def _run_and_show(

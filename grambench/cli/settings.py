@@ -1,5 +1,6 @@
 """Settings of a run from command-line options."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,16 +51,58 @@ class Options:
     def resolve(self, preset: str) -> Spec:
         """The specification of a preset with these changes.
 
+        With a data folder and the preset of users' own data, or none, the folder's format is recognised.
+
         Raises:
-            ConfigError: a setting that cannot be used.
+            ConfigError: a setting that cannot be used, or no known format.
+            DataError: there is no such folder.
         """
-        spec = load_preset(preset, self.changes(), self.trials)
+        recognised: tuple[str, ...] = ()
+        if self.data_dir is not None:
+            preset, recognised = own_preset(preset, self.data_dir.expanduser(), self.assignments)
+        spec = load_preset(preset, [*recognised, *self.changes()], self.trials)
         if spec.data.is_generated and spec.data.dir is not None:
             raise ConfigError(
                 f"{preset} generates its data, so it reads no folder.",
                 "Leave --data-dir out, or add --set data.source=mind.",
             )
         return spec
+
+
+def own_preset(preset: str, folder: Path, assignments: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """The preset of users' own data for a folder's format, and the settings that select it.
+
+    Any other preset that is given is left as it is, and so is a `data.source` among the assignments.
+
+    Raises:
+        ConfigError: the folder holds no known format, or several.
+        DataError: there is no such folder.
+    """
+    from grambench.config.data import SOURCES
+    from grambench.domains.recognise import recognise
+    from grambench.domains.registry import PACKAGES, domain_of
+
+    if preset and preset not in {domain_of(domain).preset for domain in PACKAGES}:
+        return preset, ()
+    given = [
+        value.strip("\"' ") for key, _, value in map(_parted, assignments) if key.strip() == "data.source"
+    ]
+    if given:
+        if given[-1] not in SOURCES:
+            raise ConfigError(f"data.source is {given[-1]!r}.", f"Known are {', '.join(SOURCES)}.")
+        return preset or domain_of(SOURCES[given[-1]]).preset, ()
+    found = recognise(folder)
+    own = domain_of(found.domain).preset
+    if preset and preset != own:
+        raise ConfigError(
+            f"{folder} holds data of {found.domain} ({found.source}), which {preset} does not train on.",
+            f"Use --preset {own}." if own else "",
+        )
+    return own, found.settings
+
+
+def _parted(assignment: str) -> tuple[str, str, str]:
+    return assignment.partition("=")
 
 
 def resolve(

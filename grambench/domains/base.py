@@ -3,7 +3,7 @@
 A domain is a folder: `domain.py` does not import torch, `training.py` provides what `domains.training` uses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +39,9 @@ class Source:
     """Settings of generated data; None: the data is in a folder."""
     generate: Callable[[Any, Path], None] | None = None
     """Generates data from these settings into a new folder."""
+    recognised: Callable[[Path], Sequence[str]] = lambda _: ()
+    """Data of this source in a folder, by names and headers of files: for each such data the `--set` that
+    selects it beside `data.source`; empty where nothing more has to be set."""
     is_there: Callable[[Path], bool] = Path.is_dir
     """Whether a folder may hold data of this source."""
     fix: Callable[[Data, str], str] = lambda _data, holds: (
@@ -54,6 +57,8 @@ class Domain(Protocol):
     """Dataclass of the arrays of a part."""
     sources: Mapping[str, Source]
     """By `data.source`."""
+    preset: str = ""
+    """Preset for users' own data; empty: there is none."""
 
     def read(self, folder: Path, data: Data, report: Report) -> Interactions:
         """Read the files of a folder and split the data into parts.

@@ -223,7 +223,11 @@ def test_verify_knows_tables_by_their_files_or_by_the_preset(grambench: Command,
     generate(SMALL, tmp_path / "splits")
     for split in ("train", "dev"):
         (tmp_path / "splits" / split).rename(folder / split)
-    assert '"splits"' in grambench("data", "verify", folder, "--json").out
+    ended = grambench("data", "verify", folder, "--json")
+    assert (ended.code, ended.out) == (2, "")
+    assert "several formats: mind (" in ended.err
+    assert "`--set data.source=mind` or `--set data.source=news-tables`" in ended.err
+    assert '"splits"' in grambench("data", "verify", folder, "--set", "data.source=mind", "--json").out
     preset = tmp_path / "own.toml"
     preset.write_text(f'data.source = "news-tables"\ndata.dataset = "own"\ndata.dir = "{folder}"\n')
     assert '"news-tables"' in grambench("data", "verify", preset, "--json").out

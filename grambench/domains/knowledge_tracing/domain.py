@@ -9,12 +9,14 @@ from grambench.data.cautions import check_repeats
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import Manifest, SourceFile
 from grambench.data.prepared.sources import Report
+from grambench.data.tables.compressed import stored
+from grambench.data.tables.files import tables_named
 from grambench.data.verification import CheckedFolder
 from grambench.domains.base import Domain, Source
 from grambench.domains.knowledge_tracing.answers import Answers
-from grambench.domains.knowledge_tracing.formats.duolingo import duolingo_files, read_duolingo
-from grambench.domains.knowledge_tracing.formats.ednet import ednet_files, read_ednet
-from grambench.domains.knowledge_tracing.formats.poj import poj_files, read_poj
+from grambench.domains.knowledge_tracing.formats.duolingo import duolingo_files, read_duolingo, tracks_of
+from grambench.domains.knowledge_tracing.formats.ednet import ednet_files, holds_ednet, read_ednet
+from grambench.domains.knowledge_tracing.formats.poj import LOG_FILE, poj_files, read_poj
 from grambench.domains.knowledge_tracing.formats.tables import read_tables, tables_files
 from grambench.domains.knowledge_tracing.prepare import split_answer_data
 from grambench.domains.knowledge_tracing.repeats import find_repeats
@@ -24,9 +26,10 @@ from grambench.domains.knowledge_tracing.verify import verify_answers
 from grambench.errors import DataError
 
 _TABLES = Source(
-    holds="the tables items and interactions (docs/data.md says which columns)",
+    holds="the tables items (id, text) and interactions (user, item, correct)",
     files=lambda folder, data: tables_files(folder, data.column_names == "exact"),
     read=lambda folder, data, _: read_tables(folder, exact=data.column_names == "exact"),
+    recognised=lambda folder: [""] * bool(tables_named(folder, "interactions")),
 )
 
 
@@ -34,21 +37,25 @@ class KnowledgeTracing(Domain):
     """See `domains.base.Domain`."""
 
     part = Sequences
+    preset = "my-kt"
     sources: Mapping[str, Source] = {
         "duolingo": Source(
             holds="the files of https://doi.org/10.7910/DVN/8SWHNO (es_en.slam.20190204.train and so on)",
             files=lambda folder, data: duolingo_files(folder, data.duolingo.track),
             read=lambda folder, data, _: read_duolingo(folder, data.duolingo.track),
+            recognised=lambda folder: [f"data.duolingo.track={track}" for track in tracks_of(folder)],
         ),
         "poj": Source(
             holds="poj_log.csv and your contents.tsv",
             files=lambda folder, _: poj_files(folder),
             read=lambda folder, *_: read_poj(folder),
+            recognised=lambda folder: [""] * stored(folder / LOG_FILE).is_file(),
         ),
         "ednet": Source(
             holds="KT1/, questions.csv (https://github.com/riiid/ednet) and your contents.tsv",
             files=lambda folder, _: ednet_files(folder),
             read=lambda folder, _, report: read_ednet(folder, report=report),
+            recognised=lambda folder: [""] * holds_ednet(folder),
         ),
         "tables": _TABLES,
         "synthetic-answers": replace(

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from grambench.config.data import Data
 from grambench.data.cautions import answer_cautions
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
-from grambench.data.verification import CheckedFolder, FileCheck
+from grambench.data.verification import CheckedFolder, FileCheck, contents_line
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 
@@ -54,6 +55,15 @@ def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, da
         {
             "data_dir": str(folder),
             "dataset": data.dataset,
+            "contents": contents_line(
+                {
+                    "items": len(answers.item_ids),
+                    "answers": len(answers),
+                    "users": len(answers.user_ids),
+                    "empty texts": pc.sum(pc.equal(answers.texts, "")).as_py(),
+                },
+                answers.time_s,
+            ),
             "format": data.source,
             "files": tuple(
                 FileCheck(path=str(path), bytes=size_of(path), origin="unknown") for path in files.values()

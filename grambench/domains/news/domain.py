@@ -8,9 +8,10 @@ from grambench.config.data import NEWS_TABLES, Data
 from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import SourceFile
 from grambench.data.prepared.sources import Report
+from grambench.data.tables.files import tables_named
 from grambench.data.verification import CheckedFolder
 from grambench.domains.base import Domain, Source
-from grambench.domains.news.formats.mind_folder import BEHAVIORS_FILE, find_split
+from grambench.domains.news.formats.mind_folder import BEHAVIORS_FILE, find_split, holds_mind
 from grambench.domains.news.impressions import Part
 from grambench.domains.news.prepare import split_news_data
 from grambench.domains.news.sources import mind_files, read_mind, read_tables, table_files
@@ -19,9 +20,10 @@ from grambench.domains.news.verify import verify
 from grambench.domains.news.verify_tables import verify_tables
 
 _MIND = Source(
-    holds="train/ and dev/ (or MINDsmall_train/ and so on)",
+    holds="train/ and dev/ (or MINDsmall_train/ and so on), each with news.tsv and behaviors.tsv",
     files=mind_files,
     read=read_mind,
+    recognised=lambda folder: [""] * holds_mind(folder),
     is_there=lambda folder: folder.is_dir() and find_split(folder, "train") is not None,
     fix=lambda data, _: _where_mind_is(data),
 )
@@ -31,13 +33,15 @@ class News(Domain):
     """See `domains.base.Domain`."""
 
     part = Part
+    preset = "my-news"
     sources: Mapping[str, Source] = {
         "mind": _MIND,
         "synthetic": replace(_MIND, settings=lambda data: data.synthetic, generate=generate),
         NEWS_TABLES: Source(
-            holds="the tables items and impressions (docs/data.md says which columns)",
+            holds="the tables items (id, title) and impressions (user, history, candidates)",
             files=table_files,
             read=read_tables,
+            recognised=lambda folder: [""] * bool(tables_named(folder, "impressions")),
         ),
     }
 

@@ -1,6 +1,6 @@
 """`grambench data verify` for a MIND folder: counts and problems, without a model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.compressed import stored
-from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict
+from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict, contents_line
 from grambench.domains.news.checksums import origin
-from grambench.domains.news.formats.catalogue import merge_news
+from grambench.domains.news.formats.catalogue import Catalogue, merge_news
 from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
 from grambench.domains.news.formats.mind_folder import (
     BEHAVIORS_FILE,
@@ -100,10 +100,12 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
     catalogue = merge_news(list(news.values()))
     checks: dict[Split, SplitCheck] = {}
     unknown: list[tuple[pa.Array, int]] = []
+    read: list[Behaviors] = []
     for split, folder in folders.items():
         behaviors = read_behaviors(stored(folder / BEHAVIORS_FILE), None if split == "test" else True)
         checks[split] = _check(split, folder, dataset, news[split], behaviors, catalogue.ids)
         unknown.append(_unknown(behaviors, catalogue.ids))
+        read.append(behaviors)
     bodies = find_bodies(data_dir, list(folders.values()))
     return Verification(
         data_dir=str(data_dir),
@@ -115,6 +117,7 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         ),
         repeated_news_same_text=_problem(catalogue.repeated_same),
         repeated_news_other_text=_problem(catalogue.repeated_other),
+        contents=news_line(catalogue, read),
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
         cautions=(
             *([ONE_SPLIT] if is_one else []),
@@ -125,6 +128,18 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
             ),
         ),
     )
+
+
+def news_line(catalogue: Catalogue, read: Sequence[Behaviors]) -> str:
+    """Items and impressions in one line."""
+    counts = {
+        "items": len(catalogue),
+        "impressions": sum(map(len, read)),
+        "users": len(pa.concat_arrays([behaviors.user_ids for behaviors in read]).unique()),
+        "empty titles": pc.sum(pc.equal(catalogue.titles, "")).as_py(),
+        "repeated ids": len(catalogue.repeated_same) if len(read) == 1 else 0,  # usual between splits
+    }
+    return contents_line(counts, np.concatenate([behaviors.time_s for behaviors in read]))
 
 
 def split_cautions(name: str, check: Counts, label: str) -> list[str]:

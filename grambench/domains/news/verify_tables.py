@@ -10,7 +10,7 @@ from grambench.config.data import Data
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck
 from grambench.domains.news.formats.catalogue import ReadNews
-from grambench.domains.news.verify import Counts, counts, split_cautions
+from grambench.domains.news.verify import Counts, counts, news_line, split_cautions
 
 
 class TablesCheck(Counts, CheckedFolder):
@@ -37,6 +37,7 @@ def verify_tables(news: ReadNews, files: Mapping[str, Path], folder: Path, data:
     check = TablesCheck(
         data_dir=str(folder),
         dataset=data.dataset,
+        contents=news_line(news.catalogue, news.behaviors),
         format=data.source,
         files=tuple(
             FileCheck(path=str(path), bytes=path.stat().st_size, origin="unknown") for path in files.values()

@@ -38,6 +38,8 @@ def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
         "mind-large-body",
         "mind-small",
         "mind-small-body",
+        "my-kt",
+        "my-news",
         "poj",
     ]
     assert all(load_preset(name).name == name for name in preset_names())

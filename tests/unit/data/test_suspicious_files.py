@@ -109,8 +109,17 @@ def tables_of(folder: Path, interactions: str, items: str = "id\ttext\nq1\tone\n
             "items.tsv:3: found the header ag",
         ),
         ("u1\tq1\t1\n", "id\ttext\nq1\tone\n", "The first line looks like data: put a header line"),
-        ("User\tItem\tCorrect\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "Write the names in lower case"),
-        ("user_id\titem_id\tlabel\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "Rename the columns"),
+        (
+            "User\tuser_id\titem\tcorrect\nu1\tu1\tq1\t1\n",
+            "id\ttext\nq1\tone\n",
+            "found the columns 'User' and 'user_id', which both mean user. Rename or remove all of them but one.",
+        ),
+        ("uid\tclick_history\ttitle\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "expected user, item and correct"),
+        (
+            "user;item;correct\nu1;q1;1\n",
+            "id\ttext\nq1\tone\n",
+            "Separate the fields by tabs (.tsv) or commas",
+        ),
         (
             "user\titem\tcorrect\nu1\tq1\t1\n",
             'id\ttext\n"q1"\tone\n',

@@ -18,7 +18,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from grambench.data.tables.tsv import check_encoding
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.errors import DataError
 
-__all__ = ["Track", "duolingo_files", "read_duolingo"]
+__all__ = ["Track", "duolingo_files", "read_duolingo", "tracks_of"]
 
 Track = Literal["es_en", "fr_en"]
 """Language being learned, then the learner's own: Spanish or French for speakers of English."""
@@ -95,6 +95,11 @@ def read_duolingo(folder: Path, track: Track) -> Answers:
             found = f"found token id {_shown(token_id)}, which no exercise has"
             raise _error(key_path, _line_of(key_path, token_id), f"{found}, expected those of {files[name]}")
     return _answers(columns)
+
+
+def tracks_of(folder: Path) -> list[Track]:
+    """The tracks of which a folder has some file."""
+    return [track for track in get_args(Track) if any(folder.glob(f"{track}.slam.*"))]
 
 
 def duolingo_files(folder: Path, track: Track) -> dict[str, Path]:

@@ -21,13 +21,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from grambench.data.tables import clock, compressed, csv_file, faults, headers
+from grambench.data.tables.files import header_of
 from grambench.data.tables.tsv import Int64s, MalformedError, check_encoding
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.formats import contents
 from grambench.domains.knowledge_tracing.formats.contents import Contents
 from grambench.errors import DataError
 
-__all__ = ["read_ednet"]
+__all__ = ["ednet_files", "holds_ednet", "read_ednet"]
 
 COLUMNS = ("timestamp", "solving_id", "question_id", "user_answer", "elapsed_time")
 USERS_FOLDER = "KT1"
@@ -78,6 +79,15 @@ def ednet_files(folder: Path) -> dict[str, Path]:
         "contents": contents.find_contents(folder),
         "KT1": users_folder,
     }
+
+
+def holds_ednet(folder: Path) -> bool:
+    """Whether a folder has `KT1/`, or students' files of its own, by name and header."""
+    if (folder / USERS_FOLDER).is_dir():
+        return True
+    names = (path for path in sorted(folder.glob("u*")) if _USER_FILE.fullmatch(path.name))
+    path = next(names, None)
+    return path is not None and header_of(path) == list(COLUMNS)
 
 
 def read_ednet(

@@ -5,6 +5,7 @@ Legend of shapes: N news, B impressions, D distinct news ids of behaviors.tsv, H
 C candidates.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from grambench.data.tables import faults, headers, tsv
+from grambench.data.tables import compressed, faults, headers, tsv
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.tsv import Bytes, Int64s, MalformedError
 from grambench.domains.news.formats import mind_rows
@@ -101,19 +102,21 @@ class _Rows:
 
 
 def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
-    """Read a news.tsv: 8 fields per row, no header, no quoting.
+    """Read a news.tsv: 8 fields per row, or fewer (`mind_rows.NEWS_FIELDS`); no header, no quoting.
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
             Y`): not UTF-8, wrong number of fields, an empty or repeated id, one with blanks or quotes, a
             header.
     """
-    wanted = (0, 1, 2, 3, 4)
+    fields = _news_fields(path)
+    wanted = mind_rows.NEWS_FIELDS[fields]
     try:
-        parts = [
-            tsv.columns_of(block, mind_rows.NEWS_COLUMNS, wanted) for block in tsv.blocks(path, block_bytes)
-        ]
-        news = News(*(pa.concat_arrays(column) for column in zip(*parts, strict=True)))
+        parts = [tsv.columns_of(block, fields, wanted) for block in tsv.blocks(path, block_bytes)]
+        read = [pa.concat_arrays(column) for column in zip(*parts, strict=True)]
+        if len(read) == len(mind_rows.ID_TITLE_ABSTRACT):
+            read[1:1] = [pa.repeat(pa.scalar("", pa.large_string()), len(read[0]))] * 2
+        news = News(*read)
         tsv.check_unique(news.ids)
         tsv.check_ids(news.ids)
         if (
@@ -122,9 +125,17 @@ def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
         ):
             raise MalformedError
     except MalformedError:
-        check = faults.check_ids("news")
-        faults.raise_first_fault(path, mind_rows.NEWS_COLUMNS, check, mind_rows.NEWS)
+        faults.raise_first_fault(path, fields, faults.check_ids("news"), mind_rows.NEWS)
     return news
+
+
+def _news_fields(path: Path) -> int:
+    """Fields of the first two rows of a news.tsv, if they agree and are known; else MIND's own number."""
+    with contextlib.suppress(OSError), compressed.opened(path) as file:
+        counts = {line.count(b"\t") + 1 for line in (file.readline(), file.readline()) if line}
+        if len(counts) == 1 and counts <= mind_rows.NEWS_FIELDS.keys():
+            return counts.pop()
+    return mind_rows.NEWS_COLUMNS
 
 
 def read_behaviors(path: Path, labelled: bool | None = None, block_bytes: int = tsv.BLOCK_BYTES) -> Behaviors:

@@ -61,6 +61,15 @@ def find_split(data_dir: Path, split: Split) -> Path | None:
     return folders[0]
 
 
+def holds_mind(data_dir: Path) -> bool:
+    """Whether a folder, or a split's folder in it, has a news.tsv or behaviors.tsv."""
+    return any(
+        _with_files(place, split)
+        for split in SPLITS
+        for place in (data_dir, data_dir / split, *_subfolders(data_dir, f"MIND*_{split}"))
+    )
+
+
 def is_one_split(data_dir: Path) -> bool:
     """Whether a folder directly holds news.tsv and behaviors.tsv, without train, dev or test folders."""
     there = all(stored(data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))

@@ -5,6 +5,9 @@ from grambench.data.tables.faults import Check, shown
 from grambench.domains.news.formats.mind_times import EXPECTED, parse_time
 
 NEWS_COLUMNS = 8
+ID_TITLE_ABSTRACT = (0, 1, 2)
+NEWS_FIELDS = {3: ID_TITLE_ABSTRACT} | dict.fromkeys(range(5, NEWS_COLUMNS + 1), (0, 1, 2, 3, 4))
+"""Fields of a row -> those that are read: id, title and abstract, as in xMIND; else MIND's first five."""
 BEHAVIORS_COLUMNS = 5
 BODIES_COLUMNS = 2
 NEWS = "id, category, subcategory, title, abstract, URL, title entities and abstract entities"

@@ -46,11 +46,6 @@ def news_tables_files(folder: Path, exact: bool = False) -> dict[str, Path]:
     return table_sources(folder, {name: replace(columns, exact=exact) for name, columns in tables.items()})
 
 
-def holds_news_tables(folder: Path) -> bool:
-    """Whether a folder has a table of impressions, in any format."""
-    return bool(table_files.tables_named(folder, "impressions"))
-
-
 def read_news_tables(
     folder: Path, block_bytes: int = tsv.BLOCK_BYTES, exact: bool = False
 ) -> tuple[News, Behaviors, Int8s | None]:

@@ -1,0 +1,95 @@
+"""What lies in the data folder of a run, and what the run needs: printed before it starts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from grambench.config.spec import Spec
+from grambench.data.prepared.sources import size_of
+from grambench.domains.locate import locate
+from grambench.domains.registry import domain_of, source_of
+from grambench.hub import hub_is_reachable
+from grambench.text import safe_text
+
+MOST_BYTES = 1 << 28
+"""Larger data is not read twice: it is described by its size."""
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+_STATES = 4
+"""Numbers kept per weight: itself, its gradient and two moments."""
+
+
+def contents(spec: Spec) -> str:
+    """Folder, format and contents of a run's data, in one line.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        ConfigError: settings do not match the source.
+    """
+    folder = locate(spec.data)
+    bytes_ = sum(size_of(path) for path in source_of(spec.data).files(folder, spec.data).values())
+    if bytes_ > MOST_BYTES:
+        said = f"{bytes_ / 2**30:.1f} GiB, counted once the run prepares it"
+    else:
+        said = domain_of(spec.data.domain).verify(folder, spec.data).contents
+    return f"{safe_text(folder, 1000)} ({spec.data.source}): {said}"
+
+
+def plan(spec: Spec) -> Iterator[str]:
+    """What a run would read, train and need, line by line.
+
+    Raises:
+        DataError: a file is missing or malformed.
+        ConfigError: settings do not match the source.
+    """
+    import psutil
+
+    training = spec.training
+    yield f"data: {'generated' if spec.data.is_generated else contents(spec)}"
+    names = [trial.label for trial in spec.trials] or training.strategies
+    yield (
+        f"would train: {', '.join(names)}; seeds {', '.join(map(str, training.seeds))}; {spec.schedule};"
+        + (
+            f" {training.max_steps} steps at most"
+            if training.max_steps
+            else f" {training.epochs} epochs at most"
+        )
+    )
+    weights = None
+    if spec.encoder.model is not None:
+        weights = _weights(spec.encoder.model, spec.encoder.revision)
+        yield f"model: {safe_text(spec.encoder.model)} {_presence(spec.encoder.model, weights)}"
+    free = psutil.virtual_memory().available
+    at_once = len(names) if spec.schedule == "race" else 1
+    if weights is not None:
+        needed = _STATES * at_once * weights.stat().st_size
+        fits = "fits" if needed < free else "does not fit"
+        yield (
+            f"memory: {needed / 2**30:.1f} GiB for the encoder's weights, gradients and optimiser,"
+            f" which {fits} into the {free / 2**30:.1f} GiB free on this host; activations come on top"
+        )
+    else:
+        yield f"memory: {free / 2**30:.1f} GiB free on this host; the need is unknown without the model"
+    yield "time: unknown before the probe and the first steps; the dashboard estimates it then"
+
+
+def _weights(model: str, revision: str | None) -> Path | None:
+    """The file of a model's weights, in its folder or in the hub's cache; None if it is not there."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(model, name, revision=revision) for name in _WEIGHTS)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def _presence(model: str, weights: Path | None) -> str:
+    if weights is not None:
+        return "is here"
+    if Path(model).expanduser().is_dir():
+        return f"is a folder without {' or '.join(_WEIGHTS[:2])}"
+    if hub_is_reachable():
+        return "is not here yet; the run fetches it from the hub"
+    return (
+        f"is not here, and the hub cannot be reached: run `hf download {model}` where there is a network, or"
+        " name a local folder with --set encoder.model=/path/to/model"
+    )
