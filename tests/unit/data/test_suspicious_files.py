@@ -112,7 +112,7 @@ def tables_of(folder: Path, interactions: str, items: str = "id\ttext\nq1\tone\n
         (
             "User\tuser_id\titem\tcorrect\nu1\tu1\tq1\t1\n",
             "id\ttext\nq1\tone\n",
-            "found the columns 'User' and 'user_id', which both mean user. Rename or remove all of them but one.",
+            "found the columns 'User' and 'user_id', which both mean user. Rename or remove",
         ),
         ("uid\tclick_history\ttitle\nu1\tq1\t1\n", "id\ttext\nq1\tone\n", "expected user, item and correct"),
         (
