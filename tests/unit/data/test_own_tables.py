@@ -12,6 +12,7 @@ from own_data import compressed
 from grambench.config.data import Data
 from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
+from grambench.data.tables.headers import ALIASES
 from grambench.domains.knowledge_tracing.domain import DOMAIN
 from grambench.domains.knowledge_tracing.formats import tables
 from grambench.domains.news.formats import mind
@@ -91,6 +92,12 @@ def test_columns_have_their_usual_names_in_any_case(tmp_path: Path) -> None:
     assert rows(put(tmp_path, items, answers)) == [(1, 0, 10), (0, 1, 20)]
     with pytest.raises(DataError, match="'Question Text', 'question_id', expected id and text, each once"):
         rows(tmp_path, exact=True)
+
+
+def test_the_documented_names_are_those_that_are_read() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    for column, names in ALIASES.items():
+        assert f"| `{column}` | {', '.join(f'`{name}`' for name in names.split())} |" in page
 
 
 @pytest.mark.parametrize(
