@@ -103,7 +103,7 @@ def test_own_data_is_read_split_and_described(tmp_path: Path, source: str) -> No
     assert all(len(part) for part in parts.values())
     contents = {
         "news-tables": "40 items, 300 impressions, 57 users, 8 empty titles, 1 repeated id, 1 to 11 May 2024",
-        "tables": "30 items, 687 answers, 40 users, 6 empty texts, 1 May 2024",
+        "tables": "30 items, 687 answers, 40 users, 6 empty texts, 1 repeated answer, 1 May 2024",
     }
     assert domain.verify(tmp_path / "own", data).contents == contents[source]
 
