@@ -79,8 +79,8 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
     if any(check.unknown_history.occurrences or check.unknown_candidates.occurrences for check in read):
         console.print(
             Text(
-                "A run stops at ids without a row, unless `--set data.unknown_items=drop` (as in my-news) leaves"
-                " them out (counted), or `=blank` keeps each as an item without text."
+                "A run stops at ids without a row, unless `--set data.unknown_items=drop` (as in my-news)"
+                " leaves them out (counted), or `=blank` keeps each as an item without text."
             )
         )
     _print_cautions(found.cautions, console)
