@@ -50,7 +50,7 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
     """A table for each split and one for the folder; or one for data without splits."""
     console.print(Text(safe_text(found.data_dir, _PATH_LIMIT), style="bold"), soft_wrap=True)
     if found.contents:
-        console.print(Text(found.contents), soft_wrap=True)
+        console.print(Text(found.contents))
     read: list[Counts] = []
     if isinstance(found, AnswersCheck):
         title = f"knowledge tracing ({found.format})"
@@ -60,7 +60,7 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
             console.print(
                 Text(
                     "A run stops at rows that repeat an answer, unless `--set data.repeated_answers=first`"
-                    " keeps the first of each (counted), or `=keep` all of them."
+                    " (as in my-kt) keeps the first of each (counted), or `=keep` all of them."
                 )
             )
         for reason, count in found.left_out.items():
@@ -79,8 +79,8 @@ def print_verification(found: CheckedFolder, console: Console) -> None:
     if any(check.unknown_history.occurrences or check.unknown_candidates.occurrences for check in read):
         console.print(
             Text(
-                "A run stops at ids without a row, unless `--set data.unknown_items=drop` leaves them out"
-                " (counted), or `=blank` keeps each as an item without text."
+                "A run stops at ids without a row, unless `--set data.unknown_items=drop` (as in my-news)"
+                " leaves them out (counted), or `=blank` keeps each as an item without text."
             )
         )
     _print_cautions(found.cautions, console)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from grambench.config.spec import Spec
 from grambench.data.prepared.sources import size_of
 from grambench.domains.locate import locate
@@ -40,35 +42,31 @@ def plan(spec: Spec) -> Iterator[str]:
         DataError: a file is missing or malformed.
         ConfigError: settings do not match the source.
     """
-    import psutil
-
-    training = spec.training
-    yield f"data: {'generated' if spec.data.is_generated else contents(spec)}"
-    names = [trial.label for trial in spec.trials] or training.strategies
+    yield f"data: {contents(spec)}"
+    names = [entry.label for entry in spec.entries]
+    most = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{spec.training.epochs} epochs"
+    seeds = ", ".join(map(str, spec.training.seeds))
+    yield f"would train: {', '.join(names)}; seeds {seeds}; {spec.schedule}; {most} at most"
+    model = spec.encoder.model
+    weights = _weights(model, spec.encoder.revision) if model else None
     yield (
-        f"would train: {', '.join(names)}; seeds {', '.join(map(str, training.seeds))}; {spec.schedule};"
-        + (
-            f" {training.max_steps} steps at most"
-            if training.max_steps
-            else f" {training.epochs} epochs at most"
-        )
+        f"model: {safe_text(model)} {_presence(model, weights)}" if model else "model: made from the settings"
     )
-    weights = None
-    if spec.encoder.model is not None:
-        weights = _weights(spec.encoder.model, spec.encoder.revision)
-        yield f"model: {safe_text(spec.encoder.model)} {_presence(spec.encoder.model, weights)}"
-    free = psutil.virtual_memory().available
-    at_once = len(names) if spec.schedule == "race" else 1
-    if weights is not None:
-        needed = _STATES * at_once * weights.stat().st_size
-        fits = "fits" if needed < free else "does not fit"
-        yield (
-            f"memory: {needed / 2**30:.1f} GiB for the encoder's weights, gradients and optimiser,"
-            f" which {fits} into the {free / 2**30:.1f} GiB free on this host; activations come on top"
-        )
-    else:
-        yield f"memory: {free / 2**30:.1f} GiB free on this host; the need is unknown without the model"
+    yield f"memory: {_memory(weights, at_once=len(names) if spec.schedule == 'race' else 1)}"
     yield "time: unknown before the probe and the first steps; the dashboard estimates it then"
+
+
+def _memory(weights: Path | None, at_once: int) -> str:
+    """Whether as many trainable encoders fit as train at once."""
+    free = psutil.virtual_memory().available
+    is_free = f"{free / 2**30:.1f} GiB free on this host"
+    if weights is None:
+        return f"{is_free}; the need is not known before the model is loaded"
+    needed = _STATES * at_once * weights.stat().st_size
+    return (
+        f"{needed / 2**30:.1f} GiB for the encoder's weights, gradients and optimiser, which"
+        f" {'fits' if needed < free else 'does not fit'} into the {is_free}; activations come on top"
+    )
 
 
 def _weights(model: str, revision: str | None) -> Path | None:

@@ -20,6 +20,7 @@ _OF_ONE_RUN = (
     "name",
     "description",
     "data.dir",
+    "data.column_names",  # the fingerprint tells what it changes
     "trials",
     *(
         f"training.{name}"

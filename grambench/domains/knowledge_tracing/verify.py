@@ -61,6 +61,8 @@ def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, da
                     "answers": len(answers),
                     "users": len(answers.user_ids),
                     "empty texts": pc.sum(pc.equal(answers.texts, "")).as_py(),
+                    "repeated answers": repeats.repeated,
+                    "unused rows": sum(answers.left_out.values()),
                 },
                 answers.time_s,
             ),

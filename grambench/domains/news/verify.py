@@ -132,12 +132,17 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
 
 def news_line(catalogue: Catalogue, read: Sequence[Behaviors]) -> str:
     """Items and impressions in one line."""
+    users, named = (
+        pa.concat_arrays([getattr(behaviors, name) for behaviors in read]).unique()
+        for name in ("user_ids", "news_ids")
+    )
     counts = {
         "items": len(catalogue),
         "impressions": sum(map(len, read)),
-        "users": len(pa.concat_arrays([behaviors.user_ids for behaviors in read]).unique()),
+        "users": len(users),
         "empty titles": pc.sum(pc.equal(catalogue.titles, "")).as_py(),
         "repeated ids": len(catalogue.repeated_same) if len(read) == 1 else 0,  # usual between splits
+        "unknown ids": len(named) - pc.sum(pc.is_in(named, catalogue.ids)).as_py(),
     }
     return contents_line(counts, np.concatenate([behaviors.time_s for behaviors in read]))
 

@@ -1,0 +1,104 @@
+"""The lines of README's "Your own data", on data of both domains as users have it."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from live_runs import Bench, report_of
+from own_data import own_answers, own_news
+
+from grambench.cli.app import main
+
+README = Path(__file__).parents[2] / "README.md"
+MADE = {"my-news": own_news, "my-kt": own_answers}
+FOUND = {
+    "my-news": "(news-tables): 40 items, 300 impressions, 57 users, 8 empty titles, 1 repeated id, 1 to 11",
+    "my-kt": "(tables): 30 items, 687 answers, 40 users, 6 empty texts, 1 repeated answer, 1 May 2024",
+}
+SMALL = (
+    *("encoder.architecture.hidden_size=12", "encoder.architecture.layers=1", "encoder.architecture.heads=2"),
+    *("encoder.architecture.intermediate_size=16", "filter.lstm.layers=1", "training.max_steps=2"),
+    *("training.batch_size=8", "cpu_threads=1"),
+)
+
+
+def lines() -> list[list[str]]:
+    """Arguments of the commands that need only a folder."""
+    own = README.read_text().partition("## Your own data")[2].partition("\n## ")[0]
+    found = re.findall(r"^grambench (.* DIR.*?)(?: +#.*)?$", own.partition("Any encoder")[0], re.MULTILINE)
+    return [shlex.split(line) for line in found]
+
+
+def called(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
+    monkeypatch.setattr("sys.argv", ["grambench", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("preset", MADE)
+def test_the_lines_of_the_readme_work(
+    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr("grambench.cli.own_data.hub_is_reachable", lambda: False)
+    folder = MADE[preset](tmp_path / "own")
+    verify, dry_run, run = ([str(folder) if word == "DIR" else word for word in line] for line in lines())
+    assert called(monkeypatch, verify) == 0
+    assert FOUND[preset].partition(": ")[2] in " ".join(capsys.readouterr().out.split())
+    assert dry_run == [*run, "--dry-run"] == ["run", "--data-dir", str(folder), "--dry-run"]
+    assert called(monkeypatch, dry_run) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        f"data: {folder} {FOUND[preset]}",
+        "would train: e2e, gram-1s, gram-1e; ",
+        "is not here, and the hub cannot be reached: run `hf download sentence-transformers/all-MiniLM",
+        "GiB free on this host",
+        "time: unknown before the probe",
+    ):
+        assert words in printed
+
+
+def test_a_dry_run_says_whether_a_model_in_a_folder_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = own_news(tmp_path / "own"), tmp_path / "model"
+    model.mkdir()
+    arguments = ["run", "--data-dir", str(folder), "--set", f"encoder.model={model}", "--dry-run"]
+    arguments += ["--schedule", "sequential"]
+    assert called(monkeypatch, arguments) == 0
+    assert f"{model} is a folder without model.safetensors" in capsys.readouterr().out
+    with (model / "model.safetensors").open("wb") as file:
+        file.truncate(1 << 30)
+    assert called(monkeypatch, arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"model: {model} is here" in printed
+    assert "memory: 4.0 GiB for the encoder's weights, gradients and optimiser, which " in printed
+
+
+def test_a_folder_alone_is_trained_on(bench: Bench, tmp_path: Path) -> None:
+    folder = own_answers(tmp_path / "own")
+    changes = [word for change in SMALL for word in ("--set", change)]
+    command = bench.start(
+        "run", "--data-dir", folder, *changes, "--strategies", "gram-1s", "--plain", "--foreground"
+    )
+    ended = command.wait()
+    assert ended.code == 0, ended.err
+    assert f"{folder} {FOUND['my-kt']}; preset my-kt" in ended.err
+    report = report_of(command.run)
+    assert [trial["outcome"] for trial in report["trials"]] == ["completed"]
+
+
+def test_an_unknown_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for code, arguments in (
+        (2, ["run", "--data-dir", str(tmp_path)]),
+        (2, ["data", "verify", str(tmp_path)]),
+        (3, ["run", "--data-dir", str(tmp_path / "absent")]),
+        (2, ["run"]),
+    ):
+        assert called(monkeypatch, arguments) == code
+        printed = capsys.readouterr()
+        assert (printed.out, printed.err.count("\n")) == ("", 1)
