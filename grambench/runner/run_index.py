@@ -7,6 +7,7 @@ them: what is damaged later is told by `report`, not by the list.
 
 import contextlib
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -130,7 +131,8 @@ def _fastest(state: RunState) -> dict[str, Any]:
     """The label with the largest mean speed-up so far."""
     reference, found = comparison.reference_label(state, "e2e"), defaultdict[str, list[float]](list)
     for trial in state.trials.values():
-        if trial.label != reference and not trial.is_null and (ratio := comparison.speedup(state, trial)):
+        ratio = comparison.speedup(state, trial) or 0.0
+        if trial.label != reference and not trial.is_null and 0 < ratio < math.inf:
             found[trial.label].append(ratio)
     means = {label: geometric_mean(ratios) for label, ratios in found.items()}
     best = max(means, key=lambda label: means[label], default=None)

@@ -11,7 +11,6 @@ import pytest
 from log_damage import KINDS, cut_the_end, damage
 from random_events import NAMES, random_event
 
-from grambench.cli.runs import _row
 from grambench.events import types as ev
 from grambench.events.codec import Record, Stamp, decode, encode, read_line
 from grambench.events.fields import FieldError, build
@@ -19,6 +18,7 @@ from grambench.events.fold import Fold
 from grambench.events.journal import Follower, Journal
 from grambench.events.reader import RunReader, log_of, read_run
 from grambench.reports.build import build_report, report_json
+from grambench.runner.run_index import read_row
 from tests.unit.reports.report_logs import Run, run_started
 
 KEPT = Path(__file__).parents[2] / "kept_runs" / "0.1" / "kept-20261127-123413"
@@ -61,12 +61,12 @@ def test_damage_never_raises_and_is_told(recorded: Path) -> None:
         kind = KINDS[seed % len(KINDS)]
         intact = {path: path.read_bytes() for path in recorded.glob("**/*.jsonl")}
         path = damage(rng, recorded, kind)
-        report, row = build_report(recorded), _row(recorded)
+        report, row = build_report(recorded), read_row(recorded)
         told = [caution.message for caution in report.warnings if caution.code == "damaged-log"]
         whose = path.parent.name if path.name == "events.jsonl" else "the supervisor's log"
         was_cut = kind is cut_the_end and not report.run.finished
         assert was_cut or any(whose in message for message in told) or report_json(report) == clean
-        assert bool(told) == bool(row["complaints"])
+        assert bool(told) == bool(row.complaints)
         assert not (told or was_cut) or report.partial
         path.write_bytes(intact[path])
 
@@ -96,6 +96,7 @@ def test_any_sequence_of_well_typed_events_folds_and_reports(tmp_path: Path) -> 
             with path.open("ab") as file:
                 file.write(encode(event, Stamp(number, rng.randrange(2**62), "b", "w")))
         report_json(build_report(tmp_path))
+        json.dumps(vars(read_row(tmp_path)), allow_nan=False)
 
 
 def test_events_of_trials_that_the_run_does_not_have_are_left_out_and_told() -> None:
