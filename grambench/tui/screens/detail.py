@@ -13,6 +13,7 @@ from textual.geometry import Size
 
 from grambench.events.series import Series
 from grambench.events.state import TrialState
+from grambench.reports.verdict import recorded
 from grambench.tui.detail_text import machine_text, strategy_text, verdict_text
 from grambench.tui.layout import NARROW_BELOW
 from grambench.tui.line_parts import styled
@@ -133,7 +134,8 @@ class SystemScreen(DetailScreen):
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         yield Header()
-        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width)))
+        facts = recorded(self._folder)[1]
+        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width), facts))
         panel.border_title = "machine"
         yield panel
         yield Keys()
