@@ -31,7 +31,7 @@ def verdict_of(state: RunState, folder: Path) -> Verdict:
     """
     if not state.finished:
         state = replace(state, trials={name: each for name, each in state.trials.items() if each.ended})
-    spec, host = _recorded(folder)
+    spec, host = recorded(folder)
     compared = compared_in(state, spec, folder)
     trained = any(trial.progress for trial in state.trials.values())
     graded = grade_of(state, spec, host, compared) if host and trained else None
@@ -44,7 +44,7 @@ def grade_of(state: RunState, spec: dict[str, Any], host: dict[str, Any], compar
     return grade(facts.numbers, facts.not_applicable, {"resolution": margin_of(spec)})
 
 
-def _recorded(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def recorded(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Specification and machine; empty where there is no readable `run.json`."""
     try:
         run = read_run_file(folder)

@@ -27,11 +27,12 @@ from grambench.tui.screens.detail import (
     SystemScreen,
     VerdictScreen,
 )
-from grambench.tui.screens.help import HelpScreen
+from grambench.tui.screens.help import KEYS, HelpScreen, Rows
 from grambench.tui.screens.leave import Choice, LeaveScreen
 from grambench.tui.screens.race import RaceScreen
 from grambench.tui.screens.run import RunScreen
 from grambench.tui.terminal import on_hangup, terminal_is_gone
+from grambench.tui.widgets.keys import action_name
 
 SHORTEST_POLL_S = 0.25
 SIDES_S = 1.0
@@ -82,11 +83,10 @@ class Dashboard(App[str | None]):
         Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
-        Binding("p", "screen.pause", "pause"),
-        Binding("t", "theme", show=False),
+        Binding("t", "theme", "theme"),
         Binding("v", "strategy", "strategy"),
         Binding("y", "system", "system"),
-        Binding("j", "events", show=False),
+        Binding("j", "events", "events"),
         Binding("V", "verdict", show=False),
     ]
 
@@ -224,7 +224,11 @@ class Dashboard(App[str | None]):
 
     def action_help(self) -> None:
         """Show keys and terms."""
-        self.push_screen(HelpScreen(self.scene.tones.accent))
+        self.push_screen(HelpScreen(self.scene.tones.accent, self.help_keys()))
+
+    def help_keys(self) -> Rows:
+        """Keys of this dashboard, with what they do."""
+        return KEYS
 
     def action_theme(self) -> None:
         """Switch between dark and light."""
@@ -262,12 +266,23 @@ class Dashboard(App[str | None]):
             self.push_screen(screen)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Every action of the screen from which the palette was opened."""
+        """Every action of the screen from which the palette was opened, with its key."""
         ours = {"Quit", "Theme"}  # Textual's quit without asking, and offer themes that lack our colours
         yield from (command for command in super().get_system_commands(screen) if command.title not in ours)
         if not isinstance(screen, RunScreen):
             return
-        yield from screen.system_commands()
+        for command in (*screen.system_commands(), *self._own_commands()):
+            action = command.callback.__name__.removeprefix("action_")
+            key = self._keys(screen).get(action)
+            if key is not None:
+                yield command._replace(help=f"{key}  {command.help}")
+
+    def _keys(self, screen: RunScreen) -> dict[str, str]:
+        """Action -> the key that does it on this screen; without those that cannot work now."""
+        active = reversed([active.binding for active in screen.active_bindings.values()])
+        return {action_name(binding.action): self.get_key_display(binding) for binding in active}
+
+    def _own_commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Strategy", "Details of one strategy; again: the next", self.action_strategy)
         yield SystemCommand("System", "GPUs, host, memory by process", self.action_system)
         yield SystemCommand("Events", "The log on its own screen", self.action_events)

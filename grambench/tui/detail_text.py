@@ -1,6 +1,7 @@
 """The texts of the detail screens: tables about a strategy and the machine, and what the run says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from textual.content import Content
 
@@ -8,7 +9,7 @@ from grambench.analysis import comparison
 from grambench.analysis.compared import Compared
 from grambench.analysis.grade_facts import tuning_words
 from grambench.events.disturbance import disturbances
-from grambench.events.state import TrialState
+from grambench.events.state import RunState, TrialState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
 from grambench.tui.line_parts import bar, styled
@@ -120,17 +121,18 @@ _PARTS: tuple[tuple[str, Callable[[Scene, TrialState], Rows]], ...] = (
 """Title and rows of each table, from top to bottom; one without rows is omitted."""
 
 
-def machine_text(scene: Scene, width: int) -> Content:
-    """GPUs, host, and the memory of every worker."""
+def machine_text(scene: Scene, width: int, facts: Mapping[str, Any] | None = None) -> Content:
+    """GPUs, host, software, and the memory of every worker; `facts` of the host are those of `run.json`."""
     state = scene.state
     blocks = [_gpu(scene, gpu.last, width) for gpu in state.gpus.values()]
     if not blocks:
-        why = safe_text(state.gpu_absent, 160) or "no sample was taken yet"
+        why = _words(state.gpu_absent) if state.gpu_absent else "no sample was taken yet"
         blocks = [Content.assemble(("GPU\n", f"bold {scene.tones.accent}"), (why, scene.tones.muted))]
     host = state.host
     used = _share(host.memory_used_bytes, host.memory_total_bytes)
     rows = [
         Content.assemble(("host", f"bold {scene.tones.accent}")),
+        *(styled(line, scene.tones.text) for line in _host(state, facts or {}) if line),
         _meter(scene, "CPU", None if host.cpu_percent is None else host.cpu_percent / 100, width),
         _meter(scene, "RAM", used, width, f"{numbers.gib(host.memory_used_bytes)} GiB"),
     ]
@@ -140,6 +142,50 @@ def machine_text(scene: Scene, width: int) -> Content:
     blocks.append(Content("\n").join(rows))
     blocks.append(_workers(scene, width))
     return Content("\n\n").join(blocks)
+
+
+def _host(state: RunState, facts: Mapping[str, Any]) -> tuple[str, str]:
+    """Model and cores of the CPU; what the newest worker computes with."""
+    started = next((t.started for t in reversed(state.trials.values()) if t.started is not None), None)
+    on_cpu = started is not None and started.device == "cpu"
+    model = facts.get("cpu_model") or (started.device_name if started is not None and on_cpu else "")
+    cores, threads = facts.get("physical_cores"), facts.get("logical_cores") or state.host.cpus
+    sizes = (_plural(cores, "core"), _plural(threads, "hardware thread" if cores else "CPU"))
+    if started is None:
+        return _listed(model, *sizes), ""
+    torch, cuda = started.versions.get("torch"), started.versions.get("cuda")
+    return _listed(model, *sizes), _listed(
+        f"torch {torch}" if torch else "",
+        f"CUDA {cuda}" if cuda else "",
+        f"{_plural(started.threads, 'thread')} a worker",
+        started.precision,
+        f"{started.attention} attention" if started.attention else "",
+    )
+
+
+def _plural(count: int | None, what: str) -> str:
+    return "" if count is None else f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _listed(*parts: str) -> str:
+    return safe_text(", ".join(part for part in parts if part), 160)
+
+
+def _words(reason: str) -> str:
+    """NVML's own messages in words; anything else as it is."""
+    return _NVML.get(reason.rstrip("."), safe_text(reason, 160))
+
+
+_NVML = {
+    "NVML Shared Library Not Found": "none is watched: no NVIDIA driver is installed here",
+    "Driver Not Loaded": "none is watched: the NVIDIA driver is installed, but not loaded",
+    "RM has detected an NVML/RM version mismatch": "none is watched: the NVIDIA driver was updated since the"
+    " machine started",
+    "Insufficient Permissions": "the NVIDIA driver does not let this user read it",
+    "Not Supported": "this GPU does not report it",
+    "GPU is lost": "the NVIDIA driver has lost this GPU",
+    "Unknown Error": "the NVIDIA driver failed to read it",
+}
 
 
 def verdict_text(scene: Scene, width: int) -> Content:
@@ -194,8 +240,17 @@ def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:
         _meter(scene, "memory", total, width, f"{numbers.gib(gpu.memory_used_bytes)} GiB"),
         styled("   ".join(readings), scene.tones.text),
     ]
-    rows += [styled(f"{name}: {safe_text(why, 120)}", scene.tones.muted) for name, why in gpu.reasons.items()]
+    rows += [
+        styled(f"{_quantity(name)}: {_words(why)}", scene.tones.muted) for name, why in gpu.reasons.items()
+    ]
     return Content("\n").join(rows)
+
+
+def _quantity(field: str) -> str:
+    """`memory used` of `memory_used_bytes`."""
+    return " ".join(
+        part for part in field.split("_") if part not in ("bytes", "percent", "w", "j", "c", "mhz")
+    )
 
 
 def _workers(scene: Scene, width: int) -> Content:

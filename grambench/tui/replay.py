@@ -13,10 +13,12 @@ from textual.screen import Screen
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
+from grambench.reports.runfile import RUN_FILE
 from grambench.tui.app import Dashboard
 from grambench.tui.budget import Budget
 from grambench.tui.line_parts import bar
 from grambench.tui.scene import Scene
+from grambench.tui.screens.help import REPLAY_KEYS, Rows
 from grambench.tui.screens.race import RaceScreen
 from grambench.views import numbers
 
@@ -97,7 +99,7 @@ class ReplayScreen(RaceScreen):
     """The race with a time bar in place of the banner; ← → move in time instead of the read-out."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "app.scrub(-1)", show=False),
+        Binding("left", "app.scrub(-1)", "5 s", key_display="← →"),
         Binding("right", "app.scrub(1)", show=False),
     ]
 
@@ -111,15 +113,12 @@ class ReplayScreen(RaceScreen):
         sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
         speed = f"{replay.speed:g}×"
         clock = f"{numbers.clock(replay.place_s)} / {numbers.clock(replay.length_s)}"
-        hint = "  space pauses, ← → 5 s, home end, + − speed"
         room = max(8, self.size.width - len(speed) - len(clock) - 8)
-        hint = hint if room > len(hint) + 12 else ""
         share = replay.place_s / replay.length_s if replay.length_s else 1.0
         return Content.assemble(
             (f"{sign} ", f"bold {tones.accent}"),
             (f"{speed}  {clock}  ", tones.text),
-            bar(share, room - len(hint), tones.accent, tones.faint),
-            (hint, tones.muted),
+            bar(share, room, tones.accent, tones.faint),
         )
 
 
@@ -128,11 +127,11 @@ class ReplayDashboard(Dashboard):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "play", "play"),
-        Binding("left", "scrub(-1)", show=False),
+        Binding("left", "scrub(-1)", "5 s", key_display="← →"),
         Binding("right", "scrub(1)", show=False),
-        Binding("home", "jump(0)", show=False),
+        Binding("home", "jump(0)", "start, end", key_display="home end"),
         Binding("end", "jump(1)", show=False),
-        Binding("plus,equals_sign", "speed(2)", show=False),
+        Binding("plus,equals_sign", "speed(2)", "speed", key_display="+ −"),
         Binding("minus", "speed(0.5)", show=False),
     ]
 
@@ -144,6 +143,11 @@ class ReplayDashboard(Dashboard):
     def get_default_screen(self) -> Screen[None]:
         """The race with the time bar."""
         return ReplayScreen(self._folder, self.replay)
+
+    def help_keys(self) -> Rows:
+        """Those of a replay; a recording without the run's own file has no report to export."""
+        exports = (self._folder / RUN_FILE).exists()
+        return tuple(row for row in REPLAY_KEYS if exports or row[0] != "e")
 
     def _read(self) -> bool:
         """The time bar moves even without a new event."""

@@ -12,6 +12,7 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.widgets._footer import FooterKey
 
 from grambench.events import journal
 from grambench.events import types as ev
@@ -29,6 +30,7 @@ from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
 from tests.tui.logs import COURSES, STATES, Recorder, build, trial
+from tests.tui.pictures import faults
 
 SIZES = [(60, 24), (100, 20), (120, 40), (200, 60), (80, 80), (300, 80)]
 
@@ -305,17 +307,25 @@ async def test_the_theme_changes_the_colours_of_data_too(run: Callable[[str], Da
         assert "#e69f00" not in after.lower()
 
 
-async def test_footer_shows_our_keys_only(run: Callable[[str], Dashboard]) -> None:
+def keys_of(app: Dashboard) -> list[str]:
+    return [key.description for key in app.screen.query(FooterKey) if key.region.area]
+
+
+@pytest.mark.parametrize(
+    ("size", "last", "most"), [((60, 24), "target", 7), ((80, 24), "palette", 8), ((200, 60), "palette", 19)]
+)
+async def test_the_footer_shows_as_many_of_our_keys_as_fit(
+    size: tuple[int, int], last: str, most: int, run: Callable[[str], Dashboard]
+) -> None:
     app = run("mid")
-    async with app.run_test(size=(60, 24)) as pilot:
+    async with app.run_test(size=(70, 24)) as pilot:
         await pilot.press("tab")
+        await pilot.resize_terminal(*size)
         await drawn(pilot)
-        keys = [
-            binding.binding.description
-            for binding in app.screen.active_bindings.values()
-            if binding.binding.show
-        ]
-        assert sorted(keys) == ["help", "pause", "quit", "strategy", "system"]
+        keys = keys_of(app)
+        assert keys[:5] == ["quit", "help", "pause", "strategy", "system"]
+        assert (keys[-1], len(keys)) == (last, most)
+        assert [fault for fault in faults(app) if "Footer" in fault or "columns" in fault] == []
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (160, 45)])

@@ -1,6 +1,7 @@
 """The screens beside the race: facts that are there, and words where they are not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from textual.widgets import Static
 
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
+from grambench.events.reader import read_run
+from grambench.events.state import RunState
 from grambench.tui.app import Dashboard
 from grambench.tui.detail_text import machine_text, strategy_text
+from grambench.tui.scene import Scene
 from grambench.tui.screens.detail import EventsScreen, StrategyScreen, SystemScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
@@ -110,6 +114,54 @@ async def test_facts_of_the_machine_fit_their_panel(width: int, run: Callable[[s
     bars = [row for row in rows if row.startswith(("busy", "memory ", "CPU", "RAM"))]
     assert len(bars) >= 3
     assert len({row.index("%") for row in bars if "%" in row}) == 1
+
+
+FACTS = {"cpu_model": "AMD EPYC 9554", "physical_cores": 64, "logical_cores": 128}
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "lines"),
+    [
+        ("cpu", {}, ["AMD EPYC 9554", "torch 2.9.0, 8 threads a worker, bf16"]),
+        ("mid", {}, ["torch 2.9.0, 8 threads a worker, bf16"]),
+        (
+            "mid",
+            FACTS,
+            ["AMD EPYC 9554, 64 cores, 128 hardware threads", "torch 2.9.0, 8 threads a worker, bf16"],
+        ),
+        ("setup", FACTS, ["AMD EPYC 9554, 64 cores, 128 hardware threads"]),
+    ],
+)
+def test_the_machine_is_named_with_what_computes_on_it(
+    state: str, facts: dict[str, object], lines: list[str], tmp_path: Path
+) -> None:
+    scene = Scene.of(read_run(build(state, tmp_path / "run")), dark=True)
+    host = machine_text(scene, 80, facts).plain.split("\n\n")[1].split("\n")
+    assert host[0] == "host"
+    assert host[1 : host.index(next(row for row in host if row.startswith("CPU ")))] == lines
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("NVML Shared Library Not Found", "none is watched: no NVIDIA driver is installed here"),
+        ("RM has detected an NVML/RM version mismatch.", "the NVIDIA driver was updated"),
+        ("no NVIDIA driver on this machine", "no NVIDIA driver on this machine"),
+        ("", "no sample was taken yet"),
+    ],
+)
+def test_messages_of_nvml_are_said_in_words(reason: str, words: str) -> None:
+    text = machine_text(Scene.of(RunState(gpu_absent=reason), dark=True), 80).plain
+    assert words in text
+    assert "NVML" not in text
+
+
+def test_a_reading_that_a_gpu_lacks_is_named(tmp_path: Path) -> None:
+    state = read_run(build("mid", tmp_path / "run"))
+    (gpu,) = state.gpus.values()
+    gpu.last = replace(gpu.last, power_w=None, reasons={"power_w": "Not Supported"})
+    text = machine_text(Scene.of(state, dark=True), 80).plain
+    assert "power: this GPU does not report it" in text
 
 
 async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) -> None:

@@ -119,7 +119,7 @@ def test_the_help_names_every_key() -> None:
         "pagedown": "pgdn",
         "escape": "esc",
     }
-    listed = {"?"} | {sign for keys, _ in help_module._KEYS for sign in keys.split()}
+    listed = {"?"} | {sign for keys, _ in help_module.KEYS for sign in keys.split()}
     keys = [
         key
         for owner in (Dashboard, RunScreen, RaceScreen)

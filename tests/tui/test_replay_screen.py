@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from textual.widgets import Static
+from textual.widgets._footer import FooterKey
 
 from grambench.events.fold import Fold
 from grambench.events.reader import read_records, read_run
@@ -107,11 +108,35 @@ async def test_keys_pause_scrub_and_change_the_speed(replay: Replay, clock: Cloc
         await pilot.pause()
         said = str(app.query_one("#banner", Static).content)
         assert said.startswith("‖ 20×  0:10 / ")
-        assert "space pauses" in said
+        offered = [key.description for key in app.screen.query(FooterKey) if key.region.area]
+        assert offered[:5] == ["quit", "help", "play", "5 s", "speed"]
+        assert not {"pause", "skip", "stop", "detach", "note", "export"} & set(offered)
         await pilot.press("space", "end", "space")
         assert (replay.paused, replay.place_s) == (False, 0.0)
         await pilot.press("q")
     assert app.return_value is None
+
+
+async def test_a_replay_lists_its_own_keys_and_none_that_cannot_work(replay: Replay, tmp_path: Path) -> None:
+    app = ReplayDashboard(tmp_path / "run", replay)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await pilot.press("p", "s", "x", "d", "n", "e")
+        await pilot.pause()
+        assert (len(app.screen_stack), list(app._notifications)) == (1, [])
+        assert app.is_running
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert not titles & {"Pause or resume", "Skip strategy", "Stop the run", "Detach", "Mark", "Export"}
+        for screen_key in ("y", "v", "j"):
+            await pilot.press(screen_key)
+            await pilot.pause()
+            assert "pause" not in [key.description for key in app.screen.query(FooterKey)]
+        await pilot.press("escape", "question_mark")
+        await pilot.pause()
+        said = str(app.screen.query_one("#rows", Static).content)
+        listed = {line.split("  ")[0] for line in said.split("\n")[1 : said.split("\n").index("")]}
+        assert listed >= {"space", "← →", "home end", "+ −", "q", "V"}
+        assert not listed & {"p", "s", "x", "d", "n", "e"}
+        assert not [key for key in app.query(FooterKey) if key.description == "pause"]
 
 
 async def test_the_end_of_a_replay_looks_like_the_end_of_the_run(replay: Replay, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from textual.containers import Container
 from textual.content import Content
 from textual.events import Resize
 from textual.geometry import Size
-from textual.widgets import Footer
 
 from grambench.events.series import Series
 from grambench.events.state import TrialState
+from grambench.reports.verdict import recorded
 from grambench.tui.detail_text import machine_text, strategy_text, verdict_text
 from grambench.tui.layout import NARROW_BELOW
 from grambench.tui.line_parts import styled
@@ -21,6 +21,7 @@ from grambench.tui.plots import GIB, one_curve, plain_empty
 from grambench.tui.scene import Scene
 from grambench.tui.screens.run import RunScreen
 from grambench.tui.widgets.header import Header
+from grambench.tui.widgets.keys import Keys
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel, Plot
 from grambench.tui.widgets.text import TextPanel
@@ -68,7 +69,7 @@ class StrategyScreen(DetailScreen):
                 for name, title, subject, attribute, unit in _PLOTS:
                     yield Panel(name, title, self._plot(name, subject, attribute, unit))
         yield LogView()
-        yield Footer(compact=True)
+        yield Keys()
 
     def _trial(self, scene: Scene) -> TrialState:
         return scene.state.trials[self.trial]
@@ -133,10 +134,11 @@ class SystemScreen(DetailScreen):
     def compose(self) -> ComposeResult:
         """One scrolling text."""
         yield Header()
-        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width)))
+        facts = recorded(self._folder)[1]
+        panel = TextPanel("machine", lambda scene, width: machine_text(scene, max(40, width), facts))
         panel.border_title = "machine"
         yield panel
-        yield Footer(compact=True)
+        yield Keys()
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's machine."""
@@ -153,7 +155,7 @@ class VerdictScreen(DetailScreen):
         panel = TextPanel("machine", verdict_text)
         panel.border_title = "verdict"
         yield panel
-        yield Footer(compact=True)
+        yield Keys()
 
     def show(self, scene: Scene) -> None:
         """Draw what the scene's run says."""
@@ -168,7 +170,7 @@ class EventsScreen(DetailScreen):
         """Header and log."""
         yield Header()
         yield LogView()
-        yield Footer(compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         """Focus the log, so that keys scroll it."""

@@ -9,7 +9,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-_KEYS = (
+Rows = tuple[tuple[str, str], ...]
+"""Keys, or terms, with what they mean."""
+KEYS: Rows = (
     ("q  ctrl+c", "quit; asks first during a run"),
     ("tab", "next panel"),
     ("m  enter", "maximise the panel, or back"),
@@ -32,7 +34,17 @@ _KEYS = (
     ("↑ ↓ pgup pgdn", "scroll"),
     ("esc", "back"),
 )
-_TERMS = (
+_LIVE = {"q  ctrl+c", "p", "s", "x", "d", "n", "← →"}
+REPLAY_KEYS: Rows = (
+    ("q  ctrl+c", "quit"),
+    ("space", "pause, or play on; at the end, from the start"),
+    ("← →", "5 s back or forward"),
+    ("home end", "to the start or the end"),
+    ("+ −", "faster or slower"),
+    *(row for row in KEYS if row[0] not in _LIVE),
+)
+"""Those of a replay, which nothing can be asked of."""
+_TERMS: Rows = (
     ("E2E", "end to end: every item of every user is encoded again"),
     ("e2e-unique", "the same gradient, each distinct item of the batch encoded once"),
     ("1S", "single-step GRAM: E2E's gradient from one pass over the batch's distinct items"),
@@ -65,9 +77,9 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,enter", "dismiss", "Back"),
     ]
 
-    def __init__(self, accent: str) -> None:
+    def __init__(self, accent: str, keys: Rows) -> None:
         super().__init__()
-        self._accent = accent
+        self._accent, self._keys = accent, keys
 
     def compose(self) -> ComposeResult:
         """Two lists."""
@@ -82,10 +94,10 @@ class HelpScreen(ModalScreen[None]):
     def on_resize(self) -> None:
         """Wrap to the new width."""
         room = max(16, min(_WIDEST, self.size.width * 94 // 100) - 8 - _TERM_COLUMNS)
-        lists = [self._rows("keys", _KEYS, room), Content(""), self._rows("words", _TERMS, room)]
+        lists = [self._rows("keys", self._keys, room), Content(""), self._rows("words", _TERMS, room)]
         self.query_one("#rows", Static).update(Content("\n").join(lists))
 
-    def _rows(self, title: str, rows: tuple[tuple[str, str], ...], room: int) -> Content:
+    def _rows(self, title: str, rows: Rows, room: int) -> Content:
         lines = [Content.assemble((title, f"bold {self._accent}"))]
         for word, meaning in rows:
             wrapped = Content(meaning).wrap(room)

@@ -12,7 +12,6 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.events import Resize
 from textual.reactive import var
-from textual.widgets import Footer
 
 from grambench.text import safe_text
 from grambench.tui import plots
@@ -27,6 +26,7 @@ from grambench.tui.widgets.board import Board, board_width
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.header import Header
+from grambench.tui.widgets.keys import Keys
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
 from grambench.tui.widgets.text import Text
@@ -36,15 +36,15 @@ class RaceScreen(RunScreen):
     """The dashboard's first screen; its keys change what the plots show and which panels are visible."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "axis", show=False),
-        Binding("o", "logarithmic", show=False),
-        Binding("z", "smooth", show=False),
-        Binding("g", "target", show=False),
+        Binding("a", "axis", "axis"),
+        Binding("o", "logarithmic", "log axis"),
+        Binding("z", "smooth", "smooth"),
+        Binding("g", "target", "target"),
         Binding("left", "cursor(-1)", show=False),
         Binding("right", "cursor(1)", show=False),
-        Binding("m", "maximise", show=False),
+        Binding("m", "maximise", "maximise"),
         Binding("enter", "maximise", show=False),
-        Binding("l", "log", show=False),
+        Binding("l", "log", "log"),
         Binding("escape", "all_panels", "back", show=False),
         Binding("down", "scroll_body('down')", show=False),
         Binding("up", "scroll_body('up')", show=False),
@@ -77,7 +77,7 @@ class RaceScreen(RunScreen):
         banner = Text(id="banner")
         banner.display = False
         yield banner
-        yield Footer(compact=True)
+        yield Keys()
 
     # --- drawing -------------------------------------------------------------------------------
 

@@ -12,11 +12,15 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from grambench.errors import GrambenchError
+from grambench.reports.runfile import RUN_FILE
 from grambench.runner.commands import Action, Command, send
 from grambench.text import safe_text
 from grambench.tui.export import export
 from grambench.tui.scene import EMPTY, Scene
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
+
+_COMMANDS = {"pause", "skip", "stop", "detach", "mark"}
+"""Actions on a run in progress."""
 
 
 class RunScreen(Screen[None]):
@@ -27,11 +31,12 @@ class RunScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "detach", show=False),
-        Binding("s", "skip", show=False),
-        Binding("x", "stop", show=False),
-        Binding("n", "mark", show=False),
-        Binding("e", "export", show=False),
+        Binding("p", "pause", "pause"),
+        Binding("d", "detach", "detach"),
+        Binding("s", "skip", "skip"),
+        Binding("x", "stop", "stop"),
+        Binding("n", "mark", "note"),
+        Binding("e", "export", "export"),
         Binding("V", "verdict", "verdict"),
     ]
 
@@ -50,7 +55,9 @@ class RunScreen(Screen[None]):
             self._show()
 
     def _follow(self, scene: Scene) -> None:
-        self.scene = scene
+        before, self.scene = self.scene, scene
+        if (before.is_over, before.state.finished) != (scene.is_over, scene.state.finished):
+            self.refresh_bindings()
         self._behind = not (self.app.screen is self or self.app.screen.is_modal)
         if not self._behind:
             self._show()
@@ -67,10 +74,15 @@ class RunScreen(Screen[None]):
     # --- the run -------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that has ended cannot be paused, and offers its verdict; before, the app has the key."""
+        """A run that has ended takes no commands, and offers its verdict; before, the app has that key.
+
+        A folder without the run's own file, as of a recording, has no report to export.
+        """
         if action == "verdict":
             return self.scene.state.finished
-        return not (action == "pause" and self.scene.is_over)
+        if action == "export":
+            return not self.scene.is_over or (self._folder / RUN_FILE).exists()
+        return not (action in _COMMANDS and self.scene.is_over)
 
     async def action_verdict(self) -> None:
         """Show what the run says."""
