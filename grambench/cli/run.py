@@ -118,7 +118,8 @@ def run(
 
     if preset is None and resume is None and data_dir is None:
         raise ConfigError(
-            "None of --preset, --data-dir and --resume is given.", "Try `grambench run --preset demo`."
+            "What to run is not given: --preset, --data-dir or --resume.",
+            "Try `grambench run --preset demo`.",
         )
     if detach and foreground:
         raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")

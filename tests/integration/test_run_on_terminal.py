@@ -33,7 +33,7 @@ def test_leaving_it_running_says_how_to_come_back(bench: Bench) -> None:
         terminal.type(b"d")
         assert terminal.wait() == 0
         run = terminal.run
-    assert f"`grambench watch {run.name}` shows it" in terminal.text.replace("\r\n", "")
+    assert f"`grambench watch {run}` shows it" in terminal.text.replace("\r\n", "")
     assert bench.call("stop", run).code == 0
     assert_nothing_is_left(run)
 
