@@ -1,13 +1,24 @@
 """Signals in every phase, and a terminal that goes away."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
-from live_runs import Bench, Command, assert_nothing_is_left, finished, supervisor_process, trained, until
+from live_runs import (
+    ENDLESS,
+    Bench,
+    Command,
+    assert_nothing_is_left,
+    finished,
+    supervisor_process,
+    trained,
+    until,
+)
 
 from grambench.events.reader import read_run
 from grambench.runner.starts import CHOICE
@@ -119,9 +130,12 @@ def test_a_detached_run_goes_on_alone(bench: Bench, whole: Path) -> None:
 
 @pytest.mark.parametrize("delay_s", [0.15, 0.3, 0.8])
 def test_an_interrupt_before_anything_happens_shows_no_traceback(bench: Bench, delay_s: float) -> None:
-    command: Command = bench.run("--plain")
+    command: Command = bench.run("--plain", *ENDLESS)
     time.sleep(delay_s)
-    command.interrupt()
+    while command.process.poll() is None:  # the first is ignored where Python has not started yet
+        command.interrupt()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            command.process.wait(5)
     ended = command.wait()
     assert ended.code in (75, 130, -signal.SIGINT)
     assert "Traceback" not in ended.err + ended.out
