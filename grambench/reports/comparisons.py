@@ -1,7 +1,7 @@
 """Builds the report's comparisons and its self-grade, and reads pairs back from reports."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,7 @@ def _quality(each: Compared) -> schema.Quality:
             "p": "needs 6 seeds with a test score of both",
         },
         otherwise="no scores by impression of both were kept",
-        interval=_plain(c.quality),
+        interval=_interval(c.quality, _finite),
         p=each.p,
         seeds=len(seed_differences(each.pairs)),
         user_half_width=max((user.half_width for user in users), default=None),
@@ -282,29 +282,19 @@ def _arrived(side: schema.Arrival | None) -> Arrived | None:
     )
 
 
-def _plain(interval: ConfidenceInterval | None) -> schema.Interval | None:
-    if interval is None:
-        return None
-    return schema.Interval(
-        low=_finite(interval.low),
-        high=_finite(interval.high),
-        level=interval.level,
-        units=interval.units,
-        method=interval.method,
-    )
-
-
 def ratio_interval(interval: ConfidenceInterval | None) -> schema.Interval | None:
     """An interval of a log ratio as one of a ratio."""
+    return _interval(interval, _bounded)
+
+
+def _interval(
+    interval: ConfidenceInterval | None, end: Callable[[float], float | None]
+) -> schema.Interval | None:
+    """`end`: an end of the interval as the report has it; None where it is unbounded."""
     if interval is None:
         return None
-    return schema.Interval(
-        low=_bounded(interval.low),
-        high=_bounded(interval.high),
-        level=interval.level,
-        units=interval.units,
-        method=interval.method,
-    )
+    ends = {"low": end(interval.low), "high": end(interval.high)}
+    return schema.Interval(**ends, level=interval.level, units=interval.units, method=interval.method)
 
 
 def _bounded(log_ratio: float) -> float | None:
