@@ -27,7 +27,7 @@ from grambench.runner.rundir import SUPERVISOR_LOG
 
 pytestmark = pytest.mark.slow
 
-TURN_S = 0.2
+TURN_S = 0.1
 STRATEGIES = ("e2e", "gram-1s", "gram-1e")
 
 
@@ -82,13 +82,13 @@ def test_a_round_is_all_that_was_trained_by_the_end_of_a_turn(race: Command, rac
     for name in ("e2e.s0", "null-e2e.s0", "gram-1s.s0"):
         rounds, ended = trials[name].rounds, turns(race.run, name)
         clocks = list(itertools.accumulate(event.train_s for event in ended))[-len(rounds) :]
-        assert len(rounds) > 3
-        assert [each.train_s for each in rounds] == pytest.approx(clocks, abs=TURN_S / 4)  # and a batch drawn
+        assert len(rounds) > 2
+        assert [each.train_s for each in rounds] == pytest.approx(clocks, abs=0.05)  # and a batch drawn
         assert [each.number for each in rounds] == [event.turn for event in ended][-len(rounds) :]
         assert all(first.samples < second.samples for first, second in itertools.pairwise(rounds))
     epoch = trials["gram-1e.s0"].epochs[0].samples
     assert all(each.samples % epoch == 0 for each in trials["gram-1e.s0"].rounds)
-    assert len(paired_rounds(trials["gram-1e.s0"].rounds, trials["e2e.s0"].rounds)) > 3
+    assert len(paired_rounds(trials["gram-1e.s0"].rounds, trials["e2e.s0"].rounds)) > 1
 
 
 def test_a_race_gives_the_scores_of_a_sequence(race: Command, raced: dict[str, Any], bench: Bench) -> None:
@@ -116,7 +116,7 @@ def test_the_null_test_is_the_strategy_itself_told_apart_and_no_interval(raced: 
     for each in raced["comparisons"]:
         assert each["cost"]["between"] is None
         assert "one process of each" in each["cost"]["reasons"]["between"]
-        assert each["cost"]["within"][0]["rounds"] > 3
+        assert each["cost"]["within"][0]["rounds"] > 1
         assert each["conclusion"] == "undecided"
         assert "One seed decides nothing: run --seeds 0..5." in each["sentence"]
 
