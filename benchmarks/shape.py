@@ -44,7 +44,7 @@ class Room:
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """Print the table; 2 if there is no such commit."""
+    """Print the table; returns 2 for an unknown commit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shape", description=__doc__)
     parser.add_argument("--against", metavar="COMMIT", help="also the difference from this commit")
     given = parser.parse_args(arguments)
@@ -65,7 +65,7 @@ def from_folder(root: Path) -> dict[str, str]:
 
 
 def from_commit(root: Path, commit: str) -> dict[str, str]:
-    """The package's sources in a commit; CalledProcessError with git's message if there is none."""
+    """The package's sources in a commit; raises CalledProcessError with git's message for an unknown one."""
     packed = subprocess.run(
         ["git", "archive", "--format=tar", commit, PACKAGE], cwd=root, capture_output=True, check=True
     ).stdout

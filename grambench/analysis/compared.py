@@ -143,7 +143,7 @@ def compare(
 
 
 def seed_differences(pairs: Sequence[Pair]) -> list[float]:
-    """Difference of the scores of each seed, the mean over repeats and runs, which are no further seeds."""
+    """Difference of the scores of each seed, the mean over its repeats and runs: they add no seeds."""
     found: dict[int, list[float]] = {}
     for pair in pairs:
         if pair.difference is not None:

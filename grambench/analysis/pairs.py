@@ -82,7 +82,7 @@ class Target:
     """The validation score that "seconds to the target" waits for."""
 
     score: float | None
-    """None: there is none."""
+    """None if there is no target."""
     source: str
     """Where it comes from, or why it is missing."""
     words: str = ""

@@ -34,7 +34,7 @@ _MUST_BE = {
 def refusal(problems: Sequence["ErrorDetails"]) -> str:
     """What a value must be, and what it is.
 
-    `problems`: pydantic's, all of one value: it may be of several kinds, and is none of them.
+    `problems`: pydantic's, one for each type that the value may have and does not.
     """
     own = next((each["msg"] for each in problems if each["type"] not in _MUST_BE), "")
     if own:

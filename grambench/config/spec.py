@@ -254,7 +254,7 @@ class Spec(Table):
     def _known_device(cls, device: str) -> str:
         if device != "auto" and not all(map(_DEVICE.match, device.split(","))):
             raise ValueError(
-                f"{device!r} is no device: write auto, cpu, cuda or cuda:0, or several as cuda:0,cuda:1"
+                f"unknown device {device!r}: write auto, cpu, cuda or cuda:0, or several as cuda:0,cuda:1"
             )
         return device
 

@@ -24,7 +24,7 @@ PYTHON = re.compile(r"tuple|instance of|pattern|\\d|Input should|Traceback|<clas
         ("run --preset demo --detach --foreground", "--detach and --foreground contradict each other."),
         ("run --preset demo --repeats x", "--repeats"),
         ("run --preset demo --repeats 0", "training.repeats: must be at least 1, not 0."),
-        ("run --preset demo --device gpu", "'gpu' is no device: write auto, cpu, cuda or cuda:0"),
+        ("run --preset demo --device gpu", "unknown device 'gpu': write auto, cpu, cuda or cuda:0"),
         ("run --preset demo --schedule fast", "must be 'sequential', 'race' or 'parallel', not 'fast'."),
         ("run --preset demo --strategies gram", "unknown strategy 'gram'"),
         ("run --preset demo --seeds 3..1", "the range '3..1' runs backwards; write 1..3"),

@@ -137,7 +137,7 @@ def test_a_later_set_wins() -> None:
         ("training.batch_size=2.5", "training.batch_size: "),
         ("training.batch_size=many", "not 'many'"),
         ("training.seeds=[1, 1]", "each once"),
-        ("device=gpu", "'gpu' is no device"),
+        ("device=gpu", "unknown device 'gpu'"),
         ("training=3", "training: "),
         ("training.epochs.x=3", "training.epochs"),
         ("training.epochs", "has no value"),
