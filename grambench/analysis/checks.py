@@ -62,7 +62,7 @@ CHECKS = (
         "foreign-cpu", "foreign_cpu_share", "share", "at most", 0.05, "cost",
         "The CPU time of other programs",
         "Other programs used {percent} of the CPU.",
-        "Stop them; the rounds they disturbed were left out."),
+        "Stop them; a race leaves out the rounds that they disturb."),
     Check(
         "foreign-gpu", "foreign_gpu_share", "share", "at most", 0.01, "cost", "The use of the GPU by others",
         "Another program used the GPU in {percent} of the samples.",
@@ -77,8 +77,8 @@ CHECKS = (
         "Run without suspending, pausing or debugging."),
     Check(
         "warm", "first_to_rest_ratio", "ratio", "at most", 1.05, "cost", "The warm-up",
-        "The first block cost {value:.2f} times the median of the others.",
-        "Warm up longer; the first block was left out."),
+        "The first epoch cost {value:.2f} times the median of the others.",
+        "Train for more epochs, so that a slow start weighs less."),
     Check(
         "steady", "drifting_pairs", "pairs", "at most", 0, "cost", "Drift within the race",
         "The ratio of {count} moved between the halves of the race.",
