@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import typer
 
-from grambench.errors import ExitCode
+from grambench.errors import ConfigError, ExitCode
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
+from grambench.runner.commands import Command, send
+from grambench.runner.rundir import supervisor_of
 from grambench.text import safe_text
 
 if TYPE_CHECKING:
@@ -80,8 +82,7 @@ class Follow:
     def _leave(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         if self._alive():
-            with contextlib.suppress(OSError):  # no buffered write, which may be what was interrupted
-                os.write(sys.stderr.fileno(), f"\n{_goes_on(self.folder)}\n".encode())
+            _say(_goes_on(self.folder))
         os.kill(os.getpid(), number)
 
     def watch(self, mode: Mode) -> bool:
@@ -126,8 +127,6 @@ class Follow:
             time.sleep(_POLL_S)
 
     def _alive(self) -> bool:
-        from grambench.runner.rundir import supervisor_of
-
         if self.supervisor is not None:
             return self.supervisor.poll() is None
         return supervisor_of(self.folder) is not None
@@ -135,16 +134,12 @@ class Follow:
     def _interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts == 1 and not self._drawing:
-            typer.echo("\ninterrupted: stopping after the current step; Ctrl+C again stops at once", err=True)
+            _say("interrupted: stopping after the current step; Ctrl+C again stops at once")
         self._stop("interrupt")
 
     def _stop(self, how: Literal["interrupt", "stop"]) -> None:
         """Interrupt it, so that it can be resumed, or end it for good."""
         self.left = ExitCode.INTERRUPTED if how == "interrupt" else ExitCode.STOPPED
-        from grambench.errors import ConfigError
-        from grambench.runner.commands import Command, send
-        from grambench.runner.rundir import supervisor_of
-
         if how == "stop":
             with contextlib.suppress(ConfigError):  # it has just ended
                 send(self.folder, Command("stop"))
@@ -153,6 +148,12 @@ class Follow:
                 self.supervisor.send_signal(signal.SIGTERM)
         elif (process := supervisor_of(self.folder)) is not None:
             process.terminate()
+
+
+def _say(line: str) -> None:
+    """A line from a signal handler, past the buffer of stderr, whose write may be what the signal met."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
 
 
 def print_detached(folder: Path) -> None:

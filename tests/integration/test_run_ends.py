@@ -1,8 +1,10 @@
 """Signals and kills: what a run that does not reach its end leaves behind."""
 
+import dis
 import json
 import re
 import signal
+from collections.abc import Callable
 
 import pytest
 from live_runs import (
@@ -17,6 +19,8 @@ from live_runs import (
     until,
     worker_of,
 )
+
+from grambench.cli.follow import Follow
 
 TRIAL = "gram-1s.s0"
 SAID = "interrupted: stopping after the current step; Ctrl+C again stops at once"
@@ -167,3 +171,9 @@ def test_preparation_ends_when_its_supervisor_is_killed(bench: Bench) -> None:
     supervisor_process(run).kill()
     command.wait()
     assert_nothing_is_left(run)
+
+
+@pytest.mark.parametrize("method", [Follow._interrupted, Follow._leave, Follow._stop, Follow._alive])
+def test_a_signal_handler_imports_nothing(method: Callable[..., object]) -> None:
+    """A second signal during an import would find the module half initialized."""
+    assert "IMPORT_NAME" not in {each.opname for each in dis.get_instructions(method)}

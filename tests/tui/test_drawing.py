@@ -17,6 +17,7 @@ finite = st.floats(-1e9, 1e9)
 
 @example([-4.679646323943428e-246, -4.2517785238722947e-246], 4, False)
 @example([0.0, 1e9], 2, True)
+@example([0.0], 5, False)
 @given(st.lists(finite, min_size=1, max_size=20), st.integers(2, 60), st.booleans())
 def test_a_scale_holds_its_values_and_has_ticks_on_whole_rows(
     values: list[float], rows: int, zero: bool
@@ -26,7 +27,7 @@ def test_a_scale_holds_its_values_and_has_ticks_on_whole_rows(
     slack = 1e-5 * (top - scale.bottom)
     assert scale.bottom <= min(values) + slack
     assert top >= max(values) - slack
-    assert 2 <= len(scale.ticks) <= max(2, min(6, rows // 2))
+    assert 2 <= len(scale.ticks) <= max(2, min(6, (rows + 1) // 2))
     assert all(scale.place(value) == pytest.approx(row + 0.5, abs=1e-3) for row, value in scale.ticks)
     assert len(set(scale.labels)) == len(scale.ticks)
 
