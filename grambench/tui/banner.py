@@ -4,6 +4,7 @@ from textual.content import Content
 
 from grambench.errors import ExitCode
 from grambench.text import safe_text
+from grambench.tui.line_parts import shortened
 from grambench.tui.palette import conclusion_colour
 from grambench.tui.scene import Scene
 from grambench.views import numbers
@@ -65,8 +66,8 @@ def verdict_rows(scene: Scene, width: int) -> list[Content]:
     sign = {"pays": "✓ ", "does not pay": "✗ "}.get(conclusion, "? ")
     rows = Content(safe_text(first.sentence, 1000)).wrap(max(8, width - len(sign)))
     if len(rows) > _MOST_ROWS:
-        last = rows[_MOST_ROWS - 1].plain[: width - len(sign) - 2]
-        rows = [*rows[: _MOST_ROWS - 1], Content(f"{last} …")]
+        rest = " ".join(row.plain for row in rows[_MOST_ROWS - 1 :])
+        rows = [*rows[: _MOST_ROWS - 1], Content(shortened(rest, width - len(sign)))]
     bold = f"bold {conclusion_colour(conclusion, tones)}"
     return [
         Content.assemble((sign if number == 0 else "  ", bold), (row.plain, tones.text))

@@ -9,6 +9,7 @@ from grambench.analysis import comparison
 from grambench.analysis.compared import Compared
 from grambench.analysis.grade_facts import tuning_words
 from grambench.events.disturbance import disturbances
+from grambench.events.nvml_words import in_words
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
@@ -37,13 +38,15 @@ def _state(scene: Scene, trial: TrialState) -> Rows:
     share = progress.encode_s / progress.train_s if progress and progress.train_s > 0 else None
     why = f": {safe_text(trial.reason, 160)}" if trial.reason else ""
     steps = numbers.count(progress.step if progress else None) + _of(plan.max_steps if plan else None)
+    at = ", ".join(map(numbers.count, trial.resumed_steps))
+    resumed = [("resumed at step", at)] if at else []
     turns = f"{trial.turns}, {numbers.seconds(trial.switch_s)} s of switching"
     return (
         ("", scene.state_word(trial) + why),
         ("step", steps),
         ("training", f"{numbers.seconds(progress.train_s if progress else None)} s"),
         ("in the encoder", _percent(share)),
-        ("resumed at step", ", ".join(map(numbers.count, trial.resumed_steps)) or numbers.DASH),
+        *resumed,
         ("turns", turns if trial.turns else numbers.DASH),
     )
 
@@ -126,7 +129,11 @@ def machine_text(scene: Scene, width: int, facts: Mapping[str, Any] | None = Non
     state = scene.state
     blocks = [_gpu(scene, gpu.last, width) for gpu in state.gpus.values()]
     if not blocks:
-        why = _words(state.gpu_absent) if state.gpu_absent else "no sample was taken yet"
+        why = (
+            f"none is watched: {safe_text(in_words(state.gpu_absent), 160)}"
+            if state.gpu_absent
+            else "no sample was taken yet"
+        )
         blocks = [Content.assemble(("GPU\n", f"bold {scene.tones.accent}"), (why, scene.tones.muted))]
     host = state.host
     used = _share(host.memory_used_bytes, host.memory_total_bytes)
@@ -169,23 +176,6 @@ def _plural(count: int | None, what: str) -> str:
 
 def _listed(*parts: str) -> str:
     return safe_text(", ".join(part for part in parts if part), 160)
-
-
-def _words(reason: str) -> str:
-    """NVML's own messages in words; anything else as it is."""
-    return _NVML.get(reason.rstrip("."), safe_text(reason, 160))
-
-
-_NVML = {
-    "NVML Shared Library Not Found": "none is watched: no NVIDIA driver is installed here",
-    "Driver Not Loaded": "none is watched: the NVIDIA driver is installed, but not loaded",
-    "RM has detected an NVML/RM version mismatch": "none is watched: the NVIDIA driver was updated since the"
-    " machine started",
-    "Insufficient Permissions": "the NVIDIA driver does not let this user read it",
-    "Not Supported": "this GPU does not report it",
-    "GPU is lost": "the NVIDIA driver has lost this GPU",
-    "Unknown Error": "the NVIDIA driver failed to read it",
-}
 
 
 def verdict_text(scene: Scene, width: int) -> Content:
@@ -241,7 +231,8 @@ def _gpu(scene: Scene, gpu: GpuSample, width: int) -> Content:
         styled("   ".join(readings), scene.tones.text),
     ]
     rows += [
-        styled(f"{_quantity(name)}: {_words(why)}", scene.tones.muted) for name, why in gpu.reasons.items()
+        styled(f"{_quantity(name)}: {safe_text(in_words(why), 160)}", scene.tones.muted)
+        for name, why in gpu.reasons.items()
     ]
     return Content("\n").join(rows)
 

@@ -3,6 +3,9 @@
 from textual.content import Content
 from textual.renderables.digits import DIGITS, DIGITS3X3_BOLD
 
+Parts = list[tuple[int, Content]]
+"""Texts of one line with how important each is."""
+
 
 def styled(text: str, style: str = "") -> Content:
     """Plain text in one style; never markup."""
@@ -23,7 +26,7 @@ def pair(left: Content, right: Content, width: int) -> Content:
     return Content.assemble(left, " " * max(0, gap), right)
 
 
-def fill(parts: list[tuple[int, Content]], width: int, gap: str = "  ") -> Content:
+def fill(parts: Parts, width: int, gap: str = "  ") -> Content:
     """Join parts in order; while they are too long, the one with the lowest number is dropped."""
     kept = list(parts)
     while len(kept) > 1 and _length(kept, gap) > width:
@@ -31,8 +34,25 @@ def fill(parts: list[tuple[int, Content]], width: int, gap: str = "  ") -> Conte
     return Content(gap).join([part for _, part in kept]).truncate(width, ellipsis=True)
 
 
-def _length(parts: list[tuple[int, Content]], gap: str) -> int:
+def ends(left: Parts, right: Parts, width: int, gap: str = " ") -> Content:
+    """Parts at the left and the right edge, as in `pair`; while they are too long, the one with the lowest
+    number is dropped, so that none is cut."""
+    left, right = list(left), list(right)
+    while _length([*left, *right], gap) + len(gap) > width and len(left) + len(right) > 1:
+        least = min((*left, *right), key=lambda part: part[0])
+        (left if least in left else right).remove(least)
+    joined = [Content(gap).join([part for _, part in parts]) for parts in (left, right)]
+    return pair(joined[0], joined[1], width)
+
+
+def _length(parts: Parts, gap: str) -> int:
     return sum(part.cell_length for _, part in parts) + len(gap) * (len(parts) - 1)
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` in `width` cells: cut between words, with an ellipsis, if it is longer."""
+    rows = Content(text).wrap(max(1, width))
+    return text if len(rows) < 2 else f"{Content(text).wrap(max(1, width - 2))[0].plain.rstrip()} …"
 
 
 def bar(share: float | None, width: int, colour: str, faint: str) -> Content:

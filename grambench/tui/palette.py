@@ -143,6 +143,6 @@ def state_colour(word: str, tones: Tones, strategy_colour: str) -> str:
         return tones.good
     if word in ("failed", "diverged"):
         return tones.bad
-    if word in ("stopped", "interrupted"):
+    if word in ("stopped", "interrupted", "paused"):
         return tones.warn
     return tones.accent if word == "preparing" else tones.muted

@@ -31,6 +31,7 @@ _SETUP_PHASES = {
     "done": "setup done",
 }
 
+_SCHEDULES = {"race": "side by side, in short turns", "parallel": "each on a device of its own"}
 
 _UNITS: dict[XAxis, Unit] = {"seconds": "s", "steps": "steps", "joules": "J"}
 _OVER: dict[XAxis, str] = {
@@ -275,6 +276,7 @@ def _setup_lines(scene: Scene, width: int) -> list[Content]:
         lines.append(Content.assemble(("▸ ", tones.accent), (what, tones.text)))
     if scene.setting_up and scene.state.run and not scene.state.finished:
         todo = [] if audit is not None or setup.phase == "audit" else ["audit of gram-1s against e2e"]
-        todo += [f"{len(scene.state.trials)} trials, one after the other"] if scene.state.trials else []
+        how = _SCHEDULES.get(scene.state.schedule, "one after the other")
+        todo += [f"{len(scene.state.trials)} trials, {how}"] if scene.state.trials else []
         lines += [styled(f"· {what}", tones.muted) for what in todo]
     return lines

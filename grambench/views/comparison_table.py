@@ -73,7 +73,8 @@ def state_word(state: RunState, trial: TrialState) -> str:
         return "done" if trial.outcome == "completed" else trial.outcome
     if state.finished:
         return "not run" if trial.phase is None else "interrupted"
-    return "waiting" if trial.phase is None else _PHASES.get(trial.phase, "training")
+    word = "waiting" if trial.phase is None else _PHASES.get(trial.phase, "training")
+    return "paused" if state.paused and word == "training" else word
 
 
 def memory_of(state: RunState, trial: TrialState) -> Memory:

@@ -11,10 +11,14 @@ from textual.widgets import Footer
 
 from grambench.tui.app import Dashboard
 from grambench.tui.layout import plan
+from grambench.tui.widgets.card import Card
 
 _CHROME = re.compile(r"<circle [^>]*/>")
 _UNSTYLED = "#c5c8c6"  # Rich's export paints cells that have no colour with it
 _COLOUR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b", re.IGNORECASE)
+
+
+CUT = re.compile(r"[^ ]…")
 
 
 def normal(svg: str) -> str:
@@ -44,6 +48,7 @@ def faults(app: App[str | None]) -> list[str]:
             if one.region.overlaps(other.region):
                 found.append(f"{one} and {other} overlap")
     found += _crowded_keys(app.screen)
+    found += _cut_words(app.screen)
     if isinstance(app, Dashboard) and len(app.screen_stack) == 1:
         body = app.screen.query_one("#body")
         lines = app.screen.query_one("#banner")
@@ -63,6 +68,14 @@ def _cut_off(parent: Widget) -> Iterator[str]:
             yield f"{child} at {child.region} leaves {parent} at {room}"
         if not (child.max_scroll_x or child.max_scroll_y):
             yield from _cut_off(child)
+
+
+def _cut_words(screen: Screen[object]) -> Iterator[str]:
+    """Lines of cards that end within a word; an ellipsis after a blank follows a whole one."""
+    for card in screen.query(Card):
+        yield from (
+            f"{card} cuts a word: {line}" for line in card.render().plain.split("\n") if CUT.search(line)
+        )
 
 
 def _crowded_keys(screen: Screen[object]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
+from textual.widgets._footer import FooterKey
 
 from grambench.runner import commands
 from grambench.runner.commands import Command, take
@@ -42,14 +43,25 @@ def sent(app: Dashboard) -> list[Command]:
     return take(app._folder)
 
 
+def _offered(app: Dashboard, key: str) -> str:
+    """What the footer says of a key."""
+    (found,) = (shown.description for shown in app.screen.query(FooterKey) if shown.key == key)
+    return found
+
+
 async def test_pause_asks_the_supervisor(live: Callable[[str], Dashboard]) -> None:
     app = live("mid")
     async with app.run_test(size=(120, 40)) as pilot:
         await pressed(pilot, "p")
         assert sent(app) == [Command("pause")]
+        assert _offered(app, "p") == "pause"
         app.state.paused = True
+        app.redraw()
         await pressed(pilot, "p")
         assert sent(app) == [Command("resume")]
+        assert _offered(app, "p") == "resume"
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert titles & {"Pause", "Resume"} == {"Resume"}
 
 
 async def test_skip_asks_first_and_names_the_strategy(live: Callable[[str], Dashboard]) -> None:
@@ -98,7 +110,7 @@ async def test_a_run_that_is_over_is_asked_nothing(key: str, live: Callable[[str
         await pressed(pilot, key)
         assert (len(app.screen_stack), list(app._notifications), sent(app)) == (1, [], [])
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert not titles & {"Pause or resume", "Skip strategy", "Stop the run", "Detach", "Mark"}
+        assert not titles & {"Pause", "Resume", "Skip strategy", "Stop the run", "Detach", "Mark"}
 
 
 async def test_a_supervisor_that_is_gone_is_an_error_in_words(
@@ -205,10 +217,10 @@ async def test_the_palette_has_every_action(live: Callable[[str], Dashboard]) ->
     app = live("mid")
     async with app.run_test(size=(80, 24)):
         helps = {command.title: command.help for command in app.get_system_commands(app.screen)}
-    assert helps["Pause or resume"].startswith("p  ")
+    assert helps["Pause"].startswith("p  ")
     assert helps["Help"].startswith("?  ")
     assert helps.keys() >= {
-        *("Pause or resume", "Skip strategy", "Stop the run", "Detach", "Mark", "Export", "Axis"),
+        *("Pause", "Skip strategy", "Stop the run", "Detach", "Mark", "Export", "Axis"),
         *("Logarithmic", "Smooth", "Target", "Help", "Theme", "Log", "Quit"),
     }
 

@@ -337,6 +337,9 @@ async def test_a_pause_cannot_be_missed(size: tuple[int, int], run: Callable[[st
         assert str(banner.content) == "‖ PAUSED – nothing trains; p resumes"
         assert banner.styles.background.hex == app.theme_variables["warning"].upper()
         assert banner.region.width == size[0]
+        words = [app.scene.state_word(trial) for trial in app.state.trials.values()]
+        assert "paused" in words
+        assert "training" not in words
         for key in ("y", "j", "v"):
             await pilot.press(key)
             await drawn(pilot)

@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
+from grambench.events.folding.sentences import SENTENCES
 from grambench.events.reader import read_run
 from grambench.events.state import RunState
 from grambench.tui.app import Dashboard
@@ -154,6 +155,8 @@ def test_messages_of_nvml_are_said_in_words(reason: str, words: str) -> None:
     text = machine_text(Scene.of(RunState(gpu_absent=reason), dark=True), 80).plain
     assert words in text
     assert "NVML" not in text
+    _, sentence = SENTENCES[ev.GpuAbsent](ev.GpuAbsent(reason), None, RunState().metric)
+    assert "NVML" not in sentence
 
 
 def test_a_reading_that_a_gpu_lacks_is_named(tmp_path: Path) -> None:

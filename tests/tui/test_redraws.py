@@ -105,7 +105,7 @@ async def test_the_palette_offers_what_the_screen_can_do(tmp_path: Path) -> None
         await settled(pilot)
         system = {command.title for command in app.get_system_commands(app.screen)}
         assert set(race) - system >= {"Axis", "Logarithmic", "Smooth", "Target", "Log"}
-        assert {"Pause or resume", "Skip strategy", "Stop the run", "Mark", "Export", "Quit"} <= system
+        assert {"Pause", "Skip strategy", "Stop the run", "Mark", "Export", "Quit"} <= system
 
 
 def test_the_help_names_every_key() -> None:

@@ -125,7 +125,7 @@ async def test_a_replay_lists_its_own_keys_and_none_that_cannot_work(replay: Rep
         assert (len(app.screen_stack), list(app._notifications)) == (1, [])
         assert app.is_running
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert not titles & {"Pause or resume", "Skip strategy", "Stop the run", "Detach", "Mark", "Export"}
+        assert not titles & {"Pause", "Resume", "Skip strategy", "Stop the run", "Detach", "Mark", "Export"}
         for screen_key in ("y", "v", "j"):
             await pilot.press(screen_key)
             await pilot.pause()

@@ -5,6 +5,7 @@ from typing import Any
 
 from grambench.errors import ExitCode
 from grambench.events import types as ev
+from grambench.events.nvml_words import in_words
 from grambench.events.state import TrialState
 from grambench.metrics.catalogue import Metric
 
@@ -113,7 +114,7 @@ SENTENCES: dict[type[ev.Event], Callable[[Any, TrialState | None, Metric], Sente
     ev.Evaluated: _evaluated,
     ev.Preloading: _preloading,
     ev.WorkerSpawned: lambda event, *_: ("info", f"worker {event.pid} started"),
-    ev.GpuAbsent: lambda event, *_: ("info", f"no GPU watched: {event.reason}"),
+    ev.GpuAbsent: lambda event, *_: ("info", f"no GPU watched: {in_words(event.reason)}"),
     ev.Warned: _warned,
     ev.TrialFinished: _trial_finished,
     ev.WorkerExited: _worker_exited,

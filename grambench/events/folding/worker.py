@@ -33,6 +33,8 @@ def _warned(known: Folded, source: str, event: ev.Warned) -> None:
     run_wide = source in ("", SETUP)
     target = known.state.warnings if run_wide else known.trial(source).warnings
     target[event.code] = event.message
+    if event.code == "race-memory":
+        known.state.schedule = "sequential"
 
 
 def _process_stopped(known: Folded, source: str, event: ev.ProcessStopped) -> None:

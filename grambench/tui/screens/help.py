@@ -84,7 +84,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Two lists."""
         with VerticalScroll(id="help", classes="dialog") as box:
-            box.border_title = "help"
+            box.border_title, box.border_subtitle = "help", "↑ ↓ scroll, esc back"
             yield Static(id="rows")
 
     def on_mount(self) -> None:

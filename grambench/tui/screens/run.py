@@ -19,7 +19,7 @@ from grambench.tui.export import export
 from grambench.tui.scene import EMPTY, Scene
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
 
-_COMMANDS = {"pause", "skip", "stop", "detach", "mark"}
+_COMMANDS = {"pause", "resume", "skip", "stop", "detach", "mark"}
 """Actions on a run in progress."""
 
 
@@ -32,6 +32,7 @@ class RunScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "pause"),
+        Binding("p", "resume", "resume"),
         Binding("d", "detach", "detach"),
         Binding("s", "skip", "skip"),
         Binding("x", "stop", "stop"),
@@ -43,7 +44,7 @@ class RunScreen(Screen[None]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder, self.scene = folder, EMPTY
-        self._behind = False
+        self._behind, self._bound = False, (False, False, False)
 
     def on_mount(self) -> None:
         """Follow the app's scene."""
@@ -55,8 +56,9 @@ class RunScreen(Screen[None]):
             self._show()
 
     def _follow(self, scene: Scene) -> None:
-        before, self.scene = self.scene, scene
-        if (before.is_over, before.state.finished) != (scene.is_over, scene.state.finished):
+        self.scene = scene
+        if self._bound != (bound := (scene.is_over, scene.state.finished, scene.state.paused)):
+            self._bound = bound
             self.refresh_bindings()
         self._behind = not (self.app.screen is self or self.app.screen.is_modal)
         if not self._behind:
@@ -82,6 +84,8 @@ class RunScreen(Screen[None]):
             return self.scene.state.finished
         if action == "export":
             return not self.scene.is_over or (self._folder / RUN_FILE).exists()
+        if action in ("pause", "resume") and self.scene.state.paused != (action == "resume"):
+            return False
         return not (action in _COMMANDS and self.scene.is_over)
 
     async def action_verdict(self) -> None:
@@ -104,10 +108,14 @@ class RunScreen(Screen[None]):
         self.notify(safe_text(message, 200), severity="error", markup=False)
 
     def action_pause(self) -> None:
-        """Pause the run, or resume it."""
-        paused = self.scene.state.paused
-        if self._send("resume" if paused else "pause"):
-            self.notify("Resuming." if paused else "Pausing after the current step.")
+        """Pause the run."""
+        if self._send("pause"):
+            self.notify("Pausing after the current step.")
+
+    def action_resume(self) -> None:
+        """Resume a run that is paused."""
+        if self._send("resume"):
+            self.notify("Resuming.")
 
     def action_skip(self) -> None:
         """End the strategy in training and continue with the next; asks first."""
@@ -163,7 +171,8 @@ class RunScreen(Screen[None]):
     def system_commands(self) -> Iterator[SystemCommand]:
         """The screen's part of the command palette."""
         for title, meaning, action in (
-            ("Pause or resume", "Withhold all turns, or grant them again", self.action_pause),
+            ("Pause", "Withhold all turns", self.action_pause),
+            ("Resume", "Grant turns again", self.action_resume),
             ("Skip strategy", "End the one in training; asks", self.action_skip),
             ("Stop the run", "End it after the current step; asks", self.action_stop),
             ("Detach", "Leave the run alone; `grambench watch` shows it again", self.action_detach),

@@ -1,5 +1,6 @@
 """One trial at a glance: fixed slots that never wrap, in four sizes."""
 
+import re
 from math import ceil
 
 from textual.content import Content
@@ -9,7 +10,7 @@ from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.text import safe_text
 from grambench.tui.layout import Density
-from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
+from grambench.tui.line_parts import Parts, bar, big_digits, ends, fill, pair, shortened, styled
 from grambench.tui.palette import state_colour
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import Lines
@@ -45,7 +46,7 @@ class Card(Lines):
         self.set_class(line, "-line")
         self.border_title = styled(f"{look.marker} {scene.title(trial)}", f"bold {look.colour}")
         self.border_subtitle = styled(word, colour)
-        calm = word in ("waiting", "not run", "done", "early-stopped")
+        calm = word in ("waiting", "paused", "not run", "done", "early-stopped")
         self.styles.border = ("none" if line else "round", scene.tones.faint if calm else colour)
 
     def compose_lines(self, scene: Scene) -> Content:
@@ -86,13 +87,13 @@ class _Slots:
             left = styled(digit, self.bright)
             if index == 2:
                 left = Content.assemble(left, (" ×", self.bright), (" E2E", self.quiet))
-            rows.append(pair(left, right, self.width))
+            rows.append(ends([(9, left)], [(1, right)], self.width))
         return [*rows, *self.normal()[1:]]
 
     def normal(self) -> list[Content]:
         """Speed-up and R; progress; rate; metric; memory."""
         return [
-            pair(self._headline(), self._reuse(), self.width),
+            ends(self._headline(), [(6, self._reuse())], self.width),
             self._progress(),
             self._trouble() or self._rate(),
             self._metric(),
@@ -101,11 +102,9 @@ class _Slots:
 
     def compact(self) -> list[Content]:
         """Speed-up, metric and R; progress or what went wrong."""
-        best, marks = self._best(), self._marks()
-        right = self._reuse() if self.width < 34 else fill([(2, best), (1, self._reuse())], self.width - 12)
-        if marks:
-            right = styled(f"! {marks[0]}", self.tones.warn)
-        return [pair(self._headline(), right, self.width), self._trouble() or self._progress()]
+        best = [(3, self._best())] if self.width >= 34 else []
+        right = self._marks()[:2] or [*best, (2, Content.assemble(" ", self._reuse()))]
+        return [ends(self._headline(), right, self.width), self._trouble() or self._progress()]
 
     def one_line(self) -> list[Content]:
         """Everything in one line, no frame: marker, name, state, speed-up, R, epoch, best."""
@@ -115,6 +114,7 @@ class _Slots:
         colour = state_colour(word, self.tones, self.look.colour)
         name = f"{self.look.marker} {self.scene.title(self.trial)}"
         longest = max(len(self.scene.title(other)) for other in others)
+        time = f"took {self._clock():>6}" if self.trial.ended else f"{self._clock():>6} left"
         parts = [
             (9, styled(name.ljust(longest + 2), self.bright)),
             (8, styled(_short(word).ljust(longest_word), colour)),
@@ -122,16 +122,14 @@ class _Slots:
             (4, Content.assemble(("R ", self.quiet), (f"{numbers.ratio(self._r()):<4}", self.tones.text))),
             (5, styled(f"{self._epochs():>5}", self.tones.text)),
             (6, Content.assemble((f"{self._title()} ", self.quiet), (self._best_score(), self.tones.text))),
-            (3, styled(f"{numbers.clock(self._remaining()):>6} left", self.quiet)),
+            (3, styled(time, self.quiet)),
         ]
-        if marks := self._marks():
-            parts.append((6, styled(f"! {marks[0]}", self.tones.warn)))
-        return [fill(parts, self.width, " ")]
+        return [fill([*parts, *self._marks()[:2]], self.width, " ")]
 
     # --- the slots -----------------------------------------------------------------------------
 
-    def _headline(self) -> Content:
-        return Content.assemble((numbers.times(self._speedup()), self.bright), (" E2E", self.quiet))
+    def _headline(self) -> Parts:
+        return [(9, styled(numbers.times(self._speedup()), self.bright)), (4, styled("E2E", self.quiet))]
 
     def _reuse(self) -> Content:
         return Content.assemble(("R ", self.quiet), (numbers.ratio(self._r()), self.tones.text))
@@ -141,34 +139,30 @@ class _Slots:
         return Content.assemble((seconds, self.tones.text), (" s/epoch", self.quiet))
 
     def _progress(self) -> Content:
-        ended = self.trial.ended
         left = Content.assemble(
             ("epoch " if self.width >= 34 else "", self.quiet), (self._epochs(), self.tones.text)
         )
-        spent = numbers.clock(self.trial.train_s if self.trial.progress else None)
-        label, value = ("took ", spent) if ended else ("ETA ", numbers.clock(self._remaining()))
-        right = Content.assemble((label, self.quiet), (value, self.tones.text))
+        label = "took " if self.trial.ended else "ETA "
+        right = Content.assemble((label, self.quiet), (self._clock(), self.tones.text))
         # fixed widths for the texts, so that the bar does not jump
         room = self.width - (14 if self.width >= 34 else 8) - 12
         done = bar(self._share(), max(4, room), self.look.colour, self.tones.faint)
-        return pair(Content.assemble(done, " ", left), right, self.width)
+        return ends([(1, done), (8, left)], [(9, right)], self.width)
 
     def _rate(self) -> Content:
         rate = self.trial.rate if not self.trial.ended else comparison.samples_per_second(self.trial)
-        left = Content.assemble((numbers.rate(rate), self.tones.text), (" samples/s", self.quiet))
-        if marks := self._marks():
-            return pair(left, styled(f"! {', '.join(marks)}", self.tones.warn), self.width)
+        left = [(9, styled(numbers.rate(rate), self.tones.text)), (4, styled("samples/s", self.quiet))]
         blocks = numbers.sparkline(self.trial.rate_series.ys, min(24, self.width - 19))
-        return pair(left, styled(blocks, self.look.colour), self.width)
+        return ends(left, self._marks() or [(1, styled(blocks, self.look.colour))], self.width)
 
     def _metric(self) -> Content:
         evaluations, name = self.trial.evaluations, self.scene.state.select_by
         newest = evaluations[-1].metrics.get(name) if evaluations else None
-        left = Content.assemble((f"{self._title()} ", self.quiet), (numbers.score(newest), self.tones.text))
+        left = [(9, styled(self._title(), self.quiet)), (7, styled(numbers.score(newest), self.tones.text))]
         if self.trial.test is not None and self.width >= 40:
             test = numbers.score(test_score(self.scene.state, self.trial))
-            left = Content.assemble(left, ("  test ", self.quiet), (test, f"bold {self.tones.text}"))
-        return pair(left, self._best(), self.width)
+            left.append((2, Content.assemble((" test ", self.quiet), (test, f"bold {self.tones.text}"))))
+        return ends(left, [(8, self._best())], self.width)
 
     def _best(self) -> Content:
         return Content.assemble(("best ", self.quiet), (self._best_score(), self.tones.text))
@@ -191,15 +185,20 @@ class _Slots:
         drawn = bar(share, room, self.look.colour, self.tones.faint)
         return pair(Content.assemble(label, drawn), right, self.width)
 
-    def _marks(self) -> list[str]:
-        """What disturbed its training, in a word or two each."""
-        return [disturbance.label for disturbance in disturbances(self.trial)]
+    def _marks(self) -> Parts:
+        """What disturbed its training, in a word or two each, longest first."""
+        parts: Parts = []
+        for index, disturbance in enumerate(disturbances(self.trial)):
+            word, *amount = re.split(r" (?=\d)", f"! {disturbance.label}", maxsplit=1)
+            parts.append((6 - 3 * index, styled(word, self.tones.warn)))
+            parts += [(5 - 3 * index, styled(text, self.tones.warn)) for text in amount]
+        return parts
 
     def _trouble(self) -> Content | None:
         if self.scene.state_word(self.trial) not in ("failed", "diverged", "stopped", "interrupted"):
             return None
         reason = safe_text(self.trial.reason, 120) or "see the log"
-        return styled(reason, self.tones.warn).truncate(self.width, ellipsis=True)
+        return styled(shortened(reason, self.width), self.tones.warn)
 
     # --- numbers -------------------------------------------------------------------------------
 
@@ -215,8 +214,11 @@ class _Slots:
     def _best_score(self) -> str:
         return numbers.score(best_score(self.scene.state, self.trial))
 
-    def _remaining(self) -> float | None:
-        return None if self.trial.ended else comparison.remaining_s(self.trial)
+    def _clock(self) -> str:
+        """The training time that is left, or that it took."""
+        if self.trial.ended:
+            return numbers.clock(self.trial.train_s if self.trial.progress else None)
+        return numbers.clock(comparison.remaining_s(self.trial))
 
     def _share(self) -> float | None:
         progress, plan = self.trial.progress, self.trial.plan

@@ -5,7 +5,7 @@ from textual.content import Content
 from grambench.events.state import RunState
 from grambench.events.types import GpuSample
 from grambench.text import safe_text
-from grambench.tui.line_parts import fill, pair, styled
+from grambench.tui.line_parts import ends, fill, pair, styled
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
@@ -43,24 +43,11 @@ class Header(Lines):
         ]
         machine = machine_readings(scene, narrow=width < 90)
         if rows < 2:
-            return _one_row([*left, *about, *audit], [(6, machine), *clock], width)
-        first = _one_row([*left, *audit], clock, width)
+            return ends([*left, *about, *audit], [(6, machine), *clock], width, "   ")
+        first = ends([*left, *audit], clock, width, "   ")
         room = width - machine.cell_length - 2
         second = pair(fill(about, room, "   ") if about and room > 8 else Content(""), machine, width)
         return Content("\n").join([first, second])
-
-
-def _one_row(left: list[tuple[int, Content]], right: list[tuple[int, Content]], width: int) -> Content:
-    """Both sides in one line; while they are too long, the least important part is dropped."""
-
-    def length() -> int:
-        return sum(part.cell_length + 3 for _, part in (*left, *right))
-
-    while length() > width + 2 and len(left) + len(right) > 2:
-        least = min((*left, *right), key=lambda part: part[0])
-        (left if least in left else right).remove(least)
-    gap = Content("   ")
-    return pair(gap.join([part for _, part in left]), gap.join([part for _, part in right]), width)
 
 
 def audit_verdict(scene: Scene) -> Content | None:

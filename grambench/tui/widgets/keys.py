@@ -10,7 +10,20 @@ from grambench.tui.layout import NARROW_BELOW
 _PALETTE = 13
 """Columns of the palette's key."""
 _ORDER = (
-    *("dismiss", "leave", "help", "play", "scrub", "speed", "pause", "verdict", "strategy", "system", "jump"),
+    *(
+        "dismiss",
+        "leave",
+        "help",
+        "play",
+        "scrub",
+        "speed",
+        "pause",
+        "resume",
+        "verdict",
+        "strategy",
+        "system",
+        "jump",
+    ),
     *("axis", "target", "maximise", "log", "events", "skip", "stop", "detach", "logarithmic", "smooth"),
     *("export", "mark", "theme"),
 )
