@@ -1,16 +1,22 @@
 """The README's pictures, drawn from `docs/recorded-run` by `make screenshots`.
 
 The run is real; its logs were recorded by `python docs/screenshots.py --record RUN`, which leaves out
-whatever names the machine. A test draws the pictures anew and compares them.
+whatever names the machine. Chromium turns the SVG of a screen into PNG with Fira Code, without which it
+misaligns. Each PNG holds the digest of its SVG, which a test draws anew.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import re
 import shutil
+import struct
+import subprocess
 import sys
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +26,18 @@ from grambench.tui.replay import Replay, ReplayDashboard
 
 HERE = Path(__file__).resolve().parent
 RECORDED, IMAGES = HERE / "recorded-run", HERE / "images"
+
+SCALE = 1.5
+"""Pixels of a picture to one of its SVG."""
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--default-background-color=00000000",
+)
+_KEY = b"grambench-svg-sha256\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +82,93 @@ async def draw(shot: Shot, folder: Path) -> str:
     return re.sub(r"terminal-\d+", f"terminal-{shot.name}", svg)
 
 
-def draw_all(out: Path) -> list[Path]:
-    """Write every picture into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
+def draw_all() -> dict[str, str]:
+    """Name of a picture -> its SVG."""
+    drawn = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "demo"
         shutil.copytree(RECORDED, folder)
         for shot in SHOTS:
             if shot.place == 1:
                 (folder / "report.json").write_text("{}")  # as at the end of the run
-            svg = asyncio.run(draw(shot, folder))
+            drawn[shot.name] = asyncio.run(draw(shot, folder))
             (folder / "report.json").unlink(missing_ok=True)
-            written.append(out / f"{shot.name}.svg")
-            written[-1].write_text(svg)
-    return written
+    return drawn
+
+
+def missing_tool() -> str:
+    """One sentence with what turns an SVG into PNG and is not installed; empty: nothing is missing."""
+    fonts = shutil.which("fc-match") and subprocess.run(
+        ["fc-match", "Fira Code"], capture_output=True, text=True, check=False
+    )
+    missing = [
+        package
+        for package, found in (
+            ("chromium", browser()),
+            ("fonts-firacode", fonts and "FiraCode" in fonts.stdout),
+            ("pngquant", shutil.which("pngquant")),
+        )
+        if not found
+    ]
+    return f"The pictures need {', '.join(missing)}: apt-get install {' '.join(missing)}." if missing else ""
+
+
+def browser() -> str | None:
+    """The installed Chromium."""
+    return next(filter(None, map(shutil.which, _BROWSERS)), None)
+
+
+def _seamless(svg: str) -> str:
+    """The screen's colour below its cells, whose edges lie between pixels, and room below its last row."""
+    ground = Counter(re.findall(r'<rect fill="(#\w+)"', svg)).most_common(1)[0][0]
+    svg = re.sub(
+        r'(<g [^>]*clip-terminal\)">)', rf'\1<rect width="100%" height="100%" fill="{ground}"/>', svg
+    )
+    return re.sub(
+        r'(clip-terminal">\s*<rect [^>]*height=")([\d.]+)',
+        lambda found: f"{found[1]}{float(found[2]) + 4}",
+        svg,
+    )
+
+
+def write_png(svg: str, path: Path) -> None:
+    """Draw the SVG with Chromium in 128 colours, and note its digest in the file."""
+    width, height = (round(float(side)) for side in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        source, drawn = Path(scratch) / "screen.svg", Path(scratch) / "screen.png"
+        source.write_text(_seamless(svg))
+        size = (f"--force-device-scale-factor={SCALE}", f"--window-size={width},{height}")
+        _call(str(browser()), *_FLAGS, *size, f"--screenshot={drawn}", source.as_uri())
+        _call("pngquant", "--speed", "1", "--nofs", "--force", "--output", str(drawn), "128", str(drawn))
+        path.write_bytes(_with_digest(drawn.read_bytes(), svg))
+
+
+def _call(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
+
+
+def digest(svg: str) -> str:
+    """What a picture says of the SVG that it was drawn from."""
+    return hashlib.sha256(svg.encode()).hexdigest()
+
+
+def _with_digest(png: bytes, svg: str) -> bytes:
+    """The PNG with a text chunk (PNG specification, 11.3.3) before its end, a chunk of 12 bytes."""
+    chunk = b"tEXt" + _KEY + digest(svg).encode()
+    return (
+        png[:-12]
+        + struct.pack(">I", len(chunk) - 4)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + png[-12:]
+    )
+
+
+def noted_digest(png: bytes) -> str:
+    """The digest that `write_png` noted."""
+    return png.partition(_KEY)[2][:64].decode()
 
 
 def record(run: Path, out: Path = RECORDED) -> None:
@@ -108,7 +198,12 @@ def main() -> int:
     given = parser.parse_args()
     if given.record:
         record(given.record)
-    sys.stdout.writelines(f"{path}\n" for path in draw_all(given.out))
+    if missing := missing_tool():
+        raise SystemExit(missing)
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name, svg in draw_all().items():
+        write_png(svg, given.out / f"{name}.png")
+        sys.stdout.write(f"{given.out / name}.png\n")
     return 0
 
 

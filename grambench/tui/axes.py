@@ -127,9 +127,9 @@ def nice_ticks(high: float, most: int) -> list[float]:
 def time_axis(high_s: float, most: int) -> list[tuple[float, str]]:
     """Ticks from 0 to `high_s` seconds, each with its value and unit: `20 s`, `5 min`, `2 h`."""
     if high_s <= 0:
-        return [(0.0, "0 s")]
+        return [(0.0, "0")]
     if high_s / most < 1:
-        return [(tick, f"{tick:g} s") for tick in nice_ticks(high_s, most)]
+        return [(tick, _time_label(tick, 1)) for tick in nice_ticks(high_s, most)]
     steps = [step for step in _TIME_STEPS if step <= high_s]
     step = next((step for step in steps if high_s / step <= most), steps[-1])
     step *= ceil(high_s / step / most) if high_s / step > most else 1
@@ -215,6 +215,8 @@ def x_ticks(scale: XScale, unit: str, most: int) -> list[tuple[float, str]]:
 def _value_label(value: float, unit: str) -> str:
     if unit == "s" and value >= 60:
         return _time_label(round(value), 3600 if value >= 3600 else 60)
+    if not value:
+        return "0"
     number = f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:g}"
     return number if unit == "steps" else f"{number} {unit}"
 

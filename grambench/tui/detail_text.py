@@ -247,15 +247,17 @@ def _quantity(field: str) -> str:
 def _workers(scene: Scene, width: int) -> Content:
     tones = scene.tones
     room = max(8, min(_LABEL, width - _NUMBERS))
-    head = f"{'worker':<{room}}{'resident GiB':>14}{'peak':>8}{'GPU GiB':>10}{'peak':>8}"
+    on_gpus = bool(scene.state.gpus)
+    head = f"{'worker':<{room}}{'resident GiB':>14}{'peak':>8}" + (
+        f"{'GPU GiB':>10}{'peak':>8}" if on_gpus else ""
+    )
     rows = [styled("memory by process", f"bold {tones.accent}"), styled(head, tones.muted)]
     for trial in scene.state.trials.values():
         look = scene.look(trial)
         rss, on_gpu = (None, None) if trial.ended else (trial.rss_bytes, trial.gpu_memory_bytes)
-        cells = (
-            f"{numbers.gib(rss):>14}{numbers.gib(trial.peak_rss_bytes):>8}"
-            f"{numbers.gib(on_gpu):>10}{numbers.gib(trial.peak_gpu_memory_bytes):>8}"
-        )
+        cells = f"{numbers.gib(rss):>14}{numbers.gib(trial.peak_rss_bytes):>8}"
+        if on_gpus:
+            cells += f"{numbers.gib(on_gpu):>10}{numbers.gib(trial.peak_gpu_memory_bytes):>8}"
         name = f"{look.marker} {scene.title(trial, room - 3)}"
         rows.append(Content.assemble((f"{name:<{room}}", look.colour), (cells, tones.text)))
     return Content("\n").join(rows)

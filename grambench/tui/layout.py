@@ -94,7 +94,7 @@ def _beside(width: int, body: int, trials: int, header: int) -> Layout:
 
 def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
     board = trials + 3
-    for density, plot in ((Density.NORMAL, 16), (Density.COMPACT, 9), (Density.LINE, 9)):
+    for density, plot in ((Density.NORMAL, 16), (Density.COMPACT, 9), (Density.LINE, 9), (Density.LINE, 7)):
         columns, rows = _grid(width, trials, density, body)
         if density != Density.LINE and columns < min(trials, 3):
             continue

@@ -21,7 +21,7 @@ from grambench.views import numbers
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
-_FAR_APART = 20
+_FAR_APART = 5
 """Ratio of the highest to the lowest rate from which their axis is logarithmic."""
 _SETUP_PHASES = {
     "start": "loading the libraries",

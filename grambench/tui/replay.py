@@ -110,7 +110,8 @@ class ReplayScreen(RaceScreen):
     def banner(self, scene: Scene) -> Content:
         """Position, length and speed."""
         replay, tones = self._replay, scene.tones
-        sign = "…" if replay.share_read < 1 else "‖" if replay.paused else "▶"
+        still = replay.paused or replay.place_s >= replay.length_s
+        sign = "…" if replay.share_read < 1 else "‖" if still else "▶"
         speed = f"{replay.speed:g}×"
         clock = f"{numbers.clock(replay.place_s)} / {numbers.clock(replay.length_s)}"
         room = max(8, self.size.width - len(speed) - len(clock) - 8)

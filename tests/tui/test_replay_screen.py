@@ -111,7 +111,10 @@ async def test_keys_pause_scrub_and_change_the_speed(replay: Replay, clock: Cloc
         offered = [key.description for key in app.screen.query(FooterKey) if key.region.area]
         assert offered[:5] == ["quit", "help", "play", "5 s", "speed"]
         assert not {"pause", "skip", "stop", "detach", "note", "export"} & set(offered)
-        await pilot.press("space", "end", "space")
+        await pilot.press("space", "end")
+        await pilot.pause()
+        assert str(app.query_one("#banner", Static).content).startswith("‖ ")  # nothing plays
+        await pilot.press("space")
         assert (replay.paused, replay.place_s) == (False, 0.0)
         await pilot.press("q")
     assert app.return_value is None

@@ -188,7 +188,8 @@ class _Painter:
             named += self._name(label)
         colours = {curve.colour for curve in named}
         for curve in self.curves:
-            self._markers(curve, curve not in named and (curve.marked or curve.colour not in colours))
+            unnamed = curve not in named and curve.colour not in colours and len(self.curves) > 1
+            self._markers(curve, unnamed or (curve.marked and curve not in named))
 
     def _place(self, x: float, y: float) -> tuple[float, float]:
         """Position in cells, with fractions for the dots."""

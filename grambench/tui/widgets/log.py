@@ -58,6 +58,8 @@ class LogView(ScrollView, can_focus=True):
         log = [*log, *_complaints(self._scene, self._only)]
         key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
         if key == self._shown:
+            if self.scroll_y < self.max_scroll_y:  # it was resized behind another screen
+                self._keep_end()
             return
         self._shown = key
         self._rows = [row for line in log for row in self._entry(self._scene, line, width)]
