@@ -295,6 +295,18 @@ async def test_the_log_keeps_its_end_in_view(run: Callable[[str], Dashboard]) ->
         assert log.scroll_offset.y == 0  # the reader has scrolled up
 
 
+async def test_the_log_keeps_its_end_in_view_behind_another_screen(run: Callable[[str], Dashboard]) -> None:
+    app = run("failing")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        log = app.query_one(LogView)
+        await pilot.press("v")
+        await pilot.resize_terminal(160, 45)
+        await drawn(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: 0 < log.max_scroll_y == log.scroll_offset.y)
+
+
 async def test_the_theme_changes_the_colours_of_data_too(run: Callable[[str], Dashboard]) -> None:
     app = run("mid")
     async with app.run_test(size=(120, 40)) as pilot:

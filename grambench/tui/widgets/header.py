@@ -33,12 +33,12 @@ class Header(Lines):
         ]
         about = [
             (5, styled(_tail(state.model_label, 40), tones.text)),
-            (4, styled(safe_text(state.data_label, 60), tones.muted)),
+            (3, styled(safe_text(state.data_label, 60), tones.muted)),
         ]
         about = [part for part in about if part[1].plain]
         audit = [(7, part) for part in (audit_verdict(scene), last_look(scene)) if part is not None]
         clock = [
-            (3, styled(safe_text(state.schedule, 12), tones.muted)),
+            (4, styled(safe_text(state.schedule, 12), tones.muted)),
             (9, _clock(scene)),
         ]
         machine = machine_readings(scene, narrow=width < 90)
