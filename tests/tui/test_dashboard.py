@@ -304,6 +304,7 @@ async def test_the_log_keeps_its_end_in_view_behind_another_screen(run: Callable
         await pilot.resize_terminal(160, 45)
         await drawn(pilot)
         await pilot.press("escape")
+        app.redraw()
         await until(pilot, lambda: 0 < log.max_scroll_y == log.scroll_offset.y)
 
 
