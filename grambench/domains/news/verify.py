@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.compressed import stored
+from grambench.data.tables.tsv import first_rows
 from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict, contents_line
 from grambench.domains.news.checksums import origin
 from grambench.domains.news.formats.catalogue import Catalogue, merge_news
@@ -61,6 +62,8 @@ class SplitCheck(Counts):
     """Ids in histories that only another split's news.tsv lists."""
     foreign_candidates: Problem
     """Ids of candidates that only another split's news.tsv lists."""
+    repeated_rows: Problem
+    """Rows of its news.tsv that repeat an id with the same text; they count once."""
 
 
 class Verification(CheckedFolder):
@@ -72,7 +75,7 @@ class Verification(CheckedFolder):
     unknown_ids: Problem
     """Ids in histories and candidates of all splits that no news.tsv lists."""
     repeated_news_same_text: Problem
-    """News ids in several splits with the same text."""
+    """News ids in several rows, mostly of several splits, with the same text."""
     repeated_news_other_text: Problem
     """News ids in several splits with different titles or abstracts."""
     news_without_body: int | None
@@ -170,6 +173,7 @@ def _check(
         **counts(len(news), behaviors, known),
         foreign_history=_items(ids, behaviors.history, in_folder & ~in_split),
         foreign_candidates=_items(ids, behaviors.candidates, in_folder & ~in_split),
+        repeated_rows=_repeated(news.ids),
     )
 
 
@@ -201,6 +205,12 @@ def counts(news: int, behaviors: Behaviors, known: pa.Array) -> dict[str, Any]:
         "unknown_history": _items(behaviors.news_ids, behaviors.history, is_unknown),
         "unknown_candidates": _items(behaviors.news_ids, behaviors.candidates, is_unknown),
     }
+
+
+def _repeated(ids: pa.Array) -> Problem:
+    rows = np.flatnonzero(first_rows(ids) != np.arange(len(ids)))
+    repeated = ids.take(pa.array(rows))
+    return _problem(repeated.unique(), len(repeated))
 
 
 def _file(path: Path, split: Split, dataset: str | None) -> FileCheck:
