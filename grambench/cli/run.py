@@ -155,6 +155,8 @@ def run(
         return
     spec = options.resolve(preset or "")
     require_names(conditions, spec)
+    if len(spec.devices) > 1 and not options.sets("schedule"):
+        typer.echo(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
     if dry_run:
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")

@@ -48,6 +48,10 @@ class Options:
             changes.append(f"training.decide='{self.decide}'")
         return changes
 
+    def sets(self, key: str) -> bool:
+        """Whether an option or `--set` stands for a setting."""
+        return any(change.partition("=")[0].strip() == key for change in self.changes())
+
     def resolve(self, preset: str) -> Spec:
         """The specification of a preset with these changes.
 

@@ -46,7 +46,7 @@ def raise_first_fault(
 
 
 def check_ids(what: str, texts: slice = slice(1, None)) -> Check:
-    """A check for rows whose first field is an id; rows that repeat it must have the same `texts` (fields)."""
+    """A check for rows whose first field is an id; rows that repeat it must repeat its `texts`."""
     first: dict[str, tuple[int, list[str]]] = {}
     count = 0
 
