@@ -13,7 +13,16 @@ from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.compressed import stored
 from grambench.data.tables.tsv import first_rows
-from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict, contents_line
+from grambench.data.verification import (
+    EXAMPLES,
+    CheckedFolder,
+    FileCheck,
+    Problem,
+    Size,
+    Strict,
+    contents_line,
+    mean_characters,
+)
 from grambench.domains.news.checksums import origin
 from grambench.domains.news.formats.catalogue import Catalogue, merge_news
 from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
@@ -121,6 +130,7 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         repeated_news_same_text=_problem(catalogue.repeated_same),
         repeated_news_other_text=_problem(catalogue.repeated_other),
         contents=news_line(catalogue, read),
+        size=news_size(catalogue, checks["train"]) if "train" in checks else None,
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
         cautions=(
             *([ONE_SPLIT] if is_one else []),
@@ -148,6 +158,16 @@ def news_line(catalogue: Catalogue, read: Sequence[Behaviors]) -> str:
         "unknown ids": len(named) - pc.sum(pc.is_in(named, catalogue.ids)).as_py(),
     }
     return contents_line(counts, np.concatenate([behaviors.time_s for behaviors in read]))
+
+
+def news_size(catalogue: Catalogue, trained: Counts) -> Size:
+    """The size of the data, of which `trained` is divided into parts."""
+    return Size(
+        items=len(catalogue),
+        samples=trained.clicks or 0,
+        history=trained.history_clicks / max(1, trained.impressions),
+        characters=mean_characters(title=catalogue.titles, abstract=catalogue.abstracts),
+    )
 
 
 def split_cautions(name: str, check: Counts, label: str) -> list[str]:
