@@ -24,10 +24,8 @@ CORE_FLOPS = 60e9
 82 on one thread."""
 GPU_FLOPS = 2e13
 """Of a GPU: an H100 has 4.4e13 there (`benchmarks.toeic`), and most cards have less."""
-GPU_STEP_S = 0.02
-"""Shortest step on a GPU, in seconds, encoder included."""
-FILTER_FLOPS = 90
-"""Of the filter, forward and backward, over width², for one occurrence: the LSTM's of `benchmarks.toeic`."""
+STEP_S = 0.02
+"""Of a step, whatever it computes: an H200 takes 6 to 21 ms for one of the encoder (docs/architecture.md)."""
 SETUP_S, TRIAL_S = 20.0, 5.0
 """Before the trials, and before each one's first step."""
 CHARACTERS = 4.5
@@ -53,6 +51,9 @@ _OCCURRENCES: dict[str, Callable[[Spec, float], float]] = {
     "knowledge-tracing": lambda spec, history: min(history, spec.filter.sequence),
 }
 """Domain -> occurrences of a sample."""
+_FILTER_FLOPS = {"news": 15, "knowledge-tracing": 90}
+"""Of the filter, forward and backward, over width², for one occurrence: NRMS's of `benchmarks.epoch`, and the
+LSTM's of `benchmarks.toeic`."""
 
 
 def run_seconds(spec: Spec, size: Size, weights: Path | None, on_gpu: bool) -> float | None:
@@ -69,12 +70,12 @@ def run_seconds(spec: Spec, size: Size, weights: Path | None, on_gpu: bool) -> f
         return None
     trials = [
         _trial_seconds(spec.with_own(entry), entry, size, occurrences(spec, size.history), shape, on_gpu)
-        for entry in spec.entries
+        for entry in (*spec.entries, *spec.entries[: spec.null_test])
     ]
     known = [seconds for seconds in trials if seconds is not None]
     if len(known) < len(trials):
         return None
-    blocks = len(spec.training.seeds) * spec.training.repeats / len(spec.devices)
+    blocks = len(spec.training.seeds) * spec.training.repeats / (len(spec.devices) if on_gpu else 1)
     return SETUP_S + blocks * sum(known)
 
 
@@ -97,7 +98,7 @@ def _trial_seconds(
 ) -> float | None:
     layers, width = shape
     training, samples = spec.training, size.samples * (1 - spec.data.validation_share)
-    steps = math.ceil(samples / training.batch_size)
+    steps = max(1, math.ceil(samples / training.batch_size))
     encoded = _encoded(spec, entry.strategy, size.items, steps, training.batch_size * occurrences)
     if encoded is None:
         return None
@@ -107,10 +108,10 @@ def _trial_seconds(
         for field, limit in spec.data.fields.model_dump().items()
         if limit
     )
-    item, occurrence = 24 * layers * width**2 * tokens, FILTER_FLOPS * width**2
+    item, occurrence = 24 * layers * width**2 * tokens, _FILTER_FLOPS[spec.data.domain] * width**2
     flops: float = epochs * ((encoded + size.items) * item + samples * occurrences * occurrence)
-    least_s = epochs * steps * GPU_STEP_S if on_gpu else 0
-    return TRIAL_S + flops / (GPU_FLOPS if on_gpu else CORE_FLOPS * cores(spec)) + least_s
+    rate = GPU_FLOPS if on_gpu else CORE_FLOPS * cores(spec)
+    return TRIAL_S + epochs * steps * STEP_S + flops / rate
 
 
 def _encoded(spec: Spec, strategy: str, items: int, steps: int, drawn: float) -> float | None:
