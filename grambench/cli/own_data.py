@@ -127,7 +127,9 @@ def _memory(spec: Spec, weights: Path | None) -> Iterator[str]:
     elif gpus:
         at_once = 1
     if not gpus:
-        yield f"GPU: none ({safe_text(why, 200)}): the host's memory counts"
+        refused = f"--device {spec.device} would be refused"
+        counts = refused if spec.device.startswith("cuda") else "the host's memory counts"
+        yield f"GPU: none ({safe_text(why, 200)}): {counts}"
         free: int | None = psutil.virtual_memory().available
         is_free = f"{numbers.gib(free)} GiB free on this host"
     else:

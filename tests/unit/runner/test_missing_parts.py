@@ -122,6 +122,20 @@ def test_a_cpu_build_of_torch_uses_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("auto", "the host's memory counts"),
+        ("cpu", "the host's"),
+        ("cuda:1", "--device cuda:1 would be refused"),
+    ],
+)
+def test_a_dry_run_without_a_gpu_says_what_counts(device: str, words: str) -> None:
+    spec = load_preset("demo", [f"device={device}"])
+    (line,) = (line for line in own_data.plan(spec, own_data.look(spec)) if line.startswith("GPU: none ("))
+    assert words in line
+
+
+@pytest.mark.parametrize(
     ("free_mib", "fits"),
     [(5 << 10, "which fits into the 5.00 GiB"), (2 << 10, "which does not fit into the 2.00 GiB")],
 )
