@@ -1,9 +1,12 @@
 """The Hugging Face hub: whether it can be reached, and its errors in one sentence."""
 
+import contextlib
 import functools
 import os
 import pickle
+import queue
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,16 +33,31 @@ def hub_options(model: str, revision: str | None) -> dict[str, Any]:
 
 @functools.cache
 def hub_is_reachable(url: str = "") -> bool:
-    """Whether a connection to the hub (empty: the default one) can be opened; behind a proxy always True."""
+    """Whether a connection to the hub (empty: the default one) can be opened; behind a proxy always True.
+
+    It takes `CONNECT_S` at most, also where names are looked up in vain.
+    """
     endpoint = urlsplit(url or os.environ.get("HF_ENDPOINT") or HUB)
     if getproxies():
         return True
     try:
         port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
-        socket.create_connection((endpoint.hostname or "", port), timeout=CONNECT_S).close()
-    except (OSError, ValueError):
+    except ValueError:
         return False
-    return True
+    opened: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    threading.Thread(
+        target=lambda: opened.put(_opens(endpoint.hostname or "", port)), name="hub", daemon=True
+    ).start()
+    with contextlib.suppress(queue.Empty):
+        return opened.get(timeout=CONNECT_S)
+    return False
+
+
+def _opens(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+        return True
+    return False
 
 
 class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,15 +103,16 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Show the resolved settings (with --data-dir also data, model and memory) and exit.",
+            help="Show the resolved settings, data, model, memory and time, and exit.",
         ),
     ] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
     from grambench.cli.fail_on import parsed, require_names
-    from grambench.cli.settings import Options
+    from grambench.cli.missing import require_all
+    from grambench.cli.own_data import look, plan, with_seeds
+    from grambench.cli.settings import Options, is_own
     from grambench.config.reads import settings_read
-    from grambench.domains.locate import locate
     from grambench.errors import ConfigError
     from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
@@ -148,29 +150,34 @@ def run(
     )
     if resume is not None:
         folder = find_run(resume, out)
+        name, kept = read_spec(folder)
         asked = preset is not None or options != Options()
-        check_resumable(folder, options.resolve(preset or read_spec(folder)[0]) if asked else None)
-        require_names(conditions, read_spec(folder)[1])
+        if asked and is_own(preset or name) and not options.sets_seeds:
+            options = replace(options, seeds=",".join(map(str, kept.training.seeds)))
+        check_resumable(folder, options.resolve(preset or name) if asked else None)
+        require_names(conditions, kept)
         show(lambda: folder)
         return
     spec = options.resolve(preset or "")
     require_names(conditions, spec)
-    if dry_run:
+    if len(spec.devices) > 1 and not options.sets("schedule"):
+        typer.echo(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
+    if not dry_run:
+        require_all(spec, preset or spec.name)
+    is_owned = is_own(preset or "")
+    found = look(spec) if dry_run or is_owned else None
+    if found is not None and is_owned and not options.sets_seeds:
+        spec, why = with_seeds(options, preset or "", spec, found)
+        typer.echo(why, err=True)
+    if dry_run and found is not None:
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
-        if data_dir is not None:
-            from grambench.cli.own_data import plan
-
-            typer.echo("")
-            for line in plan(spec):
-                typer.echo(line)
+        typer.echo("")
+        for line in plan(spec, found):
+            typer.echo(line)
         return
-    if preset is None:
-        from grambench.cli.own_data import contents
-
-        typer.echo(f"{contents(spec)}; preset {spec.name}", err=True)
-    elif not spec.data.is_generated:
-        locate(spec.data)
+    if found is not None:
+        typer.echo(f"{found.line}; preset {spec.name}", err=True)
     show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *sys.argv[1:]]))
 
 

@@ -48,6 +48,15 @@ class Options:
             changes.append(f"training.decide='{self.decide}'")
         return changes
 
+    def sets(self, key: str) -> bool:
+        """Whether an option or `--set` stands for a setting."""
+        return any(change.partition("=")[0].strip() == key for change in self.changes())
+
+    @property
+    def sets_seeds(self) -> bool:
+        """Whether the user chooses how often each strategy is trained."""
+        return any(self.sets(f"training.{name}") for name in ("seeds", "repeats", "until_decided"))
+
     def resolve(self, preset: str) -> Spec:
         """The specification of a preset with these changes.
 
@@ -69,6 +78,13 @@ class Options:
         return spec
 
 
+def is_own(preset: str) -> bool:
+    """Whether a preset is one of users' own data, or is not named and follows from the data."""
+    from grambench.domains.registry import PACKAGES, domain_of
+
+    return not preset or preset in {domain_of(domain).preset for domain in PACKAGES}
+
+
 def own_preset(preset: str, folder: Path, assignments: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
     """The preset of users' own data for a folder's format, and the settings that select it.
 
@@ -80,9 +96,9 @@ def own_preset(preset: str, folder: Path, assignments: Sequence[str] = ()) -> tu
     """
     from grambench.config.data import SOURCES
     from grambench.domains.recognise import recognise
-    from grambench.domains.registry import PACKAGES, domain_of
+    from grambench.domains.registry import domain_of
 
-    if preset and preset not in {domain_of(domain).preset for domain in PACKAGES}:
+    if not is_own(preset):
         return preset, ()
     given = [
         value.strip("\"' ") for key, _, value in map(_parted, assignments) if key.strip() == "data.source"

@@ -40,6 +40,8 @@ def preset_names() -> list[str]:
 def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str] = ()) -> Spec:
     """Resolve a preset and validate it.
 
+    With several devices the schedule is `parallel`, unless the user sets it.
+
     Args:
         name: a preset's name, or a path that ends in `.toml`.
         assignments: `table.key=value` each; the value is TOML, else a plain string.
@@ -49,7 +51,8 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
         ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
     """
     path = find_preset(name)
-    tables = _resolve(path, ())
+    own: set[str] = set()
+    tables = _resolve(path, (), own)
     changes: dict[str, Any] = {}
     for assignment in assignments:
         _assign(changes, assignment)
@@ -57,7 +60,10 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
         given.add("trials")
-    return validate(_over(tables, _renamed(changes, "command line")), str(path), frozenset(given))
+    merged = _over(tables, _renamed(changes, "command line"))
+    if "," in str(merged.get("device")) and "schedule" not in given | own:
+        merged["schedule"] = "parallel"
+    return validate(merged, str(path), frozenset(given))
 
 
 def find_preset(name: str) -> Path:
@@ -102,7 +108,8 @@ def validate(tables: Mapping[str, Any], origin: str, given: frozenset[str] = fro
         raise _explain(error, origin, given) from error
 
 
-def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _resolve(path: Path, seen: tuple[Path, ...], own: set[str]) -> dict[str, Any]:
+    """The tables of a preset; `own` gets the names that the user's files set."""
     path = path.resolve()
     if path in seen:
         chain = " -> ".join(p.name for p in (*seen, path))
@@ -114,13 +121,15 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     tables = _renamed(tables, str(path))
+    if path.parent != presets_folder().resolve():
+        own.update(tables)
     parent = tables.pop("extends", None)
     if parent is None:
         return tables
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends must name one preset, not {parent!r}.")
     sibling = path.parent / f"{parent}.toml"
-    base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path))
+    base = _resolve(sibling if sibling.is_file() else find_preset(parent), (*seen, path), own)
     return _over(base, tables)
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from grambench.data.tables import clock
@@ -40,6 +42,18 @@ class FileCheck(Strict):
     origin: Origin
 
 
+class Size(Strict):
+    """What the cost of training on a data set depends on."""
+
+    items: int
+    samples: int
+    """Training samples before parts are divided off: clicks (news), students (knowledge tracing)."""
+    history: float
+    """Mean interactions of a sample."""
+    characters: dict[str, float]
+    """Field of `data.fields` -> mean characters of its texts."""
+
+
 class CheckedFolder(Strict):
     """Common fields of all verifications."""
 
@@ -47,8 +61,15 @@ class CheckedFolder(Strict):
     dataset: str | None
     contents: str = ""
     """What the data is, in one line, such as "300 items, 1,500 impressions, 1 to 11 May 2024"."""
+    size: Size | None = None
+    """None: not counted."""
     cautions: tuple[str, ...] = ()
     """Warnings about the data, in sentences."""
+
+
+def mean_characters(**texts: pa.Array) -> dict[str, float]:
+    """Mean characters of the texts of each field."""
+    return {field: float(pc.mean(pc.utf8_length(column)).as_py() or 0) for field, column in texts.items()}
 
 
 def contents_line(counts: Mapping[str, int], time_s: npt.NDArray[np.int64]) -> str:

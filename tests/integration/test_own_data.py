@@ -9,6 +9,8 @@ from live_runs import Bench, report_of
 from own_data import own_answers, own_news
 
 from grambench.cli.app import main
+from grambench.cli.settings import Options
+from grambench.runner.rundir import create_run
 
 README = Path(__file__).parents[2] / "README.md"
 MADE = {"my-news": own_news, "my-kt": own_answers}
@@ -16,6 +18,7 @@ FOUND = {
     "my-news": "(news-tables): 40 items, 300 impressions, 57 users, 8 empty titles, 1 repeated id, 1 to 11",
     "my-kt": "(tables): 30 items, 687 answers, 40 users, 6 empty texts, 1 repeated answer, 1 May 2024",
 }
+NARROW = "hidden_size=12, layers=1, heads=2, intermediate_size=16"
 SMALL = (
     *("encoder.architecture.hidden_size=12", "encoder.architecture.layers=1", "encoder.architecture.heads=2"),
     *("encoder.architecture.intermediate_size=16", "filter.lstm.layers=1", "training.max_steps=2"),
@@ -42,7 +45,8 @@ def test_the_lines_of_the_readme_work(
     preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    monkeypatch.setattr("grambench.cli.own_data.hub_is_reachable", lambda: False)
+    monkeypatch.setattr("grambench.cli.own_data.can_fetch", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     folder = MADE[preset](tmp_path / "own")
     verify, dry_run, run = ([str(folder) if word == "DIR" else word for word in line] for line in lines())
     assert called(monkeypatch, verify) == 0
@@ -52,10 +56,11 @@ def test_the_lines_of_the_readme_work(
     printed = capsys.readouterr().out
     for words in (
         f"data: {folder} {FOUND[preset]}",
-        "would train: e2e, gram-1s, gram-1e; ",
+        "would train: e2e, gram-1s, gram-1e; seeds 0, 1, 2; ",
         "is not here, and the hub cannot be reached: run `hf download sentence-transformers/all-MiniLM",
         "GiB free on this host",
-        "time: unknown before the probe",
+        "GPU: none (",
+        "time: about ",
     ):
         assert words in printed
 
@@ -74,7 +79,7 @@ def test_a_dry_run_says_whether_a_model_in_a_folder_fits(
     assert called(monkeypatch, arguments) == 0
     printed = capsys.readouterr().out
     assert f"model: {model} is here" in printed
-    assert "memory: 4.0 GiB for the encoder's weights, gradients and optimiser, which " in printed
+    assert "memory: 4.00 GiB for the encoder's weights, gradients and optimiser, which " in printed
 
 
 def test_a_folder_alone_is_trained_on(bench: Bench, tmp_path: Path) -> None:
@@ -87,7 +92,47 @@ def test_a_folder_alone_is_trained_on(bench: Bench, tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     assert f"{folder} {FOUND['my-kt']}; preset my-kt" in ended.err
     report = report_of(command.run)
-    assert [trial["outcome"] for trial in report["trials"]] == ["completed"]
+    assert [trial["outcome"] for trial in report["trials"]] == ["completed"] * 3
+    assert re.search(r"^3 seeds, about \w+ minutes? in all; --seeds changes it$", ended.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds", "words"),
+    [
+        ((), "0, 1, 2", "3 seeds, about "),
+        (("--seeds", "4,5"), "4, 5", ""),
+        (("--set", "training.repeats=2"), "0", ""),
+        (("--set", "training.epochs=90000"), "0", "1 seed (about "),
+        (("--strategies", "nocontent"), "0", "1 seed (their time is unknown); "),
+    ],
+)
+def test_small_data_get_three_seeds_unless_the_user_chooses(
+    options: tuple[str, ...],
+    seeds: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["run", "--data-dir", str(own_answers(tmp_path / "own")), *options, "--dry-run"]
+    assert called(monkeypatch, [*arguments, "--set", f"encoder.architecture={{{NARROW}}}"]) == 0
+    printed = capsys.readouterr()
+    assert f"; seeds {seeds}; " in printed.out
+    assert printed.err.startswith(words)
+    assert bool(printed.err) == bool(words)
+
+
+def test_a_resume_keeps_the_seeds_that_the_run_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = own_answers(tmp_path / "own")
+    kept = Options(data_dir=folder, seeds="0..2").resolve("")
+    name = create_run(kept, "my-kt", tmp_path / "runs", []).name
+    arguments = ["run", "--resume", name, "--out", str(tmp_path / "runs"), "--data-dir", str(folder)]
+    assert called(monkeypatch, [*arguments, "--set", "training.epochs=7"]) == 2
+    complaint = capsys.readouterr().err
+    assert "training.epochs" in complaint
+    assert "seeds" not in complaint
 
 
 def test_an_unknown_folder_is_one_sentence(

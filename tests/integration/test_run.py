@@ -35,13 +35,27 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_2(
 def test_a_missing_data_folder_is_exit_code_3(bench: Bench, tmp_path: Path) -> None:
     ended = bench.start("run", "--preset", "mind-small", "--data-dir", tmp_path / "absent").wait()
     assert (ended.code, ended.out) == (3, "")
-    assert complaint(ended.err).startswith(f"The data folder {tmp_path}/absent does not exist.")
+    assert f"data   The data folder {tmp_path}/absent does not exist.\n" in ended.err
+    assert "Use --data-dir with a folder that holds train/ and dev/" in complaint(ended.err.splitlines()[-1])
+
+
+def test_a_model_that_nothing_can_fetch_is_exit_code_4_before_anything_is_created(bench: Bench) -> None:
+    ended = bench.run(
+        *("--set", "encoder.model=nobody/not-in-the-cache", "--set", "filter.nrms.heads=1")
+    ).wait()
+    assert (ended.code, ended.out) == (4, "")
+    assert "model  The model 'nobody/not-in-the-cache' is not in the Hugging Face cache" in ended.err
+    assert "Run `hf download nobody/not-in-the-cache`" in complaint(ended.err.splitlines()[-1])
 
 
 def test_data_that_were_never_fetched_are_exit_code_3_with_the_command(bench: Bench) -> None:
     ended = bench.start("run", "--preset", "mind-small").wait()
     assert (ended.code, ended.out) == (3, "")
-    assert "grambench data prepare mind-small" in complaint(ended.err)
+    *screen, last = ended.err.splitlines()
+    assert "         grambench data prepare mind-small" in screen
+    assert "         hf download nreimers/TinyBERT_L-6_H-768_v2" in screen
+    assert complaint(last).startswith("mind-small cannot start without its data and model: see above.")
+    assert not [*bench.folder.glob("**/mind-small-2*")]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +70,6 @@ def failures(bench: Bench) -> dict[str, Command]:
     mind = ("--set", "data.source=mind", "--data-dir", folder)
     return {
         "device": bench.run("--device", "cuda"),
-        "model": bench.run(
-            *mind, "--set", "encoder.model=nobody/not-in-the-cache", "--set", "filter.nrms.heads=1"
-        ),
         "data": bench.run(*mind),
     }
 
@@ -67,7 +78,6 @@ def failures(bench: Bench) -> dict[str, Command]:
     ("case", "code", "words"),
     [
         ("device", 4, "--device cuda: torch"),
-        ("model", 4, "'nobody/not-in-the-cache' is not in the Hugging Face cache"),
         ("data", 3, "train/behaviors.tsv:3: "),
     ],
 )

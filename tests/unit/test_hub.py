@@ -1,4 +1,5 @@
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +44,15 @@ def test_a_proxy_is_left_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grambench.hub.hub_is_reachable", lambda: pytest.fail("asked the hub"))
     assert hub_options(str(tmp_path), None)["local_files_only"]
+
+
+def test_names_that_are_looked_up_in_vain_are_waited_for_a_few_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr("grambench.hub.CONNECT_S", 0.05)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: (answered.wait(60), socket.socket())[1])
+    try:
+        assert not hub_is_reachable()
+    finally:
+        answered.set()

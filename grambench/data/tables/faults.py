@@ -45,9 +45,9 @@ def raise_first_fault(
     raise RuntimeError(f"{path} was rejected, but all its lines are well formed")
 
 
-def check_ids(what: str) -> Check:
-    """A check for rows whose first field is an id, unique within the file."""
-    first_line: dict[str, int] = {}
+def check_ids(what: str, texts: slice = slice(1, None)) -> Check:
+    """A check for rows whose first field is an id; rows that repeat it must repeat its `texts`."""
+    first: dict[str, tuple[int, list[str]]] = {}
     count = 0
 
     def check(fields: list[str]) -> str | None:
@@ -57,13 +57,11 @@ def check_ids(what: str) -> Check:
             return f"found an empty {what} id, expected one such as N12345"
         if fault := id_fault(fields[0]):
             return f"found {what} id {shown(fields[0])}, expected {fault}"
-        if fields[0] in first_line:
-            return (
-                f"found {what} id {shown(fields[0])} again (first on line {first_line[fields[0]]}),"
-                " expected every id once"
-            )
-        first_line[fields[0]] = count
-        return None
+        line, text = first.setdefault(fields[0], (count, fields[texts]))
+        if text == fields[texts]:
+            return None
+        again = f"again (first on line {line}) with another text"
+        return f"found {what} id {shown(fields[0])} {again}, expected every id once"
 
     return check
 

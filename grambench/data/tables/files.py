@@ -447,37 +447,33 @@ def _hint(found: list[str], columns: Columns) -> str:
 
 
 def read_items(
-    path: Path, columns: Columns, names: tuple[str, ...], block_bytes: int
+    path: Path, columns: Columns, names: tuple[str, ...], block_bytes: int, others: tuple[str, ...] = ()
 ) -> tuple[pa.Array, list[pa.Array]]:
-    """Non-empty ids and the named text columns; an id may occur in several rows if all have the same texts.
+    """Non-empty ids and the named columns; an id may occur in several rows if all have the same texts.
+
+    Args:
+        path: the table.
+        columns: those that it may have.
+        names: the texts.
+        block_bytes: bytes of a TSV parsed at once.
+        others: more columns, which may differ.
 
     Raises:
         DataError: an id is empty, or occurs in two rows with different texts.
     """
     parts = [
-        (ids(chunk, "id"), *(texts(chunk, name) for name in names))
+        (ids(chunk, "id"), *(texts(chunk, name) for name in (*names, *others)))
         for chunk in chunks(path, columns, block_bytes)
     ]
     item_ids, *columns_of_text = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
-    rows = first_rows(item_ids)
-    differs = np.zeros(len(rows), np.bool_)
-    for column in columns_of_text:
-        differs |= pc.not_equal(column, column.take(pa.array(rows))).to_numpy(zero_copy_only=False)
-    if differs.any():
-        row = int(np.argmax(differs))
+    if again := tsv.other_text(item_ids, columns_of_text[: len(names)]):
+        row, first = again
         raise DataError(
             f"{place_of(path, row)}: found item id {shown(item_ids[row].as_py())} again"
-            f" (first: {place_of(path, int(rows[row]))}) with another text, expected every id once.",
+            f" (first: {place_of(path, first)}) with another text, expected every id once.",
             "Keep one of the two rows.",
         )
     return item_ids, columns_of_text
-
-
-def first_rows(values: pa.Array) -> npt.NDArray[np.int64]:
-    """For each value [R], the first row that has it."""
-    codes = values.dictionary_encode().indices.to_numpy()
-    first: npt.NDArray[np.int64] = np.unique(codes, return_index=True)[1][codes]
-    return first
 
 
 def whole_seconds(seconds: Floats) -> npt.NDArray[np.int64]:

@@ -154,10 +154,36 @@ def unified(encoded: Sequence[pa.Array]) -> tuple[npt.NDArray[np.int32], pa.Arra
     return np.concatenate([chunk.indices.to_numpy() for chunk in chunks]), chunks[-1].dictionary
 
 
-def check_unique(ids: pa.Array) -> None:
-    """Raise `MalformedError` if an id is empty or occurs twice."""
-    if pc.count_distinct(ids).as_py() != len(ids) or pc.any(pc.equal(ids, "")).as_py():
+def check_unique(ids: pa.Array, *texts: pa.Array) -> None:
+    """Raise `MalformedError` if an id is empty, or occurs again with another text."""
+    if pc.any(pc.equal(ids, "")).as_py() or other_text(ids, texts) is not None:
         raise MalformedError
+
+
+def other_text(ids: pa.Array, texts: Sequence[pa.Array]) -> tuple[int, int] | None:
+    """The first row whose id an earlier row has with another text, and that row; None: there is none.
+
+    Args:
+        ids: [R].
+        texts: columns [R], non-null.
+    """
+    first_R = first_rows(ids)
+    repeats = np.flatnonzero(first_R != np.arange(len(first_R)))
+    differs = np.zeros(len(repeats), np.bool_)
+    for column in texts:
+        again, before = (column.take(pa.array(rows)) for rows in (repeats, first_R[repeats]))
+        differs |= pc.not_equal(again, before).to_numpy(zero_copy_only=False)
+    if not differs.any():
+        return None
+    row = int(repeats[np.argmax(differs)])
+    return row, int(first_R[row])
+
+
+def first_rows(values: pa.Array) -> Int64s:
+    """For each value [R], the first row that has it."""
+    codes = values.dictionary_encode().indices.to_numpy()
+    first: Int64s = np.unique(codes, return_index=True)[1][codes]
+    return first
 
 
 def check_ids(ids: pa.Array) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+REPEATED_ITEMS = "repeated rows of items"
+"""A reason of `left_out`."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:

@@ -12,7 +12,7 @@ from grambench.data.cautions import answer_cautions
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
-from grambench.data.verification import CheckedFolder, FileCheck, contents_line
+from grambench.data.verification import CheckedFolder, FileCheck, Size, contents_line, mean_characters
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 
@@ -65,6 +65,12 @@ def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, da
                     "unused rows": sum(answers.left_out.values()),
                 },
                 answers.time_s,
+            ),
+            "size": Size(
+                items=len(answers.item_ids),
+                samples=len(answers.user_ids),
+                history=len(answers) / max(1, len(answers.user_ids)),
+                characters=mean_characters(title=answers.texts),
             ),
             "format": data.source,
             "files": tuple(

@@ -12,7 +12,17 @@ import pyarrow.compute as pc
 from grambench.data.cautions import ONE_SPLIT, part_caution, why_unscored
 from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.compressed import stored
-from grambench.data.verification import EXAMPLES, CheckedFolder, FileCheck, Problem, Strict, contents_line
+from grambench.data.tables.tsv import first_rows
+from grambench.data.verification import (
+    EXAMPLES,
+    CheckedFolder,
+    FileCheck,
+    Problem,
+    Size,
+    Strict,
+    contents_line,
+    mean_characters,
+)
 from grambench.domains.news.checksums import origin
 from grambench.domains.news.formats.catalogue import Catalogue, merge_news
 from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
@@ -61,6 +71,8 @@ class SplitCheck(Counts):
     """Ids in histories that only another split's news.tsv lists."""
     foreign_candidates: Problem
     """Ids of candidates that only another split's news.tsv lists."""
+    repeated_rows: Problem
+    """Rows of its news.tsv that repeat an id with the same text; they count once."""
 
 
 class Verification(CheckedFolder):
@@ -72,7 +84,7 @@ class Verification(CheckedFolder):
     unknown_ids: Problem
     """Ids in histories and candidates of all splits that no news.tsv lists."""
     repeated_news_same_text: Problem
-    """News ids in several splits with the same text."""
+    """News ids in several rows, mostly of several splits, with the same text."""
     repeated_news_other_text: Problem
     """News ids in several splits with different titles or abstracts."""
     news_without_body: int | None
@@ -118,6 +130,7 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
         repeated_news_same_text=_problem(catalogue.repeated_same),
         repeated_news_other_text=_problem(catalogue.repeated_other),
         contents=news_line(catalogue, read),
+        size=news_size(catalogue, checks["train"]) if "train" in checks else None,
         news_without_body=_without_body(catalogue.ids, bodies) if bodies else None,
         cautions=(
             *([ONE_SPLIT] if is_one else []),
@@ -147,6 +160,16 @@ def news_line(catalogue: Catalogue, read: Sequence[Behaviors]) -> str:
     return contents_line(counts, np.concatenate([behaviors.time_s for behaviors in read]))
 
 
+def news_size(catalogue: Catalogue, trained: Counts) -> Size:
+    """The size of the data, of which `trained` is divided into parts."""
+    return Size(
+        items=len(catalogue),
+        samples=trained.clicks or 0,
+        history=trained.history_clicks / max(1, trained.impressions),
+        characters=mean_characters(title=catalogue.titles, abstract=catalogue.abstracts),
+    )
+
+
 def split_cautions(name: str, check: Counts, label: str) -> list[str]:
     """Warnings about labelled impressions."""
     if check.one_class_impressions is None:
@@ -170,6 +193,7 @@ def _check(
         **counts(len(news), behaviors, known),
         foreign_history=_items(ids, behaviors.history, in_folder & ~in_split),
         foreign_candidates=_items(ids, behaviors.candidates, in_folder & ~in_split),
+        repeated_rows=_repeated(news.ids),
     )
 
 
@@ -201,6 +225,12 @@ def counts(news: int, behaviors: Behaviors, known: pa.Array) -> dict[str, Any]:
         "unknown_history": _items(behaviors.news_ids, behaviors.history, is_unknown),
         "unknown_candidates": _items(behaviors.news_ids, behaviors.candidates, is_unknown),
     }
+
+
+def _repeated(ids: pa.Array) -> Problem:
+    rows = np.flatnonzero(first_rows(ids) != np.arange(len(ids)))
+    repeated = ids.take(pa.array(rows))
+    return _problem(repeated.unique(), len(repeated))
 
 
 def _file(path: Path, split: Split, dataset: str | None) -> FileCheck:

@@ -10,7 +10,7 @@ from grambench.config.data import Data
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck
 from grambench.domains.news.formats.catalogue import ReadNews
-from grambench.domains.news.verify import Counts, counts, news_line, split_cautions
+from grambench.domains.news.verify import Counts, counts, news_line, news_size, split_cautions
 
 
 class TablesCheck(Counts, CheckedFolder):
@@ -48,7 +48,10 @@ def verify_tables(news: ReadNews, files: Mapping[str, Path], folder: Path, data:
         test_impressions=_impressions(news.split, TEST),
     )
     return check.model_copy(
-        update={"cautions": tuple(split_cautions("whole", check, "table of impressions"))}
+        update={
+            "cautions": tuple(split_cautions("whole", check, "table of impressions")),
+            "size": news_size(news.catalogue, check),
+        }
     )
 
 

@@ -203,3 +203,15 @@ def test_a_key_cannot_be_a_table_and_a_value() -> None:
     both = refusal("demo", "schedule.turn_s=0.3", 'schedule="race"')
     assert both.startswith("schedule is given as a table")
     assert "schedule is not a table" in refusal("demo", 'schedule="race"', "schedule.turn_s=0.3")
+
+
+def test_several_devices_train_in_parallel_unless_the_schedule_is_set(tmp_path: Path) -> None:
+    devices = "device=cuda:0,cuda:1"
+    for preset in ("demo", "goodreads", write(tmp_path, "own", "extends = 'mind-small'")):
+        assert load_preset(preset, [devices]).schedule == "parallel"
+    assert load_preset(write(tmp_path, "two", "extends = 'demo'\ndevice = 'cpu,cpu'")).schedule == "parallel"
+    assert load_preset("demo", ["device=cuda:1"]).schedule == "race"
+    assert "schedule = race uses one device" in refusal("demo", devices, "schedule=race")
+    assert "race uses one" in refusal(write(tmp_path, "race", "extends='demo'\nschedule = 'race'"), devices)
+    write(tmp_path, "child", "extends = 'race'")
+    assert "race uses one" in refusal(str(tmp_path / "child.toml"), devices)

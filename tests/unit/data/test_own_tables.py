@@ -149,3 +149,13 @@ def test_a_run_of_version_0_1_reads_the_columns_it_read(tmp_path: Path) -> None:
     assert source.read(tmp_path, kept, lambda *_: None).items.tolist() == [0, 1]
     assert [*source.files(tmp_path, today)] == ["items", "interactions (timestamp as time)"]
     assert source.read(tmp_path, today, lambda *_: None).items.tolist() == [1, 0]
+
+
+def test_rows_of_one_news_item_may_differ_in_their_category(tmp_path: Path) -> None:
+    (tmp_path / "impressions.csv").write_text("user,history,candidates\nu1,,N1-1\n")
+    items = tmp_path / "items.csv"
+    items.write_text("id,title,category\nN1,Rain,a\nN1,Rain,b\n")
+    assert news_tables.read_news_tables(tmp_path)[0].ids.to_pylist() == ["N1", "N1"]
+    items.write_text("id,title,abstract\nN1,Rain,a\nN1,Rain,b\n")
+    with pytest.raises(DataError, match=r"items\.csv:3: found item id 'N1' again .* with another text"):
+        news_tables.read_news_tables(tmp_path)

@@ -2,10 +2,11 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +29,8 @@ class Contents:
     ids: pa.Array
     """Distinct and non-empty."""
     texts: pa.Array
+    repeated: int = 0
+    """Rows left out, which repeat an item."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,12 +62,13 @@ def read_contents(path: Path) -> Contents:
 
     Raises:
         DataError: the file is missing, empty or malformed (`FILE:LINE: found X, expected Y`; for parquet a
-            row instead of a line): wrong number of fields, not UTF-8, an empty or repeated id.
+            row instead of a line): wrong number of fields, not UTF-8, an id that is empty or has two texts.
     """
     contents = _read_parquet(path) if path.suffix == ".parquet" else _read_tsv(path)
     if not len(contents):
         raise DataError(f"{path}: found no items, expected an id and a text in each row.")
-    return contents
+    kept = pa.array(np.unique(tsv.first_rows(contents.ids)))
+    return Contents(contents.ids.take(kept), contents.texts.take(kept), len(contents) - len(kept))
 
 
 def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
@@ -101,15 +105,15 @@ def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     return table
 
 
-def check_unique(path: Path, ids: Iterable[str], first_row: int = FIRST_ROW) -> None:
-    """Reject a column in which an id is empty or occurs twice.
+def check_unique(path: Path, ids: pa.Array, texts: pa.Array, first_row: int = FIRST_ROW) -> None:
+    """Reject a column in which an id is empty or occurs with two texts.
 
     Raises:
         DataError: `FILE:ROW: found X, expected Y`.
     """
     check = _check_ids("row", first_row)
-    for row, id_ in enumerate(ids, first_row):
-        fault = check([id_])
+    for row, fields in enumerate(zip(ids.to_pylist(), texts.to_pylist(), strict=True), first_row):
+        fault = check([*fields])
         if fault is not None:
             raise DataError(f"{path}:{row}: {fault}.")
 
@@ -120,7 +124,7 @@ def _read_tsv(path: Path) -> Contents:
         ids, texts = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
         first = int([ids[0].as_py(), texts[0].as_py()] == NAMES)
         ids, texts = ids[first:], texts[first:]
-        tsv.check_unique(ids)
+        tsv.check_unique(ids, texts)
         if headers.header_row((ids, texts)) is not None:
             raise MalformedError
     except MalformedError:
@@ -142,25 +146,23 @@ def _read_parquet(path: Path) -> Contents:
         texts.validate(full=True)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
-    check_unique(path, ids.to_pylist(), first_row=1)
+    check_unique(path, ids, texts, first_row=1)
     return Contents(ids, texts)
 
 
 def _check_ids(unit: str = "line", start: int = 1) -> faults.Check:
-    """A check for rows whose first field is an id, unique within the file."""
-    first: dict[str, int] = {}
+    """A check for rows of an id and a text; rows that repeat an id must have its text."""
+    first: dict[str, tuple[int, str]] = {}
     numbers = itertools.count(start)
 
     def check(fields: list[str]) -> str | None:
         number = next(numbers)
         if not fields[0]:
             return "found an empty id, expected the id of a question or problem"
-        if fields[0] in first:
-            return (
-                f"found id {faults.shown(fields[0])} again (first on {unit} {first[fields[0]]}),"
-                " expected every id once"
-            )
-        first[fields[0]] = number
-        return None
+        where, text = first.setdefault(fields[0], (number, fields[1]))
+        if text == fields[1]:
+            return None
+        again = f"again (first on {unit} {where}) with another text"
+        return f"found id {faults.shown(fields[0])} {again}, expected every id once"
 
     return check

@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 from grambench.data.tables import clock, compressed, csv_file, faults, headers
 from grambench.data.tables.files import header_of
 from grambench.data.tables.tsv import Int64s, MalformedError, check_encoding
-from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.answers import REPEATED_ITEMS, Answers
 from grambench.domains.knowledge_tracing.formats import contents
 from grambench.domains.knowledge_tracing.formats.contents import Contents
 from grambench.errors import DataError
@@ -135,7 +135,7 @@ def _read_questions(folder: Path, texts: Contents) -> _Questions:
     path = _questions_file(folder)
     table = contents.read_columns(path, ("question_id", "correct_answer")).combine_chunks()
     ids, answers = (column.combine_chunks() for column in table.columns)
-    contents.check_unique(path, ids.to_pylist())
+    contents.check_unique(path, ids, answers)
     choices = pa.concat_arrays([pa.array([""], pa.large_string()), answers.unique()])
     return _Questions(
         ids=ids,
@@ -285,6 +285,7 @@ def _positions(values: pa.Array | pa.ChunkedArray, ids: pa.Array) -> npt.NDArray
 def _assemble(users_folder: Path, names: list[str], texts: Contents, batches: list[_Batch]) -> Answers:
     counts_U = np.concatenate([batch.counts for batch in batches])
     left_out = sum((batch.left_out for batch in batches), Counter[str]())
+    left_out[REPEATED_ITEMS] = texts.repeated
     left_out["users without a usable answer"] = int(np.count_nonzero(counts_U == 0))
     if not counts_U.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from grambench.data.tables import clock, csv_file, faults
 from grambench.data.tables.compressed import stored
-from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.answers import REPEATED_ITEMS, Answers
 from grambench.domains.knowledge_tracing.formats import contents
 from grambench.errors import DataError
 
@@ -67,6 +67,7 @@ def read_poj(folder: Path) -> Answers:
     left_out = {
         "answers to a problem without a text": len(log) - len(used),
         "users without a usable answer": pc.count_distinct(log[_USER]).as_py() - len(users.dictionary),
+        REPEATED_ITEMS: texts.repeated,
     }
     return Answers(
         item_ids=texts.ids,

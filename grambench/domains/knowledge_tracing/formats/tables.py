@@ -25,7 +25,7 @@ from grambench.data.tables.files import (
     whole_seconds,
 )
 from grambench.data.tables.splits import read_split
-from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.answers import REPEATED_ITEMS, Answers
 from grambench.errors import DataError
 
 Int64s = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES, exact: bool = 
     """
     items_path, path = tables_files(folder, exact).values()
     ids, texts = read_items(items_path, replace(ITEMS, exact=exact), ("text",), block_bytes)
-    kept = pa.array(np.unique(table_files.first_rows(ids)))
+    kept = pa.array(np.unique(tsv.first_rows(ids)))
     item_ids = ids.take(kept)
     parts = _interactions(path, replace(INTERACTIONS, exact=exact), block_bytes)
     users, items, correct, seconds, splits = zip(*parts, strict=True)
@@ -82,7 +82,7 @@ def read_tables(folder: Path, block_bytes: int = tsv.BLOCK_BYTES, exact: bool = 
     reason = f"answers to an item that {items_path.name} does not list"
     if not len(order):
         raise DataError(f"{path}: found only {reason}, expected at least one that it lists.")
-    left_out_by_reason = {reason: left_out, "repeated rows of items": len(ids) - len(kept)}
+    left_out_by_reason = {reason: left_out, REPEATED_ITEMS: len(ids) - len(kept)}
     counts_U = np.bincount(users_A[order], minlength=len(user_ids))
     return Answers(
         item_ids=item_ids,

@@ -106,8 +106,8 @@ def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
 
     Raises:
         DataError: the file is missing or empty, or a row is malformed (`FILE:LINE: found X, expected
-            Y`): not UTF-8, wrong number of fields, an empty or repeated id, one with blanks or quotes, a
-            header.
+            Y`): not UTF-8, wrong number of fields, an id that is empty, repeated with another title or
+            abstract, or has blanks or quotes, a header.
     """
     fields = _news_fields(path)
     wanted = mind_rows.NEWS_FIELDS[fields]
@@ -117,7 +117,7 @@ def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
         if len(read) == len(mind_rows.ID_TITLE_ABSTRACT):
             read[1:1] = [pa.repeat(pa.scalar("", pa.large_string()), len(read[0]))] * 2
         news = News(*read)
-        tsv.check_unique(news.ids)
+        tsv.check_unique(news.ids, news.titles, news.abstracts)
         tsv.check_ids(news.ids)
         if (
             headers.header_row((news.ids, news.categories, news.subcategories, news.titles, news.abstracts))
@@ -125,7 +125,8 @@ def read_news(path: Path, block_bytes: int = tsv.BLOCK_BYTES) -> News:
         ):
             raise MalformedError
     except MalformedError:
-        faults.raise_first_fault(path, fields, faults.check_ids("news"), mind_rows.NEWS)
+        check = faults.check_ids("news", mind_rows.TEXTS[fields])
+        faults.raise_first_fault(path, fields, check, mind_rows.NEWS)
     return news
 
 

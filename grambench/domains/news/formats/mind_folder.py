@@ -124,7 +124,7 @@ def _read_tsv(path: Path) -> tuple[pa.Array, pa.Array]:
     try:
         parts = [tsv.columns_of(block, mind_rows.BODIES_COLUMNS, (0, 1)) for block in tsv.blocks(path)]
         ids, bodies = (pa.concat_arrays(column) for column in zip(*parts, strict=True))
-        check_unique(ids)
+        check_unique(ids, bodies)
         tsv.check_ids(ids)
         if headers.header_row((ids, bodies)) is not None:
             raise MalformedError
@@ -144,10 +144,11 @@ def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
             raise DataError(f"{path}: found columns {found}, expected id (or news_id) and body.")
         table = file.read(columns=[id_name, "body"])
         ids, bodies = (table[name].cast(pa.large_string()).combine_chunks() for name in (id_name, "body"))
-        ids = pc.fill_null(ids, "")
-        check_unique(ids)
+        ids, bodies = pc.fill_null(ids, ""), pc.fill_null(bodies, "")
+        check_unique(ids, bodies)
     except MalformedError as error:
-        raise DataError(f"{path}: found an empty or repeated id, expected every id once.") from error
+        found = "found an empty id, or one with two bodies"
+        raise DataError(f"{path}: {found}, expected every id once.") from error
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
     return ids, bodies

@@ -8,6 +8,8 @@ NEWS_COLUMNS = 8
 ID_TITLE_ABSTRACT = (0, 1, 2)
 NEWS_FIELDS = {3: ID_TITLE_ABSTRACT} | dict.fromkeys(range(5, NEWS_COLUMNS + 1), (0, 1, 2, 3, 4))
 """Fields of a row -> those that are read: id, title and abstract, as in xMIND; else MIND's first five."""
+TEXTS = {3: slice(1, 3)} | dict.fromkeys(range(5, NEWS_COLUMNS + 1), slice(3, 5))
+"""Fields of a row -> those of title and abstract."""
 BEHAVIORS_COLUMNS = 5
 BODIES_COLUMNS = 2
 NEWS = "id, category, subcategory, title, abstract, URL, title entities and abstract entities"

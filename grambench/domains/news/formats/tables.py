@@ -71,9 +71,10 @@ def read_news_tables(
             FILE:LINE or FILE, row N.
     """
     items_path, path = news_tables_files(folder, exact).values()
-    names = ("title", "abstract", "category")
     columns = replace(NEWS_ITEMS, exact=exact)
-    ids, (titles, abstracts, categories) = read_items(items_path, columns, names, block_bytes)
+    ids, (titles, abstracts, categories) = read_items(
+        items_path, columns, ("title", "abstract"), block_bytes, ("category",)
+    )
     _check_no_blanks(items_path, ids)
     subcategories = pa.repeat(pa.scalar("", pa.large_string()), len(ids))
     news = News(ids, categories, subcategories, titles, abstracts)

@@ -209,7 +209,10 @@ def test_a_file_without_the_header_is_named(tmp_path: Path, content: bytes, foun
             "question_id,part\nq1,1\n",
             ":1: found the columns 'question_id,part', expected question_id, correct_",
         ),
-        (QUESTIONS + "q2,b,e,a,1,1,1\n", ":5: found id 'q2' again (first on row 3), expected every id once"),
+        (
+            QUESTIONS + "q2,b,e,d,1,1,1\n",
+            ":5: found id 'q2' again (first on row 3) with another text, expected every id once",
+        ),
         (QUESTIONS + "q4,b,e,,1,1,1\n", ":5: found an empty correct_answer"),
         (QUESTIONS + "q4,b,e\n", ":5: found 3 comma-separated fields in 'q4,b,e', expected 7"),
     ],
@@ -236,3 +239,11 @@ def test_no_usable_answer_at_all_is_an_error_that_says_why(tmp_path: Path) -> No
     reasons = "1 answers to a question that questions.csv lacks, 1 answers to a question without a text"
     with pytest.raises(DataError, match=re.escape(f"found no usable answer ({reasons}, 2 users")):
         read_ednet(folder)
+
+
+def test_rows_that_repeat_a_question_or_a_text_count_once(tmp_path: Path) -> None:
+    repeated = "q2" + QUESTIONS.partition("\nq2")[2].partition("\n")[0] + "\n"
+    answers = read_ednet(ednet(tmp_path, questions=QUESTIONS + repeated, texts=f"{TEXTS}q2\tSecond\n" * 2))
+    assert as_rows(answers) == GOOD
+    assert answers.item_ids.to_pylist() == ["q9", "q2", "q1"]
+    assert answers.left_out["repeated rows of items"] == 5

@@ -192,7 +192,7 @@ def test_the_header_of_contents_is_optional(tmp_path: Path, header: str) -> None
         (b"id\ttext\nq1\ta\n\n", ":3: found 1 tab-separated field, expected 2"),
         (
             b"id\ttext\nq1\ta\nq2\tb\nq1\tb\n",
-            ":4: found id 'q1' again (first on line 2), expected every id once",
+            ":4: found id 'q1' again (first on line 2) with another text, expected every id once",
         ),
         (b"q1\ta\n\tb\n", ":2: found an empty id"),
         (b"q1\ta\nq2\t\xff\n", ":2: found byte 0xff at byte 4, expected valid UTF-8"),

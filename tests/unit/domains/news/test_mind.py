@@ -171,7 +171,10 @@ def test_a_random_file_is_read_or_refused_at_its_first_bad_line(
         ("N9\ta\tb", "found 3 tab-separated fields, expected 8"),
         (NEWS.replace("N1", "N9") + "\tx", "found 9 tab-separated fields, expected 8"),
         ("", "found 1 tab-separated field, expected 8"),
-        (news_row("N3"), "found news id 'N3' again (first on line 3), expected every id once"),
+        (
+            news_row("N3").replace("Title", "Other"),
+            "found news id 'N3' again (first on line 3) with another text, expected every id once",
+        ),
         (news_row(""), "found an empty news id"),
         (b"N9\ta\tb\t\xff\tx\t\t\t", "found byte 0xff at byte 8, expected valid UTF-8"),
     ],
@@ -324,6 +327,8 @@ def test_bodies_of_both_formats_are_joined_and_empty_ones_left_out(tmp_path: Pat
 
 def test_malformed_bodies_are_named(tmp_path: Path) -> None:
     path = tmp_path / "bodies.tsv"
+    path.write_text("N1\ta\nN2\tb\nN1\ta\n")
+    assert mind.read_bodies([path]).ids.to_pylist() == ["N1", "N2"]
     path.write_text("N1\ta\nN2\tb\nN1\tc\n")
     with pytest.raises(DataError, match=r"bodies\.tsv:3: found news id 'N1' again"):
         mind.read_bodies([path])

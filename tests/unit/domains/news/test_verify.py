@@ -139,3 +139,19 @@ def test_the_real_sample_gives_its_known_numbers(shared_data: Path, tmp_path: Pa
 def test_the_real_first_rows_give_their_known_numbers(shared_data: Path) -> None:
     for check in verify(shared_data / "mind-rows").splits.values():
         assert (check.impressions, check.news) == (101, 101)
+
+
+def test_a_row_that_repeats_an_id_with_the_same_text_is_counted(folder: Path) -> None:
+    path = folder / "train" / "news.tsv"
+    row = next(line for line in path.read_text().splitlines(keepends=True) if line.startswith("N3\t"))
+    id_, category, rest = row.split("\t", 2)
+    path.write_text(path.read_text() + row + f"{id_}\tnot {category}\t{rest}")
+    found = verify(folder)
+    assert found.splits["train"].repeated_rows.model_dump() == {
+        "occurrences": 2,
+        "distinct": 1,
+        "examples": ("N3",),
+    }
+    assert found.splits["dev"].repeated_rows.occurrences == 0
+    assert set(found.repeated_news_same_text.examples) == {"N1", "N3"}
+    assert found.news == 4
