@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import CAUSAL, ENCODERS, FAMILIES, REFUSED, encoder_of, plain_model, saved_model
+from tiny_models import CAUSAL, ENCODERS, FAMILIES, encoder_of, plain_model, saved_model
 from tiny_systems import CPU, VOCABULARY
 from torch import Tensor, nn
 
-from grambench.errors import ConfigError
 from grambench.models.encoders.buckets import Buckets, ItemEncoder
 from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.packed import PackedRows
