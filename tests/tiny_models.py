@@ -123,25 +123,33 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
         | {"attention_types": [[["global", "local"], 1]], "window_size": 8}
         | {"max_position_embeddings": POSITIONS},
     ),
+}
+FAMILIES = ENCODERS | CAUSAL
+ESM = ("esm", ROBERTA | {"mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"})
+"""Scales embeddings only where it is given token ids, so that no encoder can read it by word embeddings."""
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "fnet": ("fnet", SMALL),
+    "convbert": ("convbert", SMALL | {"embedding_size": WIDTH}),
+    "nystromformer": ("nystromformer", SMALL | {"num_landmarks": 4, "segment_means_seq_len": 4}),
+    "esm": ESM,
+    "canine": ("canine", SMALL),
+    "ibert": ("ibert", ROBERTA),
     "xglm": (
         "xglm",
         {"vocab_size": WORDS, "d_model": WIDTH, "num_layers": LAYERS, "attention_heads": HEADS}
         | {"ffn_dim": 24, "max_position_embeddings": POSITIONS},
     ),
 }
-FAMILIES = ENCODERS | CAUSAL
-ESM = ("esm", ROBERTA | {"mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"})
-"""Scales embeddings only where it is given token ids, so that no encoder can read it by word embeddings."""
-REFUSED: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
-    "fnet": (("fnet", SMALL), "padding"),
-    "convbert": (("convbert", SMALL | {"embedding_size": WIDTH}), "padding"),
-    "nystromformer": (("nystromformer", SMALL | {"num_landmarks": 4, "segment_means_seq_len": 4}), "padding"),
-    "yoso": (("yoso", SMALL), "padding"),
-    "esm": (ESM, "words"),
-    "canine": (("canine", SMALL), "no words"),
-    "ibert": (("ibert", ROBERTA), "no words"),
+"""Families that cannot be used; docs/encoders.md says why."""
+UNREAD: dict[str, tuple[str, ...]] = {
+    "xlnet": ("mask_emb", "r_s_bias", "seg_embed"),
+    "longformer": ("_global.weight", "_global.bias"),
+    "led": ("_global.weight", "_global.bias"),
+    "roformer": ("embed_positions.weight",),
+    "marian": ("embed_positions.weight",),
+    "pegasus": ("embed_positions.weight",),
 }
-"""Families that cannot be used, and why."""
+"""Ends of the names of weights that no item vector depends on, or that the model keeps fixed."""
 
 
 def saved_model(family: tuple[str, dict[str, Any]], folder: Path) -> Path:
@@ -166,7 +174,8 @@ def plain_model(folder: Path, layers: int | None = None) -> nn.Module:
         model = model.get_encoder()
     if layers is not None:
         for name, module in model.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) == LAYERS:
+            within_a_layer = any(part.isdigit() for part in name.split("."))
+            if isinstance(module, nn.ModuleList) and len(module) == LAYERS and not within_a_layer:
                 model.set_submodule(name, module[:layers])
         model.config.num_hidden_layers = layers
     return model

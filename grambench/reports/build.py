@@ -253,7 +253,7 @@ def _audit(state: RunState) -> AuditFacts | None:
         audit,
         reasons={
             "vectors": "not in the log: of an earlier version",
-            "self_relative": "not measured: the gradients agree to 1e-10, or the log is of an earlier version",
+            "self_relative": "not measured: the gradients agree to 1e-10, or an older log does not say",
         },
         otherwise=_NOT_FINITE,
         vectors=_vectors(state.setup.encoder),

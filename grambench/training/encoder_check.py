@@ -37,7 +37,7 @@ LONGEST = 32
 _CAUSES = {
     "padding": (
         "The encoder {} reads padding: a longer item beside an item changes its vector by {:.0e} of its norm,"
-        " so that no strategy would train the same model."
+        " so that results would depend on which items share a call."
     ),
     "words": (
         "The encoder {} does more to token ids than look up their embeddings: from those alone its vectors"

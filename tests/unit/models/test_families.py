@@ -1,5 +1,6 @@
 """Every family that loads gives the vectors that its own model gives, item by item, in every layout."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -8,35 +9,29 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import CAUSAL, ENCODERS, FAMILIES, encoder_of, plain_model, saved_model
-from tiny_systems import CPU, VOCABULARY
+from tiny_models import CAUSAL, FAMILIES, REFUSED, UNREAD, encoder_of, plain_model, saved_model
+from tiny_systems import CPU, QUERY, VOCABULARY, tiny_data
 from torch import Tensor, nn
 
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
+from grambench.errors import ConfigError
 from grambench.models.encoders.buckets import Buckets, ItemEncoder
-from grambench.models.encoders.load import load_encoder
+from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.training.audit import audit
 from grambench.training.system import can_pack
 
 LENGTHS = (2, 3, 9, 16, 17, 40, 5, 23)
-PACKED = {
-    "bert",
-    "roberta",
-    "data2vec-text",
-    "xmod",
-    "distilbert",
-    "electra",
-    "albert",
-    "nomic_bert",
-    "eurobert",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "roberta-prelayernorm",
-    "ernie",
-    "bert-generation",
+TABLE = re.compile(r"^\| `([^`]+)`[^|]*\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+ROWS = {
+    family: tuple(cells)
+    for family, *cells in TABLE.findall((Path(__file__).parents[3] / "docs" / "encoders.md").read_text())
 }
+"""The table of docs/encoders.md: family -> attention, pooling, verdict."""
+PACKED = {family for family, (attention, _, _) in ROWS.items() if "packed" in attention}
 TOLERANCE = 1e-5
 """Of the largest entry."""
 
@@ -48,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def made(family: str) -> Path:
-        return saved_model(FAMILIES[family], tmp_path_factory.mktemp("model"))
+        return saved_model((FAMILIES | REFUSED)[family], tmp_path_factory.mktemp("model"))
 
     return made
 
@@ -122,7 +117,9 @@ def test_a_causal_model_s_states_do_not_see_later_tokens(
     assert largest(first[-1:], second[-1:]) > 1e-3
 
 
-@pytest.mark.parametrize("family", ["bert", "data2vec-text", "distilbert", "gpt2", "modernbert", "gemma3"])
+@pytest.mark.parametrize(
+    "family", ["bert", "distilbert", "gpt2", "modernbert", "gemma3", "deberta-v3", "xlnet", "t5", "bart"]
+)
 def test_the_first_layers_alone_are_those_of_the_model_cut_there(
     family: str, folder: Callable[[str], Path]
 ) -> None:
@@ -138,6 +135,44 @@ def test_the_first_layers_alone_are_those_of_the_model_cut_there(
     assert largest(found, whole) > 1e-2
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_table_says_how_a_family_is_read_and_every_weight_of_it_is_trained(
+    family: str, folder: Callable[[str], Path], loaded: Callable[[str], TextEncoder]
+) -> None:
+    encoder, tokens = loaded(family), catalogue()
+    attention = encoder.backbone.config._attn_implementation
+    if can_pack(encoder, tokens):
+        attention += ", packed"
+    pooling = "mean, attention, last" if family in CAUSAL else "any"
+    assert ROWS[family] == (attention, pooling, "exact")
+    assert encoder.width == encoder_width(encoder_of(folder(family)))
+    in_layout(encoder, tokens, "buckets")(np.arange(len(LENGTHS))).pow(3).sum().backward()
+    untrained = [name for name, weight in encoder.named_parameters() if weight.grad is None]
+    encoder.zero_grad()
+    assert all(name.endswith(UNREAD.get(family, ())) for name in untrained), untrained
+    assert bool(untrained) == (family in UNREAD)
+    if family != "opt":  # its layers are called a decoder
+        assert not [name for name, _ in encoder.named_parameters() if "decoder" in name]
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_a_family_that_cannot_be_used_is_refused_with_the_table_s_sentence(
+    family: str, folder: Callable[[str], Path]
+) -> None:
+    spec = Spec(encoder=encoder_of(folder(family)), filter=Filter(nrms={"heads": 4, "query": QUERY}))
+    with pytest.raises(ConfigError) as refused:
+        audit(spec, tiny_data(), CPU)
+    assert refused.value.exit_code == 2
+    said = str(refused.value).replace(str(folder(family)), "NAME")
+    sentence = re.sub(r"\de-\d\d|1e\+00", "…", said).partition(" Choose another")[0]
+    assert ROWS[family] == ("–", "–", f"refused: {sentence.partition(' Choose a text')[0]}")
+
+
+def test_the_table_has_a_row_for_every_family_and_no_other() -> None:
+    assert ROWS.keys() == FAMILIES.keys() | REFUSED.keys()
+    assert len(ROWS) >= 35
+
+
 def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can_be_read(
     loaded: Callable[[str], TextEncoder],
 ) -> None:
@@ -148,8 +183,3 @@ def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can
         one_more = torch.full((1, encoder.max_tokens + 1), 7)
         with pytest.raises((IndexError, RuntimeError), match="out of"):
             encoder(encoder.lookup(one_more), torch.ones_like(one_more, dtype=torch.bool))
-
-
-def test_every_maker_is_named_once() -> None:
-    assert not ENCODERS.keys() & CAUSAL.keys()
-    assert ENCODERS.keys() >= PACKED
