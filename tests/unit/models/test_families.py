@@ -183,3 +183,23 @@ def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can
         one_more = torch.full((1, encoder.max_tokens + 1), 7)
         with pytest.raises((IndexError, RuntimeError), match="out of"):
             encoder(encoder.lookup(one_more), torch.ones_like(one_more, dtype=torch.bool))
+
+
+def test_an_encoder_that_was_saved_without_its_decoder_is_read(tmp_path: Path) -> None:
+    """Sentence-T5's folders say that they are no encoder-decoder, and `AutoModel` builds one nevertheless."""
+    kind, sizes = FAMILIES["t5"]
+    saved = transformers.T5EncoderModel(transformers.AutoConfig.for_model(kind, **sizes)).eval()
+    saved.save_pretrained(tmp_path)
+    encoder = load_encoder(encoder_of(tmp_path), 0, autocast=False).eval()
+    with torch.no_grad():
+        found = in_layout(encoder, catalogue(), "buckets")(np.arange(len(LENGTHS)))
+    assert largest(found, vectors_of_the_model(saved, catalogue())) < TOLERANCE
+
+
+def test_a_sparse_model_reads_as_many_tokens_as_it_attends_to_fully(tmp_path: Path) -> None:
+    kind, sizes = FAMILIES["big_bird sparse"]
+    folder = saved_model((kind, sizes | {"block_size": 4, "num_random_blocks": 2}), tmp_path)
+    encoder = load_encoder(encoder_of(folder), 0, autocast=False).eval()
+    assert encoder.max_tokens == (5 + 2 * 2) * 4 < max(LENGTHS)
+    with pytest.raises(ConfigError, match="An item has 40 tokens, but the encoder reads at most 36"):
+        in_layout(encoder, catalogue(), "buckets")
