@@ -168,11 +168,10 @@ def vectors_line(checked: EncoderChecked) -> str:
 
 
 def self_words(audit: AuditFinished) -> str:
-    """`; the model repeats itself to 3e-8; tolerance 3e-7`, where parts of it compute in fp32; else empty."""
+    """`; the model repeats itself to 3e-8`, where parts of it compute in fp32; else empty."""
     if audit.self_relative is None:
         return ""
-    repeats, tolerance = numbers.tolerance(audit.self_relative), numbers.tolerance(audit.tolerance)
-    return f"; the model repeats itself to {repeats}; tolerance {tolerance}"
+    return f"; the model repeats itself to {numbers.tolerance(audit.self_relative)}"
 
 
 def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:
