@@ -24,6 +24,15 @@ GROUPED = SMALL | {"num_key_value_heads": 2, "head_dim": 4, "bos_token_id": 1, "
 GPT = {"vocab_size": WORDS, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": POSITIONS}
 WINDOWS = {"layer_types": ["sliding_attention", "full_attention"]}
 
+RELATIVE = SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+T5 = {"vocab_size": WORDS, "d_model": WIDTH, "d_kv": 4, "d_ff": 24, "num_layers": LAYERS, "num_heads": HEADS}
+BART = {"vocab_size": WORDS, "d_model": WIDTH, "max_position_embeddings": POSITIONS} | {
+    f"{half}_{name}": value
+    for half in ("encoder", "decoder")
+    for name, value in (("layers", LAYERS), ("attention_heads", HEADS), ("ffn_dim", 24))
+}
+BART |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "scale_embedding": True}
+XLM = {"vocab_size": WORDS, "emb_dim": WIDTH, "n_layers": LAYERS, "n_heads": HEADS}
 ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("bert", SMALL),
     "roberta": ("roberta", ROBERTA),
@@ -47,6 +56,45 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
         "gemma3_text",
         GROUPED | WINDOWS | {"sliding_window": 5, "use_bidirectional_attention": True},
     ),
+    "xlm-roberta": ("xlm-roberta", ROBERTA),
+    "xlm-roberta-xl": ("xlm-roberta-xl", ROBERTA),
+    "camembert": ("camembert", ROBERTA),
+    "roberta-prelayernorm": ("roberta-prelayernorm", ROBERTA),
+    "ernie": ("ernie", SMALL),
+    "bert-generation": ("bert-generation", SMALL),
+    "megatron-bert": ("megatron-bert", SMALL),
+    "rembert": ("rembert", SMALL | {"input_embedding_size": 8}),
+    "roformer": ("roformer", SMALL | {"embedding_size": WIDTH}),
+    "squeezebert": ("squeezebert", SMALL | {"embedding_size": WIDTH}),
+    "mpnet": ("mpnet", ROBERTA),
+    "deberta": ("deberta", RELATIVE),
+    "deberta-v2": ("deberta-v2", RELATIVE),
+    "deberta-v3": (
+        "deberta-v2",
+        RELATIVE
+        | {"position_buckets": 32, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+        | {"position_biased_input": False, "type_vocab_size": 0},
+    ),
+    "big_bird": ("big_bird", SMALL | {"attention_type": "original_full", "pad_token_id": 0}),
+    "big_bird sparse": ("big_bird", SMALL | {"pad_token_id": 0}),
+    "longformer": ("longformer", ROBERTA | {"attention_window": 8}),
+    "xlnet": (
+        "xlnet",
+        {"vocab_size": WORDS, "d_model": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "d_inner": 24},
+    ),
+    "xlm": ("xlm", XLM | {"max_position_embeddings": POSITIONS}),
+    "flaubert": ("flaubert", XLM | {"max_position_embeddings": POSITIONS}),
+    "t5": ("t5", T5),
+    "mt5": ("mt5", T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "umt5": ("umt5", T5),
+    "longt5": ("longt5", T5 | {"local_radius": 4}),
+    "bart": ("bart", BART),
+    "mbart": ("mbart", BART),
+    "blenderbot": ("blenderbot", BART),
+    "m2m_100": ("m2m_100", BART),
+    "marian": ("marian", BART),
+    "pegasus": ("pegasus", BART),
+    "led": ("led", BART | {"attention_window": 8, "max_encoder_position_embeddings": POSITIONS}),
 }
 CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
     "bert as a decoder": ("bert", SMALL | {"is_decoder": True}),
@@ -62,17 +110,46 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
         SMALL | {"pad_token_id": 0, "local_attention": 8} | WINDOWS,
     ),
     "lfm2": ("lfm2", GROUPED | {"layer_types": ["conv", "full_attention"], "pad_token_id": 0}),
-}
-NOT_YET: dict[str, tuple[str, dict[str, Any]]] = {
-    "mpnet": ("mpnet", ROBERTA),
-    "deberta": ("deberta", SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
-    "deberta-v2": ("deberta-v2", SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
+    "qwen2": ("qwen2", GROUPED),
+    "gemma": ("gemma", GROUPED),
     "gemma2": ("gemma2", GROUPED | WINDOWS | {"sliding_window": 4, "attn_logit_softcapping": 1.0}),
+    "olmo2": ("olmo2", GROUPED),
+    "phi3": ("phi3", GROUPED | {"pad_token_id": 0}),
+    "falcon": ("falcon", SMALL),
+    "bloom": ("bloom", {"vocab_size": WORDS, "hidden_size": WIDTH, "n_layer": LAYERS, "n_head": HEADS}),
+    "gpt_neo": (
+        "gpt_neo",
+        {"vocab_size": WORDS, "hidden_size": WIDTH, "num_layers": LAYERS, "num_heads": HEADS}
+        | {"attention_types": [[["global", "local"], 1]], "window_size": 8}
+        | {"max_position_embeddings": POSITIONS},
+    ),
 }
-"""Families without fused attention in transformers: refused as long as nothing else loads them."""
 FAMILIES = ENCODERS | CAUSAL
 ESM = ("esm", ROBERTA | {"mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"})
 """Scales embeddings only where it is given token ids, so that no encoder can read it by word embeddings."""
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "fnet": ("fnet", SMALL),
+    "convbert": ("convbert", SMALL | {"embedding_size": WIDTH}),
+    "nystromformer": ("nystromformer", SMALL | {"num_landmarks": 4, "segment_means_seq_len": 4}),
+    "esm": ESM,
+    "canine": ("canine", SMALL),
+    "ibert": ("ibert", ROBERTA),
+    "xglm": (
+        "xglm",
+        {"vocab_size": WORDS, "d_model": WIDTH, "num_layers": LAYERS, "attention_heads": HEADS}
+        | {"ffn_dim": 24, "max_position_embeddings": POSITIONS},
+    ),
+}
+"""Families that cannot be used; docs/encoders.md says why."""
+UNREAD: dict[str, tuple[str, ...]] = {
+    "xlnet": ("mask_emb", "r_s_bias", "seg_embed"),
+    "longformer": ("_global.weight", "_global.bias"),
+    "led": ("_global.weight", "_global.bias"),
+    "roformer": ("embed_positions.weight",),
+    "marian": ("embed_positions.weight",),
+    "pegasus": ("embed_positions.weight",),
+}
+"""Ends of the names of weights that no item vector depends on, or that the model keeps fixed."""
 
 
 def saved_model(family: tuple[str, dict[str, Any]], folder: Path) -> Path:
@@ -93,9 +170,12 @@ def saved_model(family: tuple[str, dict[str, Any]], folder: Path) -> Path:
 def plain_model(folder: Path, layers: int | None = None) -> nn.Module:
     """What `AutoModel` makes of the folder, with eager attention; of its layers only the first so many."""
     model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
     if layers is not None:
         for name, module in model.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) == LAYERS:
+            within_a_layer = any(part.isdigit() for part in name.split("."))
+            if isinstance(module, nn.ModuleList) and len(module) == LAYERS and not within_a_layer:
                 model.set_submodule(name, module[:layers])
         model.config.num_hidden_layers = layers
     return model

@@ -84,10 +84,12 @@ def _set_up(spec: "Spec", preset: str) -> "tuple[SetupState, int]":
 
 def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
     from grambench.text import safe_text
-    from grambench.views.console import vectors_line
+    from grambench.views.console import self_words, vectors_line
 
     verdict = "equivalent" if result.equivalent else "NOT equivalent"
-    typer.echo(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64)")
+    typer.echo(
+        f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64{self_words(result)})"
+    )
     for name in ("encoder", "filter"):
         absolute, relative = getattr(result, f"{name}_absolute"), getattr(result, f"{name}_relative")
         typer.echo(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")

@@ -252,7 +252,13 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
 
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line, verdict_lines
+    from grambench.views.console import (
+        EVERY_COLUMN,
+        self_words,
+        summary_table,
+        vectors_line,
+        verdict_lines,
+    )
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
@@ -268,8 +274,9 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     audit = state.setup.audit
     if audit is not None:
         equivalent = "equivalent" if audit.equivalent else "not equivalent"
-        worst = tolerance(audit.relative)
-        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst})")
+        worst, itself = tolerance(audit.relative), self_words(audit)
+        itself += f"; tolerance {tolerance(audit.tolerance)}" if itself else ""
+        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst}{itself})")
         for name in audit.unequal:
             typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:

@@ -23,7 +23,7 @@ class FastTokenizer:
     def __init__(
         self,
         tokenizer: Any,
-        cls_id: int,
+        cls_id: int | None,
         sep_id: int,
         unknown_id: int | None = None,
         embeddings: int | None = None,
@@ -31,7 +31,7 @@ class FastTokenizer:
         """
         Args:
             tokenizer: of the `tokenizers` library.
-            cls_id: opens an item.
+            cls_id: opens an item; None: nothing does.
             sep_id: closes a field.
             unknown_id: the unknown token; None if there is none.
             embeddings: number of token embeddings of its model; None if unknown.
@@ -78,10 +78,13 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
     backend = getattr(wrapped, "backend_tokenizer", None)
     cls_id = wrapped.cls_token_id if wrapped.cls_token_id is not None else wrapped.bos_token_id
     sep_id = wrapped.sep_token_id if wrapped.sep_token_id is not None else wrapped.eos_token_id
-    if backend is None or cls_id is None or sep_id is None:
+    if backend is not None and cls_id is None:  # Qwen, T5: the tokenizer itself may close a text otherwise
+        sep_id = next(reversed(backend.encode("").ids), sep_id)
+    if backend is None or sep_id is None:
+        lack = "no fast version" if backend is None else "no token that closes a text"
         raise ConfigError(
-            f"The tokenizer of {encoder.model!r} has no fast version or no opening and closing token.",
-            "Choose an encoder of the BERT, RoBERTa, DeBERTa or MPNet family.",
+            f"The tokenizer of {encoder.model!r} has {lack}.",
+            "Choose another encoder with --set encoder.model=NAME; docs/encoders.md lists families.",
         )
     _require_words(backend, encoder.model, embeddings)
     tokenizer = FastTokenizer(backend, cls_id, sep_id, wrapped.unk_token_id, embeddings)

@@ -251,7 +251,10 @@ def _audit(state: RunState) -> AuditFacts | None:
     return build_section(
         AuditFacts,
         audit,
-        reasons={"vectors": "not in the log: of an earlier version"},
+        reasons={
+            "vectors": "not in the log: of an earlier version",
+            "self_relative": "not measured: the gradients agree to 1e-10, or an older log does not say",
+        },
         otherwise=_NOT_FINITE,
         vectors=_vectors(state.setup.encoder),
         plugins=[_plugin_audit(found) for found in audit.plugins],

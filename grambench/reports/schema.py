@@ -244,6 +244,9 @@ class AuditFacts(GrownSection):
     """Whether the encoder computes what the original model computes."""
     plugins: list[PluginAudit] = Field(default_factory=list)
     """Strategies of other packages that claim e2e's update."""
+    self_relative: float | None = None
+    """Largest relative difference of e2e from itself with a batch of other composition, a ratio; the
+    tolerance follows it."""
 
 
 class Spread(Model):

@@ -7,6 +7,7 @@ padding is read), the gradients of all strategies still agree, because all train
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.models.lengths import LENGTH_STEP
 from grambench.training.phases import System
 
 TOLERANCE = 1e-3
@@ -31,6 +33,18 @@ deep models; a wrong mask, position or neighbour gives 1e-2 or more."""
 ITEMS = 4
 LONGEST = 32
 """Maximum tokens of the compared items, if there are enough of these: longer ones only cost more."""
+
+_CAUSES = {
+    "padding": (
+        "The encoder {} reads padding: a longer item beside an item changes its vector by {:.0e} of its norm,"
+        " so that results would depend on which items share a call."
+    ),
+    "words": (
+        "The encoder {} does more to token ids than look up their embeddings: from those alone its vectors"
+        " differ by {:.0e} of their norm."
+    ),
+}
+_ANOTHER = "Choose another with --set encoder.model=NAME; docs/encoders.md lists families that can be used."
 
 
 def check_encoder(system: System) -> EncoderChecked | None:
@@ -59,10 +73,12 @@ def check_encoder(system: System) -> EncoderChecked | None:
         with torch.no_grad():
             computed_ND, _ = _layout(system.encode.layout, tokens).vectors(encoder, tokens, items_N)
             with _plain_attention(encoder.backbone):
-                expected_ND = torch.cat([_model_vector(encoder, tokens, int(item)) for item in items_N])
+                expected_ND = _one_by_one(encoder, tokens, items_N)
+                relative = _relative(computed_ND, expected_ND)
+                is_wrong = TOLERANCE < relative < math.inf
+                cause = _cause(encoder, tokens, items_N, expected_ND) if is_wrong else ""
     finally:
         encoder.train(was_training)
-    relative = _relative(computed_ND, expected_ND)
     return EncoderChecked(
         equal=relative <= TOLERANCE,
         tolerance=TOLERANCE,
@@ -70,6 +86,7 @@ def check_encoder(system: System) -> EncoderChecked | None:
         relative=relative,
         layout=system.encode.layout.name,
         seconds=(time.monotonic_ns() - began) / 1e9,
+        cause=cause,
     )
 
 
@@ -88,6 +105,8 @@ def require_equal(checked: EncoderChecked, label: str) -> None:
     size = "are not finite"
     if checked.relative is not None and math.isfinite(checked.relative):
         size = f"differ from AutoModel's on the same tokens by {checked.relative:.1e} of their norm"
+        if checked.cause:
+            raise ConfigError(_CAUSES[checked.cause].format(label, checked.relative), _ANOTHER)
     fix = "Choose another encoder, and report this one as a bug of grambench."
     if checked.layout != "buckets":
         fix = "Use --set encoder.layout=buckets, and report this as a bug of grambench."
@@ -125,13 +144,33 @@ def _plain_attention(backbone: Any) -> Iterator[None]:
         backbone.set_attn_implementation(kept)
 
 
-def _model_vector(encoder: TextEncoder, tokens: ItemTokens, item: int) -> Tensor:
-    """The item's vector [1, D], computed by the model from token ids."""
-    start, stop = tokens.host_offsets[item : item + 2]
-    ids_1L = torch.from_numpy(tokens.host_flat[start:stop].astype(np.int64))[None].to(tokens.device)
-    hidden_1LD = encoder.backbone(input_ids=ids_1L, attention_mask=torch.ones_like(ids_1L)).last_hidden_state
-    vector_1D: Tensor = encoder.pool(hidden_1LD, torch.ones_like(ids_1L, dtype=torch.bool))
-    return vector_1D
+def _one_by_one(
+    encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], by_words: bool = False
+) -> Tensor:
+    """Vectors [N, D], computed by the model from the token ids of one item at a time, or from embeddings."""
+    return torch.cat(
+        [_by_the_model(encoder, tokens, items_N[i : i + 1], 0, by_words) for i in range(len(items_N))]
+    )
+
+
+def _by_the_model(
+    encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], padding: int, by_words: bool = False
+) -> Tensor:
+    """Vectors [N, D] of items padded to the longest and by so many positions more."""
+    length = min(int(tokens.lengths[items_N].max()) + padding, encoder.max_tokens or sys.maxsize)
+    ids_NL, mask_NL = tokens.padded(torch.from_numpy(items_N).to(tokens.stored_on), length)
+    inputs = {"inputs_embeds": encoder.lookup(ids_NL)} if by_words else {"input_ids": ids_NL}
+    hidden_NLD = encoder.backbone(**inputs, attention_mask=mask_NL.long()).last_hidden_state
+    vectors_ND: Tensor = encoder.pool(hidden_NLD, mask_NL)
+    return vectors_ND
+
+
+def _cause(encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], expected_ND: Tensor) -> str:
+    """Whether the model itself gives other vectors with padding, or from word embeddings (see the event)."""
+    if _relative(_by_the_model(encoder, tokens, items_N, LENGTH_STEP), expected_ND) > TOLERANCE:
+        return "padding"
+    by_words_ND = _one_by_one(encoder, tokens, items_N, by_words=True)
+    return "words" if _relative(by_words_ND, expected_ND) > TOLERANCE else ""
 
 
 def _relative(computed_ND: Tensor, expected_ND: Tensor) -> float:

@@ -13,7 +13,7 @@ from grambench.analysis import comparison
 from grambench.analysis.compared import Compared
 from grambench.analysis.grade import Grade
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
-from grambench.events.types import EncoderChecked
+from grambench.events.types import AuditFinished, EncoderChecked
 from grambench.text import safe_text
 from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
@@ -165,6 +165,13 @@ def vectors_line(checked: EncoderChecked) -> str:
         f"encoder: the vectors of {checked.items} items {verdict} those of AutoModel"
         f" (largest relative difference {size}, tolerance {numbers.tolerance(checked.tolerance)}, fp32)"
     )
+
+
+def self_words(audit: AuditFinished) -> str:
+    """`; the model repeats itself to 3e-8`, where parts of it compute in fp32; else empty."""
+    if audit.self_relative is None:
+        return ""
+    return f"; the model repeats itself to {numbers.tolerance(audit.self_relative)}"
 
 
 def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:

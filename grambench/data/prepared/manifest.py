@@ -45,7 +45,7 @@ class TokenizerInfo(_Model):
     """Its name in the request; part of the cache key."""
     fingerprint: str
     vocabulary_size: int
-    cls_id: int
+    cls_id: int | None
     sep_id: int
 
 

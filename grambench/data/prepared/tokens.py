@@ -35,8 +35,8 @@ class ItemTokenizer(Protocol):
         """Upper bound (exclusive) of the ids."""
 
     @property
-    def cls_id(self) -> int:
-        """Opens an item."""
+    def cls_id(self) -> int | None:
+        """Opens an item; None: nothing does (Qwen, T5)."""
 
     @property
     def sep_id(self) -> int:
@@ -113,7 +113,7 @@ def tokenize(
         report("tokenize", start, total)
         encoded = [tokenizer.encode(column.slice(start, BATCH_TEXTS).to_pylist()) for column in texts.columns]
         _append(tokens, lengths, encoded, texts.limits, tokenizer)
-        cut += _cut_items(encoded, texts.limits)
+        cut += _cut_items(encoded, texts.limits, int(tokenizer.cls_id is not None))
     if blank_items:
         empty = (np.zeros(0, np.int32), np.zeros(blank_items + 1, np.int64))
         _append(tokens, lengths, [empty] * len(texts.columns), texts.limits, tokenizer)
@@ -133,7 +133,7 @@ def count_texts(
         texts: fields of the items.
         tokenizer: made the tokens; if it has no `unknown_id`, unknown tokens are not counted.
     """
-    special = 1 + len(texts.names)
+    special = (tokenizer.cls_id is not None) + len(texts.names)
     has_text_I = np.diff(offsets) > special
     unknown_id: int | None = getattr(tokenizer, "unknown_id", None)
     return {
@@ -186,39 +186,41 @@ def _append(
     lengths.append(np.diff(offsets))
 
 
-def _room(limits: Sequence[int]) -> list[int]:
-    """Token limit of each field's text: the first field also holds `cls_id`, every field its `sep_id`."""
-    return [limit - 1 - (index == 0) for index, limit in enumerate(limits)]
+def _room(limits: Sequence[int], opening: int) -> list[int]:
+    """Token limit of each field's text: the first also holds `opening` tokens, every field its `sep_id`."""
+    return [limit - 1 - (opening if index == 0 else 0) for index, limit in enumerate(limits)]
 
 
-def _cut_items(encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int]) -> int:
+def _cut_items(encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], opening: int) -> int:
     """Items with at least one field beyond its limit."""
-    longer = [np.diff(offsets) > most for (_, offsets), most in zip(encoded, _room(limits), strict=True)]
+    room = _room(limits, opening)
+    longer = [np.diff(offsets) > most for (_, offsets), most in zip(encoded, room, strict=True)]
     return int(np.count_nonzero(np.logical_or.reduce(longer)))
 
 
 def join_fields(
-    encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], cls_id: int, sep_id: int
+    encoded: Sequence[tuple[Int32s, Int64s]], limits: Sequence[int], cls_id: int | None, sep_id: int
 ) -> tuple[Int32s, Int64s]:
     """Truncate each field and close it with `sep_id`; open each item with `cls_id`.
 
     Args:
         encoded: flat ids and offsets [I + 1] of each field.
         limits: token limit of each field, including its `sep_id` and, for the first, `cls_id`.
-        cls_id: opens an item.
+        cls_id: opens an item; None: nothing does.
         sep_id: closes a field.
 
     Returns:
         tokens int32 [T] and offsets int64 [I + 1].
     """
-    kept = [
-        np.minimum(np.diff(offsets), most) for (_, offsets), most in zip(encoded, _room(limits), strict=True)
-    ]
-    lengths = 1 + sum(field + 1 for field in kept)
+    opening = int(cls_id is not None)
+    room = _room(limits, opening)
+    kept = [np.minimum(np.diff(offsets), most) for (_, offsets), most in zip(encoded, room, strict=True)]
+    lengths = opening + sum(field + 1 for field in kept)
     item_offsets = np.concatenate(([0], np.cumsum(lengths)))
     tokens = np.full(item_offsets[-1], sep_id, np.int32)
-    tokens[item_offsets[:-1]] = cls_id
-    target = item_offsets[:-1] + 1
+    if cls_id is not None:
+        tokens[item_offsets[:-1]] = cls_id
+    target = item_offsets[:-1] + opening
     for (ids, offsets), field in zip(encoded, kept, strict=True):
         within = np.arange(field.sum()) - np.repeat(np.cumsum(field) - field, field)
         tokens[np.repeat(target, field) + within] = ids[np.repeat(offsets[:-1], field) + within]

@@ -32,6 +32,7 @@ class TextEncoder(ItemVectors):
         packing: Packing | None = None,
         half_weights: bool = False,
         blank_padding: bool = False,
+        word_scale: float = 1.0,
     ) -> None:
         """
         Args:
@@ -49,6 +50,7 @@ class TextEncoder(ItemVectors):
                 in autocast; the weights themselves stay fp32. Vectors are returned in fp32.
             blank_padding: the backbone mixes neighbouring embeddings, so those after an item's end must be
                 zeros, as the backbone itself pads.
+            word_scale: the backbone multiplies the embeddings of token ids, but not given embeddings, by it.
         """
         super().__init__()
         self.backbone = backbone
@@ -61,6 +63,7 @@ class TextEncoder(ItemVectors):
         self.packing = packing
         self.half_weights = half_weights
         self.blank_padding = blank_padding
+        self.word_scale = word_scale
         self.vocabulary = int(self._word_embeddings().weight.shape[0])
 
     def freeze(self) -> None:
@@ -89,7 +92,7 @@ class TextEncoder(ItemVectors):
         vocabulary: once for all buckets of a step, instead of once per bucket.
         """
         embedded: Tensor = self._word_embeddings()(ids)
-        return embedded
+        return embedded if self.word_scale == 1.0 else embedded * self.word_scale
 
     def _word_embeddings(self) -> Any:
         model: Any = self.backbone

@@ -46,7 +46,8 @@ def item_tokens(data: Prepared, vocabulary: Vocabulary) -> tuple[NDArray[np.int3
     """Token ids and offsets of all items; special tokens are kept only for the encoder."""
     if vocabulary == "encoder":
         return data.tokens, data.token_offsets
-    special = (data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id)
+    used = data.manifest.tokenizer
+    special = [number for number in (used.cls_id, used.sep_id) if number is not None]
     return without(special, data.tokens, data.token_offsets)
 
 

@@ -134,10 +134,24 @@ def test_begin_and_end_tokens_stand_in_for_cls_and_sep(tmp_path: Path) -> None:
     assert (tokenizer.cls_id, tokenizer.sep_id) == (2, 3)
 
 
-def test_tokenizer_without_opening_token_is_a_config_error(tmp_path: Path) -> None:
-    spec = saved_bert_tokenizer(tmp_path, sep_token="[SEP]")
-    with pytest.raises(ConfigError, match="no opening and closing token"):
+def test_tokenizer_without_closing_token_is_a_config_error(tmp_path: Path) -> None:
+    spec = saved_bert_tokenizer(tmp_path, cls_token="[CLS]")
+    with pytest.raises(ConfigError, match="has no token that closes a text"):
         tokenizer_for(spec)
+
+
+def test_a_tokenizer_without_opening_token_closes_as_it_does_itself(tmp_path: Path) -> None:
+    """Qwen has EOS alone; the tokenizer of its embedding models closes a text by another token."""
+    from tokenizers.processors import TemplateProcessing
+
+    spec = saved_bert_tokenizer(tmp_path, eos_token="[SEP]")
+    tokenizer, _ = tokenizer_for(spec)
+    assert (tokenizer.cls_id, tokenizer.sep_id) == (None, 3)
+    file = str(tmp_path / "tokenizer.json")
+    closing = Tokenizer.from_file(file)
+    closing.post_processor = TemplateProcessing(single="$A [PAD]", special_tokens=[("[PAD]", 0)])
+    closing.save(file)
+    assert tokenizer_for(spec)[0].sep_id == 0
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])

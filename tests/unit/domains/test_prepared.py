@@ -324,19 +324,34 @@ def test_a_limit_without_room_is_refused(request_: PrepareRequest, cache: Path) 
             min_size=1,
             max_size=3,
         )
-    )
+    ),
+    st.sampled_from([CLS, None]),
 )
-def test_joined_fields_agree_with_lists(columns: list[tuple[list[list[int]], int]]) -> None:
+def test_joined_fields_agree_with_lists(
+    columns: list[tuple[list[list[int]], int]], opening: int | None
+) -> None:
     encoded = []
     for items, _ in columns:
         offsets = np.concatenate(([0], np.cumsum([len(item) for item in items], dtype=np.int64)))
         encoded.append((np.array(list(chain(*items)), np.int32), offsets))
-    flat, offsets = join_fields(encoded, [limit for _, limit in columns], CLS, SEP)
+    flat, offsets = join_fields(encoded, [limit for _, limit in columns], opening, SEP)
     for index in range(len(columns[0][0])):
-        expected = [CLS]
+        expected = [] if opening is None else [opening]
         for number, (items, limit) in enumerate(columns):
-            expected += [*items[index][: limit - 1 - (number == 0)], SEP]
+            expected += [*items[index][: limit - 1 - (number == 0 and opening is not None)], SEP]
         assert flat[slice(*offsets[index : index + 2])].tolist() == expected
+
+
+def test_items_without_an_opening_token_begin_with_their_text(request_: PrepareRequest, cache: Path) -> None:
+    roomy = changed(request_, fields=FieldLimits(title=30, abstract=30))
+    opened = open_prepared(prepare(roomy, cache, silent))
+    closed_only = changed(roomy, tokenizer=Words(cls_id=None), tokenizer_key="closed-only")
+    found = open_prepared(prepare(closed_only, cache, silent))
+    assert found.manifest.tokenizer.cls_id is None
+    assert found.manifest.items.text_tokens == opened.manifest.items.text_tokens
+    assert found.manifest.items.no_text_tokens == opened.manifest.items.no_text_tokens
+    assert (np.diff(found.token_offsets) == np.diff(opened.token_offsets) - 1).all()
+    assert (found.tokens[found.token_offsets[1:] - 1] == SEP).all()
 
 
 def test_a_second_start_neither_reads_nor_tokenizes(

@@ -1,5 +1,6 @@
 """Every family that loads gives the vectors that its own model gives, item by item, in every layout."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -8,30 +9,29 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import CAUSAL, ENCODERS, FAMILIES, NOT_YET, encoder_of, plain_model, saved_model
-from tiny_systems import CPU, VOCABULARY
+from tiny_models import CAUSAL, FAMILIES, REFUSED, UNREAD, encoder_of, plain_model, saved_model
+from tiny_systems import CPU, QUERY, VOCABULARY, tiny_data
 from torch import Tensor, nn
 
+from grambench.config.networks import Filter
+from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.models.encoders.buckets import Buckets, ItemEncoder
-from grambench.models.encoders.load import load_encoder
+from grambench.models.encoders.load import encoder_width, load_encoder
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.training.audit import audit
 from grambench.training.system import can_pack
 
 LENGTHS = (2, 3, 9, 16, 17, 40, 5, 23)
-PACKED = {
-    "bert",
-    "roberta",
-    "data2vec-text",
-    "xmod",
-    "distilbert",
-    "electra",
-    "albert",
-    "nomic_bert",
-    "eurobert",
+TABLE = re.compile(r"^\| `([^`]+)`[^|]*\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+ROWS = {
+    family: tuple(cells)
+    for family, *cells in TABLE.findall((Path(__file__).parents[3] / "docs" / "encoders.md").read_text())
 }
+"""The table of docs/encoders.md: family -> attention, pooling, verdict."""
+PACKED = {family for family, (attention, _, _) in ROWS.items() if "packed" in attention}
 TOLERANCE = 1e-5
 """Of the largest entry."""
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     @cache
     def made(family: str) -> Path:
-        return saved_model((FAMILIES | NOT_YET)[family], tmp_path_factory.mktemp("model"))
+        return saved_model((FAMILIES | REFUSED)[family], tmp_path_factory.mktemp("model"))
 
     return made
 
@@ -117,7 +117,9 @@ def test_a_causal_model_s_states_do_not_see_later_tokens(
     assert largest(first[-1:], second[-1:]) > 1e-3
 
 
-@pytest.mark.parametrize("family", ["bert", "data2vec-text", "distilbert", "gpt2", "modernbert", "gemma3"])
+@pytest.mark.parametrize(
+    "family", ["bert", "distilbert", "gpt2", "modernbert", "gemma3", "deberta-v3", "xlnet", "t5", "bart"]
+)
 def test_the_first_layers_alone_are_those_of_the_model_cut_there(
     family: str, folder: Callable[[str], Path]
 ) -> None:
@@ -133,27 +135,42 @@ def test_the_first_layers_alone_are_those_of_the_model_cut_there(
     assert largest(found, whole) > 1e-2
 
 
-@pytest.mark.parametrize("family", NOT_YET)
-def test_a_family_that_cannot_be_loaded_is_refused_and_never_read_wrongly(
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_table_says_how_a_family_is_read_and_every_weight_of_it_is_trained(
+    family: str, folder: Callable[[str], Path], loaded: Callable[[str], TextEncoder]
+) -> None:
+    encoder, tokens = loaded(family), catalogue()
+    attention = encoder.backbone.config._attn_implementation
+    if can_pack(encoder, tokens):
+        attention += ", packed"
+    pooling = "mean, attention, last" if family in CAUSAL else "any"
+    assert ROWS[family] == (attention, pooling, "exact")
+    assert encoder.width == encoder_width(encoder_of(folder(family)))
+    in_layout(encoder, tokens, "buckets")(np.arange(len(LENGTHS))).pow(3).sum().backward()
+    untrained = [name for name, weight in encoder.named_parameters() if weight.grad is None]
+    encoder.zero_grad()
+    assert all(name.endswith(UNREAD.get(family, ())) for name in untrained), untrained
+    assert bool(untrained) == (family in UNREAD)
+    if family != "opt":  # its layers are called a decoder
+        assert not [name for name, _ in encoder.named_parameters() if "decoder" in name]
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_a_family_that_cannot_be_used_is_refused_with_the_table_s_sentence(
     family: str, folder: Callable[[str], Path]
 ) -> None:
-    try:
-        encoder = load_encoder(encoder_of(folder(family)), 0, autocast=False).eval()
-    except ConfigError:
-        return
-    tokens = catalogue()
-    wanted = vectors_of_the_model(plain_model(folder(family)), tokens)
-    layouts = ("buckets", "packed") if can_pack(encoder, tokens) else ("buckets",)
-    for layout in layouts:
-        with torch.no_grad():
-            found = in_layout(encoder, tokens, layout)(np.arange(len(LENGTHS)))
-        assert largest(found, wanted) < TOLERANCE, layout
+    spec = Spec(encoder=encoder_of(folder(family)), filter=Filter(nrms={"heads": 4, "query": QUERY}))
+    with pytest.raises(ConfigError) as refused:
+        audit(spec, tiny_data(), CPU)
+    assert refused.value.exit_code == 2
+    said = str(refused.value).replace(str(folder(family)), "NAME")
+    sentence = re.sub(r"\de-\d\d|1e\+00", "…", said).partition(" Choose another")[0]
+    assert ROWS[family] == ("–", "–", f"refused: {sentence.partition(' Choose a text')[0]}")
 
 
-def test_a_model_that_caps_its_attention_scores_is_refused(folder: Callable[[str], Path]) -> None:
-    """Newer versions of transformers refuse it themselves, older ones leave the cap out."""
-    with pytest.raises(ConfigError, match="caps its attention scores"):
-        load_encoder(encoder_of(folder("gemma2")), 0, autocast=False)
+def test_the_table_has_a_row_for_every_family_and_no_other() -> None:
+    assert ROWS.keys() == FAMILIES.keys() | REFUSED.keys()
+    assert len(ROWS) >= 35
 
 
 def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can_be_read(
@@ -168,6 +185,21 @@ def test_the_longest_item_of_every_family_that_counts_positions_from_padding_can
             encoder(encoder.lookup(one_more), torch.ones_like(one_more, dtype=torch.bool))
 
 
-def test_every_maker_is_named_once() -> None:
-    assert not ENCODERS.keys() & CAUSAL.keys()
-    assert ENCODERS.keys() >= PACKED
+def test_an_encoder_that_was_saved_without_its_decoder_is_read(tmp_path: Path) -> None:
+    """Sentence-T5's folders say that they are no encoder-decoder, and `AutoModel` builds one nevertheless."""
+    kind, sizes = FAMILIES["t5"]
+    saved = transformers.T5EncoderModel(transformers.AutoConfig.for_model(kind, **sizes)).eval()
+    saved.save_pretrained(tmp_path)
+    encoder = load_encoder(encoder_of(tmp_path), 0, autocast=False).eval()
+    with torch.no_grad():
+        found = in_layout(encoder, catalogue(), "buckets")(np.arange(len(LENGTHS)))
+    assert largest(found, vectors_of_the_model(saved, catalogue())) < TOLERANCE
+
+
+def test_a_sparse_model_reads_as_many_tokens_as_it_attends_to_fully(tmp_path: Path) -> None:
+    kind, sizes = FAMILIES["big_bird sparse"]
+    folder = saved_model((kind, sizes | {"block_size": 4, "num_random_blocks": 2}), tmp_path)
+    encoder = load_encoder(encoder_of(folder), 0, autocast=False).eval()
+    assert encoder.max_tokens == (5 + 2 * 2) * 4 < max(LENGTHS)
+    with pytest.raises(ConfigError, match="An item has 40 tokens, but the encoder reads at most 36"):
+        in_layout(encoder, catalogue(), "buckets")

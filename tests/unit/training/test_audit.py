@@ -1,10 +1,12 @@
 """The audit: says yes to the real strategies, and no to every strategy that is a little off."""
 
 import math
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
+from tiny_models import CAUSAL, encoder_of, saved_model
 from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, make_part, tiny_data
 
 from grambench.config.networks import Filter
@@ -16,7 +18,10 @@ from grambench.errors import DataError
 from grambench.events.types import AuditFinished
 from grambench.training import audit as module
 from grambench.training.audit import audit
+from grambench.training.protocols import Batch, StepResult
 from grambench.training.strategies import e2e, single_step
+from grambench.training.strategies.single_step import SingleStep
+from grambench.views.console import self_words
 
 SPEC = Spec(
     encoder=encoder_spec(dropout=0.2),
@@ -53,6 +58,68 @@ def test_gradient_scaled_by_a_millionth_is_not_equivalent(
     assert not found.equivalent
     assert found.encoder_relative == pytest.approx(1e-6, rel=1e-2)
     assert found.filter_absolute <= 1e-10
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Spec:
+    """A model that computes norms and rotations in fp32 whatever its weights are."""
+    folder = saved_model(CAUSAL["llama"], tmp_path_factory.mktemp("llama"))
+    return SPEC.model_copy(update={"encoder": encoder_of(folder)})
+
+
+def test_a_model_with_fp32_inside_is_held_to_what_it_repeats_itself(llama: Spec) -> None:
+    found = audit(llama, tiny_data(), CPU)
+    assert found.equivalent
+    assert 1e-10 < found.encoder_relative <= found.tolerance
+    assert 1e-9 < found.self_relative < 1e-6
+    assert found.tolerance == min(1e-5, 10 * found.self_relative)
+    assert re.fullmatch(r"; the model repeats itself to \de-\d", self_words(found))
+
+
+@pytest.mark.parametrize("strategy", [single_step, e2e])
+@pytest.mark.parametrize("factor", [1 + 1e-3, 1 + 1e-4])
+def test_a_real_difference_of_a_model_with_fp32_inside_is_not_equivalent(
+    strategy: object, factor: float, llama: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strategy, "encoder_backward", scaled(strategy.encoder_backward, factor))
+    found = audit(llama, tiny_data(), CPU)
+    assert not found.equivalent
+    assert found.encoder_relative == pytest.approx(factor - 1, rel=2e-2)
+
+
+def test_one_gradient_a_thousandth_too_large_is_not_equivalent(
+    llama: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = SingleStep.gradients
+
+    def off(strategy: SingleStep, batch: Batch) -> StepResult:
+        result = honest(strategy, batch)
+        gradients = [p.grad for p in strategy.system.encode.encoder.parameters()]
+        max(gradients, key=lambda gradient: gradient.abs().max()).mul_(1 + 1e-3)
+        return result
+
+    monkeypatch.setattr(SingleStep, "gradients", off)
+    found = audit(llama, tiny_data(), CPU)
+    assert not found.equivalent
+    assert found.tolerance <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("measured", "tolerance"), [(None, 1e-10), (1e-16, 1e-10), (3e-8, 3e-7), (1e-3, 1e-5)]
+)
+def test_the_tolerance_follows_the_model_within_bounds(measured: float | None, tolerance: float) -> None:
+    assert module.tolerance_of(measured) == pytest.approx(tolerance)
+
+
+def test_an_exact_model_is_not_measured_and_a_difference_of_it_keeps_the_tolerance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert audited().self_relative is None
+    assert self_words(audited()) == ""
+    monkeypatch.setattr(single_step, "encoder_backward", scaled(single_step.encoder_backward, 1 + 1e-8))
+    found = audited()
+    assert found.self_relative < 1e-12
+    assert (found.equivalent, found.tolerance) == (False, 1e-10)
 
 
 def test_padding_that_is_trained_on_is_not_equivalent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,11 +81,11 @@ def test_a_family_that_cannot_be_read_by_word_embeddings_ends_the_setup(tmp_path
         encoder=encoder_of(saved_model(ESM, tmp_path)), filter=Filter(nrms={"heads": 4, "query": QUERY})
     )
     events: list[Event] = []
-    with pytest.raises(ConfigError, match=f"The encoder {tmp_path} computes wrong item vectors"):
+    with pytest.raises(ConfigError, match=f"The encoder {tmp_path} does more to token ids than look up"):
         audit(spec, tiny_data(), CPU, events.append)
     (checked,) = events
     assert isinstance(checked, EncoderChecked)
-    assert not checked.equal
+    assert (checked.equal, checked.cause) == (False, "words")
 
 
 def test_the_audit_says_what_was_checked_first() -> None:
