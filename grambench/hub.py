@@ -12,6 +12,7 @@ from urllib.request import getproxies
 from grambench.errors import ConfigError, GrambenchError, MachineError
 from grambench.model_folder import (
     UnusableModelError,
+    damaged_file,
     model_folder,
     require_text_model,
     require_whole_model,
@@ -81,32 +82,28 @@ class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, GrambenchError) or not _is_failure(error):
             return
+        raise self._sentence(error) from error
+
+    def _sentence(self, error: BaseException) -> GrambenchError:
+        choose = f"Choose another model with --set {self.key}=NAME_OR_FOLDER."
         if isinstance(error, UnusableModelError):
-            fix = error.fix or f"Choose another model with --set {self.key}=NAME_OR_FOLDER."
-            raise ConfigError(f"The model {self.model} {error}.", fix) from error
-        if "trust_remote_code" in str(error):
-            raise ConfigError(
-                f"The model {self.model} needs code of its own (auto_map in its files), which grambench never"
-                " runs.",
-                f"Choose a model that transformers itself knows with --set {self.key}=NAME_OR_FOLDER.",
-            ) from error
-        if Path(self.model).expanduser().is_dir():
-            raise ConfigError(
-                f"The folder {self.model} holds no model that transformers can read: {_first(error)}.",
+            return ConfigError(f"The model {self.model} {error}.", error.fix or choose)
+        for phrase, (kind, words, fix) in _SAID.items():
+            if phrase in f"{type(error).__name__}: {error}":
+                return kind(f"The model {self.model} {words}.", fix.format(model=self.model) or choose)
+        folder = Path(self.model).expanduser()
+        if folder.is_dir():
+            return ConfigError(
+                f"The folder {self.model} holds no model that transformers can read:"
+                f" {damaged_file(folder) or _first(error)}.",
                 "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
-            ) from error
+            )
         if not isinstance(error, OSError):
-            raise ConfigError(
+            return ConfigError(
                 f"The cached files of {self.model!r} cannot be read: {_first(error)}.",
                 f"Fetch them again: `hf download --force-download {self.model}`.",
-            ) from error
-        raise self._not_fetched(error) from error
-
-    def _not_fetched(self, error: OSError) -> MachineError:
+            )
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        said = next((words for phrase, words in _HUB_SAYS.items() if phrase in str(error)), None)
-        if said is not None:
-            return MachineError(f"The model {self.model!r} {said[0]}.", said[1].format(model=self.model))
         return MachineError(
             f"The model {self.model!r} is not in the Hugging Face cache and could not be fetched"
             f" from the hub{offline}.",
@@ -115,13 +112,28 @@ class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
         )
 
 
-_HUB_SAYS = {
+_MORE_MEMORY = "Free memory, or keep only the first layers with --set encoder.layers=N."
+_SAID: dict[str, tuple[type[GrambenchError], str, str]] = {
     "gated repo": (
+        MachineError,
         "is gated on the Hugging Face hub",
         "Accept its terms at https://huggingface.co/{model}, then log in with `hf auth login`.",
     ),
+    "trust_remote_code": (ConfigError, "needs code of its own (auto_map), which grambench never runs", ""),
+    "Weights only load failed": (
+        ConfigError,
+        "has a damaged pytorch_model.bin, or one that holds more than weights; it was not run",
+        "Save it as model.safetensors on a machine where you trust it.",
+    ),
+    "ignore_mismatched_sizes": (
+        ConfigError,
+        "has weights of other shapes than its config.json states",
+        "Put the config.json and the weights of one and the same model into the folder.",
+    ),
+    "MemoryError": (MachineError, "does not fit into memory", _MORE_MEMORY),
+    "can't allocate memory": (MachineError, "does not fit into memory", _MORE_MEMORY),
 }
-"""Phrase of transformers' error -> what is wrong, and the fix."""
+"""Phrase of a library's error, or its type -> the kind of error, what is wrong, and the fix."""
 
 
 def require_usable(model: str, revision: str | None) -> None:
@@ -143,6 +155,7 @@ def _is_failure(error: BaseException) -> bool:
 
 def _first(error: BaseException) -> str:
     """The first line of the error, after its type where the line alone would not say what failed."""
-    said = str(error).strip().split("\n")[0].rstrip(".")[:200]
+    lines = [line.strip() for line in str(error).strip().split("\n") if line.strip()]
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".!")[:200]
     plain = said and isinstance(error, (OSError, ValueError, RuntimeError))
     return said if plain else f"{type(error).__name__} {said}".strip()

@@ -12,7 +12,7 @@ WEIGHTS = ("model.safetensors", "model*.safetensors", "pytorch_model.bin", "pyto
 """In transformers' order of preference."""
 _ADAPTER = "adapter_config.json"
 _MOST_BYTES = 1 << 24
-_MOST_LAYERS, _MOST_SIZE = 1000, 1 << 24
+_MOST_LAYERS, _MOST_SIZE = 256, 1 << 24
 _SIZES = ("size", "layers", "layer", "n_embd", "heads", "head", "embeddings", "positions", "dim")
 """How the names of a model's sizes end."""
 _MODES = "pooling_mode"
@@ -145,6 +145,18 @@ def require_whole_model(folder: Path) -> None:
         raise UnusableModelError("has no weights, neither model.safetensors nor pytorch_model.bin")
 
 
+def damaged_file(folder: Path) -> str:
+    """What is wrong with the first JSON file that no library could read; empty: they are well-formed."""
+    inside = folder / transformer_subfolder(folder)
+    for path in sorted(inside.glob("*.json")):
+        kind = list if path.name == MODULES else dict
+        try:
+            _json(path, path.name, kind)
+        except UnusableModelError as error:
+            return f"it {error}"
+    return ""
+
+
 def _has_weights(folder: Path) -> bool:
     return any(any(folder.glob(pattern)) for pattern in WEIGHTS)
 
@@ -159,24 +171,28 @@ def _require_size(key: str, value: Any) -> None:
 
 
 def _strict_json(path: Path, name: str) -> dict[str, Any]:
-    """A JSON object.
+    """A JSON object of moderate size.
 
     Raises:
         UnusableModelError: the file cannot be read, or is something else.
     """
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise UnusableModelError(f"has a damaged {name}: it is longer than {_MOST_BYTES >> 20} MiB")
+    value: dict[str, Any] = _json(path, name, dict)
+    return value
+
+
+def _json(path: Path, name: str, expected: type) -> Any:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UnusableModelError(f"has a damaged {name}: it is longer than {_MOST_BYTES >> 20} MiB")
         value = json.loads(path.read_bytes())
     except OSError as error:
         raise UnusableModelError(f"has no readable {name}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        if isinstance(error, UnusableModelError):
-            raise
         why = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is not JSON ({error})"
         raise UnusableModelError(f"has a damaged {name}: {why}") from error
-    if not isinstance(value, dict):
-        raise UnusableModelError(f"has a damaged {name}: it is not a JSON object")
+    if not isinstance(value, expected):
+        what = "object" if expected is dict else "list"
+        raise UnusableModelError(f"has a damaged {name}: it is not a JSON {what}")
     return value
 
 
