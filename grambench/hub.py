@@ -93,9 +93,10 @@ class hub_errors:  # noqa: N801 - reads as a statement: with hub_errors(model)
                 return kind(f"The model {self.model} {words}.", fix.format(model=self.model) or choose)
         folder = Path(self.model).expanduser()
         if folder.is_dir():
+            damage = damaged_file(folder)
             return ConfigError(
                 f"The folder {self.model} holds no model that transformers can read:"
-                f" {damaged_file(folder) or _first(error)}.",
+                f" {f'it {damage}' if damage else _first(error)}.",
                 "It needs config.json, a tokenizer and model.safetensors or pytorch_model.bin.",
             )
         if not isinstance(error, OSError):

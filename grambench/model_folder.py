@@ -143,17 +143,19 @@ def require_whole_model(folder: Path) -> None:
         raise UnusableModelError("has no config.json" if any(folder.iterdir()) else "is an empty folder")
     if not _has_weights(inside):
         raise UnusableModelError("has no weights, neither model.safetensors nor pytorch_model.bin")
+    if damage := damaged_file(folder):
+        raise UnusableModelError(damage)
 
 
 def damaged_file(folder: Path) -> str:
-    """What is wrong with the first JSON file that no library could read; empty: they are well-formed."""
+    """The first JSON file that no library can read, as `has a damaged …`; empty: all are well-formed."""
     inside = folder / transformer_subfolder(folder)
     for path in sorted(inside.glob("*.json")):
         kind = list if path.name == MODULES else dict
         try:
             _json(path, path.name, kind)
         except UnusableModelError as error:
-            return f"it {error}"
+            return str(error)
     return ""
 
 
