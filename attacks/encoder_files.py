@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def attack(count: int, seed: int) -> list[str]:
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     transformers.logging.disable_progress_bar()
     rng, faults = random.Random(seed), list[str]()
-    with tempfile.TemporaryDirectory(prefix="grambench-attack-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="grambench-attack-") as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         whole = _whole_model(Path(scratch) / "whole")
         for number in range(count):
             folder = Path(scratch) / "damaged"

@@ -170,6 +170,8 @@ def _require_size(key: str, value: Any) -> None:
     most = _MOST_LAYERS if "layer" in key else _MOST_SIZE
     if key.endswith(_SIZES) and isinstance(value, (int, float)) and value > most:
         raise UnusableModelError(f"has a damaged config.json: {key} = {value:.6g} is above {most:,}")
+    if key.endswith(("heads", "layers")) and isinstance(value, (int, float)) and value < 0:
+        raise UnusableModelError(f"has a damaged config.json: {key} = {value:.6g} is negative")
 
 
 def _strict_json(path: Path, name: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "long": (containing(" " * 17_000_000), r"has a damaged config\.json: it is longer than 16 MiB"),
     "not a number": (config_with(initializer_range=float("nan")), "initializer_range is not a number"),
     "too many layers": (config_with(num_hidden_layers=10**9), "num_hidden_layers = 1e.09 is above 256"),
+    "negative": (config_with(num_attention_heads=-1), "num_attention_heads = -1 is negative"),
     "too wide": (config_with(hidden_size=10**12), "hidden_size = 1e.12 is above 16,777,216"),
     "a damaged tokenizer": (containing('{"a', "tokenizer.json"), r"has a damaged tokenizer\.json: it is not"),
     "clip": (config_with(vision_config={}), r"needs more than text: it reads images \(vision_config"),
