@@ -50,7 +50,7 @@ def attack(count: int, seed: int) -> list[str]:
     rng, faults = random.Random(seed), list[str]()
     with tempfile.TemporaryDirectory(prefix="grambench-attack-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole = _whole_model(Path(scratch) / "whole")
+        whole = whole_model(Path(scratch) / "whole")
         for number in range(count):
             folder = Path(scratch) / "damaged"
             shutil.copytree(whole, folder)
@@ -91,7 +91,8 @@ def load(folder: Path) -> None:
         encoder(encoder.lookup(ids), torch.ones_like(ids, dtype=torch.bool))
 
 
-def _whole_model(folder: Path) -> Path:
+def whole_model(folder: Path) -> Path:
+    """Save a tiny BERT that pools by CLS, with all its files."""
     import torch
     from transformers import BertConfig, BertModel
 

@@ -86,6 +86,8 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
         )
     _require_words(backend, encoder.model, embeddings)
     tokenizer = FastTokenizer(backend, cls_id, sep_id, unknown_id, embeddings)
+    with hub_errors(encoder.model, key):
+        tokenizer.encode(["\u16b7\ua4d0\ua015"])  # a word without a token: damaged files may have none for it
     return tokenizer, tokenizer.fingerprint
 
 

@@ -11,6 +11,7 @@ from tiny_models import ENCODERS, encoder_of, plain_model, saved_model
 
 from attacks import encoder_files
 from grambench.config.networks import Encoder
+from grambench.data.tokenizer import tokenizer_for
 from grambench.errors import ConfigError, MachineError
 from grambench.hub import hub_errors, require_usable
 from grambench.models.encoders.files import model_files
@@ -236,6 +237,16 @@ def test_a_path_out_of_the_folder_is_not_followed(whole: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match=r"has no config\.json"):
         require_usable(str(folder), None)
     assert pooling_of(encoder_of(folder, pooling="own-or-mean")) == "mean"
+
+
+def test_a_tokenizer_without_its_unknown_token_is_refused_before_any_text(tmp_path: Path) -> None:
+    folder = encoder_files.whole_model(tmp_path / "model")
+    encoder_files.load(folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["unk_token"] = ""
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ConfigError, match=r"WordPiece error: Missing \[UNK\] token"):
+        tokenizer_for(Encoder(model=str(folder)))
 
 
 def test_damaged_folders_are_refused_in_sentences() -> None:
