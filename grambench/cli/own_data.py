@@ -16,6 +16,7 @@ from grambench.domains.locate import locate
 from grambench.domains.registry import domain_of, source_of
 from grambench.errors import DataError
 from grambench.hub import hub_is_reachable
+from grambench.model_folder import transformer_subfolder
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -103,7 +104,8 @@ def weights_of(model: str, revision: str | None) -> Path | None:
     """The file of a model's weights, in its folder or in the hub's cache; None if it is not there."""
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+        inside = folder / transformer_subfolder(folder)
+        return next((inside / name for name in _WEIGHTS if (inside / name).is_file()), None)
     from huggingface_hub import try_to_load_from_cache
 
     found = (try_to_load_from_cache(model, name, revision=revision) for name in _WEIGHTS)
@@ -161,10 +163,8 @@ def _bytes(weights: Path) -> int:
 
 
 def _presence(model: str, weights: Path | None) -> str:
-    if weights is not None:
+    if weights is not None or Path(model).expanduser().is_dir():
         return "is here"
-    if Path(model).expanduser().is_dir():
-        return f"is a folder without {' or '.join(_WEIGHTS[:2])}"
     if can_fetch():
         return "is not here yet; the run fetches it from the hub"
     return (

@@ -170,6 +170,10 @@ def run(
         spec, why = with_seeds(options, preset or "", spec, found)
         typer.echo(why, err=True)
     if dry_run and found is not None:
+        from grambench.hub import require_usable
+
+        if spec.encoder.model is not None:
+            require_usable(spec.encoder.model, spec.encoder.revision)
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
         typer.echo("")

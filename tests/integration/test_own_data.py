@@ -72,8 +72,11 @@ def test_a_dry_run_says_whether_a_model_in_a_folder_fits(
     model.mkdir()
     arguments = ["run", "--data-dir", str(folder), "--set", f"encoder.model={model}", "--dry-run"]
     arguments += ["--schedule", "sequential"]
-    assert called(monkeypatch, arguments) == 0
-    assert f"{model} is a folder without model.safetensors" in capsys.readouterr().out
+    assert called(monkeypatch, arguments) == 2
+    assert f"{model} is an empty folder" in capsys.readouterr().err
+    (model / "config.json").write_text('{"model_type": "bert"}')
+    assert called(monkeypatch, arguments) == 2
+    assert f"{model} has no weights, neither model.safetensors nor" in capsys.readouterr().err
     with (model / "model.safetensors").open("wb") as file:
         file.truncate(1 << 30)
     assert called(monkeypatch, arguments) == 0
