@@ -26,7 +26,7 @@ _WAITS_S = (1.0, 3.0, 9.0)
 """Seconds before each further attempt."""
 _LONGEST = 2000
 """Characters of an alert's text."""
-_ENDS = {
+_ENDS: dict[int, str] = {
     ExitCode.OK: "finished",
     ExitCode.PARTIAL: "finished, but trials failed",
     ExitCode.NOT_EQUIVALENT: "finished, but the audit found that single-step and E2E differ",
@@ -48,59 +48,69 @@ class Alert:
 
 
 class _Alerts:
-    """Collects the alerts of the newest supervisor, and delivers them in order."""
+    """Collects what the newest supervisor's run has to alert to, and delivers it in order."""
 
     period_s = 0.5
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._due: list[Alert] = []
+        self._due: list[tuple[str, ev.Event]] = []
+        """Log and event."""
         self._complained = False
 
-    def take(self, source: str, record: Record, state: RunState) -> None:
+    def take(self, source: str, record: Record, _: RunState) -> None:
         """See `Sink`."""
-        event = record.event
-        if isinstance(event, ev.RunStarted):
-            self._due.clear()  # of an earlier supervisor
-        elif isinstance(event, ev.RunFinished):
-            self._due.append(Alert(_ended(state, self._folder), "ended", state.run, "", event.exit_code))
-        elif isinstance(event, ev.TrialFinished) and event.outcome == "diverged":
-            words = f"{state.run}: {source} diverged: {event.reason}"
-            self._due.append(Alert(safe_text(words, _LONGEST), "diverged", state.run, source))
-        elif isinstance(event, ev.DecisionLooked) and event.decided:
-            verdicts = ", ".join(f"{row.get('label')} {row.get('verdict')}" for row in event.rows)
-            words = f"{state.run}: decided after {event.seeds} of at most {event.most} seeds: {verdicts}"
-            self._due.append(Alert(safe_text(words, _LONGEST), "decided", state.run))
+        match record.event:
+            case ev.RunStarted():
+                self._due.clear()  # of an earlier supervisor
+            case ev.RunFinished() | ev.TrialFinished(outcome="diverged") | ev.DecisionLooked(decided=True):
+                self._due.append((source, record.event))
 
-    def flush(self, _: RunState) -> str:
+    def flush(self, state: RunState) -> str:
         """See `Sink`."""
-        failures = [why for alert in self._due if (why := self.deliver(alert))]
+        alerts = [_alert(source, event, state, self._folder) for source, event in self._due]
         self._due.clear()
+        return self._deliver(alerts)
+
+    def close(self, state: RunState) -> str:
+        """See `Sink`; a supervisor that was killed has logged no end."""
+        if state.finished:
+            return ""
+        words = f"{state.run}: the supervisor ended before the run did; the run can be resumed"
+        return self._deliver([Alert(safe_text(words, _LONGEST), "cut off", state.run)])
+
+    def _deliver(self, alerts: list[Alert]) -> str:
+        """The first failure in a sentence, once."""
+        failures = [why for alert in alerts if (why := self.deliver(alert))]
         if not failures or self._complained:
             return ""
         self._complained = True
         return failures[0]
-
-    def close(self, state: RunState) -> str:
-        """See `Sink`; a supervisor that was killed has logged no end."""
-        if not state.finished:
-            words = f"{state.run}: the supervisor ended before the run did; the run can be resumed"
-            self._due.append(Alert(safe_text(words, _LONGEST), "cut off", state.run))
-        return self.flush(state)
 
     def deliver(self, alert: Alert) -> str:
         """Deliver one alert; why it failed, in a sentence."""
         raise NotImplementedError
 
 
+def _alert(source: str, event: ev.Event, state: RunState, folder: Path) -> Alert:
+    match event:
+        case ev.TrialFinished():
+            words = f"{state.run}: {source} diverged: {event.reason}"
+            return Alert(safe_text(words, _LONGEST), "diverged", state.run, source)
+        case ev.DecisionLooked():
+            verdicts = ", ".join(f"{row.get('label')} {row.get('verdict')}" for row in event.rows)
+            words = f"{state.run}: decided after {event.seeds} of at most {event.most} seeds: {verdicts}"
+            return Alert(safe_text(words, _LONGEST), "decided", state.run)
+    words = safe_text(_ended(state, folder), _LONGEST)
+    return Alert(words, "ended", state.run, exit_code=state.exit_code)
+
+
 def _ended(state: RunState, folder: Path) -> str:
     """How the run ended, and its verdict."""
-    code, seconds = state.exit_code, numbers.clock(state.seconds or 0.0)
-    known = code if code in _ENDS else None
-    words = _ENDS[ExitCode(known)] if known is not None else f"failed with exit code {code}"
-    reason = f": {state.setup.reason}" if state.setup.outcome == "failed" else ""
+    words = _ENDS.get(state.exit_code or 0, f"failed with exit code {state.exit_code}")
+    reason = f": {state.setup.reason.rstrip('.')}" if state.setup.outcome == "failed" else ""
     sentences = (each.sentence for each in verdict_of(state, folder).compared)
-    return safe_text(" ".join((f"{state.run} {words} after {seconds}{reason}.", *sentences)), _LONGEST)
+    return " ".join((f"{state.run} {words} after {numbers.clock(state.seconds)}{reason}.", *sentences))
 
 
 class Bell(_Alerts):

@@ -57,13 +57,13 @@ class MlflowWriter:
     def _known(self, identity: str) -> Steps:
         names = self._client.get_run(identity).data.metrics
         histories = {name: self._client.get_metric_history(identity, name) for name in names}
-        return {_series(name): max(each.step for each in found) for name, found in histories.items()}
+        return {name: max(each.step for each in found) for name, found in histories.items()}
 
     def write(self, point: Point) -> None:
         """See `Writer`."""
         from mlflow import entities
 
-        metric = entities.Metric(_name(point.series), point.value, round(point.wall_s * 1000), point.step)
+        metric = entities.Metric(point.series, point.value, round(point.wall_s * 1000), point.step)
         self._waiting[point.stream].append(metric)
 
     def flush(self) -> None:
@@ -78,12 +78,3 @@ class MlflowWriter:
         self.flush()
         for stream in self._waiting:
             self._client.set_terminated(self._ids[stream], _ENDS.get(outcomes.get(stream) or "", "KILLED"))
-
-
-def _name(series: str) -> str:
-    """A series as MLflow names it, which refuses @."""
-    return series.replace("@", "_at_")
-
-
-def _series(name: str) -> str:
-    return name.replace("_at_", "@")

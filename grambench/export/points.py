@@ -27,7 +27,7 @@ class Point:
     stream: str
     """A trial's name, or `RUN`."""
     series: str
-    """For example `train/loss`; what stands before the slash is its group."""
+    """For example `train/loss`; what stands before the slash is its group. No @, which MLflow refuses."""
     step: int
     """CF steps of the trial; for `RUN`, seconds of the run."""
     wall_s: float
@@ -65,7 +65,7 @@ def wall_seconds(record: Record) -> float:
 def _finite(values: Values, wall_s: float) -> Iterator[Point]:
     for stream, series, step, value in values:
         if value is not None and math.isfinite(value):
-            yield Point(stream, series, step, wall_s, float(value))
+            yield Point(stream, series.replace("@", "_at_"), step, wall_s, float(value))
 
 
 def _progress(state: RunState, source: str, event: ev.Progress) -> Values:
