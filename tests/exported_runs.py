@@ -8,8 +8,7 @@ from typing import Any
 from grambench.config.presets import load_preset
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
-from grambench.export.destinations import open_target
-from grambench.export.follow import follow
+from grambench.export import destinations
 from grambench.runner.rundir import create_run
 
 RECORDED = Path(__file__).parents[1] / "docs" / "recorded-run"
@@ -24,7 +23,7 @@ def recorded_race(out: Path) -> Path:
 
 def export(folder: Path, target: str) -> None:
     """Export what the logs hold now."""
-    follow(folder, open_target(folder, target), lambda _: True)
+    destinations.export(folder, target, lambda _: True)
 
 
 @dataclass

@@ -24,15 +24,14 @@ def export(
 ) -> None:
     """Write a run's curves and results for a tracker; what is there already is not written again."""
     from grambench.errors import GrambenchError, MachineError
-    from grambench.export.destinations import located, tracker
-    from grambench.export.follow import follow
+    from grambench.export import destinations
     from grambench.runner.rundir import find_run
     from grambench.text import safe_text
 
-    row, folder = tracker(to), find_run(run, out)
-    place = located(output or str(folder / "exports" / row.name))
+    row, folder = destinations.tracker(to), find_run(run, out)
+    place = destinations.located(output or str(folder / "exports" / row.name))
     try:
-        follow(folder, row.sink(folder, place), lambda _: True)
+        destinations.export(folder, f"{row.name}:{place}", lambda _: True)
     except GrambenchError:
         raise
     except OSError as error:

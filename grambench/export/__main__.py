@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from grambench.errors import ExitCode, GrambenchError
-from grambench.export.destinations import open_target
-from grambench.export.follow import follow
+from grambench.export.destinations import export
 from grambench.text import safe_text
 
 _NICE = 10
@@ -28,7 +27,7 @@ def main(folder: Path) -> int:
         os.nice(_NICE)
     target, say = sys.stdin.readline().removesuffix("\n"), _voice()
     try:
-        follow(folder, open_target(folder, target), _ended, say)
+        export(folder, target, _ended, say)
     except GrambenchError as error:
         say(str(error))
         return int(error.exit_code)

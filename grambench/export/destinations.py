@@ -1,13 +1,21 @@
 """Where a run can be exported to: one row each, which `--log-to`, `export --to` and the supervisor read."""
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 from grambench.errors import ConfigError
-from grambench.export.follow import Sink
+from grambench.export.follow import Sink, follow
+
+_PATIENCE_S, _POLL_S = 10.0, 0.1
+"""For the export of a supervisor that was killed, which writes what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,43 @@ def located(folder: str) -> str:
     return f"{scheme}{Path(path).expanduser().absolute()}"
 
 
-def open_target(folder: Path, words: str) -> Sink:
-    """The sink of a checked target."""
+def export(
+    folder: Path, words: str, ended: Callable[[float], bool], say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Export a run to a checked target; see `follow` for the other arguments.
+
+    Raises:
+        ConfigError: another process exports the run to the same target.
+    """
     name, _, argument = words.partition(":")
     (row,) = (each for each in DESTINATIONS if each.name == name)
-    return row.sink(folder, argument)
+    with _alone(folder, words) if row.view else contextlib.nullcontext():
+        follow(folder, row.sink(folder, argument), ended, say)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, words: str) -> Iterator[None]:
+    """Hold a lock in the run's folder; where that cannot be written, nobody exports it while it runs."""
+    try:
+        lock = (folder / f".export-{sha256(words.encode()).hexdigest()[:12]}.lock").open("ab")
+    except OSError:
+        yield
+        return
+    with lock:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"{folder.name} is being exported to {words} by another process.",
+                    "Wait for it, or export to another folder.",
+                )
+            time.sleep(_POLL_S)
+        yield
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -36,7 +36,7 @@ class MlflowWriter:
         known = self._client.get_experiment_by_name(run)
         self._experiment = known.experiment_id if known else self._client.create_experiment(run)
         runs = self._client.search_runs([self._experiment], max_results=10_000)
-        self._ids = {found.data.tags[_STREAM]: found.info.run_id for found in runs}
+        self._ids = {found.data.tags.get(_STREAM, ""): found.info.run_id for found in runs}
         self._waiting: dict[str, list[Any]] = {}
 
     def open(self, stream: str, settings: Mapping[str, str]) -> Steps:
