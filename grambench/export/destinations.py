@@ -25,7 +25,7 @@ class Destination:
     name: str
     """What stands before the colon."""
     function: str
-    """`module:function` in this package: the sink of a run's folder and of what follows the colon."""
+    """`module:function` that makes the sink of a run's folder and of what follows the colon."""
     view: str = ""
     """The command that shows it; empty: it is only of use while a run lasts."""
     module: str = ""
@@ -45,17 +45,21 @@ class Destination:
     def sink(self, folder: Path, argument: str) -> Sink:
         """What takes the records of the run in `folder`."""
         module, _, name = self.function.partition(":")
-        make: Callable[[Path, str], Sink] = getattr(import_module(f"grambench.export.{module}"), name)
+        make: Callable[[Path, str], Sink] = getattr(import_module(module), name)
         return make(folder, argument)
 
 
 DESTINATIONS = (
-    Destination("tensorboard", "tensorboard:sink", "tensorboard --logdir {place}"),
-    Destination("mlflow", "mlflow_store:sink", "mlflow ui --backend-store-uri {place}", "mlflow"),
-    Destination("wandb", "wandb_offline:sink", "wandb sync {place}/wandb/offline-run-*", "wandb"),
-    Destination("prometheus", "prometheus:Metrics"),
-    Destination("webhook", "alerts:Webhook"),
-    Destination("bell", "alerts:Bell"),
+    Destination("tensorboard", "grambench.export.tensorboard:sink", "tensorboard --logdir {place}"),
+    Destination(
+        "mlflow", "grambench.export.mlflow_store:sink", "mlflow ui --backend-store-uri {place}", "mlflow"
+    ),
+    Destination(
+        "wandb", "grambench.export.wandb_offline:sink", "wandb sync {place}/wandb/offline-run-*", "wandb"
+    ),
+    Destination("prometheus", "grambench.export.prometheus:Metrics"),
+    Destination("webhook", "grambench.export.alerts:Webhook"),
+    Destination("bell", "grambench.export.alerts:Bell"),
 )
 
 

@@ -1,12 +1,14 @@
 """Where a run can be exported to."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exported_runs import WrittenRun, export
 
 from grambench.cli.exports import Outlets, without_secrets
 from grambench.errors import ConfigError
+from grambench.events.state import RunState
 from grambench.export import destinations
 from grambench.export.destinations import target
 
@@ -43,6 +45,35 @@ def test_what_cannot_be_exported_to_is_one_sentence(
     with pytest.raises(ConfigError) as refused:
         target(words)
     assert str(refused.value) == refusal
+
+
+class Counts:
+    """A sink that counts records."""
+
+    period_s = 1.0
+
+    def __init__(self, _: Path, place: str) -> None:
+        self.place, self.records = Path(place), 0
+
+    def take(self, *_: Any) -> None:
+        self.records += 1
+
+    def flush(self, _: RunState) -> str:
+        return ""
+
+    def close(self, state: RunState) -> str:
+        self.place.write_text(f"{state.run}: {self.records}")
+        return ""
+
+
+def test_an_exporter_is_a_module_and_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = destinations.Destination("counts", f"{__name__}:Counts", "cat {place}")
+    monkeypatch.setattr(destinations, "DESTINATIONS", (*destinations.DESTINATIONS, row))
+    run = WrittenRun.of(tmp_path / "runs")
+    run.start()
+    run.train(1, 10, 20)
+    export(run.folder, target(f"counts:{tmp_path}/counts"))
+    assert (tmp_path / "counts").read_text() == f"{run.folder.name}: 3"
 
 
 def test_two_exports_of_a_run_to_one_place_do_not_mix(
