@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from grambench.errors import ConfigError
-from grambench.fs import write_atomic
+from grambench.fs import read_regular, write_atomic
 from grambench.runner.rundir import supervisor_of
 
 FOLDER = "commands"
@@ -56,7 +56,7 @@ def take(folder: Path) -> list[Command]:
     taken = []
     for path in sorted((folder / FOLDER).glob("[0-9]*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            fields = json.loads(path.read_bytes())
+            fields = json.loads(read_regular(path))
             if fields["action"] in get_args(Action):
                 taken.append(Command(fields["action"], str(fields["trial"]), str(fields["text"])))
         with contextlib.suppress(OSError):

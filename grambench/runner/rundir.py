@@ -15,7 +15,7 @@ from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events.journal import boot_id
-from grambench.fs import write_atomic
+from grambench.fs import read_regular, write_atomic
 from grambench.runner.facts import host_facts
 from grambench.text import safe_text
 
@@ -148,7 +148,7 @@ def read_raw_spec(folder: Path) -> tuple[str, dict[str, Any], str]:
         DataError: `run.json` is missing or damaged.
     """
     try:
-        run = json.loads((folder / RUN_FILE).read_bytes(), parse_constant=_refuse)
+        run = json.loads(read_regular(folder / RUN_FILE), parse_constant=_refuse)
         preset, spec, digest = run["preset"], run["spec"], run.get("spec_sha256", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder) from error
@@ -174,7 +174,7 @@ def write_pid(folder: Path) -> None:
 def supervisor_of(folder: Path) -> psutil.Process | None:
     """The living supervisor of a run; None when it has ended."""
     try:
-        identity = json.loads((folder / PID_FILE).read_bytes())
+        identity = json.loads(read_regular(folder / PID_FILE))
         process = psutil.Process(int(identity["pid"]))
         same = _start_of(process.pid) == identity["started"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None

@@ -22,6 +22,7 @@ from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
+from grambench.fs import own_folder, read_regular
 from grambench.worker.stops import Stop, StopDetector, stop_events
 from grambench.worker.turns import Heartbeat, PipeTurn
 
@@ -37,9 +38,9 @@ def main(arguments: list[str]) -> int:
     name = rest.pop(0) if role == "trial" else SETUP
     heartbeat = Heartbeat(int(rest[0]) if rest else None)
     folder = Path(run) / name
-    folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
     try:
+        own_folder(folder)
         opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
@@ -85,7 +86,7 @@ def read_spec(run: Path) -> Spec:
         DataError: it is missing, damaged, or not the one that the run began with.
     """
     try:
-        found = json.loads((run / "run.json").read_bytes())
+        found = json.loads(read_regular(run / "run.json"))
         spec = read_kept(found["spec"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{run / 'run.json'} cannot be read.", "Run the benchmark again.") from error
