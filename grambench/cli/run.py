@@ -1,6 +1,7 @@
 """`grambench run`: start a run and show it."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -112,6 +113,7 @@ def run(
     from grambench.config.reads import settings_read
     from grambench.domains.locate import locate
     from grambench.errors import ConfigError
+    from grambench.events.buffered_journal import disk_patience_s
     from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
     from grambench.runner.starts import start_method
@@ -123,7 +125,7 @@ def run(
         )
     if detach and foreground:
         raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")
-    start_method()  # an unknown value is refused before anything is created
+    start_method(), disk_patience_s()  # an unknown value is refused before anything is created
     conditions = parsed(fail_on)
     if conditions and detach:
         raise ConfigError(
@@ -202,7 +204,7 @@ def _run_and_show(
             return
         ended = follow.watch("json" if as_json else view(plain))
     if ended:
-        finish(folder, as_json=as_json, left=follow.left, fail_on=fail_on)
+        finish(folder, as_json=as_json, left=follow.code, fail_on=fail_on)
 
 
 def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
@@ -212,13 +214,16 @@ def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
         MachineError: the folder cannot be written.
     """
     from grambench.errors import MachineError
+    from grambench.fs import open_owned
+    from grambench.runner.rundir import require_room
 
     try:
-        log = (folder / "supervisor.log").open("ab")
+        require_room(folder)
+        log = os.fdopen(open_owned(folder / "supervisor.log"), "ab")
     except OSError as error:
         raise MachineError(
             f"{folder} cannot be written: {error.strerror or error}.",
-            "Make the folder writable, or copy the run to one that is.",
+            "Free some space or make the folder writable, or copy the run elsewhere.",
         ) from error
     with log:
         return subprocess.Popen(

@@ -171,7 +171,7 @@ class Follower:
                 self.check.trouble = error.strerror or str(error)
 
     def _blocks(self, descriptor: int, end: int) -> Iterator[bytes]:
-        """New lines, many at a time, without the last newline; no byte is searched twice, even by later calls."""
+        """New lines, many at a time, without the last newline; no byte is searched twice."""
         head = os.pread(descriptor, len(self._torn_head), self._offset)
         if head != self._torn_head or end < self._place:
             self._torn = 0  # another writer has cut it off, and gone on

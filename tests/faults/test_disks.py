@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
-from live_runs import Bench, assert_nothing_is_left, complaint, report_of, trained, until
+from live_runs import Bench, assert_nothing_is_left, complaint, report_of, supervisor_process, trained, until
 
+from grambench.events.buffered_journal import PATIENCE
 from grambench.events.reader import read_run
 from grambench.reports.build import build_report
 
@@ -83,6 +85,42 @@ def test_a_run_folder_that_cannot_be_written_is_exit_code_4(bench: Bench, tmp_pa
         assert "--out" in ended.err
 
 
+def test_a_disk_that_stays_full_interrupts_a_run_that_can_be_resumed(
+    bench: Bench, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATIENCE, "1")
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        command = bench.run("--plain", *RUN, "--out", disk / "runs")
+        run = until(lambda: next((disk / "runs").glob("*"), None), "the run")
+        until(lambda: trained(run, "gram-1s.s0", 2), "some steps")
+        ballast = fill(disk)
+        ended = command.wait()
+        assert ended.code == 75, ended.err
+        assert "Traceback" not in ended.err
+        assert "cannot be written: No space left on device" in ended.err
+        assert f"resume it with `grambench run --resume {run}`" in ended.err
+        assert_nothing_is_left(run)
+        full = bench.call("run", "--plain", "--resume", run)
+        assert full.code == 4
+        assert "No space left on device. Free some space" in complaint(full.err)
+        ballast.unlink()
+        again = bench.call("run", "--plain", "--resume", run)
+        assert again.code == 0, again.err
+        assert numbers_of(run) == numbers_of(whole)
+
+
+@pytest.mark.parametrize("room", [8 << 10, 64 << 10])
+def test_a_disk_that_is_full_from_the_start_leaves_no_run(bench: Bench, tmp_path: Path, room: int) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        ballast = fill(disk)
+        os.truncate(ballast, ballast.stat().st_size - room)
+        ended = bench.call("run", "--preset", bench.preset, "--plain", "--out", disk / "runs")
+        assert ended.code == 4
+        assert "The run folder cannot be created" in complaint(ended.err)
+        assert "No space left on device. Free some space" in ended.err
+        assert list((disk / "runs").iterdir()) == []
+
+
 def test_a_read_only_run_cannot_be_resumed_but_reported(bench: Bench, whole: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "8m") as disk:
         run = disk / "run"
@@ -100,8 +138,9 @@ def test_two_supervisors_never_share_a_run(bench: Bench) -> None:
     command = bench.run("--plain", *RUN)
     command.training("gram-1s.s0")
     ended = bench.call("run", "--resume", command.run)
-    assert ended.code == 2
-    assert "is already running" in complaint(ended.err)
+    assert ended.code == 4
+    pid, host = supervisor_process(command.run).pid, platform.node()
+    assert f"is already running: process {pid} on {host} holds it since 20" in complaint(ended.err)
     assert command.wait().code == 0
 
 
