@@ -16,6 +16,9 @@ from grambench.errors import DataError
 _CHUNK_BYTES = 4 << 20
 """Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Codes of a full disk, and of a quota."""
+
 FileState = tuple[int, int, int, int]
 """Size, mtime and ctime in ns, inode: any write to a file changes at least one of the four."""
 

@@ -248,7 +248,7 @@ def finish(
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code == ExitCode.INTERRUPTED and (why := state.warnings.get(NO_ROOM) or _fault_of_disk(folder)):
-        typer.echo(f"grambench: {safe_text(why, 1000)}.", err=True)
+        typer.echo(f"grambench: {safe_text(why[:1].upper() + why[1:], 1000)}.", err=True)
     elif code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state, code)
     if code == ExitCode.INTERRUPTED:

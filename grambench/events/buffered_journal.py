@@ -17,6 +17,7 @@ from grambench.events.types import Event, GpuSample, HostSample, ProcessSample, 
 MOST_WAITING = 10_000
 PATIENCE = "GRAMBENCH_DISK_PATIENCE_S"
 """Environment variable: seconds for which a run waits for room on its disk; 600 unless set."""
+_CLOSE_S = 30.0
 _DISPENSABLE = (Progress, GpuSample, HostSample, ProcessSample)
 """Counters and samples: the next one supersedes them."""
 
@@ -44,11 +45,11 @@ class BufferedJournal:
         self,
         path: Path,
         *,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`patience_s`: how long `close` waits for space.
+        """`patience_s`: how long `close` waits for space; None: at most half a minute.
 
         Raises:
             OSError: the folder is missing or not writable.
@@ -56,7 +57,8 @@ class BufferedJournal:
         self._journal = Journal(path)
         self.lines = self._journal.lines
         """Complete lines that the log held when it was opened."""
-        self._patience_s, self._clock, self._sleep = patience_s, clock, sleep
+        self._patience_s = min(_CLOSE_S, disk_patience_s()) if patience_s is None else patience_s
+        self._clock, self._sleep = clock, sleep
         self._waiting: deque[Event] = deque()
         self._since_s, self._lost, self._why = 0.0, 0, ""
         self._lock = threading.Lock()

@@ -1,6 +1,5 @@
 """The supervisor of one run: setup, then the trials by schedule, samples, outcomes."""
 
-import errno
 import fcntl
 import os
 import selectors
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from grambench import fs
 from grambench.config.labels import data_label, model_label
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
@@ -19,7 +19,6 @@ from grambench.events.buffered_journal import BufferedJournal, disk_patience_s
 from grambench.events.control import Ending, NoRoom, TurnOver
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
-from grambench.fs import open_owned
 from grambench.runner import commands
 from grambench.runner.decision import Decision
 from grambench.runner.groups import how_stopped
@@ -201,7 +200,7 @@ class Supervisor:
         try:
             self._spawn(start.trial, start.device)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in fs.NO_ROOM:
                 raise
             now = time.monotonic()
             self._full_since_s = self._full_since_s or now
@@ -392,7 +391,7 @@ class Supervisor:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            lock = os.fdopen(open_owned(self.folder / ".lock"), "ab")
+            lock = os.fdopen(fs.open_owned(self.folder / ".lock"), "ab")
         except OSError as error:
             raise MachineError(
                 f"{self.folder} cannot be written: {error.strerror or error}.",
