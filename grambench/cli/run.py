@@ -125,7 +125,8 @@ def run(
         )
     if detach and foreground:
         raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")
-    start_method(), disk_patience_s()  # an unknown value is refused before anything is created
+    start_method()  # an unusable value is refused before anything is created
+    disk_patience_s()
     conditions = parsed(fail_on)
     if conditions and detach:
         raise ConfigError(
