@@ -1,18 +1,23 @@
-"""Atomic file writes, advisory locks, safe paths and digests."""
+"""Atomic file writes, files that are no links, advisory locks, safe paths and digests."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from grambench.errors import DataError
 
 _CHUNK_BYTES = 4 << 20
 """Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Codes of a full disk, and of a quota."""
 
 FileState = tuple[int, int, int, int]
 """Size, mtime and ctime in ns, inode: any write to a file changes at least one of the four."""
@@ -22,19 +27,19 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write `content` so that `path` holds either the old bytes or all the new ones.
 
     The bytes go to a temporary file in the same folder, are flushed to disk, and are renamed over
-    `path`; the folder is flushed as well.
+    `path`, which a link does not redirect; the folder is flushed as well. The umask decides the permissions.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = _temporary(path)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -49,15 +54,95 @@ def whole_folder(path: Path) -> Iterator[Path]:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path} is not empty.", "Choose a new folder or remove this one.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = fresh_folder(path)
     try:
-        temporary.chmod(0o755)
         yield temporary
         temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(path.parent)
+
+
+def fresh_folder(path: Path) -> Path:
+    """A new folder beside `path`, under a name that nobody can foresee; the umask decides its permissions."""
+    temporary = _temporary(path)
+    temporary.mkdir()
+    return temporary
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+
+
+def own_folder(path: Path) -> None:
+    """Make a folder and its parents, unless they are there.
+
+    Raises:
+        OSError: it cannot be made, or is a symbolic link, which may lead elsewhere.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        raise _refused(path, errno.ELOOP)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder or file as far as possible; of a link only the link."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def open_owned(path: Path) -> int:
+    """A descriptor for reading and appending to a file of this run, made if absent.
+
+    Raises:
+        OSError: it cannot be written; or it is a link of either kind, through which something else would be
+            written, or a FIFO or device.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise _refused(path, error.errno or errno.EIO) from error
+    status = os.fstat(descriptor)
+    code = errno.EINVAL if not stat.S_ISREG(status.st_mode) else errno.EMLINK if status.st_nlink > 1 else 0
+    if code:
+        os.close(descriptor)
+        raise _refused(path, code)
+    return descriptor
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a FIFO, which might never answer, and a device are refused.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise _refused(path, errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL)
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """All bytes of a file; see `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+_REFUSED = {
+    errno.ELOOP: "it is a symbolic link",
+    errno.EMLINK: "it has a second name (a hard link)",
+    errno.EINVAL: "it is not a regular file",
+}
+"""What the system's words do not say."""
+
+
+def _refused(path: Path, code: int) -> OSError:
+    return OSError(code, _REFUSED.get(code, os.strerror(code)), str(path))
 
 
 def sync_folder(folder: Path) -> None:
@@ -73,7 +158,7 @@ def sync_folder(folder: Path) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive advisory lock on `path` (created if absent); waits for its holder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with os.fdopen(open_owned(path), "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -81,7 +166,7 @@ def locked(path: Path) -> Iterator[None]:
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

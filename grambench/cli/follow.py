@@ -18,8 +18,9 @@ import typer
 from grambench.errors import ConfigError, ExitCode
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
+from grambench.fs import read_regular
 from grambench.runner.commands import Command, send
-from grambench.runner.rundir import supervisor_of
+from grambench.runner.rundir import require_room, supervisor_of
 from grambench.text import safe_text
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class Follow:
         """The run's exit code, if the user ended it from here."""
         self._interrupts = 0
         self._drawing = False
+
+    @property
+    def code(self) -> ExitCode | None:
+        """How the supervisor ended, or else what the user chose; None: it was killed or has a bug."""
+        code = self.supervisor.returncode if self.supervisor is not None else None
+        known = {member.value: member for member in ExitCode if member != ExitCode.BUG}
+        return self.left if code is None else known.get(code, self.left)
 
     def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGINT, self._interrupted)
@@ -215,7 +223,7 @@ def finish(
     Args:
         folder: the run.
         as_json: print only the report.
-        left: exit code if the user ended it, perhaps before its supervisor wrote a line.
+        left: exit code if the user ended it or its log has no end, perhaps not even a line.
         fail_on: conditions of which none may hold, if the run ended as it should.
 
     Raises:
@@ -226,6 +234,7 @@ def finish(
     from grambench.reports.build import build_report, report_json, write_report
     from grambench.reports.namespace import numbers_of
     from grambench.reports.verdict import verdict_of
+    from grambench.runner.supervisor import NO_ROOM
 
     state = read_run(folder)
     try:
@@ -238,8 +247,10 @@ def finish(
     else:
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
-    if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
-        _print_cause(folder, state)
+    if code == ExitCode.INTERRUPTED and (why := state.warnings.get(NO_ROOM) or _fault_of_disk(folder)):
+        typer.echo(f"grambench: {safe_text(why[:1].upper() + why[1:], 1000)}.", err=True)
+    elif code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
+        _print_cause(folder, state, code)
     if code == ExitCode.INTERRUPTED:
         typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
     if code == ExitCode.OK and fail_on:
@@ -292,14 +303,32 @@ def _print_wrapped(lines: list[str], width: int) -> None:
         typer.echo(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
 
 
-def _print_cause(folder: Path, state: RunState) -> None:
+def _fault_of_disk(folder: Path) -> str:
+    """Why nothing can be written into a run's folder; empty: it can."""
+    try:
+        require_room(folder)
+    except OSError as error:
+        return f"The log of the run cannot be written: {error.strerror or error}"
+    return ""
+
+
+def _why_unfinished(folder: Path, code: int) -> str:
+    """Why a supervisor ended before its run did; its own log holds its last words."""
+    log = folder / "supervisor.log"
+    if fault := _fault_of_disk(folder):
+        return f"{fault}. Free some space, then resume it with `{resume_command(folder)}`."
+    with contextlib.suppress(OSError):
+        if code != ExitCode.BUG and (said := read_regular(log).decode(errors="replace").splitlines()):
+            return safe_text(said[-1], 1000)
+    return f"The supervisor ended before the run did; see {log}."
+
+
+def _print_cause(folder: Path, state: RunState, code: int) -> None:
     """Why the exit code is not 0, one sentence per failure."""
     if state.setup.outcome == "failed":
         typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
     elif not state.finished:
-        typer.echo(
-            f"grambench: The supervisor ended before the run did; see {folder / 'supervisor.log'}.", err=True
-        )
+        typer.echo(f"grambench: {_why_unfinished(folder, code)}", err=True)
     for trial in state.trials.values():
         if trial.outcome in ("failed", "diverged"):
             typer.echo(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)

@@ -129,6 +129,7 @@ def run(
     from grambench.cli.settings import Options, is_own
     from grambench.config.reads import settings_read
     from grambench.errors import ConfigError
+    from grambench.events.buffered_journal import disk_patience_s
     from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
     from grambench.runner.starts import start_method
@@ -140,7 +141,8 @@ def run(
         )
     if detach and foreground:
         raise ConfigError("--detach and --foreground contradict each other.", "Give one of them.")
-    start_method()  # an unknown value is refused before anything is created
+    start_method()  # an unusable value is refused before anything is created
+    disk_patience_s()
     conditions = parsed(fail_on)
     if conditions and detach:
         raise ConfigError(
@@ -238,7 +240,7 @@ def _run_and_show(
             return
         ended = follow.watch("json" if as_json else view(plain))
     if ended:
-        finish(folder, as_json=as_json, left=follow.left, fail_on=fail_on)
+        finish(folder, as_json=as_json, left=follow.code, fail_on=fail_on)
 
 
 def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Popen[bytes]:
@@ -251,13 +253,16 @@ def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Po
     """
     from grambench.errors import MachineError
     from grambench.runner.exports import inherited
+    from grambench.fs import open_owned
+    from grambench.runner.rundir import require_room
 
     try:
-        log = (folder / "supervisor.log").open("ab")
+        require_room(folder)
+        log = os.fdopen(open_owned(folder / "supervisor.log"), "ab")
     except OSError as error:
         raise MachineError(
             f"{folder} cannot be written: {error.strerror or error}.",
-            "Make the folder writable, or copy the run to one that is.",
+            "Free some space or make the folder writable, or copy the run elsewhere.",
         ) from error
     with log:
         supervisor = subprocess.Popen(

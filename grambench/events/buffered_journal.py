@@ -1,5 +1,7 @@
 """A log on a disk that may be full for a while: events wait in memory until they can be written."""
 
+import math
+import os
 import threading
 import time
 from collections import deque
@@ -8,12 +10,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from grambench.errors import ConfigError
 from grambench.events.journal import Journal
 from grambench.events.types import Event, GpuSample, HostSample, ProcessSample, Progress, Warned
 
 MOST_WAITING = 10_000
+PATIENCE = "GRAMBENCH_DISK_PATIENCE_S"
+"""Environment variable: seconds for which a run waits for room on its disk; 600 unless set."""
+_CLOSE_S = 30.0
 _DISPENSABLE = (Progress, GpuSample, HostSample, ProcessSample)
 """Counters and samples: the next one supersedes them."""
+
+
+def disk_patience_s() -> float:
+    """How long a run waits for room on its disk before it is interrupted.
+
+    Raises:
+        ConfigError: the environment's value is not a number of seconds.
+    """
+    value = os.environ.get(PATIENCE, "") or "600"
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise ConfigError(f"{PATIENCE} is {value!r}.", "Set it to a number of seconds above 0, or unset it.")
+    return seconds
 
 
 class BufferedJournal:
@@ -23,11 +45,11 @@ class BufferedJournal:
         self,
         path: Path,
         *,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`patience_s`: how long `close` waits for space.
+        """`patience_s`: how long `close` waits for space; None: at most half a minute.
 
         Raises:
             OSError: the folder is missing or not writable.
@@ -35,10 +57,21 @@ class BufferedJournal:
         self._journal = Journal(path)
         self.lines = self._journal.lines
         """Complete lines that the log held when it was opened."""
-        self._patience_s, self._clock, self._sleep = patience_s, clock, sleep
+        self._patience_s = min(_CLOSE_S, disk_patience_s()) if patience_s is None else patience_s
+        self._clock, self._sleep = clock, sleep
         self._waiting: deque[Event] = deque()
         self._since_s, self._lost, self._why = 0.0, 0, ""
         self._lock = threading.Lock()
+
+    @property
+    def waited_s(self) -> float:
+        """How long the oldest event has waited to be written; 0: none waits."""
+        return self._clock() - self._since_s if self._waiting else 0.0
+
+    @property
+    def why(self) -> str:
+        """Why the last write failed, in the system's words."""
+        return self._why
 
     def append(self, event: Event) -> None:
         """Write the waiting events and this one, or queue it too."""

@@ -48,13 +48,22 @@ class Alive:
     """To the runner: the worker has moved since its last message."""
 
 
-Message = Grant | Hold | Stop | TurnOver | Alive
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """To the runner: the disk has been full for longer than a run waits."""
+
+    reason: str
+    """A clause."""
+
+
+Message = Grant | Hold | Stop | TurnOver | Alive | NoRoom
 _MESSAGES: dict[str, type[Message]] = {
     "grant": Grant,
     "hold": Hold,
     "stop": Stop,
     "turn_over": TurnOver,
     "alive": Alive,
+    "no_room": NoRoom,
 }
 _NAMES = {message: name for name, message in _MESSAGES.items()}
 

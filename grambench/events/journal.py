@@ -14,9 +14,12 @@ import psutil
 from grambench.events.codec import Record, Stamp, Unreadable, decode, encode, read_line
 from grambench.events.log_check import LogCheck, in_order
 from grambench.events.types import Event
+from grambench.fs import open_owned, open_regular
 
 _BLOCK_BYTES = 1 << 16
 _READ_BYTES = 1 << 20
+_HEAD_BYTES = 64
+"""Of a line: they differ between any two lines of a log, since their numbers or times do."""
 _WINDOW = 32
 """Records after a gap in which the missing lines are looked for."""
 
@@ -36,9 +39,9 @@ class Journal:
         """Open `path` for appending; a torn last line is removed first.
 
         Raises:
-            OSError: the folder is missing or not writable.
+            OSError: the folder is missing or not writable, or `path` is a link.
         """
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._descriptor = open_owned(path)
         self._lock = threading.Lock()
         self._boot = boot_id()
         self.lines = _heal(self._descriptor)
@@ -58,9 +61,10 @@ class Journal:
             wall = datetime.now(UTC).isoformat(timespec="milliseconds")
             stamp = Stamp(self._seq, time.monotonic_ns(), self._boot, wall)
             line = encode(event, stamp)
+            before = os.fstat(self._descriptor).st_size
             written = os.write(self._descriptor, line)
             if written != len(line):
-                _heal(self._descriptor)
+                os.ftruncate(self._descriptor, before)
                 raise OSError(f"only {written} of {len(line)} bytes of an event could be written")
             self._seq += 1
 
@@ -98,6 +102,7 @@ class Follower:
             check: what is known of the lines before `offset`.
         """
         self._path, self._offset = path, offset
+        self._torn, self._torn_head = 0, b""
         self.check = check or LogCheck(None if offset else 0)
         """What is wrong with the log."""
         self._last: Record | None = None
@@ -146,7 +151,7 @@ class Follower:
     def _whole_lines(self) -> Iterator[Record | Unreadable]:
         """The records of the complete lines since the last call, or why a line has none."""
         try:
-            file = self._path.open("rb")
+            file = open_regular(self._path)
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
@@ -159,18 +164,29 @@ class Follower:
                 self.check.trouble = "it became shorter while it was read"
                 return
             try:
-                file.seek(self._offset)
-                torn = b""
-                while block := file.read(min(_READ_BYTES, end - self._offset - len(torn))):
-                    data = torn + block
-                    end_of_line = data.rfind(b"\n") + 1
-                    torn = data[end_of_line:]
-                    self._offset += end_of_line
-                    if end_of_line:
-                        yield from map(read_line, data[: end_of_line - 1].split(b"\n"))
-                self.check.torn = bool(torn)
+                for data in self._blocks(file.fileno(), end):
+                    yield from map(read_line, data.split(b"\n"))
+                self.check.torn = self._torn > 0
             except OSError as error:
                 self.check.trouble = error.strerror or str(error)
+
+    def _blocks(self, descriptor: int, end: int) -> Iterator[bytes]:
+        """New lines, many at a time, without the last newline; no byte is searched twice."""
+        head = os.pread(descriptor, len(self._torn_head), self._offset)
+        if head != self._torn_head or end < self._place:
+            self._torn = 0  # another writer has cut it off, and gone on
+        while block := os.pread(descriptor, min(_READ_BYTES, end - self._offset - self._torn), self._place):
+            after = block.rfind(b"\n") + 1
+            if after:
+                data = os.pread(descriptor, self._torn, self._offset) + block[:after]
+                self._offset, self._torn = self._offset + len(data), 0
+                yield data[:-1]
+            self._torn += len(block) - after
+        self._torn_head = os.pread(descriptor, min(self._torn, _HEAD_BYTES), self._offset)
+
+    @property
+    def _place(self) -> int:
+        return self._offset + self._torn
 
 
 def _next_number(descriptor: int, lines: int) -> int:

@@ -14,6 +14,7 @@ from grambench.events.journal import Follower
 from grambench.events.log_check import LogCheck
 from grambench.events.snapshot import Snapshot, code_digest, load, mark_of
 from grambench.events.state import SETUP, RunState
+from grambench.fs import open_regular
 
 _RUN_STARTED = f'"type":"{ev.RunStarted.type}"'.encode()
 _LOOK_EVERY = 64  # records between two looks at the clock
@@ -37,7 +38,7 @@ class RunReader:
         self._logs: dict[str, Follower] = {}
         for name, offset in ({"": 0, SETUP: 0} | offsets).items():
             self._follow(name, offset)
-        self._searched = self._logs[""].offset
+        self._searched, self._size_searched = self._logs[""].offset, 0
         self._rest: Iterator[tuple[str, Record]] | None = None
 
     @property
@@ -114,8 +115,10 @@ class RunReader:
     def _starts(self) -> list[bytes]:
         """Lines of the supervisor's log that begin a run, found without reading the others."""
         path = self._logs[""].path
-        if _size(path) <= self._searched:
+        size = _size(path)
+        if size <= self._searched or size == self._size_searched:
             return []
+        self._size_searched = size
         try:
             return self._searched_for_starts(path)
         except (OSError, ValueError):  # reading the log itself will report it
@@ -123,14 +126,14 @@ class RunReader:
 
     def _searched_for_starts(self, path: Path) -> list[bytes]:
         lines: list[bytes] = []
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            end = data.rfind(b"\n") + 1
+        with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end = max(self._searched, data.rfind(b"\n", self._searched) + 1)
             place = data.find(_RUN_STARTED, self._searched, end)
             while place >= 0:
                 newline = data.find(b"\n", place)
                 lines.append(data[data.rfind(b"\n", 0, place) + 1 : newline])
                 place = data.find(_RUN_STARTED, newline, end)
-            self._searched = max(self._searched, end)
+            self._searched = end
         return lines
 
     def _moment(self, record: Record) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from grambench import __version__
 from grambench.config import trial_name
 from grambench.events.folding.folded import Folded
-from grambench.fs import write_atomic
+from grambench.fs import open_regular, read_regular, write_atomic
 from grambench.metrics import catalogue
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def load(folder: Path) -> Snapshot | None:
     from pydantic import ValidationError
 
     try:
-        data = (folder / FILE).read_bytes()
+        data = read_regular(folder / FILE)
     except OSError:
         return None
     try:
@@ -80,7 +80,7 @@ def load(folder: Path) -> Snapshot | None:
 def mark_of(log: Path, offset: int) -> Mark:
     """The mark of a position in a log; differs if the log is too short or missing."""
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             file.seek(max(0, offset - _TAIL_BYTES))
             tail = file.read(min(offset, _TAIL_BYTES))
     except OSError:

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict
 
 from grambench.errors import DataError
+from grambench.fs import read_regular
 from grambench.reports.section import printable
 
 RUN_FILE, REPORT_FILE = "run.json", "report.json"
@@ -39,7 +40,7 @@ def read_run_file(folder: Path) -> RunFile:
     """
     path = folder / RUN_FILE
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise DataError(
             f"{folder} is not a run folder: {path} cannot be read ({error.strerror}).",

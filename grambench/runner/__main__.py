@@ -3,6 +3,7 @@
 `-`: a JSON list of targets to which the run is exported is read from standard input; they may hold secrets.
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -15,14 +16,17 @@ from grambench.runner.supervisor import Supervisor
 
 def main(folder: Path, *, foreground: bool = False, exports: Sequence[str] = ()) -> int:
     """Run to the end and write the report; the exit code is the run's."""
+    supervisor: Supervisor | None = None
     try:
-        code = int(Supervisor(folder, foreground=foreground, exports=exports).run())
+        supervisor = Supervisor(folder, foreground=foreground, exports=exports)
+        code = int(supervisor.run())
     except GrambenchError as error:
         _say(str(error))
         return int(error.exit_code)
     except OSError as error:
         _say(f"The run's log could not be completed: {error}.")
-        return int(ExitCode.ENVIRONMENT)
+        resumable = supervisor is not None and supervisor.resumable
+        return int(ExitCode.INTERRUPTED if resumable else ExitCode.ENVIRONMENT)
     try:
         write_report(folder)
     except OSError as error:  # the logs hold everything: `grambench report` can build it at any time
@@ -31,7 +35,8 @@ def main(folder: Path, *, foreground: bool = False, exports: Sequence[str] = ())
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201 - goes to the supervisor's own log
+    with contextlib.suppress(OSError):  # its disk is full
+        print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - goes to the supervisor's own log
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from grambench.errors import ConfigError
-from grambench.fs import write_atomic
+from grambench.errors import ConfigError, MachineError
+from grambench.fs import own_folder, read_regular, write_atomic
 from grambench.runner.rundir import supervisor_of
 
 FOLDER = "commands"
@@ -41,14 +41,21 @@ def send(folder: Path, command: Command) -> None:
     """Send a command to the supervisor of the run in `folder`, which polls a few times a second.
 
     Raises:
-        ConfigError: the run is not in progress. OSError: the command cannot be written.
+        ConfigError: the run is not in progress. MachineError: the command cannot be written.
     """
-    if supervisor_of(folder) is None:
+    supervisor = supervisor_of(folder)
+    if supervisor is None:
         raise ConfigError(f"The run {folder.name} is not running.", "`grambench runs` lists the runs.")
     box = folder / FOLDER
-    box.mkdir(exist_ok=True)
     name = f"{time.monotonic_ns():020d}-{os.getpid()}-{next(_numbers)}.json"
-    write_atomic(box / name, json.dumps(asdict(command)))
+    try:
+        own_folder(box)
+        write_atomic(box / name, json.dumps(asdict(command)))
+    except OSError as error:
+        raise MachineError(
+            f"The command cannot be written into {box}: {error.strerror or error}.",
+            f"Free some space or ask its owner; `kill {supervisor.pid}` interrupts it, to be resumed later.",
+        ) from error
 
 
 def take(folder: Path) -> list[Command]:
@@ -56,7 +63,7 @@ def take(folder: Path) -> list[Command]:
     taken = []
     for path in sorted((folder / FOLDER).glob("[0-9]*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            fields = json.loads(path.read_bytes())
+            fields = json.loads(read_regular(path))
             if fields["action"] in get_args(Action):
                 taken.append(Command(fields["action"], str(fields["trial"]), str(fields["text"])))
         with contextlib.suppress(OSError):

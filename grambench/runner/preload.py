@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from grambench.fs import open_owned, read_regular
+
 LOG = "preload.log"
 _ANSWER_BYTES = 4096
 _FORK_S = 20.0
@@ -43,7 +45,7 @@ class Preload:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = str(theirs.fileno())
         try:
-            with theirs, self._log.open("ab") as log:
+            with theirs, os.fdopen(open_owned(self._log), "ab") as log:
                 self._log_begin = log.tell()  # a resumed run appends to an older log
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "grambench.worker", "preload", number, str(run), _PADDING],
@@ -133,7 +135,7 @@ class Preload:
             code = self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             return ""
-        said = self._log.read_bytes()[self._log_begin :].decode(errors="replace")
+        said = read_regular(self._log)[self._log_begin :].decode(errors="replace")
         last = said.strip().rpartition("\n")[2][-200:]
         return f"it ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}{last and ': '}{last}"
 

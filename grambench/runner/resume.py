@@ -10,7 +10,14 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError
 from grambench.events.journal import Follower
 from grambench.events.types import RunStarted
-from grambench.runner.rundir import RUN_FILE, SUPERVISOR_LOG, read_raw_spec, read_spec, supervisor_of
+from grambench.runner.rundir import (
+    RUN_FILE,
+    SUPERVISOR_LOG,
+    held_by,
+    read_raw_spec,
+    read_spec,
+    supervisor_of,
+)
 
 
 def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
@@ -21,13 +28,12 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
         wanted: the command line's specification, if it gives one.
 
     Raises:
-        ConfigError: the run is in progress, `run.json` was edited, or the command line's settings differ.
+        MachineError: the run is in progress.
+        ConfigError: `run.json` was edited, or the command line's settings differ.
         DataError: `run.json` cannot be read.
     """
     if supervisor_of(folder) is not None:
-        raise ConfigError(
-            f"The run {folder.name} is already running.", f"Watch it with `grambench watch {folder.name}`."
-        )
+        raise held_by(folder)
     _, spec = read_spec(folder)
     _, raw, digest = read_raw_spec(folder)
     if digest != spec_digest(raw):

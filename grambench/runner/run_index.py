@@ -23,7 +23,7 @@ from grambench.errors import DataError, ExitCode
 from grambench.events.reader import read_run
 from grambench.events.snapshot import code_digest
 from grambench.events.state import RunState
-from grambench.fs import write_atomic
+from grambench.fs import read_regular, write_atomic
 from grambench.reports.runfile import REPORT_FILE, RunFile, read_run_file
 from grambench.runner.rundir import PID_FILE, RUN_FILE, SUPERVISOR_LOG, born_ns, supervisor_of
 
@@ -148,7 +148,7 @@ def _reason(state: RunState) -> str:
 def _compared(folder: Path, state: RunState) -> dict[str, Any]:
     """The fastest candidate of the report, if that is of these logs and has comparisons."""
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-        report = json.loads((folder / REPORT_FILE).read_bytes())
+        report = json.loads(read_regular(folder / REPORT_FILE))
         if report["run"]["seconds"] == state.seconds:
             best = max(report["comparisons"], key=lambda each: each["cost"]["ratio"] or 0.0)
             found = {"fastest": str(best["candidate"]), "conclusion": str(best["conclusion"])}
@@ -195,7 +195,7 @@ def _mark(path: str) -> list[int]:
 
 def _load(out: Path) -> dict[str, tuple[Marks, RunRow]]:
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        index = json.loads((out / INDEX_FILE).read_bytes())
+        index = json.loads(read_regular(out / INDEX_FILE))
         if (index["format"], index["code"]) == (_FORMAT, code_digest()):
             return {name: (marks, RunRow(**row)) for name, (marks, row) in index["runs"].items()}
     return {}

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import platform
 import re
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,15 @@ from grambench.config.kept import read_kept
 from grambench.config.spec import Spec
 from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events.journal import boot_id
-from grambench.fs import write_atomic
+from grambench.fs import read_regular, write_atomic
 from grambench.runner.facts import host_facts
 from grambench.text import safe_text
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
 _RUN_NAME = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
+_ROOM_BYTES = 1 << 20
+"""Without so much room a run cannot begin."""
 _SHOWN = 5
 """Runs in a message."""
 _START_FIELD = 19  # of /proc/PID/stat, counted from the field after the name
@@ -35,6 +39,7 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
     """
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.name).strip(".-") or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder: Path | None = None
     try:
         folder = _fresh_folder(out, f"{label}-{stamp}")
         run = {
@@ -48,10 +53,13 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "host": host_facts(),
         }
         write_atomic(folder / RUN_FILE, json.dumps(run, indent=1, allow_nan=False))
+        require_room(folder)
     except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         raise MachineError(
             f"The run folder cannot be created in {out}: {error.strerror or error}.",
-            "Choose a folder that you can write to with --out.",
+            "Free some space, or choose a folder that you can write to with --out.",
         ) from error
     return folder
 
@@ -66,6 +74,19 @@ def _fresh_folder(out: Path, name: str) -> Path:
             continue
         return folder.resolve()
     raise FileExistsError(f"{out / name} exists a thousand times")
+
+
+def require_room(folder: Path) -> None:
+    """Write a file of `_ROOM_BYTES` and remove it.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    room = folder / ".room"
+    try:
+        write_atomic(room, bytes(_ROOM_BYTES))
+    finally:
+        room.unlink(missing_ok=True)
 
 
 def find_run(name: str, out: Path) -> Path:
@@ -148,7 +169,7 @@ def read_raw_spec(folder: Path) -> tuple[str, dict[str, Any], str]:
         DataError: `run.json` is missing or damaged.
     """
     try:
-        run = json.loads((folder / RUN_FILE).read_bytes(), parse_constant=_refuse)
+        run = json.loads(read_regular(folder / RUN_FILE), parse_constant=_refuse)
         preset, spec, digest = run["preset"], run["spec"], run.get("spec_sha256", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(folder) from error
@@ -167,14 +188,30 @@ def _damaged(folder: Path) -> DataError:
 
 def write_pid(folder: Path) -> None:
     """Record this process's pid and start, so that a later process with the same pid can be told apart."""
-    pid = os.getpid()
-    write_atomic(folder / PID_FILE, json.dumps({"pid": pid, "started": _start_of(pid)}))
+    pid, since = os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
+    identity = {"pid": pid, "started": _start_of(pid), "host": platform.node(), "since": since}
+    write_atomic(folder / PID_FILE, json.dumps(identity))
+
+
+def held_by(folder: Path) -> MachineError:
+    """The error that says who runs a folder: pid, host and since when."""
+    holder = "another process"
+    with contextlib.suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        identity = json.loads(read_regular(folder / PID_FILE))
+        noted = datetime.fromtimestamp((folder / PID_FILE).stat().st_mtime, UTC)
+        since = identity.get("since") or noted.isoformat(timespec="seconds")
+        where = safe_text(str(identity.get("host") or platform.node()), 100)
+        holder = f"process {int(identity['pid'])} on {where} holds it since {safe_text(str(since), 40)}"
+    return MachineError(
+        f"The run {safe_text(folder.name)} is already running: {holder}.",
+        f"`grambench watch {safe_text(folder.name)}` shows it, and `grambench stop` ends it.",
+    )
 
 
 def supervisor_of(folder: Path) -> psutil.Process | None:
     """The living supervisor of a run; None when it has ended."""
     try:
-        identity = json.loads((folder / PID_FILE).read_bytes())
+        identity = json.loads(read_regular(folder / PID_FILE))
         process = psutil.Process(int(identity["pid"]))
         same = _start_of(process.pid) == identity["started"]
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None

@@ -5,17 +5,18 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from grambench import fs
 from grambench.config.labels import data_label, model_label
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
-from grambench.events.buffered_journal import BufferedJournal
-from grambench.events.control import Ending, TurnOver
+from grambench.events.buffered_journal import BufferedJournal, disk_patience_s
+from grambench.events.control import Ending, NoRoom, TurnOver
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
@@ -25,8 +26,8 @@ from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
 from grambench.runner.names import cheapest_first, trial_names
 from grambench.runner.race_memory import race_needs
-from grambench.runner.rundir import SUPERVISOR_LOG, read_spec, write_pid
-from grambench.runner.schedule import Race, Seat, Sequential, Turn, make_schedule
+from grambench.runner.rundir import SUPERVISOR_LOG, held_by, read_spec, write_pid
+from grambench.runner.schedule import Race, Seat, Sequential, Start, Turn, make_schedule
 from grambench.runner.snapshots import SnapshotKeeper
 from grambench.runner.starts import WorkerStarts
 from grambench.runner.telemetry import SamplerThread
@@ -41,6 +42,8 @@ _DEAF_S = 1.0
 """A longer gap between two looks at the workers means that the supervisor was stopped or had no CPU."""
 _SLEPT_S = 2.0
 """A larger difference of the clocks means that the machine slept."""
+NO_ROOM = "no-room"
+"""Code of the warning that says why a run was interrupted: its disk stayed full."""
 _NOT_AGAIN = ("completed", "early-stopped", "skipped", "diverged")
 """Outcomes of trials that a resumed run leaves as they are."""
 
@@ -86,6 +89,12 @@ class Supervisor:
         self._turns = 0
         self._running: dict[str, _Running] = {}
         self._selector = selectors.DefaultSelector()
+        self._patience_s = disk_patience_s()
+        self.resumable = False
+        """The run is over, or its disk stays full: a resumed run makes up for what its log lacks."""
+        self._log: BufferedJournal | None = None
+        self._full_since_s: float | None = None
+        """Since when the disk has had no room for a worker."""
         self._slept_s = _asleep_s()
         self._listened_s = time.monotonic()
         self._quiet_s = min(_QUIET_S, self.spec.hang_s / 2)
@@ -100,7 +109,7 @@ class Supervisor:
         with self._alone(), self._journal() as journal:
             self._catch_signals()  # before anyone can learn the pid
             write_pid(self.folder)
-            self._emit: Callable[[ev.Event], None] = journal.append
+            self._log, self._emit = journal, journal.append
             before = read_run(self.folder)
             self._emit(self._started())
             self._exports = Exports(self.folder, self._targets, self._emit)
@@ -121,6 +130,7 @@ class Supervisor:
                 self._starts.close()
                 self._sampler.stop()
             code = exit_code(read_run(self.folder), self._ending, self._kill)
+            self.resumable = True
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
             snapshots.stop()
             self._exports.finish()
@@ -187,11 +197,27 @@ class Supervisor:
         while start := self._schedule.start(pending, seats):
             if isinstance(self._schedule, Race) and seats and not self._race_fits(pending):
                 return
+            if not self._has_room(start):
+                return
             pending.remove(start.trial)
-            self._spawn(start.trial, start.device)
             seats[start.trial] = self._running[start.trial].seat
         while turn := self._schedule.turn(seats):
             self._grant(turn)
+
+    def _has_room(self, start: Start) -> bool:
+        """Start a trial; False while the disk has no room for its folder."""
+        try:
+            self._spawn(start.trial, start.device)
+        except OSError as error:
+            if error.errno not in fs.NO_ROOM:
+                raise
+            now = time.monotonic()
+            self._full_since_s = self._full_since_s or now
+            if now - self._full_since_s > self._patience_s:
+                self._give_up(f"{start.trial} cannot start: {error.strerror}")
+            return False
+        self._full_since_s = None
+        return True
 
     def _race_fits(self, pending: list[str]) -> bool:
         """True if the pending trials fit into memory; else the trials run one after the other."""
@@ -235,11 +261,22 @@ class Supervisor:
         for running in self._running.values():
             for message in running.worker.messages():
                 running.heard_s, running.stopped = time.monotonic(), False
+                if isinstance(message, NoRoom):
+                    self._give_up(message.reason)
                 if isinstance(message, TurnOver) and message.turn == running.turn:
                     running.seat.has_turn, running.seat.is_ready = False, True
                     running.seat.train_s = message.train_s
                     self._sampler.edge()
+        if self._log is not None and self._log.waited_s > self._patience_s:
+            self._give_up(f"the log cannot be written: {self._log.why}")
         self._notice_sleep()
+
+    def _give_up(self, reason: str) -> None:
+        """Interrupt the run, which can be resumed, because its disk stays full."""
+        if self._ending is None:
+            self._ending, self.resumable = "interrupted", True
+            words = f"the run was interrupted after the disk was full for {self._patience_s:,.0f} s: {reason}"
+            self._emit(ev.Warned(NO_ROOM, words))
 
     def _reap(self, trial: str) -> int | None:
         """The worker's exit code once it has ended; kills it if it hangs or is past its deadline."""
@@ -365,7 +402,7 @@ class Supervisor:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            lock = (self.folder / ".lock").open("ab")
+            lock = os.fdopen(fs.open_owned(self.folder / ".lock"), "ab")
         except OSError as error:
             raise MachineError(
                 f"{self.folder} cannot be written: {error.strerror or error}.",
@@ -375,9 +412,7 @@ class Supervisor:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise MachineError(
-                    f"Another process is running {self.folder}.", "Watch it, or start a new run."
-                ) from error
+                raise held_by(self.folder) from error
             yield
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from grambench.events.control import Ending, Grant, Hold, Lines, Message, Stop, encode
+from grambench.fs import open_owned, own_folder, read_regular
 from grambench.runner.rundir import read_spec
 from grambench.runner.starts import PlainStart, Start, Streams, worker_environment
 
@@ -25,7 +26,7 @@ class Worker:
         """
         self.trial = trial
         folder = run / trial
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         self._log = folder / LOG
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
         start = start or PlainStart(worker_environment(read_spec(run)[1]))
@@ -35,7 +36,7 @@ class Worker:
         self._lines = Lines()
         words = [*role, str(heartbeat), *([device] if device else [])]
         try:
-            with self._log.open("ab") as log:
+            with os.fdopen(open_owned(self._log), "ab") as log:
                 self._process = start(words, Streams(stdin, log.fileno(), heartbeat))
         except BaseException:
             self.close()
@@ -87,7 +88,7 @@ class Worker:
     def log_tail(self) -> str:
         """The last lines of its output."""
         try:
-            return self._log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+            return read_regular(self._log)[-_TAIL_BYTES:].decode(errors="replace")
         except OSError:
             return ""
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from grambench.errors import DataError
-from grambench.fs import sha256_file, sync_folder, write_atomic
+from grambench.fs import discard, own_folder, sha256_file, sync_folder, write_atomic
 
 WEIGHTS, NUMBERS, MANIFEST = "model.safetensors", "numbers.json", "manifest.json"
 SCHEMA_VERSION = 1
@@ -45,20 +45,21 @@ def save_weights(
         OSError: the disk is full or gone; the previous content is kept.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    own_folder(folder.parent)
+    discard(temporary)
+    temporary.mkdir()
     try:
         written = _fill(temporary, state, facts, numbers)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    discard(old)
+    if os.path.lexists(folder):
         folder.rename(old)
     temporary.rename(folder)
     sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    discard(old)
     return written
 
 
@@ -159,6 +160,7 @@ def _fill(
         save_file(tensors, folder / WEIGHTS)
     except SafetensorError as error:  # how safetensors reports disk errors
         raise OSError(str(error)) from error
+    (folder / WEIGHTS).chmod(folder.stat().st_mode & 0o666)  # safetensors hides it from the group
     _flush(folder / WEIGHTS)
     if numbers is not None:
         write_atomic(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False))

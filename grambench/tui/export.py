@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from grambench.fs import write_atomic
+from grambench.fs import own_folder, write_atomic
 from grambench.reports.build import write_report
 
 FOLDER = "exports"
@@ -16,7 +16,7 @@ def export(run: Path, svg: str) -> Path:
         OSError: they cannot be written. DataError: the run cannot be read.
     """
     folder = run / FOLDER
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     path = folder / f"screen-{stamp}.svg"
     write_atomic(path, svg)

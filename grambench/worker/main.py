@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from grambench.config.changes import spec_digest
@@ -20,8 +21,10 @@ from grambench.config.trial_name import TrialName
 from grambench.errors import ConfigError, DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal
+from grambench.events.control import NoRoom
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
+from grambench.fs import own_folder, read_regular
 from grambench.worker.stops import Stop, StopDetector, stop_events
 from grambench.worker.turns import Heartbeat, PipeTurn
 
@@ -37,33 +40,51 @@ def main(arguments: list[str]) -> int:
     name = rest.pop(0) if role == "trial" else SETUP
     heartbeat = Heartbeat(int(rest[0]) if rest else None)
     folder = Path(run) / name
-    folder.mkdir(parents=True, exist_ok=True)
     quiet_libraries()
     try:
+        own_folder(folder)
         opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
-        sys.stderr.write(f"{words}. Free that path, or start a new run.\n")
+        _say(f"{words}. Free that path, or start a new run.")
         return int(ExitCode.ENVIRONMENT)
-    with opened as journal:
+    place = rest[1] if len(rest) > 1 else None
+
+    def work(journal: BufferedJournal) -> int:
         stops = _watched_for_stops(name, journal.append)
-        try:
-            spec = read_spec(Path(run))
-            if role == "setup":
-                return _setup(spec, journal.append, folder)
-            if role == "prepare":
-                return _prepare(spec, journal.append)
-            return _trial(
-                spec, Path(run), name, journal, heartbeat, stops, rest[1] if len(rest) > 1 else None
-            )
-        except GrambenchError as error:
-            journal.append(ev.TrialFinished("failed", str(error), int(error.exit_code)))
-            return int(error.exit_code)
-        except Exception as error:
+        spec = read_spec(Path(run))
+        if role == "setup":
+            return _setup(spec, journal.append, folder)
+        if role == "prepare":
+            return _prepare(spec, journal.append)
+        return _trial(spec, Path(run), name, journal, heartbeat, stops, place)
+
+    code = int(ExitCode.ENVIRONMENT)
+    try:
+        with opened as journal:
+            code = _logged(work, journal)
+    except OSError as error:  # the disk is full for good; the trial resumes from its newest checkpoint
+        _say(f"The end of the log {folder / 'events.jsonl'} is lost: {error}.")
+    return code
+
+
+def _logged(work: Callable[[BufferedJournal], int], journal: BufferedJournal) -> int:
+    """The exit code of the work; an error becomes the log's last line."""
+    try:
+        return work(journal)
+    except GrambenchError as error:
+        outcome = ev.TrialFinished("failed", str(error), int(error.exit_code))
+    except Exception as error:
+        with suppress(OSError):  # of a full disk
             traceback.print_exc()
-            outcome = _describe(error)
-            journal.append(outcome)
-            return outcome.exit_code
+        outcome = _describe(error)
+    journal.append(outcome)
+    return outcome.exit_code
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _watched_for_stops(name: str, emit: Callable[[ev.Event], None]) -> StopDetector:
@@ -85,7 +106,7 @@ def read_spec(run: Path) -> Spec:
         DataError: it is missing, damaged, or not the one that the run began with.
     """
     try:
-        found = json.loads((run / "run.json").read_bytes())
+        found = json.loads(read_regular(run / "run.json"))
         spec = read_kept(found["spec"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{run / 'run.json'} cannot be read.", "Run the benchmark again.") from error
@@ -234,7 +255,11 @@ def _trial(
     own = engine.model_copy(update={"device": place or spec.devices[0]})
     device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
-    outcome, reason = run_trial(Trial(spec, run, trial, device, emit, turn, again, engine, stops))
+
+    def no_room(reason: str) -> None:
+        heartbeat.send(NoRoom(reason))
+
+    outcome, reason = run_trial(Trial(spec, run, trial, device, emit, turn, again, engine, stops, no_room))
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))

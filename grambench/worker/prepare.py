@@ -20,9 +20,9 @@ from grambench.data.tokenizer import tokenizer_for, words_tokenizer
 from grambench.domains.locate import locate
 from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 from grambench.domains.registry import source_of
-from grambench.errors import ConfigError
+from grambench.errors import ConfigError, MachineError
 from grambench.events import types as ev
-from grambench.fs import locked, write_atomic
+from grambench.fs import NO_ROOM, locked, write_atomic
 from grambench.worker.warnings import text_warnings
 
 REPORT_S = 0.2
@@ -35,9 +35,21 @@ def prepare_data(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocab
 
     Raises:
         DataError: no data, or unusable data, such as a validation part that cannot be scored.
-        MachineError: the tokenizer cannot be loaded.
+        MachineError: the tokenizer cannot be loaded, or the disk of the cache is full.
         ConfigError: it is missing, does not fit its model, or knows no word of the texts.
     """
+    try:
+        return _prepared(spec, emit, vocabulary)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise MachineError(
+            f"The cache folder {cache_dir()} cannot be written: {error.strerror}.",
+            "Free some space, or choose another cache folder with GRAMBENCH_CACHE.",
+        ) from error
+
+
+def _prepared(spec: Spec, emit: Callable[[ev.Event], None], vocabulary: Vocabulary) -> Path:
     began = time.monotonic_ns()
     throttle = _Throttle(emit)
     folder = data_folder(spec, emit)
@@ -131,6 +143,8 @@ def _generated(
                 emit(ev.Warned("damaged-generated-data", words))
             shutil.rmtree(folder)
         if not folder.is_dir():
+            for leftover in folder.parent.glob(f".{name}.????????"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             noted.unlink(missing_ok=True)
             generate_into(folder)
             write_atomic(noted, _digests(folder))

@@ -18,6 +18,7 @@ from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.errors import DataError
 from grambench.events import types as ev
+from grambench.events.buffered_journal import disk_patience_s
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.models.encoders.text import TextEncoder
@@ -69,6 +70,8 @@ class Trial:
     """The specification with the choices of the run's probe."""
     stops: StopDetector | None = None
     """Detects stops of the process; None: stops are not detected."""
+    no_room: Callable[[str], None] = lambda _: None
+    """Tells the runner that the disk has been full for too long; it then ends the trial."""
 
     @property
     def entry(self) -> TrialEntry:
@@ -213,16 +216,18 @@ class _Training:
 
         False: the trial is to end before there was space.
         """
-        began = time.monotonic_ns()
+        began, patience_s = time.monotonic_ns(), disk_patience_s()
         best, written, is_told = self.trial.folder / "best", None, False
         while written is None:
             try:
                 written = save_weights(best, self.modules.state_dict(), {"epoch": epoch, "step": step})
             except OSError as error:
+                words = f"the best weights cannot be written: {error.strerror or error}"
                 if not is_told:
-                    words = f"the best weights cannot be written: {error.strerror or error}; waiting"
-                    self.trial.emit(ev.Warned("disk-full", words))
+                    self.trial.emit(ev.Warned("disk-full", f"{words}; waiting"))
                     is_told = True
+                if time.monotonic_ns() - began > patience_s * 1e9:
+                    self.trial.no_room(words)
                 if self.trial.turn.ending():
                     return False
                 time.sleep(_ROOM_S)

@@ -1,47 +1,23 @@
 """Disks that are full, read-only or torn."""
 
 import contextlib
-import os
+import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
-from live_runs import Bench, assert_nothing_is_left, complaint, report_of, trained, until
+from disks import fill, small_disk
+from live_runs import Bench, assert_nothing_is_left, complaint, report_of, supervisor_process, trained, until
 
+from grambench.events.buffered_journal import PATIENCE
 from grambench.events.reader import read_run
 from grambench.reports.build import build_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RUN = ("--strategies", "gram-1s", *OFTEN, *LONGER)
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    """A file system of its own, in memory."""
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "grambench-test", place], capture_output=True
-    )
-    if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take every last byte."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(b"\0" * 4096):
-            pass
-    assert os.statvfs(disk).f_bfree == 0
-    return ballast
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +59,42 @@ def test_a_run_folder_that_cannot_be_written_is_exit_code_4(bench: Bench, tmp_pa
         assert "--out" in ended.err
 
 
+def test_a_disk_that_stays_full_interrupts_a_run_that_can_be_resumed(
+    bench: Bench, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATIENCE, "1")
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        command = bench.run("--plain", *RUN, "--out", disk / "runs")
+        run = until(lambda: next((disk / "runs").glob("*"), None), "the run")
+        until(lambda: trained(run, "gram-1s.s0", 2), "some steps")
+        ballast = fill(disk)
+        ended = command.wait()
+        assert ended.code == 75, ended.err
+        assert "Traceback" not in ended.err
+        assert "cannot be written: " in ended.err
+        assert "No space left on device" in ended.err
+        assert f"resume it with `grambench run --resume {run}`" in ended.err
+        assert_nothing_is_left(run)
+        full = bench.call("run", "--plain", "--resume", run)
+        assert full.code == 4
+        assert "No space left on device. Free some space" in complaint(full.err)
+        ballast.unlink()
+        again = bench.call("run", "--plain", "--resume", run)
+        assert again.code == 0, again.err
+        assert numbers_of(run) == numbers_of(whole)
+
+
+@pytest.mark.parametrize("room", [8 << 10, 64 << 10])
+def test_a_disk_that_is_full_from_the_start_leaves_no_run(bench: Bench, tmp_path: Path, room: int) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        fill(disk, room)
+        ended = bench.call("run", "--preset", bench.preset, "--plain", "--out", disk / "runs")
+        assert ended.code == 4
+        assert "The run folder cannot be created" in complaint(ended.err)
+        assert "No space left on device. Free some space" in ended.err
+        assert list((disk / "runs").iterdir()) == []
+
+
 def test_a_read_only_run_cannot_be_resumed_but_reported(bench: Bench, whole: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "8m") as disk:
         run = disk / "run"
@@ -100,8 +112,9 @@ def test_two_supervisors_never_share_a_run(bench: Bench) -> None:
     command = bench.run("--plain", *RUN)
     command.training("gram-1s.s0")
     ended = bench.call("run", "--resume", command.run)
-    assert ended.code == 2
-    assert "is already running" in complaint(ended.err)
+    assert ended.code == 4
+    pid, host = supervisor_process(command.run).pid, platform.node()
+    assert f"is already running: process {pid} on {host} holds it since 20" in complaint(ended.err)
     assert command.wait().code == 0
 
 

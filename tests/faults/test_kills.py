@@ -249,7 +249,7 @@ def test_what_has_changed_is_refused_with_a_list(bench: Bench, whole: Path) -> N
     going_on = begun(bench)
     going_on.training("gram-1s.s0")
     ended = bench.call("run", "--resume", going_on.run)
-    assert ended.code == 2
+    assert ended.code == 4
     assert "is already running" in ended.err
     going_on.interrupt()
     assert going_on.wait().code == 75

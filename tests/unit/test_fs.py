@@ -6,13 +6,25 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grambench.errors import DataError
-from grambench.fs import locked, safe_join, sha256_file, sync_folder, write_atomic
+from grambench.fs import (
+    discard,
+    locked,
+    open_owned,
+    own_folder,
+    read_regular,
+    safe_join,
+    sha256_file,
+    sync_folder,
+    whole_folder,
+    write_atomic,
+)
 
 LIMITED = """
 import resource, signal, sys
@@ -189,3 +201,77 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
     (folder / "link").symlink_to(tmp_path)
     with pytest.raises(DataError):
         safe_join(folder, "link/x")
+
+
+@pytest.fixture(params=[0o027, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_the_umask_decides_the_permissions(tmp_path: Path, umask: int) -> None:
+    write_atomic(tmp_path / "a", "x")
+    os.close(open_owned(tmp_path / "log"))
+    with locked(tmp_path / "lock"), whole_folder(tmp_path / "made") as folder:
+        (folder / "b").touch()
+    own_folder(tmp_path / "deep" / "own")
+    for path in tmp_path.rglob("*"):
+        wanted = 0o777 if path.is_dir() else 0o666
+        assert stat.S_IMODE(path.stat().st_mode) == wanted & ~umask, path
+
+
+def planted(tmp_path: Path, how: str) -> tuple[Path, Path]:
+    """A victim's file, and what an attacker has put where grambench will write."""
+    victim, path = tmp_path / "victim", tmp_path / "log"
+    victim.write_text("precious")
+    if how == "fifo":
+        os.mkfifo(path)
+    elif how == "hard link":
+        path.hardlink_to(victim)
+    else:
+        path.symlink_to(victim if how == "link" else tmp_path / "absent")
+    return victim, path
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("link", "it is a symbolic link"),
+        ("dangling link", "it is a symbolic link"),
+        ("hard link", "a hard link"),
+        ("fifo", "not a regular file"),
+    ],
+)
+def test_what_is_planted_is_not_appended_to(tmp_path: Path, how: str, words: str) -> None:
+    victim, path = planted(tmp_path, how)
+    with pytest.raises(OSError, match=words):
+        open_owned(path)
+    with pytest.raises(OSError, match=words), locked(path):
+        pass
+    write_atomic(path, "new")  # takes its place
+    assert (path.read_text(), path.is_symlink()) == ("new", False)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_folder_that_is_a_link_is_refused_and_only_the_link_discarded(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "a").touch()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="it is a symbolic link"):
+        own_folder(link)
+    discard(link)
+    assert not link.is_symlink()
+    assert (tmp_path / "victim" / "a").exists()
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    _, fifo = planted(tmp_path, "fifo")
+    with pytest.raises(OSError, match="it is not a regular file"):  # and does not wait for a writer
+        read_regular(fifo)
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path)
+    (tmp_path / "alias").symlink_to(tmp_path / "victim")
+    assert read_regular(tmp_path / "alias") == b"precious"

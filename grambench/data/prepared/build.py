@@ -173,7 +173,10 @@ def _write_arrays(
 def _save_tokenizer(folder: Path, tokenizer: SavesItself) -> list[Path]:
     """Save the tokenizer, flushed to disk; returns its files."""
     folder.mkdir()
-    tokenizer.save(folder)
+    try:
+        tokenizer.save(folder)
+    except Exception as error:  # how tokenizers reports disk errors
+        raise OSError(f"the tokenizer cannot be saved: {error}") from error
     saved = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in saved:
         with path.open("rb") as file:

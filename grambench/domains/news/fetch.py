@@ -8,7 +8,6 @@ to their own machine. Zips differ between sources; the extracted files are compa
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from grambench.data.download import Patience, Progress, download, download_from_
 from grambench.domains.news.checksums import KNOWN_FILES, Published
 from grambench.domains.news.unzip import extract_tables
 from grambench.errors import ConfigError, DataError, GrambenchError, MachineError
-from grambench.fs import locked, sha256_file, sync_folder
+from grambench.fs import fresh_folder, locked, sha256_file, sync_folder
 from grambench.hub import HUB
 
 Dataset = Literal["mind-small", "mind-large", "mind-demo"]
@@ -185,14 +184,13 @@ def _fault(path: Path, published: Published) -> str:
 
 def _unpack(archive: Path, folder: Path, published: Mapping[str, Published]) -> None:
     """Extract beside the archive, verify, and move into place; the archive is deleted in any case."""
-    temporary = Path(tempfile.mkdtemp(dir=archive.parent))
+    temporary = fresh_folder(archive)
     try:
         extract_tables(archive, temporary, tuple(published))
         for name, expected in published.items():
             fault = _fault(temporary / name, expected)
             if fault:
                 raise DataError(f"its {name} is not the published one: {fault}.")
-        temporary.chmod(0o755)
         if folder.exists():
             for name in published:
                 (temporary / name).replace(folder / name)

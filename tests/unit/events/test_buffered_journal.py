@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from grambench.errors import ConfigError
 from grambench.events import types as ev
-from grambench.events.buffered_journal import MOST_WAITING, BufferedJournal
+from grambench.events.buffered_journal import MOST_WAITING, PATIENCE, BufferedJournal, disk_patience_s
 from grambench.events.journal import Follower, Journal
 
 
@@ -105,3 +106,30 @@ def test_lines_that_were_there_are_counted(tmp_path: Path, disk: Disk) -> None:
         with journal(tmp_path / "log", disk) as log:
             assert log.lines == expected
             log.append(mark(1))
+
+
+def test_it_says_how_long_its_oldest_event_has_waited(tmp_path: Path, disk: Disk) -> None:
+    with journal(tmp_path / "log", disk) as log:
+        log.append(mark(0))
+        assert log.waited_s == 0
+        disk.full = True
+        log.append(mark(1))
+        disk.now_s = 7.0
+        log.append(mark(2))
+        assert (log.waited_s, log.why) == (7.0, "No space left on device")
+        disk.full = False
+        log.append(mark(3))
+        assert log.waited_s == 0
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("", 600), ("2.5", 2.5), ("inf", float("inf"))])
+def test_patience_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch, value: str, seconds: float) -> None:
+    monkeypatch.setenv(PATIENCE, value)
+    assert disk_patience_s() == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "long"])
+def test_another_patience_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(PATIENCE, value)
+    with pytest.raises(ConfigError, match=f"{PATIENCE} is '{value}'"):
+        disk_patience_s()

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,6 +18,7 @@ from grambench.config.spec import Spec
 from grambench.errors import ConfigError, DataError, MachineError
 from grambench.runner import rundir
 from grambench.runner.commands import Command, send
+from grambench.runner.resume import check_resumable
 from grambench.runner.rundir import create_run, find_run, list_runs, read_spec, supervisor_of
 
 
@@ -150,3 +154,39 @@ def test_a_supervisor_that_nobody_has_waited_for_has_ended(run: Path) -> None:
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     assert supervisor_of(run) is None
     assert process.wait(5) == -15
+
+
+def test_runs_of_one_second_are_made_at_once_without_sharing_a_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = [*threads.map(lambda _: create_run(load_preset("demo"), "demo", tmp_path, []), range(16))]
+    assert len(set(made)) == 16
+    assert all(read_spec(folder)[0] == "demo" for folder in made)
+
+
+@pytest.mark.parametrize("version", ["0.1", "now"])
+def test_a_run_in_progress_names_its_holder(run: Path, version: str) -> None:
+    rundir.write_pid(run)
+    if version == "0.1":  # wrote neither host nor time
+        known = json.loads((run / rundir.PID_FILE).read_bytes())
+        (run / rundir.PID_FILE).write_text(json.dumps({name: known[name] for name in ("pid", "started")}))
+    with pytest.raises(MachineError) as raised:
+        check_resumable(run)
+    holder = rf"process {os.getpid()} on {re.escape(platform.node())} holds it since 20\d\d-\S+\+00:00"
+    assert re.fullmatch(f"The run {run.name} is already running: {holder}\\.", raised.value.message)
+
+
+def test_a_disk_without_room_for_a_run_leaves_none(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rundir, "require_room", full)
+    with pytest.raises(MachineError, match=r"created in .*: No space left on device\. Free some space"):
+        create_run(load_preset("demo"), "demo", run.parent / "out", [])
+    assert not list((run.parent / "out").iterdir())
+
+
+def test_a_command_that_cannot_be_written_is_one_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rundir.write_pid(run)
+    (run / "commands").write_text("in the way")
+    with pytest.raises(MachineError, match=rf"File exists\. Free .* `kill {os.getpid()}` interrupts it"):
+        send(run, Command("stop"))

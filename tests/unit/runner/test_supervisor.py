@@ -128,7 +128,7 @@ def test_a_run_has_one_supervisor(tmp_path: Path) -> None:
     folder = create_run(load_preset("demo"), "demo", tmp_path, [])
     with (folder / ".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(MachineError, match="Another process"):
+        with pytest.raises(MachineError, match="is already running: another process"):
             Supervisor(folder).run()
     assert not (folder / "supervisor.jsonl").exists()
 

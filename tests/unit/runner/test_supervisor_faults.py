@@ -10,7 +10,7 @@ import pytest
 from grambench.config.presets import load_preset
 from grambench.errors import ExitCode
 from grambench.events import types as ev
-from grambench.events.control import Alive, TurnOver
+from grambench.events.control import Alive, NoRoom, TurnOver
 from grambench.runner import commands
 from grambench.runner import supervisor as module
 from grambench.runner.rundir import create_run
@@ -276,3 +276,41 @@ def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(ma
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_disk_without_room_for_a_trial_is_waited_for_and_then_interrupts_the_run(
+    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(made, "_spawn", full)
+    pending = ["gram-1s.s0"]
+    made._advance(pending)
+    assert (pending, made._ending, made.events) == (["gram-1s.s0"], None, [])
+    made._full_since_s -= made._patience_s
+    made._advance(pending)
+    assert (pending, made._ending, made.resumable) == (["gram-1s.s0"], "interrupted", True)
+    assert made.events[0].code == module.NO_ROOM
+    assert made.events[0].message.endswith("for 600 s: gram-1s.s0 cannot start: No space left on device")
+
+
+def test_a_worker_whose_weights_find_no_room_interrupts_the_run(made: Supervisor) -> None:
+    made._selector = SimpleNamespace(select=lambda _: [])
+    running(made, "e2e.s0").tells = [NoRoom("the best weights cannot be written: disk quota exceeded")]
+    made._listen()
+    made._listen()
+    assert (made._ending, made.resumable) == ("interrupted", True)
+    (warned,) = made.events
+    assert warned.message.endswith(": the best weights cannot be written: disk quota exceeded")
+
+
+def test_a_log_that_waits_too_long_interrupts_the_run(made: Supervisor) -> None:
+    made._selector = SimpleNamespace(select=lambda _: [])
+    made._log = SimpleNamespace(waited_s=599.0, why="Input/output error")
+    made._listen()
+    assert made._ending is None
+    made._log.waited_s = 601.0
+    made._listen()
+    assert made._ending == "interrupted"
+    assert made.events[0].message.endswith("the log cannot be written: Input/output error")
