@@ -132,7 +132,8 @@ def over_seeds(key: Key, runs: Sequence[list[Point]]) -> Curve:
     """The mean of several curves, read linearly where all of them have values, and their extremes."""
     first, last = max(points[0][0] for points in runs), min(points[-1][0] for points in runs)
     if len(runs) == 1 or first > last:
-        return Curve(key, tuple(max(runs, key=lambda run: run[-1][0])))
+        longest: list[Point] = max(runs, key=lambda run: run[-1][0])
+        return Curve(key, tuple(longest))
     places = sorted({x for points in runs for x, _ in points if first <= x <= last} | {first, last})
     places = places[::-1][:: -(-len(places) // _MOST)][::-1]
     values = [(x, [y for points in runs if (y := _at(points, x)) is not None]) for x in places]

@@ -11,9 +11,9 @@ from grambench.views.palette import DARK, LIGHT, Tones
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans','DejaVu Sans',Arial,sans-serif"
 WIDTH = 440
 """Of every figure, in pixels: legible on a phone without zooming."""
-_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 250, 58, 20, 8, 44
+_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 250, 62, 20, 8, 46
 _LINE, _BAR = 19, 24
-_CHARACTER = 6.7
+_CHARACTER = 7.1
 """Pixels of an average character, to place words beside each other."""
 _GROUNDS = ("#ffffff", "#0f1419")
 _MARKERS = {
@@ -84,7 +84,7 @@ def _svg(figure: Figure, identity: str, style: str = "", ground: str = "") -> st
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
         f' height="{height}" role="img" aria-labelledby="{identity}-title {identity}-desc"'
-        f' font-family="{FONT}" font-size="12">'
+        f' font-family="{FONT}" font-size="13">'
         f'<title id="{identity}-title">{title}</title><desc id="{identity}-desc">{described}</desc>'
         f"{style}{ground}{drawn}</svg>"
     )
@@ -135,10 +135,10 @@ class _Frame:
         if y is not None:
             yield f'<path class="mut" stroke="currentColor" d="M{self.left} {self.bottom}H{self.right}"/>'
         for at, label in x.ticks:
-            yield _words(label, self.x(at), self.bottom + 17, "middle", "mut")
+            yield _words(label, self.x(at), self.bottom + 18, "middle", "mut")
         for at, label in y.ticks if y else ():
             yield _words(label, self.left - 7, self.y(at) + 4, "end", "mut")
-        yield _words(x.title, (self.left + self.right) / 2, self.bottom + 36, "middle", "txt")
+        yield _words(x.title, (self.left + self.right) / 2, self.bottom + 39, "middle", "txt")
         if y is not None:
             middle = _n((self.top + self.bottom) / 2)
             yield f'<g transform="translate(13 {middle}) rotate(-90)">{_words(y.title, 0, 0, "middle")}</g>'
