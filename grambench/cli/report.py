@@ -114,9 +114,7 @@ def _write_json(folder: Path | None) -> None:
 def _page(form: Rendering, output: Path | None, beside: Path | None) -> Path:
     """The file that a browser opens."""
     if output is None and beside is None:
-        raise ConfigError(
-            "A page of several runs, or of a file, has no place of its own.", "Name it with -o."
-        )
+        raise ConfigError("The page of several runs, or of a file, needs a name.", "Give it with --output.")
     path = output or Path(beside or "") / f"report.{form.suffix}"
     return path / f"report.{form.suffix}" if path.is_dir() else path
 

@@ -21,13 +21,15 @@ from grambench.reports.render.markdown import environment_line, interval, number
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
     INTERVALS,
+    PEAKS,
     SPEEDUPS,
     Column,
     co2e_note,
-    cost_columns,
     quality_columns,
+    resource_columns,
     rows_of,
     significance,
+    speed_columns,
 )
 from grambench.reports.schema import Report
 from grambench.text import safe_text
@@ -62,6 +64,7 @@ def _template() -> jinja2.Template:
         signed=lambda value: numbers.DASH if value is None else signed(value),
         signed_interval=signed_interval,
         peak=peak,
+        times=numbers.times,
         tolerance=numbers.tolerance,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
@@ -82,14 +85,14 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
         "id": f"run-{number_}",
         "headline": _headline(report),
         "others": sorted(report.comparisons, key=lambda each: not each.primary)[1:],
+        "raced": any(each.cost.within for each in report.comparisons),
         "reference": reference_of(Source(report.run.name, report)),
         "metric": selecting_metric(report).title,
         "quality": _table(
             labels, quality_columns(report), "Test scores", f"{_WEIGHTS} {INTERVALS} {significance(report)}"
         ),
-        "cost": _table(
-            labels, cost_columns(report, options), "Cost", f"{SPEEDUPS} {co2e_note(labels, options)}"
-        ),
+        "speed": _table(labels, speed_columns(), "Speed", SPEEDUPS),
+        "resources": _table(labels, resource_columns(report, options), *_resources(labels, options)),
         "figures": [
             (figure, Markup(svg_element(figure, f"run-{number_}-{figure.name}")) if figure.chart else None)
             for figure in figures_of(report, options.figure)
@@ -105,6 +108,11 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
 def _headline(report: Report) -> Comparison | None:
     """The primary comparison; None: the report has none."""
     return next((each for each in report.comparisons if each.primary), None)
+
+
+def _resources(labels: Sequence[LabelTrials], options: Options) -> tuple[str, str]:
+    """Title and notes of the table of memory and energy."""
+    return "Memory and energy", f"{PEAKS} {co2e_note(labels, options)}"
 
 
 def _table(

@@ -128,3 +128,9 @@ def peak_bytes(trial: Trial) -> float | None:
 def co2e_kg(joules: float, grams_per_kwh: float) -> float:
     """Kilograms of CO2e of an energy, by a factor in grams per kilowatt-hour."""
     return joules / JOULES_PER_KWH * grams_per_kwh / 1000
+
+
+def kilograms(value: float) -> str:
+    """With three digits, however few they are: `0.0000779`."""
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:,.{max(0, decimals)}f}"

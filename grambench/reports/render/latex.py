@@ -7,13 +7,15 @@ from grambench.reports.render.labels import LabelTrials, by_label
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
     INTERVALS,
+    PEAKS,
     SPEEDUPS,
     Column,
     co2e_note,
-    cost_columns,
     quality_columns,
+    resource_columns,
     rows_of,
     significance,
+    speed_columns,
 )
 from grambench.reports.schema import Report
 from grambench.text import safe_text
@@ -45,7 +47,7 @@ _PREAMBLE = "% Tables of grambench. In the preamble: \\usepackage[T1]{fontenc} \
 
 
 def render_latex(reports: Sequence[Report], options: Options) -> str:
-    """Two tables a report: quality with significance marks, and cost."""
+    """Three tables a report: test scores with significance marks, speed, and memory and energy."""
     return _PREAMBLE + "".join(_tables(report, number, options) for number, report in enumerate(reports, 1))
 
 
@@ -69,10 +71,19 @@ def _tables(report: Report, number: int, options: Options) -> str:
     what = f"{report.run.data_label or report.run.preset}, {report.run.model_label}".removesuffix(", ")
     seeds = max(each.seeds for each in labels)
     run = f"{what}; {seeds} seed{'s' * (seeds != 1)}."
-    notes = " ".join(filter(None, (run, INTERVALS, significance(report))))
-    quality = _table(labels, quality_columns(report), f"Test scores. {notes}", f"quality-{number}")
-    notes = " ".join(filter(None, (run, INTERVALS, SPEEDUPS, co2e_note(labels, options))))
-    return quality + _table(labels, cost_columns(report, options), f"Cost. {notes}", f"cost-{number}")
+    parts = (
+        ("quality", quality_columns(report), ("Test scores.", run, INTERVALS, significance(report))),
+        ("speed", speed_columns(), ("Speed.", run, INTERVALS, SPEEDUPS)),
+        (
+            "resources",
+            resource_columns(report, options),
+            ("Memory and energy.", run, PEAKS, co2e_note(labels, options)),
+        ),
+    )
+    return "".join(
+        _table(labels, columns, " ".join(filter(None, notes)), f"{name}-{number}")
+        for name, columns, notes in parts
+    )
 
 
 def _table(labels: Sequence[LabelTrials], columns: Sequence[Column], caption: str, name: str) -> str:

@@ -10,9 +10,9 @@ import jinja2
 from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
-from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg
+from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
-from grambench.reports.render.tables import co2e_note, co2e_words
+from grambench.reports.render.tables import co2e_note
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -49,7 +49,7 @@ def _verdict(report: Report) -> str:
 
 def _co2e_of(label: LabelTrials, factor: float) -> str:
     joules = label.estimate(lambda trial: trial.energy.joules)
-    return f"{co2e_words(co2e_kg(joules.mean, factor))} kg" if joules else DASH
+    return f"{kilograms(co2e_kg(joules.mean, factor))} kg" if joules else DASH
 
 
 @cache

@@ -10,6 +10,7 @@ from grambench.reports.render.labels import (
     Measure,
     by_label,
     co2e_kg,
+    kilograms,
     peak_bytes,
     selecting_metric,
     test_metrics,
@@ -24,6 +25,7 @@ LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Largest p of each significance mark."""
 INTERVALS = "Means over seeds; ± is the half-width of their 95 % t interval, from three seeds on."
 
+PEAKS = "Memory is the largest over the trials: live tensors on a GPU, else the process's resident memory."
 SPEEDUPS = "Speed-ups are in samples/s, with their interval between processes; R: occurrences / unique items."
 
 
@@ -48,22 +50,28 @@ def quality_columns(report: Report) -> list[Column]:
     return [_score_column(row, row.name == marked) for row in test_metrics(report)]
 
 
-def cost_columns(report: Report, options: Options) -> list[Column]:
-    """Rates, seconds, memory and energy; what no trial has measured is left out."""
-    columns = [
+def speed_columns() -> list[Column]:
+    """Rates, and seconds of training."""
+    return [
         _measured("samples/s", lambda trial: trial.times.samples_per_s, numbers.rate),
         Column("speed-up", speedup_cell),
-        _measured("R", lambda trial: trial.reuse_ratio, _two),
+        Column("R", lambda each: _mean(each, lambda trial: trial.reuse_ratio, _two)),
         _measured("s/epoch", lambda trial: trial.times.epoch_s, numbers.seconds),
         _measured("s to best", lambda trial: trial.times.train_s_to_best, numbers.seconds),
         Column("s to target", _target_cell),
-        Column("peak GiB", lambda each: numbers.gib(each.largest(peak_bytes))),
     ]
+
+
+def resource_columns(report: Report, options: Options) -> list[Column]:
+    """Memory; energy and CO2e where they were measured."""
+    columns = [Column("peak GiB", lambda each: numbers.gib(each.largest(peak_bytes)))]
     if all(trial.energy.joules is None for trial in report.trials):
         return columns
     columns.append(_measured("kJ", lambda trial: _kilo(trial.energy.joules), numbers.seconds))
     if (factor := options.co2_per_kwh) is not None:
-        columns.append(_measured("kg CO2e", lambda t: _co2e(t.energy.joules, factor), co2e_words))
+        columns.append(
+            Column("kg CO2e", lambda each: _mean(each, lambda t: _co2e(t.energy.joules, factor), kilograms))
+        )
     return columns
 
 
@@ -94,11 +102,6 @@ def speedup_cell(each: LabelTrials) -> str:
     return f"{ratio:,.2f}×{ends}"
 
 
-def co2e_words(kilograms: float | None) -> str:
-    """Kilograms with three digits, however few."""
-    return numbers.DASH if kilograms is None else f"{kilograms:.3g}"
-
-
 def co2e_note(labels: Sequence[LabelTrials], options: Options) -> str:
     """What the CO2e is made of, and that of all trials; why there is none; empty: nobody has asked."""
     if options.co2_per_kwh is None:
@@ -108,7 +111,7 @@ def co2e_note(labels: Sequence[LabelTrials], options: Options) -> str:
     if not joules:
         why = energies[0].reasons["joules"] if energies else "no trial was recorded"
         return f"CO2e is not known: {why}."
-    total = f"{co2e_words(co2e_kg(sum(joules), options.co2_per_kwh))} kg for {len(joules)} trials"
+    total = f"{kilograms(co2e_kg(sum(joules), options.co2_per_kwh))} kg for {len(joules)} trials"
     return f"CO2e: {total}, by the user's factor of {options.co2_per_kwh:g} g/kWh and the energy of the GPU."
 
 
@@ -133,12 +136,17 @@ def _target_cell(each: LabelTrials) -> str:
     """Mean seconds to the target where all trials reached it, else how many did."""
     reached = sum(trial.times.train_s_to_target is not None for trial in each.trials)
     if 0 < reached < len(each.trials):
-        return f"{reached} of {len(each.trials)} reached it"
+        return f"reached by {reached}/{len(each.trials)}"
     return mean_and_interval(each.estimate(lambda trial: trial.times.train_s_to_target), numbers.seconds)
 
 
-def _two(value: float | None) -> str:
-    return numbers.DASH if value is None else f"{value:,.2f}"
+def _mean(each: LabelTrials, measure: Measure, form: Callable[[float], str]) -> str:
+    found = each.estimate(measure)
+    return numbers.DASH if found is None else form(found.mean)
+
+
+def _two(value: float) -> str:
+    return f"{value:,.2f}"
 
 
 def _kilo(value: float | None) -> float | None:
