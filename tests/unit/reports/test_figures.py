@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import report_logs as logs
 from report_logs import Run
 from rich_report import rich_report
 
+from grambench import reports
 from grambench.errors import ConfigError
 from grambench.reports.build import build_report, report_json
 from grambench.reports.render.figures.bars import factors_of
@@ -27,6 +29,7 @@ from grambench.reports.render.figures.svg import described_in_words, svg_documen
 from grambench.reports.render.labels import by_label, estimate_of
 from grambench.reports.schema import Report
 from grambench.reports.section import OLDER_REPORT
+from grambench.views.palette import DARK, LIGHT, looks
 
 KEY = Key("a", "#000000", "#ffffff", "●", "")
 
@@ -146,6 +149,39 @@ def test_an_unknown_figure_is_refused_with_those_that_exist(rich: Report) -> Non
 def test_labels_differ_by_marker_or_dashes_not_by_colour_alone(rich: Report) -> None:
     keys = keys_of(by_label(rich)).values()
     assert len({(key.marker, key.dash) for key in keys}) == len(keys)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of `#rgb` or `#rrggbb`."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * each for each in colour[1:])
+    shares = [each / 255 for each in bytes.fromhex(digits)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
+    return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_words_have_contrast_in_both_schemes(scheme: int) -> None:
+    """axe cannot tell the ground behind words in SVG and in sticky cells."""
+    css = (Path(reports.__file__).parent / "templates" / "report.css").read_text()
+    colours = dict(re.findall(r"--([a-z]+):(#[0-9a-f]+)", re.findall(r":root\{([^}]*)\}", css)[scheme]))
+    for name in ("text", "muted", "link", "good", "bad", "warn"):
+        assert contrast(colours[name], colours["ground"]) >= 4.5, name
+    tones = (LIGHT, DARK)[scheme]
+    assert min(contrast(each, colours["ground"]) for each in (tones.text, tones.muted)) >= 4.5
+
+
+@pytest.mark.parametrize(
+    "strategy", ["e2e", "e2e-unique", "gram-1s", "gram-10s", "gram-1e", "gram-auto", "nrms"]
+)
+def test_colours_of_labels_have_contrast_in_both_schemes(strategy: str) -> None:
+    for dark, ground in ((False, "#ffffff"), (True, "#0f1419")):
+        (look,) = looks({"a": strategy}, dark).values()
+        assert contrast(look.colour, ground) >= 3
 
 
 def test_a_figure_is_described_in_words(rich: Report) -> None:
