@@ -15,6 +15,7 @@ from grambench.errors import ConfigError
 from grambench.reports.build import build_report, report_json
 from grambench.reports.render.figures.bars import factors_of
 from grambench.reports.render.figures.chart import (
+    Axis,
     Bars,
     Chart,
     Key,
@@ -190,15 +191,21 @@ def test_a_figure_is_described_in_words(rich: Report) -> None:
     assert "gram-1e: 0.6449 at 3.69." in svg_document(figure)
 
 
-@pytest.mark.parametrize(
-    "axis", [value_axis("t", [0.65, 0.652]), log_axis("t", [0.4, 30]), amount_axis("t", [8.0], "kJ")]
-)
-def test_ticks_of_an_axis_lie_on_it(axis: object) -> None:
-    from grambench.reports.render.figures.chart import Axis
+LOGARITHMIC = [log_axis("t", values) for values in ([0.4, 30], [3.3], [7.4, 7.5], [1e-9, 1e9])]
 
-    assert isinstance(axis, Axis)
+
+@pytest.mark.parametrize(
+    "axis", [value_axis("t", [0.65, 0.652]), amount_axis("t", [8.0], "kJ"), *LOGARITHMIC]
+)
+def test_ticks_of_an_axis_lie_on_it(axis: Axis) -> None:
     assert len(axis.ticks) >= 2
     assert all(0 <= share <= 1 for share, _ in axis.ticks)
+
+
+@pytest.mark.parametrize("axis", LOGARITHMIC)
+def test_ticks_of_a_logarithmic_axis_are_round(axis: Axis) -> None:
+    digits = {f"{float(label.replace(',', '')):.3e}"[:5] for _, label in axis.ticks}
+    assert digits <= {"1.000", "2.000", "5.000"}
 
 
 def test_a_mean_of_two_seeds_has_no_interval_and_of_three_that_of_t() -> None:

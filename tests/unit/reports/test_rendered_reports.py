@@ -37,8 +37,9 @@ HOSTILE = """</script><script>alert("1")</script> 'x' <b>&amp; \\end{table} 50% 
 
 
 class Text(SingleFileSnapshotExtension):
+    """One readable file."""
+
     _write_mode = WriteMode.TEXT
-    file_extension = "txt"
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +102,10 @@ def without_report(page: str) -> str:
     return re.sub(r'(<script type="application/json"[^>]*>).*?(</script>)', r"\1…\2", page)
 
 
-def golden(snapshot: SnapshotAssertion, name: str, text: str) -> None:
-    assert text == snapshot(name=name, extension_class=Text)
+def golden(snapshot: SnapshotAssertion, file: str, text: str) -> None:
+    name, _, suffix = file.partition(".")
+    extension = type("Golden", (Text,), {"file_extension": suffix})
+    assert text == snapshot(name=name, extension_class=extension)
 
 
 def test_html(rich: Report, snapshot: SnapshotAssertion) -> None:
@@ -126,7 +129,7 @@ def test_svg(name: str, rich: Report, snapshot: SnapshotAssertion) -> None:
     ((file, content),) = render_svg([rich], Options(figure=name)).items()
     assert file == f"{name}.svg"
     assert isinstance(content, bytes)
-    golden(snapshot, name, content.decode())
+    golden(snapshot, file, content.decode())
 
 
 def test_json_of_one_run_is_report_json_and_of_several_an_array(rich: Report, whole: Report) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import ceil, floor, log10
 
 from grambench.reports.render.labels import LabelTrials
 from grambench.views.axes import XScale, x_scale, x_ticks, y_scale
@@ -134,10 +135,14 @@ def value_axis(title: str, values: Iterable[float], zero: bool = False) -> Axis:
 
 
 def log_axis(title: str, values: Iterable[float]) -> Axis:
-    """A logarithmic axis that holds all values, which are above 0, with a margin."""
+    """A logarithmic axis that holds all values, which are above 0, with two round ticks or more."""
     listed = [*values]
-    scale = XScale(min(listed) / _MARGIN, max(listed) * _MARGIN, _COLUMNS, logarithmic=True)
-    return _over(title, scale, "steps", 7)
+    low, high = min(listed) / _MARGIN, max(listed) * _MARGIN
+    first, last = floor(log10(low)), ceil(log10(high))
+    steps = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
+    if sum(low <= step <= high for step in steps) < 2:
+        low, high = max(step for step in steps if step <= low), min(step for step in steps if step >= high)
+    return _over(title, XScale(low, high, _COLUMNS, logarithmic=True), "steps", 7)
 
 
 def amount_axis(title: str, values: Iterable[float], unit: str) -> Axis:

@@ -52,9 +52,7 @@ def speedup_over_reuse(report: Report) -> Figure:
         dots=tuple(dots),
         line=((min(xs), min(xs)), (highest, highest), "speed-up = R"),
     )
-    bars = (
-        " Vertical bars are 95 % intervals between processes." if any(d.low != d.high for d in dots) else ""
-    )
+    bars = " Vertical bars are intervals between processes." if any(d.low != d.high for d in dots) else ""
     return Figure(name, title, chart, f"Reuse alone can make a strategy R times as fast at most.{bars}")
 
 

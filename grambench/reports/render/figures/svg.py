@@ -11,9 +11,9 @@ from grambench.views.palette import DARK, LIGHT, Tones
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans','DejaVu Sans',Arial,sans-serif"
 WIDTH = 440
 """Of every figure, in pixels: legible on a phone without zooming."""
-_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 250, 62, 20, 8, 46
+_HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 250, 68, 20, 8, 46
 _LINE, _BAR = 19, 24
-_CHARACTER = 7.1
+_CHARACTER = 7.6
 """Pixels of an average character, to place words beside each other."""
 _GROUNDS = ("#ffffff", "#0f1419")
 _MARKERS = {
