@@ -252,8 +252,8 @@ def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Po
         MachineError: the folder cannot be written.
     """
     from grambench.errors import MachineError
-    from grambench.runner.exports import inherited
     from grambench.fs import open_owned
+    from grambench.runner.exports import inherited
     from grambench.runner.rundir import require_room
 
     try:

@@ -9,7 +9,7 @@ from grambench.events import types as ev
 from grambench.events.folding.sentences import SENTENCES
 from grambench.events.reader import read_run
 from grambench.events.state import RunState
-from grambench.tui.axes import x_scale, x_ticks
+from grambench.views.axes import x_scale, x_ticks
 from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.layout import Density, plan
 from grambench.tui.plots import metric_plot, rate_plot
