@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import typer
 
+from grambench.cli.output import on_dashboard_terminal, say, say_json
 from grambench.errors import ConfigError, ExitCode
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
@@ -158,7 +159,7 @@ def _say(line: str) -> None:
 
 def print_detached(folder: Path) -> None:
     """Say how to watch or stop a run that keeps running."""
-    typer.echo(_goes_on(folder), err=True)
+    say(_goes_on(folder), err=True)
 
 
 def _goes_on(folder: Path) -> str:
@@ -202,9 +203,9 @@ def named(folder: Path) -> str:
 
 
 def view(plain: bool) -> Mode:
-    """The dashboard on a terminal (Textual itself does not check), else lines."""
-    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    return "dashboard" if on_terminal and not plain else "plain"
+    """The dashboard on a terminal that can draw it (Textual itself does not check), else and in CI lines."""
+    drawn = on_dashboard_terminal() and not plain and not os.environ.get("CI")
+    return "dashboard" if drawn else "plain"
 
 
 def finish(
@@ -234,65 +235,62 @@ def finish(
         name = folder.name
         path = f"not written ({error.strerror or error}); `grambench report {name}` shows it"
     if as_json:
-        sys.stdout.write(report_json(build_report(folder)))
+        say_json(report_json(build_report(folder)))
     else:
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state)
     if code == ExitCode.INTERRUPTED:
-        typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
+        say(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
     if code == ExitCode.OK and fail_on:
         exit_if_any_holds(fail_on, [("", *numbers_of(build_report(folder)))])
     raise typer.Exit(code)
 
 
 def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
-    from rich.console import Console
-
+    from grambench.cli.screen import wide_screen
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line, verdict_lines
+    from grambench.views.console import summary_table, vectors_line, verdict_lines
     from grambench.views.numbers import tolerance
 
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
+    console = wide_screen()
     if any(trial.progress for trial in state.trials.values()):
         console.print(summary_table(state, console.width))
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
-        typer.echo(f"{label}: {words}")
+        say(f"{label}: {words}")
     _print_wrapped(verdict_lines(verdict.compared, verdict.grade), console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
-            typer.echo(f"warning: {trial.name}: {disturbance.message}")
+            say(f"warning: {trial.name}: {disturbance.message}")
     audit = state.setup.audit
     if audit is not None:
         equivalent = "equivalent" if audit.equivalent else "not equivalent"
         worst = tolerance(audit.relative)
-        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst})")
+        say(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst})")
         for name in audit.unequal:
-            typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
+            say(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:
-        typer.echo(vectors_line(state.setup.encoder))
+        say(vectors_line(state.setup.encoder))
     for message in state.warnings.values():
-        typer.echo(f"warning: {safe_text(message, 1000)}")
-    typer.echo(f"report: {report}")
+        say(f"warning: {safe_text(message, 1000)}")
+    say(f"report: {report}")
 
 
 def _print_wrapped(lines: list[str], width: int) -> None:
     """On a terminal within its width; elsewhere each line stays one, for programs that read it."""
     for line in filter(None, lines):
-        typer.echo(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
+        say(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
 
 
 def _print_cause(folder: Path, state: RunState) -> None:
     """Why the exit code is not 0, one sentence per failure."""
     if state.setup.outcome == "failed":
-        typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
+        say(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
     elif not state.finished:
-        typer.echo(
-            f"grambench: The supervisor ended before the run did; see {folder / 'supervisor.log'}.", err=True
-        )
+        say(f"grambench: The supervisor ended before the run did; see {folder / 'supervisor.log'}.", err=True)
     for trial in state.trials.values():
         if trial.outcome in ("failed", "diverged"):
-            typer.echo(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)
+            say(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)

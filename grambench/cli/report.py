@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.fail_on import FailOnOption
+from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 from grambench.cli.runs import RunArgument
 from grambench.reports.render.renderings import names, rendering
@@ -32,7 +33,7 @@ def report(
 
     form = rendering(format_)
     if schema:
-        typer.echo(json.dumps(json_schema(), indent=1))
+        say_json(json.dumps(json_schema(), indent=1))
         return
     conditions = parsed(fail_on)
     folder = find_run(run, out)
@@ -40,7 +41,10 @@ def report(
     try:
         write_report(folder)
     except OSError as error:
-        typer.echo(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
+        say(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
     text = form.load()(built)
-    typer.echo(text, nl=not text.endswith("\n"))
+    if format_ == "json":
+        say_json(text)
+    else:
+        say(text, nl=not text.endswith("\n"))
     exit_if_any_holds(conditions, [("", *numbers_of(built))])

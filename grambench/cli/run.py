@@ -14,6 +14,7 @@ from grambench.cli import complete
 from grambench.cli.fail_on import FailOnOption
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.cli.options import DeviceOption, SetOption
+from grambench.cli.output import say
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
@@ -157,18 +158,18 @@ def run(
     require_names(conditions, spec)
     if dry_run:
         for key, value, _ in settings_read(spec):
-            typer.echo(f"{key} = {value}")
+            say(f"{key} = {value}")
         if data_dir is not None:
             from grambench.cli.own_data import plan
 
-            typer.echo("")
+            say("")
             for line in plan(spec):
-                typer.echo(line)
+                say(line)
         return
     if preset is None:
         from grambench.cli.own_data import contents
 
-        typer.echo(f"{contents(spec)}; preset {spec.name}", err=True)
+        say(f"{contents(spec)}; preset {spec.name}", err=True)
     elif not spec.data.is_generated:
         locate(spec.data)
     show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *sys.argv[1:]]))

@@ -14,8 +14,9 @@ from grambench.config.paths import shipped
 from grambench.config.refusals import refusal
 from grambench.config.renamed import new_key, with_new_names
 from grambench.config.spec import Spec
-from grambench.config.table import inner_table
+from grambench.config.table import inner_table, settings
 from grambench.errors import ConfigError
+from grambench.text import redacted
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -57,7 +58,19 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
         given.add("trials")
-    return validate(_over(tables, _renamed(changes, "command line")), str(path), frozenset(given))
+    spec = validate(_over(tables, _renamed(changes, "command line")), str(path), frozenset(given))
+    _refuse_secrets(spec, str(path))
+    return spec
+
+
+def _refuse_secrets(spec: Spec, origin: str) -> None:
+    """Settings are written into run.json, logs and reports."""
+    for key, value, _ in settings(spec):
+        if redacted(str(value)) != str(value):
+            raise ConfigError(
+                f"{origin}: {key} holds a password or a token, which run.json and the report would show.",
+                "Leave it out of the setting; the hub's token is read from HF_TOKEN or `hf auth login`.",
+            )
 
 
 def find_preset(name: str) -> Path:
