@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
-.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape schema lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu attack screenshots shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -56,6 +56,9 @@ bench-long: $(STAMP) $(ENCODER)  ## the claims that take ten minutes or an hour
 
 bench-gpu: $(STAMP)  ## everything that is claimed or predicted about an NVIDIA GPU, at most 9 minutes
 	$(BIN)/python -m benchmarks.measure --seconds 540
+
+attack: $(STAMP)  ## damaged files of every format, 3,000 mutations each, and what the readers say; about a quarter of an hour
+	$(BIN)/python -m attacks
 
 screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
 	$(BIN)/python docs/screenshots.py

@@ -8,11 +8,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 
 from grambench.errors import DataError
 
 _CHUNK_BYTES = 4 << 20
 """Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
+
+NPY_ERRORS = (OSError, ValueError, EOFError, SyntaxError, TokenError, MemoryError, RecursionError)
+"""What numpy raises for a damaged .npy file: its header is a Python expression."""
 
 FileState = tuple[int, int, int, int]
 """Size, mtime and ctime in ns, inode: any write to a file changes at least one of the four."""

@@ -122,10 +122,10 @@ def _resolve(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"Presets extend each other in a circle: {chain}.", "Remove one `extends`.")
     try:
         tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except (ValueError, RecursionError) as error:  # also for whole numbers of thousands of digits
+        raise ConfigError(f"{path} is not valid TOML: {str(error).partition(';')[0]}.") from error
     tables = _renamed(tables, str(path))
     parent = tables.pop("extends", None)
     if parent is None:
@@ -222,7 +222,7 @@ def _value(text: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -44,6 +44,6 @@ def _read(path: Path, expected: type) -> Any:
     """JSON of the expected type; an empty one if there is none."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return expected()
     return value if isinstance(value, expected) else expected()

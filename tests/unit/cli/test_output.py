@@ -75,7 +75,9 @@ def test_tables_show_no_control_characters_and_no_markup() -> None:
     assert screen.file.getvalue() == "[link=x]a\ufffd]8;;http://evilb[/link]\n"  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("where", "code"), [(">/dev/full", 4), (">&-", 0), ("2>/dev/full", 0), ("| head -1", 0)])
+@pytest.mark.parametrize(
+    ("where", "code"), [(">/dev/full", 4), (">&-", 0), ("2>/dev/full", 0), ("| head -1", 0)]
+)
 def test_a_stream_that_takes_nothing_is_no_bug(where: str, code: int) -> None:
     command = f"{sys.executable} -m grambench presets {where}; exit ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
