@@ -15,7 +15,10 @@ from grambench.errors import DataError
 _CHUNK_BYTES = 4 << 20
 """Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
 
-NPY_ERRORS = (OSError, ValueError, EOFError, SyntaxError, TokenError, MemoryError, RecursionError)
+NPY_ERRORS = (
+    *(OSError, ValueError, EOFError, SyntaxError, TokenError),
+    *(MemoryError, RecursionError, OverflowError),
+)
 """What numpy raises for a damaged .npy file: its header is a Python expression."""
 
 FileState = tuple[int, int, int, int]

@@ -5,6 +5,7 @@ instant.
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -17,12 +18,13 @@ import typer
 import grambench
 from grambench.cli import audit, compare, data, doctor, presets, replay, report, run, runs, suite
 from grambench.cli.help import App, usage_error
-from grambench.cli.output import FULL, close_streams, open_streams, say, unwritable
+from grambench.cli.output import close_streams, open_streams, say, system_error
 from grambench.errors import ExitCode, GrambenchError
 from grambench.text import safe_text
 
 _LONGEST = 4000
 """Characters of an error; most are below 300."""
+_LONG_WORD = re.compile(r"(\S{200})\S{100,}(\S{20})")
 
 app = App(
     name="grambench",
@@ -83,17 +85,19 @@ def _exit_code() -> int:
     except BrokenPipeError:
         return int(ExitCode.OK)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return _failed(unwritable(error, error.filename or "stdout or a file"), ExitCode.ENVIRONMENT)
         if sentence := usage_error(error):
             return _failed(sentence, ExitCode.USAGE)
+        sentence, code = system_error(error)
+        if sentence:
+            return _failed(sentence, code)
         say(traceback.format_exc(), err=True, nl=False)
         return _failed("this is a bug; please report the lines above.", ExitCode.BUG)
 
 
 def _failed(sentence: str, code: ExitCode) -> int:
     """One line, whatever the sentence quotes."""
-    say(f"grambench: {safe_text(sentence, _LONGEST)}", err=True)
+    shorter = _LONG_WORD.sub(r"\1…\2", sentence)
+    say(f"grambench: {safe_text(shorter, _LONGEST)}", err=True)
     return int(code)
 
 

@@ -11,8 +11,15 @@ import typer
 from grambench.errors import ExitCode
 from grambench.text import redacted, safe_json, safe_lines
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Of writes to a full, or failing, device."""
+_FULL = "cannot be written", "Free some space, or write elsewhere.", ExitCode.ENVIRONMENT
+_FORBIDDEN = "is not accessible", "Check its permissions.", ExitCode.ENVIRONMENT
+_TOO_LONG = "is not the name of a file", "Use another name.", ExitCode.USAGE
+_MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _FORBIDDEN),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), _TOO_LONG),
+}
+"""What is wrong, how to mend it, and the exit code of errors that any path or stream may raise."""
 
 
 def open_streams() -> None:
@@ -41,14 +48,17 @@ def close_streams(code: int) -> int:
         _abandon()
     except OSError as error:
         _abandon()
-        say(f"grambench: {unwritable(error, 'stdout')}", err=True)
+        say(f"grambench: stdout cannot be written: {error.strerror or error}.", err=True)
         return int(ExitCode.ENVIRONMENT)
     return code
 
 
-def unwritable(error: OSError, what: object) -> str:
-    """One sentence, with the fix."""
-    return f"{what} cannot be written: {error.strerror or error}. Free some space, or write elsewhere."
+def system_error(error: Exception) -> tuple[str, ExitCode]:
+    """One sentence with the fix, and the exit code; no sentence: it is none of these errors."""
+    if not isinstance(error, OSError) or error.errno not in _MENDS:
+        return "", ExitCode.BUG
+    wrong, fix, code = _MENDS[error.errno]
+    return f"{error.filename or 'stdout or a file'} {wrong}: {error.strerror}. {fix}", code
 
 
 def _abandon() -> None:

@@ -49,7 +49,17 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     Raises:
         ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
     """
-    path = find_preset(name)
+    try:
+        return _loaded(find_preset(name), assignments, trials)
+    except RecursionError as error:
+        raise ConfigError(f"{name}: tables are nested too deeply.", "Settings are TABLE.KEY.") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"A setting of {name} is not valid UTF-8: {error.object!r}.") from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
+
+
+def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Spec:
     tables = _resolve(path, ())
     changes: dict[str, Any] = {}
     for assignment in assignments:

@@ -402,11 +402,13 @@ def _parquet_chunks(path: Path, columns: Columns) -> Iterator[Part]:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Decode dictionaries, and cast every string type to large_string."""
+    """Decode dictionaries, and cast every string type to large_string; raises ArrowInvalid if not UTF-8."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     is_text = pa.types.is_string(array.type) or pa.types.is_string_view(array.type)
-    return array.cast(pa.large_string()) if is_text else array
+    plain = array.cast(pa.large_string()) if is_text else array
+    plain.validate(full=True)
+    return plain
 
 
 def _wanted(path: Path, found: list[str], columns: Columns) -> dict[str, str]:
