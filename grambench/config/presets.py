@@ -50,11 +50,12 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
         ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
     """
     try:
+        "".join((*assignments, *trials)).encode()
         return _loaded(find_preset(name), assignments, trials)
     except RecursionError as error:
         raise ConfigError(f"{name}: tables are nested too deeply.", "Settings are TABLE.KEY.") from error
     except UnicodeEncodeError as error:
-        raise ConfigError(f"A setting of {name} is not valid UTF-8: {error.object!r}.") from error
+        raise ConfigError(f"A setting of {name} is not valid UTF-8.", "Write it again.") from error
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
 
