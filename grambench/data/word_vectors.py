@@ -100,7 +100,7 @@ def _read_package(words: Sequence[str]) -> WordVectors:
     index = root / _PACKAGE_INDEX
     try:
         listed = pq.read_table(index, columns=["index"])["index"].combine_chunks().cast(pa.binary())
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{index} cannot be read as parquet: {error}.") from error
     return _look_up(_matrix(root / _PACKAGE_MATRIX), listed, index, words)
 

@@ -113,3 +113,10 @@ def test_a_damaged_header_of_an_array_is_refused(tmp_path: Path, shape: str) -> 
     (tmp_path / "v.vocab").write_text("a\n")
     with pytest.raises(DataError, match=r"v\.npy cannot be read as a \.npy matrix"):
         read_word_vectors(tmp_path / "v.npy", ["a"])
+
+
+def test_a_column_name_that_is_not_utf8_is_refused(folder: Path) -> None:
+    path = folder / "interactions.parquet"
+    path.write_bytes(path.read_bytes().replace(b"correct", b"\xe3orrect"))
+    with pytest.raises(DataError, match=r"interactions\.parquet"):
+        reader(source="tables")(folder)

@@ -376,7 +376,7 @@ def _csv_chunks(path: Path, columns: Columns) -> Iterator[Part]:
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
 
 
@@ -397,7 +397,7 @@ def _parquet_chunks(path: Path, columns: Columns) -> Iterator[Part]:
                     raise DataError(f"{place}: found null in column {named}, expected a value in every row.")
             yield wanted, part
             row += len(batch)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
 
 

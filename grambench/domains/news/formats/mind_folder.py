@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
         check_unique(ids)
     except MalformedError as error:
         raise DataError(f"{path}: found an empty or repeated id, expected every id once.") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
     return ids, bodies
 
