@@ -11,7 +11,7 @@ TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 KEPT_REPORTS := tests/kept_runs/report-2/demo-race/report.json tests/kept_runs/0.1/kept-20261127-123413/report.json
 
-.PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu screenshots page-check shape schema lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu attack screenshots page-check shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -68,6 +68,9 @@ bench-long: $(STAMP) $(ENCODER)  ## the claims that take ten minutes or an hour
 
 bench-gpu: $(STAMP)  ## everything that is claimed or predicted about an NVIDIA GPU, at most 9 minutes
 	$(BIN)/python -m benchmarks.measure --seconds 540
+
+attack: $(STAMP)  ## damaged files of every format, 3,000 mutations each, and what the readers say; about a quarter of an hour
+	$(BIN)/python -m attacks
 
 screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
 	$(BIN)/python docs/screenshots.py

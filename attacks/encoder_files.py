@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NAME = "encoder_files"
+NAME = "encoder-files"
 WHAT = "config.json, tokenizer.json, weights and modules.json of an encoder's folder: cut, retyped, foreign"
 _VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 3, 7, 2**31, 2**63, 10**30, 0.5, -0.0, float("nan"), float("inf"), "", "x"),

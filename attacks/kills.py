@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 
@@ -162,7 +163,7 @@ def _grambench(*words: object) -> list[str]:
     return [sys.executable, "-m", "grambench", *map(str, words)]
 
 
-def _quiet(folder: Path) -> dict[str, object]:
+def _quiet(folder: Path) -> dict[str, Any]:
     nothing = subprocess.DEVNULL
     return {"stdout": nothing, "stderr": nothing, "stdin": nothing, "env": _environment(folder / "cache")}
 

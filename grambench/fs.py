@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 from grambench.errors import DataError
@@ -18,6 +19,12 @@ _CHUNK_BYTES = 4 << 20
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Codes of a full disk, and of a quota."""
+
+NPY_ERRORS = (
+    *(OSError, ValueError, EOFError, SyntaxError, TokenError),
+    *(MemoryError, RecursionError, OverflowError),
+)
+"""What numpy raises for a damaged .npy file: its header is a Python expression."""
 
 FileState = tuple[int, int, int, int]
 """Size, mtime and ctime in ns, inode: any write to a file changes at least one of the four."""

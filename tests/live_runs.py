@@ -135,6 +135,7 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """No hub, no proxy, a cache of its own."""
         dropped = (
+            "CI",
             "COLUMNS",
             "LINES",
             "http_proxy",

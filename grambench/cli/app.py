@@ -5,6 +5,7 @@ instant.
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -17,7 +18,13 @@ import typer
 import grambench
 from grambench.cli import audit, compare, data, doctor, export, presets, replay, report, run, runs, suite
 from grambench.cli.help import App, usage_error
+from grambench.cli.output import close_streams, open_streams, say, system_error
 from grambench.errors import ExitCode, GrambenchError
+from grambench.text import safe_text
+
+_LONGEST = 4000
+"""Characters of an error; most are below 300."""
+_LONG_WORD = re.compile(r"(\S{200})\S{100,}(\S{20})")
 
 app = App(
     name="grambench",
@@ -64,30 +71,43 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
+    open_streams()
+    sys.exit(close_streams(_exit_code()))
+
+
+def _exit_code() -> int:
+    """Run the command; each error is one sentence on stderr."""
     try:
-        sys.exit(app(prog_name="grambench", standalone_mode=False))
+        return int(app(prog_name="grambench", standalone_mode=False) or ExitCode.OK)
     except GrambenchError as error:
-        typer.echo(f"grambench: {error}", err=True)
-        sys.exit(int(error.exit_code))
+        return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(int(ExitCode.STOPPED))
+        return int(ExitCode.STOPPED)
     except BrokenPipeError:
-        sys.exit(int(ExitCode.OK))
+        return int(ExitCode.OK)
     except Exception as error:
         if sentence := usage_error(error):
-            typer.echo(f"grambench: {sentence}", err=True)
-            sys.exit(int(ExitCode.USAGE))
-        traceback.print_exc()
-        typer.echo("grambench: this is a bug; please report the lines above.", err=True)
-        sys.exit(int(ExitCode.BUG))
+            return _failed(sentence, ExitCode.USAGE)
+        sentence, code = system_error(error)
+        if sentence:
+            return _failed(sentence, code)
+        say(traceback.format_exc(), err=True, nl=False)
+        return _failed("this is a bug; please report the lines above.", ExitCode.BUG)
+
+
+def _failed(sentence: str, code: ExitCode) -> int:
+    """One line, whatever the sentence quotes."""
+    shorter = _LONG_WORD.sub(r"\1…\2", sentence)
+    say(f"grambench: {safe_text(shorter, _LONGEST)}", err=True)
+    return int(code)
 
 
 def _warned(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
     """A warning to users is one sentence, without the line of code that gave it."""
     if issubclass(category, FutureWarning):
-        typer.echo(f"grambench: {message}", err=True)
+        say(f"grambench: {message}", err=True)
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))
+        say(warnings.formatwarning(message, category, *place[:2]), err=True, nl=False)
 
 
 def _interrupted(_signal: int, frame: FrameType | None) -> None:

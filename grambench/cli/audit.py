@@ -8,6 +8,7 @@ import typer
 from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP
 from grambench.cli.options import DeviceOption, SetOption
+from grambench.cli.output import say, say_json
 from grambench.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def audit(
     setup, code = _set_up(spec, preset)
     result = setup.audit
     if result is None:
-        typer.echo(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
+        say(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
         raise typer.Exit(code if code > 0 else int(ExitCode.BUG))
     if json_:
         vectors = None if setup.encoder is None else asdict(setup.encoder)
-        typer.echo(json.dumps({**asdict(result), "vectors": vectors}))
+        say_json(json.dumps({**asdict(result), "vectors": vectors}))
     else:
         _print(result, setup.encoder)
     raise typer.Exit(
@@ -87,19 +88,17 @@ def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
     from grambench.views.console import self_words, vectors_line
 
     verdict = "equivalent" if result.equivalent else "NOT equivalent"
-    typer.echo(
-        f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64{self_words(result)})"
-    )
+    say(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64{self_words(result)})")
     for name in ("encoder", "filter"):
         absolute, relative = getattr(result, f"{name}_absolute"), getattr(result, f"{name}_relative")
-        typer.echo(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")
-    typer.echo(
+        say(f"  {name:<8} largest difference {absolute:.1e}, relative {relative:.1e}")
+    say(
         f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
         f"{'; ' + safe_text(result.note) if result.note else ''}"
     )
     for plugin in result.plugins:
         verdict = "has" if plugin["equivalent"] else "does NOT have"
         words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"
-        typer.echo(safe_text(words, 200))
+        say(safe_text(words, 200))
     if vectors is not None:
-        typer.echo(vectors_line(vectors))
+        say(vectors_line(vectors))

@@ -1,6 +1,5 @@
 """`grambench compare` and `merge`: several runs beside each other, or as one."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +7,10 @@ import typer
 
 from grambench.cli.complete import run_names
 from grambench.cli.fail_on import FailOnOption
+from grambench.cli.output import say_json
 from grambench.cli.run import OutOption
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from grambench.reports.comparable import Source
 
 RunsArgument = Annotated[
@@ -45,15 +43,16 @@ def compare(
     """
     from grambench.cli.compare_tables import print_compared
     from grambench.cli.fail_on import exit_if_any_holds, parsed
+    from grambench.cli.screen import wide_screen
     from grambench.reports.compare import changes_by_name, compare_runs
     from grambench.reports.namespace import numbers_of
 
     conditions, sources = parsed(fail_on), _sources(runs, out)
     compared = compare_runs(sources, across_hardware=across_hardware)
     if json_:
-        typer.echo(compared.model_dump_json(indent=2))
+        say_json(compared.model_dump_json(indent=2))
     else:
-        print_compared(compared, _console())
+        print_compared(compared, wide_screen())
     checked = []
     for source in sources[1:]:
         (numbers, reasons), (changes, why) = numbers_of(source.report), changes_by_name(compared, source.name)
@@ -76,6 +75,7 @@ def merge(
     Pairs stay within a run. The same seed in two runs is two processes, but one seed.
     """
     from grambench.cli.compare_tables import print_merged
+    from grambench.cli.screen import wide_screen
     from grambench.errors import MachineError
     from grambench.fs import write_atomic
     from grambench.reports.merge import merge_runs
@@ -83,9 +83,9 @@ def merge(
     merged = merge_runs(_sources(runs, folder))
     text = merged.model_dump_json(indent=2)
     if json_:
-        typer.echo(text)
+        say_json(text)
     else:
-        print_merged(merged, _console())
+        print_merged(merged, wide_screen())
     if out is not None:
         try:
             write_atomic(out, f"{text}\n")
@@ -101,11 +101,3 @@ def _sources(asked: list[str], out: Path) -> "list[Source]":
     from grambench.reports.comparable import named_sources
 
     return named_sources([(word, report_of(word, out)[0]) for word in asked])
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    from grambench.views.console import EVERY_COLUMN
-
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)

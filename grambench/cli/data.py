@@ -11,6 +11,7 @@ import typer
 from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP, App
 from grambench.cli.options import SetOption
+from grambench.cli.output import say
 from grambench.errors import MachineError, StoppedError
 
 app = App(
@@ -59,16 +60,15 @@ class Items(StrEnum):
 @app.command("list")
 def list_(json_: JsonOption = False) -> None:
     """List the known data sets: folder, whether it is complete, licence and size."""
-    from rich.console import Console
-
     from grambench.cli.data_sets import DATA_SETS, described
     from grambench.cli.data_tables import print_data_sets, print_json
+    from grambench.cli.screen import Screen
 
     rows = [described(data_set) for data_set in DATA_SETS]
     if json_:
         print_json(rows)
     else:
-        print_data_sets(rows, Console())
+        print_data_sets(rows, Screen())
 
 
 @app.command()
@@ -81,11 +81,10 @@ def prepare(
 
     MIND is fetched if it is missing and no folder is given; a second call reuses the arrays.
     """
-    from rich.console import Console
-
     from grambench.cli.data_prepare import fetch_if_missing, prepare_in_worker
     from grambench.cli.data_sets import spec_of
     from grambench.cli.data_tables import print_prepared
+    from grambench.cli.screen import Screen
     from grambench.cli.steps import open_steps
 
     spec = spec_of(name, assignments or [], data_dir)
@@ -95,7 +94,7 @@ def prepare(
             prepared, warned = prepare_in_worker(spec, name, steps)
     except KeyboardInterrupt as error:
         raise StoppedError("The preparation was stopped.", "Files fetched so far are kept.") from error
-    print_prepared(prepared, [warning.message for warning in warned], Console())
+    print_prepared(prepared, [warning.message for warning in warned], Screen())
 
 
 @app.command()
@@ -116,22 +115,21 @@ def verify(
     prepared, or a cache of such folders, every file is compared with its recorded digest; a difference
     is an error.
     """
-    from rich.console import Console
-
     from grambench.cli.data_sets import data_to_verify, folder_to_verify
     from grambench.cli.data_tables import print_json, print_prepared_checks, print_verification
+    from grambench.cli.screen import Screen
     from grambench.data.verify_prepared import damage, prepared_folders, verify_prepared
     from grambench.domains.registry import domain_of
 
     folder = folder_to_verify(name, data_dir)
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     if prepared := prepared_folders(folder):
         with console.status("reading") if console.is_terminal else contextlib.nullcontext():
             checks = [verify_prepared(one) for one in prepared]
         if json_:
             print_json([check.model_dump(mode="json") for check in checks])
         else:
-            print_prepared_checks(checks, Console())
+            print_prepared_checks(checks, Screen())
         if error := damage(checks):
             raise error
         return
@@ -141,7 +139,7 @@ def verify(
     if json_:
         print_json(found.model_dump(mode="json"))
     else:
-        print_verification(found, Console())
+        print_verification(found, Screen())
 
 
 @app.command()
@@ -190,8 +188,8 @@ def synth(
     folder = out.expanduser()
     with _written(folder):
         generate(spec, folder)
-    typer.echo(safe_text(folder, 1000))
-    typer.echo(
+    say(safe_text(folder, 1000))
+    say(
         f"{spec.news:,} news, {spec.users:,} users, {spec.train_impressions:,} train and"
         f" {spec.dev_impressions:,} dev impressions, seed {spec.seed}"
     )
@@ -217,8 +215,8 @@ def convert(
     folder = out.expanduser()
     with _written(folder):
         counts = convert_assist2009(source.expanduser(), folder, items.value)
-    typer.echo(safe_text(folder, 1000))
-    typer.echo(
+    say(safe_text(folder, 1000))
+    say(
         f"{name.value}: {counts.rows:,} rows, {counts.merged_rows:,} of them merged into an answer of several"
         f" skills; {counts.answers:,} answers of {counts.students:,} students to {counts.items:,} items"
     )

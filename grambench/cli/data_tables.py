@@ -1,7 +1,6 @@
 """What the `data` commands print: lists and tables of counts, for 80 columns and more."""
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from grambench.cli.output import say_json
 from grambench.cli.steps import megabytes
 from grambench.data.verification import CheckedFolder, Problem
 from grambench.data.verify_prepared import PreparedVerification
@@ -144,7 +144,7 @@ def print_data_sets(rows: Iterable[Mapping[str, Any]], console: Console) -> None
 
 def print_json(value: object) -> None:
     """Print ASCII, so that no control characters of the data reach a terminal."""
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    say_json(json.dumps(value, indent=1, allow_nan=False))
 
 
 def _files(check: Counts | AnswersCheck, within: str = "") -> RenderableType:

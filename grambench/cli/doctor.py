@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grambench.cli.output import say_json
 from grambench.cli.run import OutOption
 from grambench.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rich.console import Console
-
+    from grambench.cli.screen import Screen
     from grambench.runner.doctor import Finding, Status
 
 _WIDEST = 100
@@ -29,22 +29,21 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from grambench.cli.screen import Screen
     from grambench.runner.doctor import examine
 
-    console = Console()
+    console = Screen()
     if json_:
         findings = [*examine(out)]
         document = {"prevents_runs": any(each.prevents_runs for each in findings)}
-        typer.echo(json.dumps(document | {"findings": [asdict(each) for each in findings]}))
+        say_json(json.dumps(document | {"findings": [asdict(each) for each in findings]}))
     else:
         findings = _print(examine(out), console)
     if any(finding.prevents_runs for finding in findings):
         raise typer.Exit(int(ExitCode.ENVIRONMENT))
 
 
-def _print(findings: "Iterable[Finding]", console: "Console") -> "list[Finding]":
+def _print(findings: "Iterable[Finding]", console: "Screen") -> "list[Finding]":
     """A row for each finding as soon as it is there, and the conclusion."""
     from rich.text import Text
 
@@ -62,7 +61,7 @@ def _print(findings: "Iterable[Finding]", console: "Console") -> "list[Finding]"
     return shown
 
 
-def _row(finding: "Finding", console: "Console") -> object:
+def _row(finding: "Finding", console: "Screen") -> object:
     from rich.table import Table
     from rich.text import Text
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import trackers
+from grambench.cli.output import say
 from grambench.cli.run import OutOption
 from grambench.cli.runs import RunArgument
 
@@ -44,5 +45,5 @@ def export(
             raise
         first = safe_text(f"{type(error).__name__}: {error}", 400)
         raise MachineError(f"The export with {row.module} failed: {first}.") from error
-    typer.echo(f"{row.name}: {place}", err=True)
-    typer.echo(row.view.format(place=place))
+    say(f"{row.name}: {place}", err=True)
+    say(row.view.format(place=place))

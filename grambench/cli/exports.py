@@ -5,8 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
+from grambench.cli.output import say
 from grambench.errors import ConfigError
 
 
@@ -49,7 +48,7 @@ class Outlets:
         os.environ.pop("GRAMBENCH_WEBHOOK", None)  # a secret that no other process needs
         if self.metrics_port is not None:
             socket = listening(self.metrics_port)
-            typer.echo(f"metrics: http://{LOOPBACK}:{socket.getsockname()[1]}/metrics", err=True)
+            say(f"metrics: http://{LOOPBACK}:{socket.getsockname()[1]}/metrics", err=True)
             targets.append(f"prometheus:{socket.detach()}")
         return targets
 

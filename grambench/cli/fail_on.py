@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grambench.cli.output import say
+
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
     from grambench.config.spec import Spec
@@ -70,7 +72,7 @@ def exit_if_any_holds(
             if holds:
                 lines.append(f"{run}: {text}: {_words(values)}" if run else f"{text}: {_words(values)}")
     for line in lines:
-        typer.echo(line, err=True)
+        say(line, err=True)
     if lines:
         raise typer.Exit(int(ExitCode.GATE))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import typer
 
+from grambench.cli.output import on_dashboard_terminal, say, say_json
 from grambench.errors import ConfigError, ExitCode
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
@@ -166,7 +167,7 @@ def _say(line: str) -> None:
 
 def print_detached(folder: Path) -> None:
     """Say how to watch or stop a run that keeps running."""
-    typer.echo(_goes_on(folder), err=True)
+    say(_goes_on(folder), err=True)
 
 
 def _goes_on(folder: Path) -> str:
@@ -210,9 +211,9 @@ def named(folder: Path) -> str:
 
 
 def view(plain: bool) -> Mode:
-    """The dashboard on a terminal (Textual itself does not check), else lines."""
-    on_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    return "dashboard" if on_terminal and not plain else "plain"
+    """The dashboard on a terminal that can draw it (Textual itself does not check), else and in CI lines."""
+    drawn = on_dashboard_terminal() and not plain and not os.environ.get("CI")
+    return "dashboard" if drawn else "plain"
 
 
 def finish(
@@ -243,64 +244,57 @@ def finish(
         name = folder.name
         path = f"not written ({error.strerror or error}); `grambench report {name}` shows it"
     if as_json:
-        sys.stdout.write(report_json(build_report(folder)))
+        say_json(report_json(build_report(folder)))
     else:
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
     if code == ExitCode.INTERRUPTED and (why := state.warnings.get(NO_ROOM) or _fault_of_disk(folder)):
-        typer.echo(f"grambench: {safe_text(why[:1].upper() + why[1:], 1000)}.", err=True)
+        say(f"grambench: {safe_text(why[:1].upper() + why[1:], 1000)}.", err=True)
     elif code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
         _print_cause(folder, state, code)
     if code == ExitCode.INTERRUPTED:
-        typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
+        say(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
     if code == ExitCode.OK and fail_on:
         exit_if_any_holds(fail_on, [("", *numbers_of(build_report(folder)))])
     raise typer.Exit(code)
 
 
 def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
-    from rich.console import Console
-
+    from grambench.cli.screen import wide_screen
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import (
-        EVERY_COLUMN,
-        self_words,
-        summary_table,
-        vectors_line,
-        verdict_lines,
-    )
+    from grambench.views.console import self_words, summary_table, vectors_line, verdict_lines
     from grambench.views.numbers import tolerance
 
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
+    console = wide_screen()
     if any(trial.progress for trial in state.trials.values()):
         console.print(summary_table(state, console.width))
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
-        typer.echo(f"{label}: {words}")
+        say(f"{label}: {words}")
     _print_wrapped(verdict_lines(verdict.compared, verdict.grade), console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
-            typer.echo(f"warning: {trial.name}: {disturbance.message}")
+            say(f"warning: {trial.name}: {disturbance.message}")
     audit = state.setup.audit
     if audit is not None:
         equivalent = "equivalent" if audit.equivalent else "not equivalent"
         worst, itself = tolerance(audit.relative), self_words(audit)
         itself += f"; tolerance {tolerance(audit.tolerance)}" if itself else ""
-        typer.echo(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst}{itself})")
+        say(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst}{itself})")
         for name in audit.unequal:
-            typer.echo(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
+            say(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:
-        typer.echo(vectors_line(state.setup.encoder))
+        say(vectors_line(state.setup.encoder))
     for message in state.warnings.values():
-        typer.echo(f"warning: {safe_text(message, 1000)}")
-    typer.echo(f"report: {report}")
+        say(f"warning: {safe_text(message, 1000)}")
+    say(f"report: {report}")
 
 
 def _print_wrapped(lines: list[str], width: int) -> None:
     """On a terminal within its width; elsewhere each line stays one, for programs that read it."""
     for line in filter(None, lines):
-        typer.echo(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
+        say(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
 
 
 def _fault_of_disk(folder: Path) -> str:
@@ -326,9 +320,9 @@ def _why_unfinished(folder: Path, code: int) -> str:
 def _print_cause(folder: Path, state: RunState, code: int) -> None:
     """Why the exit code is not 0, one sentence per failure."""
     if state.setup.outcome == "failed":
-        typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
+        say(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
     elif not state.finished:
-        typer.echo(f"grambench: {_why_unfinished(folder, code)}", err=True)
+        say(f"grambench: {_why_unfinished(folder, code)}", err=True)
     for trial in state.trials.values():
         if trial.outcome in ("failed", "diverged"):
-            typer.echo(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)
+            say(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)

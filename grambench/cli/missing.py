@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import typer
-
 from grambench.cli import estimate
 from grambench.cli.gpus import usable_gpus
+from grambench.cli.output import say
 from grambench.cli.own_data import can_fetch, weights_of
 from grambench.config.paths import dataset_dir
 from grambench.config.reads import is_read
@@ -52,7 +51,7 @@ def require_all(spec: Spec, preset: str) -> None:
     if not lacks:
         return
     for line in _screen(spec, preset, lacks):
-        typer.echo(line, err=True)
+        say(line, err=True)
     first = lacks[0].error
     parts = " and ".join(lack.part for lack in lacks)
     raise type(first)(f"{preset} cannot start without its {parts}: see above.", first.fix)

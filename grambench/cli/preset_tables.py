@@ -1,16 +1,16 @@
 """What `grambench presets` prints: the list, or one preset as TOML."""
 
 import json
-import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from grambench.cli.output import say_json
+from grambench.cli.screen import Screen
 from grambench.config.presets import load_preset, preset_names
 from grambench.config.reads import is_read, settings_read
 from grambench.config.spec import Spec
@@ -26,22 +26,22 @@ def print_presets(as_json: bool) -> None:
     """Every preset and what it is for."""
     rows = [{"name": name, "description": load_preset(name).description} for name in preset_names()]
     if as_json:
-        _print_json(rows)
+        say_json(json.dumps(rows, indent=1))
         return
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column()
     for row in rows:
         grid.add_row(Text(safe_text(row["name"]), style="bold"), Text(safe_text(row["description"])))
-    Console().print(grid)
+    Screen().print(grid)
 
 
 def print_preset(spec: Spec, as_json: bool, explain: bool = False) -> None:
     """The settings of a preset that its run reads."""
     if as_json:
-        _print_json(spec.model_dump(mode="json"))
+        say_json(json.dumps(spec.model_dump(mode="json"), indent=1, allow_nan=False))
         return
-    console = Console()
+    console = Screen()
     width = min(console.width, _WIDEST)
     lines = explained(spec, width) if explain else listing(spec, width)
     for setting, comment in lines:
@@ -143,7 +143,3 @@ def _quoted(text: str) -> str:
 
 def _printable(character: str) -> str:
     return character if character.isprintable() else f"\\U{ord(character):08x}"
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False) + "\n")

@@ -1,11 +1,11 @@
 """`grambench replay`: play back a run at any speed."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from grambench.cli.output import on_dashboard_terminal
 from grambench.cli.run import OutOption
 from grambench.cli.runs import RunArgument
 
@@ -32,9 +32,10 @@ def replay(
     folder = shipped("recorded-run", "docs/recorded-run") if demo else find_run(run, out)
     if not read_run(folder).started_wall:
         raise DataError(f"The logs of {folder.name} hold no events.", "Start the run again.")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not on_dashboard_terminal():
         raise MachineError(
-            "A replay needs a terminal on stdin and stderr.", "`grambench report` prints the results."
+            "A replay needs a terminal on stdin and stderr, with a cursor (TERM) and UTF-8.",
+            "`grambench report` prints the results.",
         )
     from grambench.tui.replay import play
 

@@ -9,6 +9,7 @@ import typer
 
 from grambench.cli.complete import run_names
 from grambench.cli.fail_on import FailOnOption
+from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 from grambench.errors import ConfigError, MachineError
 from grambench.reports.render.renderings import Rendering, names, rendering
@@ -58,7 +59,7 @@ def report(
 
     form = rendering(format_)
     if schema:
-        typer.echo(json.dumps(json_schema(), indent=1))
+        say_json(json.dumps(json_schema(), indent=1))
         return
     conditions = parsed(fail_on)
     _require_sense(form, open_=open_, co2=co2_per_kwh is not None)
@@ -108,7 +109,7 @@ def _write_json(folder: Path | None) -> None:
         if folder is not None:
             write_report(folder)
     except OSError as error:
-        typer.echo(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
+        say(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
 
 
 def _page(form: Rendering, output: Path | None, beside: Path | None) -> Path:
@@ -121,7 +122,7 @@ def _page(form: Rendering, output: Path | None, beside: Path | None) -> Path:
 
 def _write_text(text: str, output: Path | None, form: Rendering) -> None:
     if output is None:
-        typer.echo(text, nl=not text.endswith("\n"))
+        say(text, nl=not text.endswith("\n"))
     else:
         _write(_page(form, output, None), text)
 
@@ -140,7 +141,7 @@ def _write_files(
     else:
         for name, content in files.items():
             if isinstance(content, str):
-                typer.echo(f"{name}: {content}", err=True)
+                say(f"{name}: {content}", err=True)
             else:
                 _write((output or Path(beside or "") / "figures") / name, content)
 
@@ -155,7 +156,7 @@ def _write(path: Path, content: str | bytes) -> None:
         raise MachineError(
             f"{path} cannot be written: {error.strerror or error}.", "Choose another place with --output."
         ) from error
-    typer.echo(f"Written: {path}", err=True)
+    say(f"Written: {path}", err=True)
 
 
 def _open(path: Path) -> None:
@@ -167,4 +168,4 @@ def _open(path: Path) -> None:
         map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     )
     if not has_display or not webbrowser.open(path.resolve().as_uri()):
-        typer.echo(f"No browser could be opened: open {path.resolve()} yourself.", err=True)
+        say(f"No browser could be opened: open {path.resolve()} yourself.", err=True)

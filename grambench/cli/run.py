@@ -24,6 +24,7 @@ from grambench.cli.options import (
     SetOption,
     WebhookOption,
 )
+from grambench.cli.output import say
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
@@ -186,27 +187,27 @@ def run(
     spec = options.resolve(preset or "")
     require_names(conditions, spec)
     if len(spec.devices) > 1 and not options.sets("schedule"):
-        typer.echo(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
+        say(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
     if not dry_run:
         require_all(spec, preset or spec.name)
     is_owned = is_own(preset or "")
     found = look(spec) if dry_run or is_owned else None
     if found is not None and is_owned and not options.sets_seeds:
         spec, why = with_seeds(options, preset or "", spec, found)
-        typer.echo(why, err=True)
+        say(why, err=True)
     if dry_run and found is not None:
         from grambench.hub import require_usable
 
         if spec.encoder.model is not None:
             require_usable(spec.encoder.model, spec.encoder.revision)
         for key, value, _ in settings_read(spec):
-            typer.echo(f"{key} = {value}")
-        typer.echo("")
+            say(f"{key} = {value}")
+        say("")
         for line in plan(spec, found):
-            typer.echo(line)
+            say(line)
         return
     if found is not None:
-        typer.echo(f"{found.line}; preset {spec.name}", err=True)
+        say(f"{found.line}; preset {spec.name}", err=True)
     show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *without_secrets(sys.argv[1:])]))
 
 

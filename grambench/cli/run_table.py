@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import typer
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.text import Text
 
+from grambench.cli.output import say
+from grambench.cli.screen import Screen
 from grambench.runner.run_index import RunRow
 from grambench.text import safe_text
 from grambench.views import numbers
@@ -30,17 +30,17 @@ def print_runs(rows: Sequence[RunRow], older: int) -> None:
 
     `older`: runs that are not listed.
     """
-    console = Console()
+    console = Screen()
     if console.is_terminal:
         for number, cells in enumerate(table(rows, console.width)):
             console.print(_coloured(cells, heading=number == 0), soft_wrap=True)
     else:
         sys.stdout.write("".join(f"{_GAP.join(cells.values()).rstrip()}\n" for cells in table(rows, None)))
     if older:
-        typer.echo(f"{older:,} older ones: `grambench runs --limit {older + len(rows)}` lists all", err=True)
+        say(f"{older:,} older ones: `grambench runs --limit {older + len(rows)}` lists all", err=True)
     for row in rows:
         for complaint in row.complaints:
-            typer.echo(f"{safe_text(row.run)}: {safe_text(complaint, 600)}.", err=True)
+            say(f"{safe_text(row.run)}: {safe_text(complaint, 600)}.", err=True)
 
 
 def table(rows: Sequence[RunRow], width: int | None) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import run_names
+from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 
 RunArgument = Annotated[
@@ -39,11 +40,11 @@ def runs(
     shown = limit or (_ON_SCREEN if sys.stdout.isatty() and not json_ else len(folders))
     rows = [*run_rows(out, islice(folders, shown))]
     if json_:
-        typer.echo(json.dumps([vars(row) for row in rows]))
+        say_json(json.dumps([vars(row) for row in rows]))
     elif rows:
         print_runs(rows, len(folders) - len(rows))
     else:
-        typer.echo(f"There is no run in {out}. Start one with `grambench run --preset demo`.", err=True)
+        say(f"There is no run in {out}. Start one with `grambench run --preset demo`.", err=True)
 
 
 def watch(
@@ -61,7 +62,7 @@ def watch(
         with follow.farewell():
             follow.watch(view(plain))
     except KeyboardInterrupt:  # leaving does not end the run
-        typer.echo(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
+        say(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
 
 
 def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
@@ -71,4 +72,4 @@ def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
 
     folder = find_run(run, out)
     send(folder, Command("stop"))
-    typer.echo(f"{folder.name} ends after the current step.", err=True)
+    say(f"{folder.name} ends after the current step.", err=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from grambench.cli.screen import Screen
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -45,7 +45,7 @@ def open_steps() -> Iterator[Steps]:
         BarColumn(bar_width=30),
         TextColumn("{task.fields[amount]}", markup=False, justify="right"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Screen(stderr=True)) as progress:
         yield LiveSteps(progress)
 
 

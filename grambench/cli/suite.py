@@ -41,8 +41,7 @@ def suite(
 
     The rows of a missing data set are left blank, with the reason.
     """
-    from rich.console import Console
-
+    from grambench.cli.screen import Screen
     from grambench.cli.suite_runs import Settings, planned, results
     from grambench.cli.suite_tables import print_plan, print_results
     from grambench.reports.suites import SUITES
@@ -50,7 +49,7 @@ def suite(
     chosen = SUITES[table.value]
     presets = chosen.presets if datasets is None else tuple(name.strip() for name in datasets.split(","))
     settings = Settings.of(data_dirs or [], assignments or [], out, strategies)
-    console = Console(width=None if Console().is_terminal else 160)
+    console = Screen(width=None if Screen().is_terminal else 160)
     if plan:
         print_plan(chosen, planned(chosen, presets, settings), console)
         return

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import typer
-
 from grambench.cli.follow import Follow
+from grambench.cli.output import say
 from grambench.cli.run import start_supervisor
 from grambench.cli.settings import resolve
 from grambench.config.spec import Spec
@@ -154,7 +153,7 @@ def _run(
     """A run from start to end, its progress on stderr; its exit code, and trials of the first seed."""
     spec = _spec(preset, list(dict.fromkeys(strategies)), words, settings)
     folder = create_run(spec, preset, settings.out, ["grambench", *sys.argv[1:]])
-    typer.echo(f"{preset}: {', '.join(spec.training.strategies)} in {folder}", err=True)
+    say(f"{preset}: {', '.join(spec.training.strategies)} in {folder}", err=True)
     with Follow(folder) as follow:
         follow.supervisor = start_supervisor(folder)
         follow.watch("plain")

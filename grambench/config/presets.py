@@ -14,8 +14,9 @@ from grambench.config.paths import shipped
 from grambench.config.refusals import refusal
 from grambench.config.renamed import new_key, with_new_names
 from grambench.config.spec import Spec
-from grambench.config.table import inner_table
+from grambench.config.table import inner_table, settings
 from grambench.errors import ConfigError
+from grambench.text import redacted
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -50,7 +51,18 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     Raises:
         ConfigError: no such preset, a TOML error, an unknown key, a value out of its range.
     """
-    path = find_preset(name)
+    try:
+        "".join((*assignments, *trials)).encode()
+        return _loaded(find_preset(name), assignments, trials)
+    except RecursionError as error:
+        raise ConfigError(f"{name}: tables are nested too deeply.", "Settings are TABLE.KEY.") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"A setting of {name} is not valid UTF-8.", "Write it again.") from error
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
+
+
+def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Spec:
     own: set[str] = set()
     tables = _resolve(path, (), own)
     changes: dict[str, Any] = {}
@@ -63,7 +75,19 @@ def load_preset(name: str, assignments: Sequence[str] = (), trials: Sequence[str
     merged = _over(tables, _renamed(changes, "command line"))
     if "," in str(merged.get("device")) and "schedule" not in given | own:
         merged["schedule"] = "parallel"
-    return validate(merged, str(path), frozenset(given))
+    spec = validate(merged, str(path), frozenset(given))
+    _refuse_secrets(spec, str(path))
+    return spec
+
+
+def _refuse_secrets(spec: Spec, origin: str) -> None:
+    """Settings are written into run.json, logs and reports."""
+    for key, value, _ in settings(spec):
+        if redacted(str(value)) != str(value):
+            raise ConfigError(
+                f"{origin}: {key} holds a password or a token, which run.json and the report would show.",
+                "Leave it out of the setting; the hub's token is read from HF_TOKEN or `hf auth login`.",
+            )
 
 
 def find_preset(name: str) -> Path:
@@ -116,10 +140,10 @@ def _resolve(path: Path, seen: tuple[Path, ...], own: set[str]) -> dict[str, Any
         raise ConfigError(f"Presets extend each other in a circle: {chain}.", "Remove one `extends`.")
     try:
         tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except (ValueError, RecursionError) as error:  # also for whole numbers of thousands of digits
+        raise ConfigError(f"{path} is not valid TOML: {str(error).partition(';')[0]}.") from error
     tables = _renamed(tables, str(path))
     if path.parent != presets_folder().resolve():
         own.update(tables)
@@ -218,7 +242,7 @@ def _value(text: str) -> Any:
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

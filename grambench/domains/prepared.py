@@ -33,7 +33,7 @@ from grambench.data.prepared.tokens import ItemTokenizer, TokenizerFactory, read
 from grambench.domains.base import Domain
 from grambench.domains.registry import domain_of, source_of
 from grambench.errors import DataError, MachineError
-from grambench.fs import locked, sync_folder, write_atomic
+from grambench.fs import NPY_ERRORS, locked, sync_folder, write_atomic
 
 __all__ = ["PrepareRequest", "Prepared", "open_prepared", "prepare"]
 
@@ -250,7 +250,7 @@ def _mapped(folder: Path, name: str, manifest: Manifest) -> npt.NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except NPY_ERRORS as error:
         raise DataError(f"{path} cannot be mapped: {error}.", "Delete the folder.") from error
     if (array.dtype.str, array.shape) != (listed.dtype, listed.shape):
         raise DataError(

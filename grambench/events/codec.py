@@ -14,6 +14,7 @@ from zlib import crc32
 
 from grambench.events.fields import build
 from grambench.events.types import Event
+from grambench.text import redacted
 
 SCHEMA_VERSION = 1
 REGISTRY: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
@@ -46,7 +47,7 @@ class Record:
 
 
 def encode(event: Event, stamp: Stamp) -> bytes:
-    """The line of an event, newline included. Non-finite numbers become null."""
+    """The line of an event, newline included. Non-finite numbers become null, secrets are redacted."""
     fields = {f.name: _finite(getattr(event, f.name)) for f in dataclasses.fields(event)}
     line = {
         "v": SCHEMA_VERSION,
@@ -57,7 +58,7 @@ def encode(event: Event, stamp: Stamp) -> bytes:
         "type": event.type,
         **fields,
     }
-    head = json.dumps(line, allow_nan=False, separators=(",", ":")).encode()[:-1]
+    head = redacted(json.dumps(line, allow_nan=False, separators=(",", ":"))).encode()[:-1]
     return b'%b%b%08x"}\n' % (head, _CRC, crc32(head))
 
 

@@ -41,6 +41,7 @@ from grambench.reports.schema import (
 from grambench.reports.section import build_section, finite, printable
 from grambench.reports.trials import build_trial, build_worker
 from grambench.reports.verdict import grade_of
+from grambench.text import redacted, safe_json
 
 _NOT_FINITE = "not a finite number"
 
@@ -88,7 +89,7 @@ def report_json(report: Report) -> str:
     """The text of `report.json`: UTF-8, indented by two spaces, no NaN, checked against the schema."""
     text = json.dumps(report.model_dump(mode="json"), allow_nan=False, ensure_ascii=False, indent=2)
     Report.model_validate_json(text)
-    return text + "\n"
+    return safe_json(redacted(text)) + "\n"
 
 
 def write_report(folder: Path) -> Path:

@@ -1,10 +1,12 @@
 """Test scores by impression or answer, as trials keep them, compared by test users."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 from grambench.analysis.clustered import clustered_interval
 from grambench.analysis.pairs import UserError
+from grambench.fs import NPY_ERRORS
 
 SCORES_FILE = "test_scores.npz"
 """In a trial's folder: `values` float32, whose mean differs between trials as their scores do, and `clusters`
@@ -28,7 +30,7 @@ def user_error(candidate: Path, reference: Path) -> UserError | None:
         try:
             with np.load(folder / SCORES_FILE, allow_pickle=False) as kept:
                 sides.append((kept["values"], kept["clusters"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (*NPY_ERRORS, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
             return None
     (own, clusters), (other, others) = sides
     if own.shape != other.shape or not np.array_equal(clusters, others):

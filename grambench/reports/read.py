@@ -27,7 +27,7 @@ def read_report(path: Path) -> Report:
         return Report.model_validate_json(json.dumps(fields))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise DataError(f"{path} is not a report of grambench: {_first(error)}.") from error
 
 

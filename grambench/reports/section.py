@@ -62,10 +62,11 @@ class Grown(Model):
         absent = [
             name for name, info in cls.model_fields.items() if name not in fields and info.default is None
         ]
-        if not absent:
+        reasons = fields.get("reasons", {})
+        if not absent or not isinstance(reasons, dict):
             return fields
         why = dict.fromkeys(absent, OLDER_REPORT)
-        return {**fields, **dict.fromkeys(absent), "reasons": {**why, **fields.get("reasons", {})}}
+        return {**fields, **dict.fromkeys(absent), "reasons": {**why, **reasons}}
 
 
 class GrownSection(Section, Grown):

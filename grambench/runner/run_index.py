@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from grambench.analysis import comparison
 from grambench.config.changes import spec_digest
 from grambench.errors import DataError, ExitCode
@@ -197,7 +199,7 @@ def _load(out: Path) -> dict[str, tuple[Marks, RunRow]]:
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         index = json.loads(read_regular(out / INDEX_FILE))
         if (index["format"], index["code"]) == (_FORMAT, code_digest()):
-            return {name: (marks, RunRow(**row)) for name, (marks, row) in index["runs"].items()}
+            return TypeAdapter(dict[str, tuple[Marks, RunRow]]).validate_python(index["runs"])
     return {}
 
 

@@ -19,7 +19,7 @@ from grambench.errors import ConfigError, DataError, MachineError
 from grambench.events.journal import boot_id
 from grambench.fs import read_regular, write_atomic
 from grambench.runner.facts import host_facts
-from grambench.text import safe_text
+from grambench.text import redacted, safe_text
 
 RUN_FILE, PID_FILE = "run.json", "supervisor.pid"
 SUPERVISOR_LOG = "supervisor.jsonl"
@@ -49,7 +49,7 @@ def create_run(spec: Spec, preset: str, out: Path, command: list[str]) -> Path:
             "spec": spec.model_dump(mode="json"),
             "spec_sha256": spec_digest(spec.model_dump(mode="json")),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": command,
+            "command": [*map(redacted, command)],
             "host": host_facts(),
         }
         write_atomic(folder / RUN_FILE, json.dumps(run, indent=1, allow_nan=False))

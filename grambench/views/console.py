@@ -14,7 +14,7 @@ from grambench.analysis.compared import Compared
 from grambench.analysis.grade import Grade
 from grambench.events.state import SETUP, LogLine, RunState, TrialState
 from grambench.events.types import AuditFinished, EncoderChecked
-from grambench.text import safe_text
+from grambench.text import safe_lines, safe_text
 from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
 
@@ -60,7 +60,7 @@ class PlainPrinter:
 
     def _print(self, elapsed_s: float, source: str, text: str) -> None:
         source = f"{source}: " if source else ""
-        self._stream.write(f"[{numbers.clock(elapsed_s):>7}] {source}{text}\n")
+        self._stream.write(safe_lines(f"[{numbers.clock(elapsed_s):>7}] {source}{text}\n"))
 
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)

@@ -49,6 +49,12 @@ PYTHON = re.compile(r"tuple|instance of|pattern|\\d|Input should|Traceback|<clas
         ("replay --speed 0", "--speed"),
         ("data synth", "Missing option '--out'."),
         ("runs --ouy x", "Did you mean --out?"),
+        (f"run --preset {'x' * 300}", "File name too long"),
+        (f"run --preset demo --set {'x.' * 3000}y=1", "tables are nested too deeply"),
+        (f"run --preset demo --set training.epochs={'9' * 4000}", "must be at most 9.007199255e+15"),
+        (f"run --preset demo --set training.epochs={'9' * 5000}", "must be a whole number, not '9999"),
+        ("run --preset demo --set x\udcff=1", "is not valid UTF-8"),
+        (f"presets {'/x' * 3000}", "File name too long"),
     ],
 )
 def test_it_is_told_in_one_sentence_with_the_fix(

@@ -1,7 +1,9 @@
 """What the files beside the package say of versions and commands agrees with it."""
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -33,6 +35,19 @@ def test_each_lower_bound_has_its_pin(required: Requirement) -> None:
 @pytest.mark.parametrize("required", REQUIRED, ids=lambda required: required.name)
 def test_ci_runs_an_allowed_version(required: Requirement) -> None:
     assert pins("constraints.txt")[required.name] in required.specifier
+
+
+def test_every_imported_package_is_required() -> None:
+    imported = set()
+    for path in (ROOT / "grambench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    required = {Requirement(line).name.replace("-", "_") for line in PROJECT["dependencies"]}
+    others = imported - sys.stdlib_module_names - {"grambench"}
+    assert others - required == {"pydantic_core"}  # types only, and of pydantic's own version
 
 
 def test_changelog_and_citation_know_the_version() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from grambench.errors import DataError
@@ -21,7 +21,7 @@ def digests(
 ) -> dict[str, str]:
     """sha256 of each file, from the cache if path, size, times and inode are unchanged.
 
-    For a folder of many files, its listing is hashed instead.
+    The digest of a folder is that of its files' names and digests; its state is that of all its files.
 
     Args:
         files: name -> file.
@@ -34,9 +34,6 @@ def digests(
     memo = {} if read_all else dict(remembered)
     by_name: dict[str, str] = {}
     for done, (name, path) in enumerate(files.items()):
-        if path.is_dir():
-            by_name[name] = _listing_digest(path)
-            continue
         key = _identity(path)
         if key not in memo:
             report("hash", done, len(files))
@@ -58,23 +55,29 @@ def size_of(path: Path) -> int:
         return sum(entry.stat().st_size for entry in entries if entry.is_file())
 
 
-def _listing_digest(folder: Path) -> str:
-    """sha256 of the names, sizes and times of a folder's files, without reading a million small files."""
+def _files_of(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        states = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    listing = sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+        return [folder / name for name in sorted(entry.name for entry in entries if entry.is_file())]
 
 
 def _sha256(path: Path) -> str:
     try:
-        return sha256_file(path)
+        if not path.is_dir():
+            return sha256_file(path)
+        return _digest((file.name, sha256_file(file)) for file in _files_of(path))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _identity(path: Path) -> str:
-    return json.dumps([str(path.resolve()), *file_state(path)])
+    state: list[object] = [*file_state(path)]
+    if path.is_dir():
+        state = ["folder", _digest((file.name, *file_state(file)) for file in _files_of(path)), 0, 0]
+    return json.dumps([str(path.resolve()), *state])
+
+
+def _digest(rows: Iterable[object]) -> str:
+    return hashlib.sha256(json.dumps([*rows]).encode()).hexdigest()
 
 
 def _without_stale(memo: dict[str, str]) -> dict[str, str]:
@@ -91,7 +94,7 @@ def _read_memo(path: Path) -> dict[str, str]:
     """The cache; empty if it is missing, damaged or in another format."""
     try:
         memo = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(memo, dict) or not all(isinstance(digest, str) for digest in memo.values()):
         return {}
@@ -101,6 +104,6 @@ def _read_memo(path: Path) -> dict[str, str]:
 def _is_identity(key: str) -> bool:
     try:
         parts = json.loads(key)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(parts, list) and len(parts) == 5 and isinstance(parts[0], str)

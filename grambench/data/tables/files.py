@@ -376,7 +376,7 @@ def _csv_chunks(path: Path, columns: Columns) -> Iterator[Part]:
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
 
 
@@ -397,16 +397,18 @@ def _parquet_chunks(path: Path, columns: Columns) -> Iterator[Part]:
                     raise DataError(f"{place}: found null in column {named}, expected a value in every row.")
             yield wanted, part
             row += len(batch)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Decode dictionaries, and cast every string type to large_string."""
+    """Decode dictionaries, and cast every string type to large_string; raises ArrowInvalid if not UTF-8."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     is_text = pa.types.is_string(array.type) or pa.types.is_string_view(array.type)
-    return array.cast(pa.large_string()) if is_text else array
+    plain = array.cast(pa.large_string()) if is_text else array
+    plain.validate(full=True)
+    return plain
 
 
 def _wanted(path: Path, found: list[str], columns: Columns) -> dict[str, str]:

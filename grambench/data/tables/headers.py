@@ -49,7 +49,7 @@ def is_header(fields: Sequence[str]) -> bool:
     """
     names = [_plain(field) for field in fields[:_READ]]
     hits = sum(_is_name(name) for name in names)
-    begins = _IDS.fullmatch(names[0]) is not None
+    begins = bool(names) and _IDS.fullmatch(names[0]) is not None
     return hits >= (2 if begins else 3) and 2 * hits >= sum(map(bool, names))
 
 

@@ -1,8 +1,11 @@
 """Extract MIND's tables from a downloaded zip, which is not trusted: paths, links and sizes are checked."""
 
+import errno
 import stat
+import struct
 import zipfile
 import zlib
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from grambench.errors import DataError
@@ -11,6 +14,10 @@ from grambench.fs import safe_join
 _MOST_BYTES = 4 << 30
 _MOST_RATIO = 200
 _CHUNK_BYTES = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, ValueError, struct.error)
+"""Raised for damaged archives; `NotImplementedError` is a `RuntimeError`."""
+_DAMAGED_ERRNO = {None, errno.EINVAL}
+"""Of an `OSError` of bz2, and of a seek to a place before the file."""
 
 
 def extract_tables(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
@@ -32,7 +39,9 @@ def extract_tables(archive: Path, folder: Path, names: tuple[str, ...]) -> None:
         with zipfile.ZipFile(archive) as container:
             for entry in _entries(container, folder, names):
                 _extract(container, entry, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _DAMAGED_ERRNO:
+            raise
         raise DataError(f"{archive.name} cannot be read as a zip ({error}).", "Download it again.") from error
 
 

@@ -73,6 +73,7 @@ def _template() -> jinja2.Template:
         signed_interval=signed_interval,
         reference=_reference,
         differing=_differing,
+        traces=_traces,
         metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")
@@ -90,8 +91,8 @@ def number(value: float | None, digits: int = 0) -> str:
 
 def _speedup(trial: Trial) -> str:
     """Samples/s over e2e of the same seed."""
-    found = trial.speedups["e2e"].samples_per_s
-    return DASH if found is None else f"{found:,.2f}×"
+    found = trial.speedups.get("e2e")
+    return DASH if found is None or found.samples_per_s is None else f"{found.samples_per_s:,.2f}×"
 
 
 def interval(found: Interval | None) -> str:
@@ -107,6 +108,13 @@ def signed_interval(found: Interval | None) -> str:
     if found is None or found.low is None or found.high is None:
         return DASH
     return f"{signed(found.low)} to {signed(found.high)} ({found.level:.0%})"
+
+
+def _traces(report: Report) -> bool:
+    """Whether students are traced, by the source of the data; unknown: no."""
+    data = report.spec.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    return source not in (None, "mind", "news-tables", "synthetic")
 
 
 def _reference(report: Report) -> str:

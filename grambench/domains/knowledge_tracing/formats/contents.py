@@ -144,7 +144,7 @@ def _read_parquet(path: Path) -> Contents:
         )
         ids.validate(full=True)
         texts.validate(full=True)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
     check_unique(path, ids, texts, first_row=1)
     return Contents(ids, texts)

@@ -149,7 +149,7 @@ def _read_parquet(path: Path) -> tuple[pa.Array, pa.Array]:
     except MalformedError as error:
         found = "found an empty id, or one with two bodies"
         raise DataError(f"{path}: {found}, expected every id once.") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}.") from error
     return ids, bodies
 

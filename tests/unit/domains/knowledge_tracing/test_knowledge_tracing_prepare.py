@@ -1,5 +1,6 @@
 """Knowledge-tracing data, prepared: what the arrays hold and what the cache's name depends on."""
 
+import shutil
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from damage import flip_later
 from prepare_requests import changed, prepare_request
 
 from grambench.config.data import FieldLimits
@@ -144,7 +146,7 @@ def test_a_limit_without_room_for_a_text_is_refused(request_: PrepareRequest, tm
         prepare(changed(request_, fields=FieldLimits(title=0, abstract=9)), tmp_path / "cache", silent)
 
 
-def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest, tmp_path: Path) -> None:
+def test_a_folder_of_many_files_is_known_by_what_they_hold(request_: PrepareRequest, tmp_path: Path) -> None:
     users = tmp_path / "ednet" / "KT1"
     users.mkdir(parents=True)
     head = "timestamp,solving_id,question_id,user_answer,elapsed_time\n"
@@ -162,5 +164,7 @@ def test_a_folder_of_many_files_is_known_by_its_listing(request_: PrepareRequest
     assert sum(len(part) for part in data.parts.values()) == 40
     assert data.manifest.sources["KT1"].bytes == sum(path.stat().st_size for path in users.iterdir())
     assert prepare(wanted, cache, silent) == folder
-    (users / "u7.csv").write_text(head + "1565096190001,1,q0,a,9\n")
+    shutil.copytree(tmp_path / "ednet", tmp_path / "copy")
+    assert prepare(changed(wanted, folder=tmp_path / "copy"), cache, silent) == folder
+    flip_later(users / "u7.csv", 8 * (len(head) + 7))  # its size and its times are those from before
     assert prepare(wanted, cache, silent) != folder
