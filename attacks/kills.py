@@ -45,15 +45,19 @@ _PREPARE_S = 1.0
 """About as long as a preparation takes: the range of the moments."""
 _WAIT_S = 300.0
 
+_MUTATIONS = 500
+"""A kill takes about as long."""
+
 
 def attack(count: int, seed: int) -> list[str]:
-    """Attack both `count` times; the faults found.
+    """Both kinds of kills; the faults found.
 
     Args:
-        count: kills of each kind.
+        count: mutations of other modules in whose place a kill comes for every `_MUTATIONS`.
         seed: of the random moments.
     """
-    return attack_preparation(count, seed) + attack_supervisor(count, seed)
+    kills = max(1, count // _MUTATIONS)
+    return attack_preparation(kills, seed) + attack_supervisor(kills, seed)
 
 
 def attack_preparation(count: int, seed: int) -> list[str]:
