@@ -179,6 +179,10 @@ def run(
     spec = options.resolve(preset or "")
     require_names(conditions, spec)
     if dry_run:
+        from grambench.hub import require_usable
+
+        if spec.encoder.model is not None:
+            require_usable(spec.encoder.model, spec.encoder.revision)
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
         if data_dir is not None:

@@ -39,8 +39,11 @@ class Encoder(Table):
     """Instead of `model`: a BERT from scratch."""
     layers: Positive | None = None
     """Keep only the first layers of `model`; unset: all."""
-    pooling: Literal["mean", "attention"] = "attention"
-    """Token vectors -> item vector: masked mean, or additive attention."""
+    pooling: Literal["own-or-attention", "own-or-mean", "attention", "mean", "cls", "last"] = (
+        "own-or-attention"
+    )
+    """Token vectors -> item vector: additive attention, masked mean, or the first or last token's vector.
+    `own-or-…`: as the files of a sentence-transformers model say, else attention or mean."""
     pooling_query: Positive = 200
     """Query width of additive-attention pooling, in features."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -45,7 +45,7 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "encoder.revision": lambda spec, _: spec.encoder.model is not None,
     "encoder.layers": lambda spec, _: spec.encoder.model is not None,
     "encoder.architecture": lambda spec, _: spec.encoder.architecture is not None,
-    "encoder.pooling_query": lambda spec, _: spec.encoder.pooling == "attention",
+    "encoder.pooling_query": lambda spec, _: spec.encoder.pooling.endswith("attention"),
     "filter.history": _domain("news"),
     "filter.sequence": _domain("knowledge-tracing"),
     "filter.nrms": _filter("nrms"),

@@ -75,6 +75,7 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
         options = hub_options(encoder.model, encoder.revision)
         wrapped = AutoTokenizer.from_pretrained(encoder.model, use_fast=True, **options)
         embeddings = _embeddings(encoder.model, options)
+        unknown_id = wrapped.unk_token_id  # without end if a damaged file names no token
     backend = getattr(wrapped, "backend_tokenizer", None)
     cls_id = wrapped.cls_token_id if wrapped.cls_token_id is not None else wrapped.bos_token_id
     sep_id = wrapped.sep_token_id if wrapped.sep_token_id is not None else wrapped.eos_token_id
@@ -84,7 +85,7 @@ def tokenizer_for(encoder: Encoder | LanguageModel) -> tuple[ItemTokenizer | Tok
             "Choose an encoder of the BERT, RoBERTa, DeBERTa or MPNet family.",
         )
     _require_words(backend, encoder.model, embeddings)
-    tokenizer = FastTokenizer(backend, cls_id, sep_id, wrapped.unk_token_id, embeddings)
+    tokenizer = FastTokenizer(backend, cls_id, sep_id, unknown_id, embeddings)
     return tokenizer, tokenizer.fingerprint
 
 

@@ -24,6 +24,7 @@ from grambench.events import types as ev
 from grambench.models.attention import Attention, choose_attention
 from grambench.models.encoders.buckets import Buckets
 from grambench.models.encoders.packed import PackedRows
+from grambench.models.encoders.sentence import OWN, pooling_of
 from grambench.training.memory_plan import free_bytes
 from grambench.training.phases import System, warm_up_encoder
 from grambench.training.system import BUCKET_TOKENS, build_system, can_pack
@@ -40,8 +41,9 @@ _LOOK_S = 0.5
 """Seconds over which the machine's load is measured; this process's own use is not counted."""
 _TOLERANCE = {False: 1e-4, True: 3e-2}
 """Largest difference of two candidates' vectors over the largest vector entry; in bf16: True."""
-LAYOUT, BUCKET, ATTENTION, THREADS = (
+LAYOUT, POOLING, BUCKET, ATTENTION, THREADS = (
     "encoder.layout",
+    "encoder.pooling",
     "encoder.bucket_tokens",
     "engine.attention",
     "cpu_threads",
@@ -65,7 +67,8 @@ def choose(
         before: the choice of an earlier setup of this run, which is kept.
 
     Raises:
-        ConfigError: `encoder.layout` is packed, and the model cannot read packed rows.
+        ConfigError: `encoder.layout` is packed, and the model cannot read packed rows; or the model's own
+            pooling is not known here.
     """
     if before is not None:
         chosen = ev.EngineChosen(before.choice, before.candidates, before.seconds, reused=True)
@@ -137,6 +140,8 @@ def _chosen(spec: Spec, data: Prepared, device: Device, emit: Callable[[ev.Event
     options = _options(spec, device)
     choice: dict[str, Any] = {setting: values[0] for setting, values in options.items()}
     choice[THREADS] = _threads(spec, device, emit)
+    if spec.encoder.model is not None and spec.encoder.pooling.startswith(OWN):
+        choice[POOLING] = pooling_of(spec.encoder)
     candidates: list[dict[str, Any]] = []
     if spec.encoder.layout == "packed" or any(len(values) > 1 for values in options.values()):
         probe = _probe(spec, data, device, began + spec.engine.probe_s)

@@ -85,8 +85,8 @@ def spec_warnings(spec: Spec) -> Iterator[Warned]:
     if ignored := ignored_modules(spec.encoder):
         yield Warned(
             "other-pooling",
-            f"the model's own files name {ignored}, which grambench ignores: item vectors are made by"
-            f" {spec.encoder.pooling} pooling of the hidden states",
+            f"the model's own files name {ignored}, which grambench ignores: item vectors are the pooled"
+            f" hidden states (encoder.pooling = {spec.encoder.pooling})",
         )
     if spec.data.protocol == "paper":
         yield Warned(

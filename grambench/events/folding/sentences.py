@@ -22,7 +22,8 @@ def _data_prepared(event: ev.DataPrepared, *_: object) -> Sentence:
 
 def _engine_chosen(event: ev.EngineChosen, *_: object) -> Sentence:
     if not event.candidates:
-        return None
+        pooling = event.choice.get("encoder.pooling")
+        return None if pooling is None else ("info", f"encoder.pooling = {pooling}")
     chosen = ", ".join(f"{setting} = {value}" for setting, value in event.choice.items())
     return "info", f"engine probed in {event.seconds:.1f} s: {chosen}"
 

@@ -1,9 +1,10 @@
 """The files of a pretrained model that determine its output."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-_WEIGHTS = ("model.safetensors", "model*.safetensors", "pytorch_model.bin", "pytorch_model*.bin")
-"""In transformers' order of preference."""
+from grambench.model_folder import WEIGHTS, model_folder, transformer_subfolder
+
 _WORDS = (
     "config.json",
     "*.index.json",
@@ -31,17 +32,12 @@ def model_files(model: str, revision: str | None) -> dict[str, Path]:
     folder = model_folder(model, revision)
     if folder is None:
         return {}
-    weights = next((files for pattern in _WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
-    words = [path for pattern in _WORDS for path in sorted(folder.glob(pattern))]
-    return {str(path.relative_to(folder)): path for path in (*words, *weights) if path.is_file()}
+    places = dict.fromkeys((folder, folder / transformer_subfolder(folder)))
+    files = [path for place in places for path in _files(place)]
+    return {str(path.relative_to(folder)): path for path in files if path.is_file()}
 
 
-def model_folder(model: str, revision: str | None) -> Path | None:
-    """Folder of a model's files; None if it is not on this machine (yet)."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(model, "config.json", revision=revision)
-    return Path(config).parent if isinstance(config, str) else None
+def _files(folder: Path) -> Iterator[Path]:
+    for pattern in _WORDS:
+        yield from sorted(folder.glob(pattern))
+    yield from next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])

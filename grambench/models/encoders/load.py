@@ -12,6 +12,7 @@ from grambench.config.networks import Encoder
 from grambench.errors import ConfigError
 from grambench.hub import hub_errors, hub_options
 from grambench.models.encoders.base import Packing
+from grambench.models.encoders.sentence import pooling_of
 from grambench.models.encoders.text import TextEncoder
 
 
@@ -43,7 +44,7 @@ def load_encoder(
     return TextEncoder(
         backbone,
         width,
-        spec.pooling,
+        pooling_of(spec),
         spec.pooling_query,
         autocast,
         max_tokens=usable_positions(backbone),

@@ -1,49 +1,85 @@
-"""Modules of a sentence-transformers model that grambench ignores."""
+"""What a sentence-transformers model does with its hidden states: its own pooling, and what is ignored."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from grambench.config.networks import Encoder
-from grambench.models.encoders.files import model_folder
+from grambench.errors import ConfigError
+from grambench.hub import fetch_file
+from grambench.model_folder import (
+    MODULES,
+    UnusableModelError,
+    is_inside,
+    model_folder,
+    modules,
+    pooling_modes,
+)
+from grambench.models.pooling import Pooling
 
-_POOLING = "pooling_mode_"
+OWN = "own-or-"
+"""Begins the settings that leave the pooling to the model's files."""
+_KNOWN: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
+"""sentence-transformers' name of a pooling -> ours."""
 _NORMALIZE = "Normalize"
 """Only changes the vectors' length, which the filter can learn."""
 
 
-def ignored_modules(spec: Encoder) -> str:
-    """What the model's files prescribe but `encoder.pooling` does not do; empty if there is no difference.
+def pooling_of(spec: Encoder) -> Pooling:
+    """The pooling of an encoder: the one that is set, or its model's own.
 
-    A sentence-transformers folder lists its modules in `modules.json`: a transformer, a pooling, and possibly
-    dense layers. Attention pooling is trained anyway; with it only dense layers count.
+    Raises:
+        ConfigError: the model pools in a way that is not known here, or its files are damaged.
+    """
+    if not spec.pooling.startswith(OWN):
+        return cast(Pooling, spec.pooling)
+    folder = _folder_with_modules(spec.model, spec.revision) if spec.model is not None else None
+    try:
+        modes = pooling_modes(folder) if folder is not None else ()
+    except UnusableModelError as error:
+        raise ConfigError(f"The model {spec.model} {error}.", _CHOOSE) from error
+    if not modes:
+        return cast(Pooling, spec.pooling.removeprefix(OWN))
+    if len(modes) > 1 or modes[0] not in _KNOWN:
+        raise ConfigError(
+            f"The model {spec.model} pools its tokens by {' and '.join(modes)}, which grambench does not do.",
+            _CHOOSE,
+        )
+    return _KNOWN[modes[0]]
+
+
+_CHOOSE = "Choose another pooling with --set encoder.pooling=mean (or cls, last, attention)."
+
+
+def _folder_with_modules(model: str, revision: str | None) -> Path | None:
+    """The folder of a model, after its list of modules, and the pooling's config, were fetched if need be."""
+    folder = model_folder(model, revision)
+    if folder is not None and not Path(model).expanduser().is_dir():
+        fetch_file(model, revision, MODULES)
+        for layer, path in modules(folder):
+            if layer == "Pooling" and is_inside(path):
+                fetch_file(model, revision, f"{path}/config.json")
+    return folder
+
+
+def ignored_modules(spec: Encoder) -> str:
+    """What the model's files prescribe but the encoder does not do; empty if there is no difference.
+
+    Attention pooling is trained anyway; with it, and with the model's own, only other layers count.
     """
     folder = model_folder(spec.model, spec.revision) if spec.model is not None else None
     if folder is None:
         return ""
+    modes = _modes(folder) if spec.pooling in _KNOWN.values() else ()
     ignored = []
-    for module in _read(folder / "modules.json", list):
-        named = module.get("type") if isinstance(module, dict) else None
-        layer = named.rpartition(".")[2] if isinstance(named, str) else ""
-        if layer == "Pooling" and spec.pooling == "mean":
-            modes = _pooling(folder / str(module.get("path", "")) / "config.json")
-            if modes and modes != ["mean_tokens"]:
-                ignored.append(f"{' and '.join(mode.removesuffix('_token') for mode in modes)} pooling")
-        elif layer not in ("", "Transformer", "Pooling", _NORMALIZE):
-            ignored.append(f"a {layer} layer")
+    if modes and [_KNOWN.get(mode) for mode in modes] != [spec.pooling]:
+        ignored.append(f"{' and '.join(modes)} pooling")
+    known = ("Transformer", "Pooling", _NORMALIZE)
+    ignored += [f"a {layer} layer" for layer, _ in modules(folder) if layer not in known]
     return ", ".join(ignored)
 
 
-def _pooling(path: Path) -> list[str]:
-    """The enabled modes, such as `cls_token` or `mean_tokens`."""
-    config = _read(path, dict)
-    return [name.removeprefix(_POOLING) for name, on in config.items() if name.startswith(_POOLING) and on]
-
-
-def _read(path: Path, expected: type) -> Any:
-    """JSON of the expected type; an empty one if there is none."""
+def _modes(folder: Path) -> tuple[str, ...]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return expected()
-    return value if isinstance(value, expected) else expected()
+        return pooling_modes(folder)
+    except UnusableModelError:
+        return ()

@@ -4,7 +4,7 @@ Legend: N items, L token positions, G packed rows, R positions of a row, X items
 embeddings, D width.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from grambench.models.encoders.base import ItemVectors, Packing
 from grambench.models.encoders.half import in_bf16
 from grambench.models.encoders.packed import PackedInput
-from grambench.models.pooling import AdditiveAttention, MaskedMean
+from grambench.models.pooling import Pooling, make_pooling
 from grambench.models.rows import rows_at
 
 
@@ -23,7 +23,7 @@ class TextEncoder(ItemVectors):
         self,
         backbone: nn.Module,
         width: int,
-        pooling: Literal["mean", "attention"],
+        pooling: Pooling,
         pooling_query: int,
         autocast: bool = False,
         max_tokens: int | None = None,
@@ -37,7 +37,7 @@ class TextEncoder(ItemVectors):
         Args:
             backbone: the transformer.
             width: features of its hidden states.
-            pooling: masked mean, or additive attention.
+            pooling: of the hidden states at an item's tokens.
             pooling_query: query width of the additive attention.
             autocast: run the backbone in bf16 on a CUDA device; vectors are returned in fp32.
             max_tokens: positions that the backbone distinguishes; None: no limit.
@@ -52,7 +52,7 @@ class TextEncoder(ItemVectors):
         """
         super().__init__()
         self.backbone = backbone
-        self.pool = MaskedMean() if pooling == "mean" else AdditiveAttention(width, pooling_query)
+        self.pool = make_pooling(pooling, width, pooling_query)
         self.width = width
         self.autocast = autocast
         self.max_tokens = max_tokens

@@ -53,6 +53,10 @@ def test_asking_for_todays_defaults_is_asking_for_what_a_kept_run_did(written: d
     assert differences(kept, as_kept(today, kept, renamed)) == []
     other = {**kept, "data": {**kept["data"], "repeated_answers": "first"}}
     assert differences(kept, as_kept(other, kept, renamed)) == ['data.repeated_answers: "keep", now "first"']
+    own = {**kept, "encoder": {**kept["encoder"], "pooling": f"own-or-{kept['encoder']['pooling']}"}}
+    assert differences(kept, as_kept(own, kept, renamed)) == []
+    last = {**kept, "encoder": {**kept["encoder"], "pooling": "last"}}
+    assert len(differences(kept, as_kept(last, kept, renamed))) == 1
     slower = {**kept, "gram_auto": {**kept["gram_auto"], "drift": 0.7}}
     assert len(differences(kept, as_kept(slower, kept, renamed))) == 1
 

@@ -56,7 +56,7 @@ def test_bucketed_vectors_are_those_of_items_encoded_one_by_one(items: list[int]
     assert float((found - wanted).abs().max()) < 1e-10
 
 
-@pytest.mark.parametrize("pooling", ["mean", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "attention", "cls", "last"])
 def test_padding_changes_no_vector(pooling: str) -> None:
     encoder, tokens = tiny_encoder(pooling=pooling), item_tokens()
     items = torch.tensor([1, 2, 3])

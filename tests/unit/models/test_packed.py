@@ -68,7 +68,7 @@ def test_numbers_of_rows_are_rounded_up_to_few_others() -> None:
 @given(
     st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=60),
     st.sampled_from([64, 256, 10**6]),
-    st.sampled_from(["mean", "attention"]),
+    st.sampled_from(["mean", "attention", "cls", "last"]),
 )
 def test_packed_vectors_are_those_of_items_encoded_one_by_one(
     items: list[int], budget: int, pooling: str

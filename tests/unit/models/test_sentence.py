@@ -32,7 +32,7 @@ def folder_with(folder: Path, modes: dict[str, bool], *others: str) -> Path:
     [
         ({"cls_token": False, "mean_tokens": True}, ("Normalize",), "", ""),
         ({"cls_token": True, "mean_tokens": False}, (), "cls pooling", ""),
-        ({"cls_token": True, "mean_tokens": True}, (), "cls and mean_tokens pooling", ""),
+        ({"cls_token": True, "mean_tokens": True}, (), "cls and mean pooling", ""),
         ({"lasttoken": True}, ("Normalize",), "lasttoken pooling", ""),
         ({"mean_tokens": True}, ("Dense", "Normalize"), "a Dense layer", "a Dense layer"),
     ],

@@ -428,7 +428,9 @@ def test_nofinetune_trains_its_pooling_and_leaves_the_transformer(cache_gib: flo
         assert torch.allclose(built["nofinetune"][key], value, rtol=0, atol=1e-12), key
 
 
-@pytest.mark.parametrize(("pooling", "rule"), [("mean", "trained"), ("attention", "untrained")])
+@pytest.mark.parametrize(
+    ("pooling", "rule"), [("mean", "trained"), ("cls", "trained"), ("attention", "untrained")]
+)
 def test_nofinetune_without_a_pooling_to_train_encodes_each_item_once(pooling: str, rule: str) -> None:
     encoder = encoder_spec(pooling=pooling)
     spec = SPEC.model_copy(update={"encoder": encoder, "nofinetune": NoFinetuneSpec(pooling=rule)})

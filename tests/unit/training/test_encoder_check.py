@@ -27,7 +27,7 @@ def system_of(encoder: Encoder, strategy: str = "e2e") -> System:
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=strategy)[0]
 
 
-@pytest.mark.parametrize("pooling", ["mean", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "attention", "cls", "last"])
 @pytest.mark.parametrize("layout", ["buckets", "packed"])
 def test_a_right_encoder_passes_in_either_layout(layout: str, pooling: str) -> None:
     system = system_of(encoder_spec(layout=layout, pooling=pooling, dropout=0.3))

@@ -74,7 +74,7 @@ BUILD: dict[str, Callable[[Tiny], object]] = {
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("pooling", ["attention", "mean"])
+@pytest.mark.parametrize("pooling", ["attention", "mean", "cls", "last"])
 @pytest.mark.parametrize("name", BUILD)
 def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str, domain: str) -> None:
     tiny, batch = tiny_system(domain=domain, pooling=pooling), sampler_of(domain).batch(0)

@@ -1,6 +1,7 @@
 """The probe: what it tries, what it drops, and that one choice holds for a whole run."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,10 +9,12 @@ import tiny_systems
 import torch
 from tiny_systems import CPU, encoder_spec, tiny_data
 
-from grambench.config.networks import Filter
+from grambench.config.networks import Encoder, Filter
 from grambench.config.spec import Engine, Spec
 from grambench.errors import ConfigError
 from grambench.events import types as ev
+from grambench.events.folding.sentences import SENTENCES
+from grambench.metrics.catalogue import metric
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.system import build_system
 from grambench.worker import probe
@@ -53,6 +56,19 @@ def test_nothing_is_measured_where_everything_is_settled(monkeypatch: pytest.Mon
     assert chosen.choice == {"encoder.layout": "buckets", "encoder.bucket_tokens": 3072, "cpu_threads": 1}
     assert chosen.candidates == []
     assert events == [chosen]
+
+
+def test_a_models_own_pooling_is_chosen_once_for_the_whole_run(tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text('[{"path": "1_Pooling", "type": "sentence_transformers.Pooling"}]')
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": "lasttoken"}')
+    table = {"model": str(tmp_path), "pooling": "own-or-mean", "layout": "buckets"}
+    given = spec("auto").model_copy(update={"encoder": Encoder(**table)})
+    chosen, _ = choose(given)
+    assert chosen.choice["encoder.pooling"] == "last"
+    (tmp_path / "modules.json").unlink()
+    assert probe.settled(given, chosen).encoder.pooling == "last"
+    assert SENTENCES[ev.EngineChosen](chosen, None, metric("auc")) == ("info", "encoder.pooling = last")
 
 
 def test_the_faster_layout_is_taken_and_the_other_is_written_down(seconds: dict[str, float]) -> None:
