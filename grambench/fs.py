@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from grambench.errors import DataError
@@ -40,24 +40,39 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, replaced: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder that is renamed to `path` when the block ends, and removed if it fails.
 
+    `replaced`: names in `path` that may go; whatever else it holds is moved into the new folder.
+
     Raises:
-        DataError: `path` exists and is not empty.
+        DataError: `path` exists and is not empty, and nothing in it may go.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not replaced and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path} is not empty.", "Choose a new folder or remove this one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         temporary.chmod(0o755)
         yield temporary
-        temporary.replace(path)
+        if replaced and path.is_dir():
+            _swap(temporary, path, replaced)
+        else:
+            temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(path.parent)
+
+
+def _swap(new: Path, path: Path, replaced: Collection[str]) -> None:
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    path.replace(old)
+    new.replace(path)
+    for kept in old.iterdir():
+        if kept.name not in replaced and not (path / kept.name).exists():
+            kept.rename(path / kept.name)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from grambench.errors import ConfigError
 from grambench.export.follow import Sink, follow
 
+MODEL = "huggingface"
+"""Of `export --to` alone: the weights of a trial (`runner/model_export.py`), not what the log holds."""
 _PATIENCE_S, _POLL_S = 10.0, 0.1
 """For the export of a supervisor that was killed, which writes what is left."""
 
@@ -60,7 +62,7 @@ DESTINATIONS = (
 
 
 def trackers() -> list[str]:
-    """What `--log-to` and `export --to` accept."""
+    """What `--log-to` accepts, and `export --to` beside a model."""
     return [row.name for row in DESTINATIONS if row.view]
 
 
@@ -74,6 +76,10 @@ def tracker(name: str) -> Destination:
         if row.view and row.name == name:
             row.require()
             return row
+    if name == MODEL:
+        raise ConfigError(
+            "A model is exported when its trial has ended.", "Use `grambench export --to huggingface`."
+        )
     raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join(trackers())}.")
 
 

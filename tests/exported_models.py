@@ -1,0 +1,148 @@
+"""Runs whose best weights are drawn at random, and a fresh process that runs the code of their model cards."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tiny_systems import widen
+from torch import Tensor
+
+from grambench.config.presets import load_preset
+from grambench.config.spec import Spec
+from grambench.config.strategies import row_of
+from grambench.config.trial_name import TrialName
+from grambench.data.prepared.tokens import join_fields
+from grambench.data.tokenizer import FastTokenizer, tokenizer_for
+from grambench.domains.prepared import Prepared, open_prepared
+from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.encoders.tokens import ItemTokens
+from grambench.runner.rundir import create_run
+from grambench.training.checkpoint import save_weights
+from grambench.training.strategies import factory_of
+from grambench.training.strategies.networks import NetworkInputs
+from grambench.training.system import Modules
+from grambench.worker import export
+from grambench.worker.prepare import prepare_data
+
+STEP = 7
+TINY = {
+    "demo": (
+        "data.synthetic={news=60, users=30, train_impressions=80, dev_impressions=40, topics=4}",
+        "encoder.architecture={hidden_size=16, layers=2, heads=2, intermediate_size=32}",
+        "filter.nrms={heads=2, query=8}",
+        "filter.history=5",
+    ),
+    "demo-kt": (
+        "data.synthetic_answers={items=40, students=40, answers_mean=10.0}",
+        "data.cold_items=2",
+        "encoder.architecture={hidden_size=16, layers=2, heads=2, intermediate_size=32}",
+        "filter.sequence=6",
+    ),
+}
+TITLES = (
+    "a tale of the sea",
+    "",
+    "[SEP] [CLS] sea",
+    "  The SEA\tand the s\N{COMBINING ACUTE ACCENT}ea!",
+    "tale " * 40,
+)
+
+
+@dataclass
+class MadeRun:
+    """A run with the weights of one trial."""
+
+    folder: Path
+    spec: Spec
+    data: Prepared
+    modules: Modules
+    trial: TrialName
+
+    @classmethod
+    def of(cls, out: Path, *changes: str, preset: str = "demo", strategy: str = "gram-1e") -> "MadeRun":
+        spec = load_preset(preset, [*TINY[preset], *changes], [strategy])
+        data = open_prepared(prepare_data(spec, lambda _: None))
+        inputs = NetworkInputs(spec, data, autocast=False, bucket_tokens=512)
+        modules = Modules(*factory_of(row_of(strategy)).networks(inputs))
+        torch.manual_seed(1)
+        for module in (modules.encoder, modules.filter):
+            if spec.encoder.model is None:
+                widen(module)
+            else:
+                for parameter in module.parameters():
+                    parameter.data.mul_(1 + 0.01 * torch.randn(()))
+        modules.train(False)
+        made = cls(create_run(spec, preset, out, ["grambench"]), spec, data, modules, TrialName(strategy, 0))
+        save_weights(made.best, modules.state_dict(), {"epoch": 1, "step": STEP})
+        return made
+
+    @property
+    def best(self) -> Path:
+        return self.folder / str(self.trial) / "best"
+
+    def export(self, folder: Path) -> Path:
+        """What the worker writes."""
+        folder.mkdir()
+        export.export(self.folder, self.trial, STEP, folder)
+        return folder
+
+    @torch.no_grad()
+    def vectors(self, items: Sequence[Sequence[str]]) -> Tensor:
+        """Vectors [N, D] of the networks that were saved, by the run's own tokens."""
+        from tokenizers import Tokenizer
+
+        info, fields = self.data.manifest.tokenizer, self.spec.data.fields
+        if self.spec.encoder.model is None:
+            saved = Tokenizer.from_file(str(self.data.folder / "tokenizer" / "tokenizer.json"))
+            tokenizer: Any = FastTokenizer(saved, info.cls_id, info.sep_id)
+        else:
+            tokenizer = tokenizer_for(self.spec.encoder)[0]
+        limits = [limit for limit in (fields.title, fields.abstract, fields.body) if limit]
+        encoded = [tokenizer.encode(texts) for texts in zip(*items, strict=True)]
+        flat, offsets = join_fields(encoded, limits, info.cls_id, info.sep_id)
+        tokens = ItemTokens(flat, offsets, torch.device("cpu"))
+        encoder = getattr(self.modules.encoder, "content", self.modules.encoder)
+        return ItemEncoder(encoder, tokens, 512)(np.arange(len(items)))
+
+
+_RUN_CARDS = r"""
+import json, re, sys
+import transformers
+transformers.logging.set_verbosity_error()
+found = {}
+for folder, items in json.load(sys.stdin).items():
+    card = open(f"{folder}/README.md").read()
+    code = re.search(r"```python\n(.*?)```", card, re.S)[1]
+    code = code.replace('folder = "."', f"folder = {folder!r}")
+    if "token_ids(" in code:
+        code, count = re.subn(r"\[token_ids\(\(.*?\)\)\]", "[token_ids(item) for item in ITEMS]", code)
+    else:
+        code, count = re.subn(r'\["A new title"\]', "[title for title, in ITEMS]", code)
+    assert count == 1, code
+    names = {"ITEMS": items}
+    exec(code, names)
+    _, loading = transformers.AutoModel.from_pretrained(folder, output_loading_info=True)
+    keys = sorted([*loading["missing_keys"], *loading["unexpected_keys"]])
+    found[folder] = {"vectors": names["vectors"].tolist(), "keys": keys}
+assert "grambench" not in sys.modules
+json.dump(found, sys.stdout)
+"""
+
+
+def in_a_fresh_process(items: Mapping[Path, Sequence[Sequence[str]]]) -> dict[Path, dict[str, Any]]:
+    """Folder -> vectors that the code of its card makes of items, and what `AutoModel` missed or did not expect."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", _RUN_CARDS],
+        input=json.dumps({str(folder): rows for folder, rows in items.items()}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return {Path(folder): read for folder, read in json.loads(ended.stdout).items()}
