@@ -1,4 +1,4 @@
-"""Runs whose best weights are drawn at random, and a fresh process that runs the code of their model cards."""
+"""Runs whose best weights are drawn at random, and a fresh process that runs the code of their cards."""
 
 import json
 import subprocess
@@ -6,13 +6,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from exported_runs import WrittenRun
 from tiny_systems import widen
 from torch import Tensor
 
+from grambench.config.labels import data_label, model_label
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
@@ -20,8 +22,11 @@ from grambench.config.trial_name import TrialName
 from grambench.data.prepared.tokens import join_fields
 from grambench.data.tokenizer import FastTokenizer, tokenizer_for
 from grambench.domains.prepared import Prepared, open_prepared
+from grambench.events import types as ev
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.reports.build import build_report
+from grambench.reports.render.model_card import render_card
 from grambench.runner.rundir import create_run
 from grambench.training.checkpoint import save_weights
 from grambench.training.strategies import factory_of
@@ -39,7 +44,7 @@ TINY = {
         "filter.history=5",
     ),
     "demo-kt": (
-        "data.synthetic_answers={items=40, students=40, answers_mean=10.0}",
+        "data.synthetic_answers={items=50, students=40, answers_mean=10.0}",
         "data.cold_items=2",
         "encoder.architecture={hidden_size=16, layers=2, heads=2, intermediate_size=32}",
         "filter.sequence=6",
@@ -52,6 +57,13 @@ TITLES = (
     "  The SEA\tand the s\N{COMBINING ACUTE ACCENT}ea!",
     "tale " * 40,
 )
+
+
+def evaluated(part: Literal["validation", "test"], auc: float, **changes: Any) -> ev.Evaluated:
+    """Scores at the step of the weights."""
+    fields = {"epoch": 1, "step": STEP, "train_s": 0.5, "metrics": {"auc": auc, "mrr": None}}
+    counts = {"impressions": 40, "skipped": 0, "sampled": False, "seconds": 0.1, "best": True}
+    return ev.Evaluated(part=part, **{**fields, **counts, **changes})
 
 
 @dataclass
@@ -80,6 +92,15 @@ class MadeRun:
         modules.train(False)
         made = cls(create_run(spec, preset, out, ["grambench"]), spec, data, modules, TrialName(strategy, 0))
         save_weights(made.best, modules.state_dict(), {"epoch": 1, "step": STEP})
+        log = WrittenRun(made.folder)
+        name = str(made.trial)
+        log.log(
+            "", 0, ev.RunStarted(made.folder.name, preset, [name], 1, model_label(spec), data_label(spec))
+        )
+        log.log(
+            name, 1, evaluated("validation", 0.61), evaluated("test", 0.59), ev.TrialFinished("completed")
+        )
+        log.finish(2)
         return made
 
     @property
@@ -87,9 +108,11 @@ class MadeRun:
         return self.folder / str(self.trial) / "best"
 
     def export(self, folder: Path) -> Path:
-        """What the worker writes."""
+        """What the worker writes, and the card."""
         folder.mkdir()
-        export.export(self.folder, self.trial, STEP, folder)
+        exported = export.export(self.folder, self.trial, STEP, folder)
+        report = build_report(self.folder)
+        (folder / "README.md").write_text(render_card(report, report.trials[0], exported))
         return folder
 
     @torch.no_grad()
@@ -136,7 +159,7 @@ json.dump(found, sys.stdout)
 
 
 def in_a_fresh_process(items: Mapping[Path, Sequence[Sequence[str]]]) -> dict[Path, dict[str, Any]]:
-    """Folder -> vectors that the code of its card makes of items, and what `AutoModel` missed or did not expect."""
+    """Folder -> vectors that the code of its card makes of items, and keys that `AutoModel` complains of."""
     ended = subprocess.run(
         [sys.executable, "-P", "-c", _RUN_CARDS],
         input=json.dumps({str(folder): rows for folder, rows in items.items()}),

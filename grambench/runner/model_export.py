@@ -13,7 +13,6 @@ from grambench.reports.render.model_card import render_card
 from grambench.reports.winner import trial_to_keep
 from grambench.runner.rundir import read_spec
 from grambench.runner.starts import worker_environment
-from grambench.text import safe_text
 
 _ERRORS: dict[int, type[GrambenchError]] = {
     int(kind.exit_code): kind for kind in (ConfigError, DataError, MachineError)
@@ -92,13 +91,18 @@ def _write(run: Path, trial: str, step: int, folder: Path) -> None:
         env=worker_environment(read_spec(run)[1]),
         check=False,
     )
+    if ended.returncode:
+        raise error_of(ended)
+
+
+def error_of(ended: "subprocess.CompletedProcess[str]") -> Exception:
+    """Why the worker failed: what it has refused, as the same error."""
     if ended.returncode in _ERRORS:
         refusal = json.loads(ended.stdout.splitlines()[-1])
-        raise _ERRORS[ended.returncode](refusal["message"], refusal["fix"])
+        return _ERRORS[ended.returncode](refusal["message"], refusal["fix"])
     if ended.returncode < 0:
-        raise MachineError(
+        return MachineError(
             f"The process that exports the model was ended by signal {-ended.returncode}.",
             "If the machine ran out of memory, close other programs.",
         )
-    if ended.returncode:
-        raise RuntimeError(f"the export of {trial} failed:\n{safe_text(ended.stderr, 10_000)}")
+    return RuntimeError(f"the export failed:\n{ended.stderr}")
