@@ -15,6 +15,7 @@ from tiny_systems import widen
 from torch import Tensor
 
 from grambench.config.labels import data_label, model_label
+from grambench.config.networks import Encoder
 from grambench.config.presets import load_preset
 from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
@@ -77,8 +78,19 @@ class MadeRun:
     trial: TrialName
 
     @classmethod
-    def of(cls, out: Path, *changes: str, preset: str = "demo", strategy: str = "gram-1e") -> "MadeRun":
+    def of(
+        cls,
+        out: Path,
+        *changes: str,
+        preset: str = "demo",
+        strategy: str = "gram-1e",
+        model: str | None = None,
+    ) -> "MadeRun":
+        """`model`: a pretrained one in place of the preset's, whose weights are changed by about 1 %."""
         spec = load_preset(preset, [*TINY[preset], *changes], [strategy])
+        if model is not None:
+            encoder = spec.encoder.model_dump() | {"model": model, "architecture": None}
+            spec = spec.model_copy(update={"encoder": Encoder(**encoder)})
         data = open_prepared(prepare_data(spec, lambda _: None))
         inputs = NetworkInputs(spec, data, autocast=False, bucket_tokens=512)
         modules = Modules(*factory_of(row_of(strategy)).networks(inputs))
@@ -139,7 +151,8 @@ import json, re, sys
 import transformers
 transformers.logging.set_verbosity_error()
 found = {}
-for folder, items in json.load(sys.stdin).items():
+asked = json.load(sys.stdin)
+for folder, items in asked["folders"].items():
     card = open(f"{folder}/README.md").read()
     code = re.search(r"```python\n(.*?)```", card, re.S)[1]
     code = code.replace('folder = "."', f"folder = {folder!r}")
@@ -150,19 +163,31 @@ for folder, items in json.load(sys.stdin).items():
     assert count == 1, code
     names = {"ITEMS": items}
     exec(code, names)
+    one_by_one = []
+    for item in items if asked["singly"] else ():
+        alone = {"ITEMS": [item]}
+        exec(code, alone)
+        one_by_one += alone["vectors"].tolist()
     _, loading = transformers.AutoModel.from_pretrained(folder, output_loading_info=True)
     keys = sorted([*loading["missing_keys"], *loading["unexpected_keys"]])
-    found[folder] = {"vectors": names["vectors"].tolist(), "keys": keys}
+    found[folder] = {"vectors": names["vectors"].tolist(), "one_by_one": one_by_one, "keys": keys}
 assert "grambench" not in sys.modules
 json.dump(found, sys.stdout)
 """
 
 
-def in_a_fresh_process(items: Mapping[Path, Sequence[Sequence[str]]]) -> dict[Path, dict[str, Any]]:
-    """Folder -> vectors that the code of its card makes of items, and keys that `AutoModel` complains of."""
+def in_a_fresh_process(
+    items: Mapping[Path, Sequence[Sequence[str]]], *, singly: bool = False
+) -> dict[Path, dict[str, Any]]:
+    """Folder -> `vectors` that the code of its card makes of items, and `keys` that `AutoModel` complains of.
+
+    `singly`: also those of each item `one_by_one`.
+    """
     ended = subprocess.run(
         [sys.executable, "-P", "-c", _RUN_CARDS],
-        input=json.dumps({str(folder): rows for folder, rows in items.items()}),
+        input=json.dumps(
+            {"singly": singly, "folders": {str(folder): rows for folder, rows in items.items()}}
+        ),
         capture_output=True,
         text=True,
         check=False,
