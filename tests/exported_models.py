@@ -163,30 +163,31 @@ for folder, items in asked["folders"].items():
     assert count == 1, code
     names = {"ITEMS": items}
     exec(code, names)
-    one_by_one = []
-    for item in items if asked["singly"] else ():
-        alone = {"ITEMS": [item]}
-        exec(code, alone)
-        one_by_one += alone["vectors"].tolist()
+    exact = {"ITEMS": items}
+    if asked["exactly"]:
+        code = code.replace("AutoModel.from_pretrained(folder)", "AutoModel.from_pretrained(folder).double()")
+        exec(re.sub(r"(load_file\(.*\))", r"{name: each.double() for name, each in \1.items()}", code), exact)
     _, loading = transformers.AutoModel.from_pretrained(folder, output_loading_info=True)
     keys = sorted([*loading["missing_keys"], *loading["unexpected_keys"]])
-    found[folder] = {"vectors": names["vectors"].tolist(), "one_by_one": one_by_one, "keys": keys}
+    found[folder] = {"vectors": names["vectors"].tolist(), "keys": keys}
+    if "vectors" in exact:
+        found[folder]["exact"] = exact["vectors"].tolist()
 assert "grambench" not in sys.modules
 json.dump(found, sys.stdout)
 """
 
 
 def in_a_fresh_process(
-    items: Mapping[Path, Sequence[Sequence[str]]], *, singly: bool = False
+    items: Mapping[Path, Sequence[Sequence[str]]], *, exactly: bool = False
 ) -> dict[Path, dict[str, Any]]:
     """Folder -> `vectors` that the code of its card makes of items, and `keys` that `AutoModel` complains of.
 
-    `singly`: also those of each item `one_by_one`.
+    `exactly`: also the same in float64, `exact`.
     """
     ended = subprocess.run(
         [sys.executable, "-P", "-c", _RUN_CARDS],
         input=json.dumps(
-            {"singly": singly, "folders": {str(folder): rows for folder, rows in items.items()}}
+            {"exactly": exactly, "folders": {str(folder): rows for folder, rows in items.items()}}
         ),
         capture_output=True,
         text=True,
