@@ -1,5 +1,6 @@
 """`grambench export`: a run's curves and results in a tracker's form, or the model of one of its trials."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,17 +48,18 @@ def export(
     from grambench.runner.rundir import find_run
     from grambench.text import safe_text
 
-    if directory is not None and output is not None:
+    if folder is not None and output is not None:
         raise ConfigError("The folder is given twice.", "Leave out --output.")
-    place, is_model = directory or output, to == destinations.MODEL
+    place, is_model = folder or output, to == destinations.MODEL
     if not is_model and (trial is not None or force):
         raise ConfigError(f"--trial and --force belong to --to {destinations.MODEL}.", "Leave them out.")
-    row, folder = None if is_model else destinations.tracker(to), find_run(run, out)
+    row = None if is_model else destinations.tracker(to, destinations.MODEL)
+    source = find_run(run, out)
     try:
         if row is None:
-            _export_model(folder, place, trial, force)
+            _export_model(source, place, trial, force)
         else:
-            _export_curves(row, folder, place)
+            _export_curves(row, source, place)
     except GrambenchError:
         raise
     except OSError as error:
@@ -85,6 +87,4 @@ def _export_model(folder: Path, given: str | None, trial: str | None, force: boo
     from grambench.runner.model_export import export_model
 
     place = None if given is None else Path(given).expanduser().absolute()
-    written, how = export_model(folder, trial, place, force=force)
-    typer.echo(how, err=True)
-    typer.echo(written)
+    typer.echo(export_model(folder, trial, place, force=force, tell=partial(typer.echo, err=True)))

@@ -66,8 +66,8 @@ def trackers() -> list[str]:
     return [row.name for row in DESTINATIONS if row.view]
 
 
-def tracker(name: str) -> Destination:
-    """The row of a tracker's name, whose packages are installed.
+def tracker(name: str, *others: str) -> Destination:
+    """The row of a tracker's name, whose packages are installed; `others` may be used as well.
 
     Raises:
         ConfigError: there is none, or a package is missing.
@@ -80,7 +80,7 @@ def tracker(name: str) -> Destination:
         raise ConfigError(
             "A model is exported when its trial has ended.", "Use `grambench export --to huggingface`."
         )
-    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join(trackers())}.")
+    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join([*trackers(), *others])}.")
 
 
 def target(words: str) -> str:

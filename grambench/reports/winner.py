@@ -34,10 +34,9 @@ def trial_to_keep(report: Report, wanted: str | None) -> tuple[Trial, str]:
         raise ConfigError(f"The run has no trial {wanted!r}.", f"Its trials are {names}.")
     ended = [trial for trial in named if trial.outcome not in _NOT_ENDED]
     if named and not ended:
-        raise ConfigError(
-            f"{named[0].name} has not ended (phase {named[0].phase}).",
-            f"Wait for its end, or resume the run with `grambench run --resume {report.run.name}`.",
-        )
+        how = "was interrupted" if named[0].outcome else f"has not ended (phase {named[0].phase})"
+        fix = f"Wait for its end, or resume the run with `grambench run --resume {report.run.name}`."
+        raise ConfigError(f"{named[0].name} {how}.", fix)
     return _best(ended, metric(report.run.selected_by), wanted or "the run")
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from grambench.config.exported import EXPORTED_FILE, NAMES, read_exported
@@ -19,7 +20,14 @@ _ERRORS: dict[int, type[GrambenchError]] = {
 }
 
 
-def export_model(run: Path, wanted: str | None, place: Path | None, *, force: bool) -> tuple[Path, str]:
+def export_model(
+    run: Path,
+    wanted: str | None,
+    place: Path | None,
+    *,
+    force: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Write model, tokenizer, pooling, filter and model card of a trial; whole or not at all.
 
     Args:
@@ -27,9 +35,10 @@ def export_model(run: Path, wanted: str | None, place: Path | None, *, force: bo
         wanted: a trial's name or label; None: the run's best.
         place: new or empty; None: in the run's folder.
         force: `place` may hold an earlier export, which is replaced; its other files stay.
+        tell: takes a sentence of how the trial was chosen.
 
     Returns:
-        The folder, and how the trial was chosen, as a sentence.
+        The folder.
 
     Raises:
         ConfigError: there is no such trial, it has not ended, or it has no text encoder.
@@ -40,12 +49,13 @@ def export_model(run: Path, wanted: str | None, place: Path | None, *, force: bo
     report = build_report(run)
     trial, how = trial_to_keep(report, wanted)
     assert trial.best_validation is not None
+    tell(how)
     place = place or run / "exports" / "huggingface" / trial.name
     with whole_folder(place, _replaced(place, force)) as folder:
         _write(run, trial.name, trial.best_validation.step, folder)
         card = render_card(report, trial, read_exported(folder, check=False))
         write_atomic(folder / "README.md", card)
-    return place, how
+    return place
 
 
 def _replaced(place: Path, force: bool) -> set[str]:
@@ -56,6 +66,8 @@ def _replaced(place: Path, force: bool) -> set[str]:
     """
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return set()
+    if not place.is_dir():
+        raise DataError(f"{place} is not a folder.", "Choose a new folder.")
     if not force:
         raise DataError(
             f"{place} is not empty.", "Choose a new folder, or replace an earlier export with --force."

@@ -334,5 +334,5 @@ def _require_same_vectors(folder: Path, encoder: TextEncoder, data: Prepared) ->
         raise MachineError(
             "transformers loads other vectors from the exported model: the largest relative difference is"
             f" {float(differences_N.max()):.1e}.",
-            "This model cannot be exported; report it with its config.json.",
+            "Check that its config.json and its tokenizer name the same padding token.",
         )

@@ -162,15 +162,26 @@ def test_the_hub_reads_the_card(name: str, exported: dict[str, Exported]) -> Non
     assert str(found.run.folder.parent) not in card.content
 
 
+def test_the_docs_have_the_cards_code(exported: dict[str, Exported]) -> None:
+    card = (exported["mean"].folder / "README.md").read_text()
+    code = card.partition("```python\n")[2].partition("```")[0]
+    docs = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    assert code.replace('folder = "."  # of this file', 'folder = "model"') in docs
+
+
 def test_a_held_folder_stays_as_it_is_and_an_earlier_export_is_replaced(
     exported: dict[str, Exported], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, place = exported["mean"], tmp_path / "model"
     place.mkdir()
     (place / "mine.txt").write_text("kept")
-    for force, words in ((False, "is not empty"), (True, "is not an earlier export")):
+    for held, force, words in (
+        (place, False, "is not empty"),
+        (place, True, "is not an earlier export"),
+        (place / "mine.txt", True, "is not a folder"),
+    ):
         with pytest.raises(DataError, match=words):
-            export_model(found.run.folder, None, place, force=force)
+            export_model(found.run.folder, None, held, force=force)
     assert [path.name for path in place.iterdir()] == ["mine.txt"]
     (place / EXPORTED_FILE).write_bytes((exported["attention"].folder / EXPORTED_FILE).read_bytes())
     (place / "pooling.safetensors").write_text("of the earlier one")
@@ -179,7 +190,7 @@ def test_a_held_folder_stays_as_it_is_and_an_earlier_export_is_replaced(
         worker.export(run, found.run.trial, step, folder)
 
     monkeypatch.setattr("grambench.runner.model_export._write", write)
-    written, _ = export_model(found.run.folder, "gram-1e", place, force=True)
+    written = export_model(found.run.folder, "gram-1e", place, force=True)
     held = {path.name for path in place.iterdir()}
     assert held - {path.name for path in found.folder.iterdir()} == {"mine.txt"}
     assert "pooling.safetensors" not in held
@@ -268,7 +279,8 @@ def test_a_changed_export_is_not_loaded(
     [
         ({"to": "tensorboard", "trial": "e2e"}, "--trial and --force belong to --to huggingface"),
         ({"to": "mlflow", "force": True}, "--trial and --force belong to --to huggingface"),
-        ({"to": "huggingface", "directory": "a", "output": "b"}, "The folder is given twice"),
+        ({"to": "hugingface"}, "Unknown destination .* Use tensorboard, mlflow, wandb, huggingface"),
+        ({"to": "huggingface", "folder": "a", "output": "b"}, "The folder is given twice"),
         ({"to": "huggingface", "trial": "e2e"}, r"The run has no trial 'e2e'\. Its trials are gram-1e\.s0\."),
     ],
 )

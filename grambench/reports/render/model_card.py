@@ -184,8 +184,7 @@ def _code(exported: Exported) -> str:
         "tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)",
         *(_one_text() if len(exported.fields) == 1 else _several_texts(exported)),
         "with torch.no_grad():",
-        "    states = model(**inputs).last_hidden_state",
-        'mask = inputs["attention_mask"][..., None]',
+        '    states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]',
         *_POOL[exported.pooling],
     ]
     return "\n".join(lines)

@@ -68,7 +68,7 @@ def test_another_metric_may_decide(run: Path) -> None:
             ConfigError,
             r"gram-auto\.s0 has not ended \(phase train\)\. Wait for its end, or resume",
         ),
-        ("gram-10s.s0", ConfigError, r"gram-10s\.s0 has not ended"),
+        ("gram-10s.s0", ConfigError, r"gram-10s\.s0 was interrupted\. Wait for its end, or resume"),
         ("crcf-1s", DataError, r"No validation has selected weights of crcf-1s\."),
     ],
 )
