@@ -22,9 +22,9 @@ def export(
         ),
     ],
     run: RunArgument = "last",
-    directory: Annotated[
+    folder: Annotated[
         str | None,
-        typer.Argument(metavar="[DIR]", help="Where to write; else `exports` in the run's folder."),
+        typer.Argument(metavar="[DIR]", help="The folder to write; else `exports` in the run's."),
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="The same, in place of the argument.")
