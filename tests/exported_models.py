@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from exported_runs import WrittenRun
+from tiny_models import FAMILIES, saved_model
 from tiny_systems import widen
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.config.trial_name import TrialName
 from grambench.data.prepared.tokens import join_fields
-from grambench.data.tokenizer import FastTokenizer, tokenizer_for
+from grambench.data.tokenizer import FastTokenizer, build_wordpiece, tokenizer_for
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.events import types as ev
 from grambench.models.encoders.buckets import ItemEncoder
@@ -58,6 +59,23 @@ TITLES = (
     "  The SEA\tand the s\N{COMBINING ACUTE ACCENT}ea!",
     "tale " * 40,
 )
+
+
+def family_model(family: str, folder: Path) -> str:
+    """A tiny random model of another family, with a tokenizer whose padding token is the model's."""
+    kind, sizes = FAMILIES[family]
+    saved_model((kind, {**sizes, "vocab_size": 400}), folder)
+    build_wordpiece(iter(["a tale of the sea"]), 400).save(folder)
+    ids = {"[CLS]": 0, "[PAD]": 1, "[SEP]": 2, "[UNK]": 3} if "pad_token_id" in sizes else {}
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"].update(ids)
+    for token in tokenizer["added_tokens"]:
+        token["id"] = ids.get(token["content"], token["id"])
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]"}
+    document = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(document))
+    return str(folder)
 
 
 def evaluated(part: Literal["validation", "test"], auc: float, **changes: Any) -> ev.Evaluated:

@@ -24,7 +24,7 @@ def export(
     run: RunArgument = "last",
     folder: Annotated[
         str | None,
-        typer.Argument(metavar="[DIR]", help="The folder to write; else `exports` in the run's."),
+        typer.Argument(metavar="DIR", help="The folder to write; else `exports` in the run's."),
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", metavar="DIR", help="The same, in place of the argument.")
