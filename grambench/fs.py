@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import BinaryIO
@@ -52,19 +52,24 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, replaced: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder that is renamed to `path` when the block ends, and removed if it fails.
 
+    `replaced`: names in `path` that may go; whatever else it holds is moved into the new folder.
+
     Raises:
-        DataError: `path` exists and is not empty.
+        DataError: `path` exists and is not empty, and nothing in it may go.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not replaced and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path} is not empty.", "Choose a new folder or remove this one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = fresh_folder(path)
     try:
         yield temporary
-        temporary.replace(path)
+        if replaced and path.is_dir():
+            _swap(temporary, path, replaced)
+        else:
+            temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -150,6 +155,16 @@ _REFUSED = {
 
 def _refused(path: Path, code: int) -> OSError:
     return OSError(code, _REFUSED.get(code, os.strerror(code)), str(path))
+
+
+def _swap(new: Path, path: Path, replaced: Collection[str]) -> None:
+    old = fresh_folder(path)
+    path.replace(old)
+    new.replace(path)
+    for kept in old.iterdir():
+        if kept.name not in replaced and not (path / kept.name).exists():
+            kept.rename(path / kept.name)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

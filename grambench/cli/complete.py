@@ -62,15 +62,17 @@ def devices() -> list[str]:
     return ["auto", "cpu", "cuda", "cuda:0"]
 
 
-def trackers() -> list[str]:
+def exports() -> list[str]:
     """Destinations of `grambench export`."""
-    from grambench.export.destinations import trackers as names
+    from grambench.export.destinations import MODEL, trackers
 
-    return names()
+    return [*trackers(), MODEL]
 
 
 def log_targets() -> list[str]:
     """The beginnings of `--log-to`."""
+    from grambench.export.destinations import trackers
+
     return [f"{name}:" for name in trackers()]
 
 

@@ -16,7 +16,7 @@ from grambench.domains.locate import locate
 from grambench.domains.registry import domain_of, source_of
 from grambench.errors import DataError
 from grambench.hub import hub_is_reachable
-from grambench.model_folder import transformer_subfolder
+from grambench.model_folder import model_folder, transformer_subfolder
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -102,14 +102,11 @@ def where(spec: Spec) -> str:
 
 def weights_of(model: str, revision: str | None) -> Path | None:
     """The file of a model's weights, in its folder or in the hub's cache; None if it is not there."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        inside = folder / transformer_subfolder(folder)
-        return next((inside / name for name in _WEIGHTS if (inside / name).is_file()), None)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = (try_to_load_from_cache(model, name, revision=revision) for name in _WEIGHTS)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
+    folder = model_folder(model, revision)
+    if folder is None:
+        return None
+    inside = folder / transformer_subfolder(folder)
+    return next((inside / name for name in _WEIGHTS if (inside / name).is_file()), None)
 
 
 def _seconds(spec: Spec, found: Found) -> float | None:

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from grambench.errors import ConfigError
 from grambench.export.follow import Sink, follow
 
+MODEL = "huggingface"
+"""Of `export --to` alone: the weights of a trial (`runner/model_export.py`), not what the log holds."""
 _PATIENCE_S, _POLL_S = 10.0, 0.1
 """For the export of a supervisor that was killed, which writes what is left."""
 
@@ -64,12 +66,12 @@ DESTINATIONS = (
 
 
 def trackers() -> list[str]:
-    """What `--log-to` and `export --to` accept."""
+    """What `--log-to` accepts, and `export --to` beside a model."""
     return [row.name for row in DESTINATIONS if row.view]
 
 
-def tracker(name: str) -> Destination:
-    """The row of a tracker's name, whose packages are installed.
+def tracker(name: str, *others: str) -> Destination:
+    """The row of a tracker's name, whose packages are installed; `others` may be used as well.
 
     Raises:
         ConfigError: there is none, or a package is missing.
@@ -78,7 +80,11 @@ def tracker(name: str) -> Destination:
         if row.view and row.name == name:
             row.require()
             return row
-    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join(trackers())}.")
+    if name == MODEL:
+        raise ConfigError(
+            "A model is exported when its trial has ended.", "Use `grambench export --to huggingface`."
+        )
+    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join([*trackers(), *others])}.")
 
 
 def target(words: str) -> str:

@@ -8,4 +8,8 @@ if sys.argv[1] == "preload":
     from grambench.worker.preload import serve
 
     sys.exit(serve(sys.argv[2:]))
+if sys.argv[1] == "export":
+    from grambench.worker.export import main as export
+
+    sys.exit(export(sys.argv[2:]))
 sys.exit(main(sys.argv[1:]))

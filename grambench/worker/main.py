@@ -118,10 +118,10 @@ def read_spec(run: Path) -> Spec:
     return spec
 
 
-def _fingerprints(folder: Path) -> dict[str, str]:
-    """What earlier setups of this run prepared: vocabulary -> fingerprint."""
-    events = (record.event for record in Follower(folder / "events.jsonl").read())
-    return {e.vocabulary: e.fingerprint for e in events if isinstance(e, ev.DataPrepared)}
+def prepared_before(setup: Path) -> dict[str, ev.DataPrepared]:
+    """What earlier setups of this run prepared, by vocabulary, from the setup's folder."""
+    events = (record.event for record in Follower(setup / "events.jsonl").read())
+    return {event.vocabulary: event for event in events if isinstance(event, ev.DataPrepared)}
 
 
 def engine_of(setup: Path) -> ev.EngineChosen | None:
@@ -147,7 +147,7 @@ def _lost_engine(folder: Path) -> ev.Warned | None:
 
 
 def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
-    before, engine = _fingerprints(folder), engine_of(folder)
+    before, engine = prepared_before(folder), engine_of(folder)
     from grambench.worker.device import resolve_device
 
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
@@ -168,7 +168,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     vocabularies: list[Vocabulary] = [*others, "encoder"]
 
     def prepared() -> dict[Vocabulary, Path]:
-        return {name: _same(prepare_data(spec, emit, name), before.get(name)) for name in vocabularies}
+        return {name: same_data(prepare_data(spec, emit, name), before.get(name)) for name in vocabularies}
 
     folders = prepared()
     for warning in data_warnings(open_prepared(folders["encoder"]).manifest):
@@ -182,7 +182,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     return ExitCode.OK
 
 
-def _same(prepared: Path, before: str | None) -> Path:
+def same_data(prepared: Path, before: ev.DataPrepared | None) -> Path:
     """The folder, if its data are still those that the run began with.
 
     Raises:
@@ -191,9 +191,10 @@ def _same(prepared: Path, before: str | None) -> Path:
     from grambench.domains.prepared import open_prepared
 
     now = open_prepared(prepared).manifest.fingerprint
-    if before is not None and now != before:
+    if before is not None and now != before.fingerprint:
         raise DataError(
-            f"The data has changed since the run began: its fingerprint was {before[:12]} and is {now[:12]}.",
+            f"The data has changed since the run began: its fingerprint was {before.fingerprint[:12]} and is"
+            f" {now[:12]}.",
             "Put the old files back, or start a new run.",
         )
     return prepared

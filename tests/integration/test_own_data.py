@@ -29,7 +29,9 @@ SMALL = (
 def lines() -> list[list[str]]:
     """Arguments of the commands that need only a folder."""
     own = README.read_text().partition("## Your own data")[2].partition("\n## ")[0]
-    found = re.findall(r"^grambench (.* DIR.*?)(?: +#.*)?$", own.partition("Any encoder")[0], re.MULTILINE)
+    found = re.findall(
+        r"^grambench (.* DIR.*?)(?: +#.*)?$", own.partition("Any text encoder")[0], re.MULTILINE
+    )
     return [shlex.split(line) for line in found]
 
 
