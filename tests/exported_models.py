@@ -73,6 +73,8 @@ def family_model(family: str, folder: Path) -> str:
         token["id"] = ids.get(token["content"], token["id"])
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]"}
+    if family == "qwen2":
+        del names["cls_token"]
     document = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(document))
     return str(folder)

@@ -88,4 +88,4 @@ def _export_model(folder: Path, given: str | None, trial: str | None, force: boo
     from grambench.runner.model_export import export_model
 
     place = None if given is None else Path(given).expanduser().absolute()
-    say(export_model(folder, trial, place, force=force, tell=partial(say, err=True)))
+    say(str(export_model(folder, trial, place, force=force, tell=partial(say, err=True))))

@@ -52,7 +52,7 @@ class Exported(Table):
     """Query width of attention pooling, in features."""
     fields: tuple[TextField, ...]
     """An item is opened, and each of its fields closed, by one token."""
-    opening_id: int
+    opening_id: int | None
     closing_id: int
     filter_kind: str
     """`nrms` or `lstm`."""

@@ -213,17 +213,18 @@ class _Tokenizer:
     def save(self, limit: int, folder: Path) -> None:
         """Save it such that transformers makes the items of training: at most `limit` tokens.
 
-        An item is `[CLS] text [SEP]`, special tokens in a text are text, padding is on the right, and nothing
-        has a token type.
+        An item is `[CLS] text [SEP]`, without the first where the model has no such token; special tokens in
+        a text are text, padding is on the right, and nothing has a token type.
         """
         from tokenizers.processors import TemplateProcessing
         from transformers import PreTrainedTokenizerFast
 
-        opening, closing = self.names["cls_token"], self.names["sep_token"]
+        opening, closing = self.names.get("cls_token"), self.names["sep_token"]
+        single = [*([f"{opening}:0"] if opening else []), "$A:0", f"{closing}:0"]
         self.backend.post_processor = TemplateProcessing(
-            single=[f"{opening}:0", "$A:0", f"{closing}:0"],
-            pair=[f"{opening}:0", "$A:0", f"{closing}:0", "$B:0", f"{closing}:0"],
-            special_tokens=[(token, self.backend.token_to_id(token)) for token in {opening, closing}],
+            single=single,
+            pair=[*single, "$B:0", f"{closing}:0"],
+            special_tokens=[(t, self.backend.token_to_id(t)) for t in {opening, closing} if t],
         )
         PreTrainedTokenizerFast(
             tokenizer_object=self.backend,
@@ -265,8 +266,11 @@ def _tokenizer(spec: Encoder, data: Prepared) -> _Tokenizer:
             "The tokenizer is not the one that the run was prepared with.",
             "Put the old files back, or start a new run.",
         )
-    opening, closing = str(backend.id_to_token(info.cls_id)), str(backend.id_to_token(info.sep_id))
-    return _Tokenizer(backend, {"pad_token": closing, **names, "cls_token": opening, "sep_token": closing})
+    closing = str(backend.id_to_token(info.sep_id))
+    names = {"pad_token": closing, **names, "sep_token": closing}
+    if info.cls_id is not None:
+        names["cls_token"] = str(backend.id_to_token(info.cls_id))
+    return _Tokenizer(backend, names)
 
 
 def _whole_model(encoder: TextEncoder, tokenizer: _Tokenizer) -> Any:
@@ -275,6 +279,12 @@ def _whole_model(encoder: TextEncoder, tokenizer: _Tokenizer) -> Any:
 
     backbone: Any = encoder.backbone
     model = AutoModel.from_config(backbone.config)
+    if type(model) is not type(backbone):
+        raise ConfigError(
+            f"The encoder is one half of an encoder-decoder ({backbone.config.model_type}), which AutoModel"
+            " loads with a decoder only.",
+            "Export a trial of another encoder.",
+        )
     absent = set(model.load_state_dict(backbone.state_dict(), strict=False).missing_keys)
     if any(not name.startswith("pooler.") for name in absent):
         raise MachineError(f"transformers has {len(absent)} weights in this model that were not trained.")

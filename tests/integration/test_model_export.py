@@ -34,9 +34,11 @@ MADE: dict[str, dict[str, Any]] = {
     "roberta": {"changes": ["encoder.pooling=cls"]},
     "mobilebert": {"changes": ["encoder.pooling=mean"]},
     "gpt2": {"changes": ["encoder.pooling=last"]},
+    "qwen2": {"changes": ["encoder.pooling=last"]},
 }
-FAMILIES = ("roberta", "mobilebert", "gpt2")
-"""Positions that begin after padding, embeddings mixed with their neighbours', and a causal model."""
+FAMILIES = ("roberta", "mobilebert", "gpt2", "qwen2")
+"""Positions that begin after padding, embeddings mixed with their neighbours', a causal model, and one whose
+tokenizer has no opening token."""
 TWO = [("a tale of the sea", "tale " * 20), ("", "sea"), ("a " * 9, "[SEP] b")]
 ONE = [(title,) for title in TITLES]
 
@@ -253,6 +255,14 @@ def test_what_cannot_be_exported_is_said(cache: Path, tmp_path: Path) -> None:
     ):
         worker.export(made.folder, made.trial, STEP + 1, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_half_of_an_encoder_decoder_is_not_exported(cache: Path, tmp_path: Path) -> None:
+    made = MadeRun.of(tmp_path / "runs", "encoder.pooling=mean", model=family_model("t5", tmp_path / "t5"))
+    with pytest.raises(
+        ConfigError, match=r"one half of an encoder-decoder \(t5\), which AutoModel loads with"
+    ):
+        made.export(tmp_path / "model")
 
 
 def test_a_process_that_was_killed_or_failed() -> None:
