@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 LOWEST := .venv-lowest
+EXPORTERS := .venv-exporters
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 
-.PHONY: help demo test heavy faults coverage lowest bench bench-long bench-gpu screenshots shape schema lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu screenshots shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -48,6 +49,16 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 lowest: $(LOWEST)/.installed  ## the exactness suite and the command line with the lowest versions of pyproject.toml, in .venv-lowest
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS) -n 2 --dist loadfile
 
+$(EXPORTERS)/.installed: $(STAMP) pyproject.toml constraints.txt  # the trackers' packages upon those of .venv
+	$(PYTHON) -m venv $(EXPORTERS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(EXPORTERS)/path
+	cp $(EXPORTERS)/path $$($(EXPORTERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth
+	$(EXPORTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[readers]'
+	touch $@
+
+exporters: $(EXPORTERS)/.installed  ## TensorBoard, MLflow, W&B and Prometheus read what a run exports, in .venv-exporters
+	OMP_NUM_THREADS=1 $(EXPORTERS)/bin/python -m pytest tests/exporters -m readers
+
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine
 	$(BIN)/python -m benchmarks
 
@@ -77,4 +88,4 @@ contracts: $(STAMP)  ## which package may import which
 	$(BIN)/lint-imports
 
 clean:  ## remove the virtual environments
-	rm -rf $(VENV) $(LOWEST)
+	rm -rf $(VENV) $(LOWEST) $(EXPORTERS)

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 import grambench
-from grambench.cli import audit, compare, data, doctor, presets, replay, report, run, runs, suite
+from grambench.cli import audit, compare, data, doctor, export, presets, replay, report, run, runs, suite
 from grambench.cli.help import App, usage_error
 from grambench.errors import ExitCode, GrambenchError
 
@@ -34,6 +34,7 @@ app.command("replay")(replay.replay)
 app.command("runs")(runs.runs)
 app.command("stop")(runs.stop)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("merge")(compare.merge)
 app.command("suite")(suite.suite)

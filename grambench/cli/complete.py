@@ -62,6 +62,18 @@ def devices() -> list[str]:
     return ["auto", "cpu", "cuda", "cuda:0"]
 
 
+def trackers() -> list[str]:
+    """Destinations of `grambench export`."""
+    from grambench.export.destinations import trackers as names
+
+    return names()
+
+
+def log_targets() -> list[str]:
+    """The beginnings of `--log-to`."""
+    return [f"{name}:" for name in trackers()]
+
+
 def keys() -> list[tuple[str, str]]:
     """Every setting as `table.key=`, with its meaning."""
     from grambench.config.spec import Spec

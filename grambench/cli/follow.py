@@ -166,7 +166,7 @@ def _goes_on(folder: Path) -> str:
     return f"{name} keeps running: `grambench watch {run}` shows it, `grambench stop {run}` ends it"
 
 
-def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
+def in_foreground(folder: Path, *, quiet: bool, exports: Sequence[str] = ()) -> ExitCode | None:
     """Supervise the run in this process, with lines on stderr; it ends with the terminal."""
     from grambench.runner.__main__ import main
     from grambench.views.console import PlainPrinter
@@ -184,7 +184,7 @@ def in_foreground(folder: Path, *, quiet: bool) -> ExitCode | None:
     thread = threading.Thread(target=print_lines, name="printer", daemon=True)
     if not quiet:
         thread.start()
-    code = main(folder, foreground=True)
+    code = main(folder, foreground=True, exports=exports)
     done.set()
     if not quiet:
         thread.join()

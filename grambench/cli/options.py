@@ -15,6 +15,35 @@ SetOption = Annotated[
         autocompletion=complete.keys,
     ),
 ]
+LogToOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-to",
+        metavar="NAME:DIR",
+        help="Export while it runs: tensorboard:DIR, mlflow:DIR, wandb:DIR; may be repeated.",
+        autocompletion=complete.log_targets,
+    ),
+]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="N",
+        min=0,
+        max=65535,
+        help="Serve metrics for Prometheus on 127.0.0.1; 0 takes a free port and names it.",
+    ),
+]
+WebhookOption = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook",
+        metavar="URL",
+        envvar="GRAMBENCH_WEBHOOK",
+        help="Post JSON when the run ends or is decided, or a trial diverges.",
+    ),
+]
+BellOption = Annotated[bool, typer.Option("--bell", help="Ring this terminal at the same moments.")]
 DeviceOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", autocompletion=complete.devices),

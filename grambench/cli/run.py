@@ -1,6 +1,8 @@
 """`grambench run`: start a run and show it."""
 
 import contextlib
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,11 +15,19 @@ import typer
 from grambench.cli import complete
 from grambench.cli.fail_on import FailOnOption
 from grambench.cli.help import DATA_DIR_HELP
-from grambench.cli.options import DeviceOption, SetOption
+from grambench.cli.options import (
+    BellOption,
+    DeviceOption,
+    LogToOption,
+    MetricsPortOption,
+    SetOption,
+    WebhookOption,
+)
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
+    from grambench.cli.exports import Outlets
 
 _STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
@@ -98,6 +108,10 @@ def run(
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
     fail_on: FailOnOption = None,
+    log_to: LogToOption = None,
+    metrics_port: MetricsPortOption = None,
+    webhook: WebhookOption = None,
+    bell: BellOption = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -107,6 +121,7 @@ def run(
     ] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
+    from grambench.cli.exports import Outlets, without_secrets
     from grambench.cli.fail_on import parsed, require_names
     from grambench.cli.settings import Options
     from grambench.config.reads import settings_read
@@ -130,6 +145,8 @@ def run(
             "--fail-on needs the end of the run, which --detach does not wait for.",
             "Give --fail-on to `grambench report` once the run has ended.",
         )
+    outlets = Outlets(tuple(log_to or ()), metrics_port, webhook, bell)
+    outlets.check()
     options = Options(
         tuple(assignments or ()),
         strategies,
@@ -144,7 +161,13 @@ def run(
         tuple(trials or ()),
     )
     show = partial(
-        _run_and_show, detach=detach, foreground=foreground, plain=plain, as_json=json_, fail_on=conditions
+        _run_and_show,
+        detach=detach,
+        foreground=foreground,
+        plain=plain,
+        as_json=json_,
+        fail_on=conditions,
+        outlets=outlets,
     )
     if resume is not None:
         folder = find_run(resume, out)
@@ -171,7 +194,7 @@ def run(
         typer.echo(f"{contents(spec)}; preset {spec.name}", err=True)
     elif not spec.data.is_generated:
         locate(spec.data)
-    show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *sys.argv[1:]]))
+    show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *without_secrets(sys.argv[1:])]))
 
 
 def _run_and_show(
@@ -182,11 +205,13 @@ def _run_and_show(
     plain: bool,
     as_json: bool,
     fail_on: "Sequence[tuple[str, Condition]]",
+    outlets: "Outlets",
 ) -> None:
     """Start the supervisor of the folder that `ready` makes or finds, and follow the run."""
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
 
     with contextlib.ExitStack() as stack:
+        exports = outlets.open()
         with interrupts_held():  # the run's folder exists, and no Ctrl+C handler is installed yet
             folder = ready()
             follow = Follow(folder)
@@ -194,9 +219,9 @@ def _run_and_show(
                 stack.enter_context(follow)
                 stack.enter_context(follow.farewell())
         if foreground:
-            left = in_foreground(folder, quiet=as_json)
+            left = in_foreground(folder, quiet=as_json, exports=exports)
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)
-        follow.supervisor = start_supervisor(folder)
+        follow.supervisor = start_supervisor(folder, exports)
         if detach:
             print_detached(folder)
             return
@@ -205,13 +230,16 @@ def _run_and_show(
         finish(folder, as_json=as_json, left=follow.left, fail_on=fail_on)
 
 
-def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
+def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """The run's supervisor, in its own session: closing the terminal does not end it.
+
+    `exports`: targets, which reach it by its standard input, since they may hold secrets.
 
     Raises:
         MachineError: the folder cannot be written.
     """
     from grambench.errors import MachineError
+    from grambench.runner.exports import inherited
 
     try:
         log = (folder / "supervisor.log").open("ab")
@@ -221,10 +249,17 @@ def start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
             "Make the folder writable, or copy the run to one that is.",
         ) from error
     with log:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "grambench.runner", str(folder)],
-            stdin=subprocess.DEVNULL,
+        supervisor = subprocess.Popen(
+            [sys.executable, "-P", "-m", "grambench.runner", str(folder), "-"],
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=inherited(exports),
         )
+    for descriptor in inherited(exports):
+        os.close(descriptor)
+    assert supervisor.stdin
+    with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
+        pipe.write(json.dumps(exports).encode())
+    return supervisor

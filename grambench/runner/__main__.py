@@ -1,6 +1,11 @@
-"""`python -m grambench.runner RUN`: the supervisor process of one run folder."""
+"""`python -m grambench.runner RUN [-]`: the supervisor process of one run folder.
 
+`-`: a JSON list of targets to which the run is exported is read from standard input; they may hold secrets.
+"""
+
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from grambench.errors import ExitCode, GrambenchError
@@ -8,10 +13,10 @@ from grambench.reports.build import write_report
 from grambench.runner.supervisor import Supervisor
 
 
-def main(folder: Path, *, foreground: bool = False) -> int:
+def main(folder: Path, *, foreground: bool = False, exports: Sequence[str] = ()) -> int:
     """Run to the end and write the report; the exit code is the run's."""
     try:
-        code = int(Supervisor(folder, foreground=foreground).run())
+        code = int(Supervisor(folder, foreground=foreground, exports=exports).run())
     except GrambenchError as error:
         _say(str(error))
         return int(error.exit_code)
@@ -30,4 +35,4 @@ def _say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), exports=json.load(sys.stdin) if sys.argv[2:] == ["-"] else ()))

@@ -5,7 +5,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
 from grambench.runner.decision import Decision
+from grambench.runner.exports import Exports
 from grambench.runner.groups import how_stopped
 from grambench.runner.host import HostSampler, oom_kills
 from grambench.runner.names import cheapest_first, trial_names
@@ -66,9 +67,15 @@ class _Running:
 class Supervisor:
     """Supervises the run of one folder to its end; the only log it writes is its own."""
 
-    def __init__(self, folder: Path, *, foreground: bool = False) -> None:
-        """`foreground`: it shares the user's terminal, and ends with it."""
-        self.folder, self._foreground = folder, foreground
+    def __init__(self, folder: Path, *, foreground: bool = False, exports: Sequence[str] = ()) -> None:
+        """
+        Args:
+            folder: of the run.
+            foreground: it shares the user's terminal, and ends with it.
+            exports: targets to which the run is exported while it lasts.
+        """
+        self.folder, self._foreground, self._targets = folder, foreground, exports
+        self._exports: Exports | None = None
         self.preset, self.spec = read_spec(folder)
         self._schedule = make_schedule(self.spec)
         self._ending: Ending | None = None
@@ -96,6 +103,7 @@ class Supervisor:
             self._emit: Callable[[ev.Event], None] = journal.append
             before = read_run(self.folder)
             self._emit(self._started())
+            self._exports = Exports(self.folder, self._targets, self._emit)
             self._starts = WorkerStarts(self.folder, self.spec, self._emit)
             self._sampler = SamplerThread(
                 journal.append, host=HostSampler(disk=self.folder), folder=self.folder
@@ -115,6 +123,7 @@ class Supervisor:
             code = exit_code(read_run(self.folder), self._ending, self._kill)
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
             snapshots.stop()
+            self._exports.finish()
         return code
 
     def _started(self) -> ev.RunStarted:
@@ -221,6 +230,8 @@ class Supervisor:
         """Wait briefly for messages from workers."""
         self._selector.select(_POLL_S)
         self._discount_own_stop()
+        if self._exports is not None:
+            self._exports.look()
         for running in self._running.values():
             for message in running.worker.messages():
                 running.heard_s, running.stopped = time.monotonic(), False

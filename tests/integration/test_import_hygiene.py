@@ -39,7 +39,8 @@ def loaded_by(folder: Path, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["--help", "--version", "presets", "presets demo", "run --help", "runs", "doctor"]
+    "command",
+    ["--help", "--version", "presets", "presets demo", "run --help", "runs", "doctor", "export --help"],
 )
 def test_commands_that_train_nothing_load_neither_torch_nor_textual(tmp_path: Path, command: str) -> None:
     loaded = loaded_by(tmp_path, *command.split())
