@@ -9,8 +9,9 @@ LOWEST := .venv-lowest
 EXPORTERS := .venv-exporters
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
+KEPT_REPORTS := tests/kept_runs/report-2/demo-race/report.json tests/kept_runs/0.1/kept-20261127-123413/report.json
 
-.PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu screenshots shape schema lint types contracts clean
+.PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu screenshots page-check shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml constraints.txt
@@ -70,6 +71,12 @@ bench-gpu: $(STAMP)  ## everything that is claimed or predicted about an NVIDIA 
 
 screenshots: $(STAMP)  ## the README's pictures, from docs/recorded-run
 	$(BIN)/python docs/screenshots.py
+
+page-check: $(STAMP)  ## HTML reports in headless Chromium: accessibility, widths, colour schemes; needs chromium and npm
+	npm install --silent --no-save --prefix $(VENV)/page-check axe-core@4.14.1 puppeteer-core@24.43.1
+	$(BIN)/grambench report $(firstword $(KEPT_REPORTS)) --format html --output $(VENV)/page-check/one.html
+	$(BIN)/grambench report $(KEPT_REPORTS) --format html --co2-per-kwh 380 --output $(VENV)/page-check/several.html
+	NODE_PATH=$(VENV)/page-check/node_modules node tests/page_check/check.js $(VENV)/page-check/one.html $(VENV)/page-check/several.html
 
 shape: $(STAMP)  ## lines, lengths of functions, modules and imports of the package; AGAINST=COMMIT compares
 	$(BIN)/python -m benchmarks.shape $(if $(AGAINST),--against $(AGAINST))

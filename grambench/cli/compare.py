@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from grambench.reports.comparable import Source
-    from grambench.reports.schema import Report
 
 RunsArgument = Annotated[
     list[str],
@@ -98,16 +97,10 @@ def merge(
 
 def _sources(asked: list[str], out: Path) -> "list[Source]":
     """The report of each run, built anew from its logs, or read from a file."""
-    from grambench.reports.build import build_report
+    from grambench.cli.report import report_of
     from grambench.reports.comparable import named_sources
-    from grambench.reports.read import read_report
-    from grambench.runner.rundir import find_run
 
-    def report(word: str) -> "Report":
-        path = Path(word).expanduser()
-        return read_report(path) if path.is_file() else build_report(find_run(word, out))
-
-    return named_sources([(word, report(word)) for word in asked])
+    return named_sources([(word, report_of(word, out)[0]) for word in asked])
 
 
 def _console() -> "Console":

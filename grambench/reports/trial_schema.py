@@ -292,6 +292,15 @@ class Curves(Model):
     """y: bytes; torch's allocation on a GPU, else resident memory of the worker."""
     drift: list[Point]
     """y: drift at the close of a window, a ratio."""
+    energy: list[Point] = Field(default_factory=list)
+    """y: joules of the GPU so far, where they were measured."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_energy(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = fields(self)
+        if not self.energy:
+            del found["energy"]
+        return found
 
 
 class Trial(Section):

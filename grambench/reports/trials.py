@@ -77,6 +77,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
             loss=_points(trial.loss_series),
             memory=_points(trial.memory_series),
             drift=_points(trial.drift_series),
+            energy=_points(trial.energy_series),
         ),
         warnings=trial_cautions(trial),
     )

@@ -11,13 +11,13 @@ from grambench.events.series import Series
 from grambench.events.state import TrialState
 from grambench.events.types import Evaluated
 from grambench.text import safe_text
-from grambench.tui.axes import thin, x_scale
 from grambench.tui.line_parts import bar, styled
 from grambench.tui.scene import Scene
 from grambench.tui.view import XAxis, smoothed
 from grambench.tui.widgets.chart import Curve, Picture, Unit
 from grambench.tui.widgets.panel import Plot
 from grambench.views import numbers
+from grambench.views.axes import thin, x_scale
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]

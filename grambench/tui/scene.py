@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from grambench.events.state import RunState, TrialState
 from grambench.reports.verdict import Verdict
 from grambench.text import safe_text
-from grambench.tui.palette import DARK, LIGHT, Look, Tones, looks
 from grambench.tui.view import PLAIN, View
 from grambench.views import comparison_table
+from grambench.views.palette import DARK, LIGHT, Look, Tones, looks
 
 
 @dataclass(frozen=True, slots=True)

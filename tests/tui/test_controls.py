@@ -13,11 +13,11 @@ from grambench.runner import commands
 from grambench.runner.commands import Command, take
 from grambench.runner.rundir import write_pid
 from grambench.tui.app import Dashboard
-from grambench.tui.axes import x_scale, x_ticks
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
 from grambench.tui.view import View, smoothed
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
+from grambench.views.axes import x_scale, x_ticks
 from tests.tui.logs import build
 
 

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from textual.content import Content
 
 from grambench.events.state import RunState
-from grambench.tui.axes import thin, time_axis, x_scale, x_ticks, y_scale
 from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
-from grambench.tui.palette import looks
 from grambench.tui.plots import metric_plot
 from grambench.tui.scene import Scene
+from grambench.views.axes import thin, time_axis, x_scale, x_ticks, y_scale
+from grambench.views.palette import looks
 
 finite = st.floats(-1e9, 1e9)
 

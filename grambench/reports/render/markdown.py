@@ -1,5 +1,7 @@
 """A report as a Markdown page (GitHub's dialect, for its tables)."""
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -8,11 +10,15 @@ import jinja2
 from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
+from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
+from grambench.reports.render.options import Options
+from grambench.reports.render.tables import co2e_note
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
 
 DASH = "–"
+_NO_OPTIONS = Options()
 _MIB = 1 << 20
 _GIB = 1 << 30
 _ESCAPES = str.maketrans(
@@ -20,9 +26,30 @@ _ESCAPES = str.maketrans(
 )
 
 
-def render_markdown(report: Report) -> str:
+def render_reports(reports: Sequence[Report], options: Options) -> str:
+    """One page; of several reports, their verdicts and then the page of each."""
+    pages = [render_markdown(report, options) for report in reports]
+    if len(pages) == 1:
+        return pages[0]
+    verdicts = [f"- {cell(report.run.name)}: {cell(_verdict(report))}" for report in reports]
+    demoted = [re.sub("^#", "##", page, flags=re.MULTILINE) for page in pages]
+    return "\n\n".join((f"# grambench: {len(reports)} runs", "\n".join(verdicts), *demoted))
+
+
+def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
     """The report in words: environment, audit, strategies, seeds, warnings, and what is missing."""
-    return _template().render(report=report)
+    labels = by_label(report)
+    co2e = {each.label: _co2e_of(each, options.co2_per_kwh) for each in labels if options.co2_per_kwh}
+    return _template().render(report=report, co2e=co2e, co2e_note=co2e_note(labels, options))
+
+
+def _verdict(report: Report) -> str:
+    return " ".join(each.sentence for each in report.comparisons) or "no strategy is compared with another"
+
+
+def _co2e_of(label: LabelTrials, factor: float) -> str:
+    joules = label.estimate(lambda trial: trial.energy.joules)
+    return f"{kilograms(co2e_kg(joules.mean, factor))} kg" if joules else DASH
 
 
 @cache
@@ -38,12 +65,12 @@ def _template() -> jinja2.Template:
     environment.filters.update(
         cell=cell,
         number=number,
-        environment=_environment_line,
-        peak=_peak,
+        environment=environment_line,
+        peak=peak,
         speedup=_speedup,
         interval=interval,
         signed=_signed,
-        signed_interval=_signed_interval,
+        signed_interval=signed_interval,
         reference=_reference,
         differing=_differing,
         metric_title=lambda name: metric(name).title,
@@ -76,7 +103,7 @@ def _signed(difference: float | None) -> str:
     return DASH if difference is None else signed(difference)
 
 
-def _signed_interval(found: Interval | None) -> str:
+def signed_interval(found: Interval | None) -> str:
     if found is None or found.low is None or found.high is None:
         return DASH
     return f"{signed(found.low)} to {signed(found.high)} ({found.level:.0%})"
@@ -108,7 +135,7 @@ def _instead(report: Report, key: str, value: Any) -> str:
     return "" if of_run == value else f" instead of {of_run}"
 
 
-def _peak(memory: Memory) -> str:
+def peak(memory: Memory) -> str:
     """The peak in MiB and its source: torch's allocation on a GPU, else the process's memory."""
     if memory.torch_peak_allocated_bytes is not None:
         return f"{memory.torch_peak_allocated_bytes / _MIB:,.0f} (torch)"
@@ -117,7 +144,7 @@ def _peak(memory: Memory) -> str:
     return DASH
 
 
-def _environment_line(environment: Environment) -> str:
+def environment_line(environment: Environment) -> str:
     host = environment.host
     if host is None:
         return f"unknown ({environment.reasons['host']})"

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 
-from grambench.tui.axes import XScale, x_scale, x_ticks, y_scale
-from grambench.tui.palette import Tones
+from grambench.views.axes import XScale, x_scale, x_ticks, y_scale
+from grambench.views.palette import Tones
 
 _CROWDED = 14
 _APART = 4

@@ -180,8 +180,9 @@ def test_energy_comes_from_the_counter_where_there_is_one(tmp_path: Path) -> Non
     times = (4.0, 5.0, 6.0)
     counted = [(t, gpu_sample(1, energy_j=1000.0 + 7 * t, power_w=100.0)) for t in times]
     write_gpu_trial(Run(tmp_path), counted)
-    energy = trial_of(built(tmp_path), "gram-1e.s0").energy
-    assert (energy.joules, energy.source) == (14.0, "counter")
+    trial = trial_of(built(tmp_path), "gram-1e.s0")
+    assert (trial.energy.joules, trial.energy.source) == (14.0, "counter")
+    assert trial.curves.energy[-1][1] == 14.0
 
 
 def test_energy_is_integrated_from_the_power_otherwise(tmp_path: Path) -> None:

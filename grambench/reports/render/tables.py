@@ -1,0 +1,157 @@
+"""The columns of result tables, which HTML and LaTeX share: text, with − ± × – as they are read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from grambench.metrics.catalogue import Metric
+from grambench.reports.render.labels import (
+    Estimate,
+    LabelTrials,
+    Measure,
+    by_label,
+    co2e_kg,
+    kilograms,
+    peak_bytes,
+    selecting_metric,
+    test_metrics,
+    test_score,
+)
+from grambench.reports.render.options import Options
+from grambench.reports.schema import Report
+from grambench.views import numbers
+
+Format = Callable[[float | None], str]
+LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+"""Largest p of each significance mark."""
+INTERVALS = "Means over seeds; ± is the half-width of their 95 % t interval, from three seeds on."
+
+PEAKS = "Memory is the largest over the trials: live tensors on a GPU, else the process's resident memory."
+SPEEDUPS = "Speed-ups are in samples/s, with their interval between processes; R: occurrences / unique items."
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table with one row a label."""
+
+    title: str
+    cell: Callable[[LabelTrials], str]
+
+
+def mean_and_interval(found: Estimate | None, form: Format) -> str:
+    """`0.6502 ± 0.0007`; a dash where nothing was measured."""
+    if found is None or found.half is None:
+        return form(found.mean if found else None)
+    return f"{form(found.mean)} ± {form(found.half)}"
+
+
+def quality_columns(report: Report) -> list[Column]:
+    """The metrics of the test part; the one that selects has significance marks."""
+    marked = selecting_metric(report).name if report.until_decided is None else ""
+    return [_score_column(row, row.name == marked) for row in test_metrics(report)]
+
+
+def speed_columns() -> list[Column]:
+    """Rates, and seconds of training."""
+    return [
+        _measured("samples/s", lambda trial: trial.times.samples_per_s, numbers.rate),
+        Column("speed-up", speedup_cell),
+        Column("R", lambda each: _mean(each, lambda trial: trial.reuse_ratio, _two)),
+        _measured("s/epoch", lambda trial: trial.times.epoch_s, numbers.seconds),
+        _measured("s to best", lambda trial: trial.times.train_s_to_best, numbers.seconds),
+        Column("s to target", _target_cell),
+    ]
+
+
+def resource_columns(report: Report, options: Options) -> list[Column]:
+    """Memory; energy and CO2e where they were measured."""
+    columns = [Column("peak GiB", lambda each: numbers.gib(each.largest(peak_bytes)))]
+    if all(trial.energy.joules is None for trial in report.trials):
+        return columns
+    columns.append(_measured("kJ", lambda trial: _kilo(trial.energy.joules), numbers.seconds))
+    if (factor := options.co2_per_kwh) is not None:
+        columns.append(
+            Column("kg CO2e", lambda each: _mean(each, lambda t: _co2e(t.energy.joules, factor), kilograms))
+        )
+    return columns
+
+
+def significance(report: Report) -> str:
+    """What the marks mean; empty: no label has one."""
+    if not any(mark(each) for each in by_label(report)) or report.until_decided is not None:
+        return ""
+    reference = report.comparisons[0].reference
+    levels = ", ".join(f"{sign} p < {level:g}" for level, sign in LEVELS[::-1])
+    test = f"two-sided sign-flip test of the seeds' differences from {reference}"
+    return f"{levels}: {test}, each comparison at its own level."
+
+
+def mark(each: LabelTrials) -> str:
+    """The significance mark of a label against its reference."""
+    p = each.comparison.quality.p if each.comparison else None
+    return next((sign for level, sign in LEVELS if p is not None and p < level), "")
+
+
+def speedup_cell(each: LabelTrials) -> str:
+    """`2.2× (2.1–2.3)` over the reference, which has 1."""
+    if each.is_reference:
+        return "1"
+    if each.speedup is None:
+        return numbers.DASH
+    ratio, low, high = each.speedup
+    ends = f" ({numbers.interval(low, high)})" if low is not None and high is not None else ""
+    return f"{ratio:,.2f}×{ends}"
+
+
+def co2e_note(labels: Sequence[LabelTrials], options: Options) -> str:
+    """What the CO2e is made of, and that of all trials; why there is none; empty: nobody has asked."""
+    if options.co2_per_kwh is None:
+        return ""
+    energies = [trial.energy for each in labels for trial in each.trials]
+    joules = [each.joules for each in energies if each.joules is not None]
+    if not joules:
+        why = energies[0].reasons["joules"] if energies else "no trial was recorded"
+        return f"CO2e is not known: {why}."
+    total = f"{kilograms(co2e_kg(sum(joules), options.co2_per_kwh))} kg for {len(joules)} trials"
+    return f"CO2e: {total}, by the user's factor of {options.co2_per_kwh:g} g/kWh and the energy of the GPU."
+
+
+def rows_of(labels: Sequence[LabelTrials], columns: Sequence[Column]) -> list[list[str]]:
+    """The cells of each label."""
+    return [[column.cell(each) for column in columns] for each in labels]
+
+
+def _score_column(row: Metric, marked: bool) -> Column:
+    def cell(each: LabelTrials) -> str:
+        text = mean_and_interval(each.estimate(test_score(row.name)), numbers.score)
+        return text + (mark(each) if marked else "")
+
+    return Column(row.title, cell)
+
+
+def _measured(title: str, measure: Measure, form: Format) -> Column:
+    return Column(title, lambda each: mean_and_interval(each.estimate(measure), form))
+
+
+def _target_cell(each: LabelTrials) -> str:
+    """Mean seconds to the target where all trials reached it, else how many did."""
+    reached = sum(trial.times.train_s_to_target is not None for trial in each.trials)
+    if 0 < reached < len(each.trials):
+        return f"reached by {reached}/{len(each.trials)}"
+    return mean_and_interval(each.estimate(lambda trial: trial.times.train_s_to_target), numbers.seconds)
+
+
+def _mean(each: LabelTrials, measure: Measure, form: Callable[[float], str]) -> str:
+    found = each.estimate(measure)
+    return numbers.DASH if found is None else form(found.mean)
+
+
+def _two(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def _kilo(value: float | None) -> float | None:
+    return None if value is None else value / 1000
+
+
+def _co2e(joules: float | None, factor: float) -> float | None:
+    return None if joules is None else co2e_kg(joules, factor)
