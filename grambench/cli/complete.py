@@ -64,14 +64,17 @@ def devices() -> list[str]:
 
 def trackers() -> list[str]:
     """Destinations of `grambench export`."""
+    from grambench.cli.export_predictions import NAME
     from grambench.export.destinations import trackers as names
 
-    return names()
+    return [*names(), NAME]
 
 
 def log_targets() -> list[str]:
     """The beginnings of `--log-to`."""
-    return [f"{name}:" for name in trackers()]
+    from grambench.export.destinations import trackers as names
+
+    return [f"{name}:" for name in names()]
 
 
 def keys() -> list[tuple[str, str]]:

@@ -13,30 +13,51 @@ from grambench.cli.runs import RunArgument
 def export(
     to: Annotated[
         str,
-        typer.Option("--to", metavar="NAME", help="tensorboard, mlflow or wandb.", autocompletion=trackers),
+        typer.Option(
+            "--to",
+            metavar="NAME",
+            help="tensorboard, mlflow, wandb, or predictions (docs/predictions.md).",
+            autocompletion=trackers,
+        ),
     ],
     run: RunArgument = "last",
     output: Annotated[
         str | None,
         typer.Option("--output", metavar="DIR", help="Where to write; else `exports` in the run's folder."),
     ] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", metavar="NAME", help="Of predictions: only this trial, or this strategy."),
+    ] = None,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Write a run's curves and results for a tracker; what is there already is not written again."""
-    from grambench.errors import GrambenchError, MachineError
+    """Write a run's curves and results for a tracker, or its predictions.
+
+    What a tracker has already is not written again. Predictions that the run has not written are made now,
+    with the best weights.
+    """
+    from grambench.cli.export_predictions import NAME, export_predictions
+    from grambench.errors import ConfigError, GrambenchError, MachineError
     from grambench.export import destinations
     from grambench.runner.rundir import find_run
     from grambench.text import safe_text
 
+    if to == NAME:
+        folder = find_run(run, out)
+        place = Path(output or folder / "exports" / NAME).expanduser().absolute()
+        export_predictions(folder, place, trial)
+        return
+    if trial is not None:
+        raise ConfigError(f"--trial selects predictions, and {to} takes the whole run.", "Leave it out.")
     row, folder = destinations.tracker(to), find_run(run, out)
-    place = destinations.located(output or str(folder / "exports" / row.name))
+    target = destinations.located(output or str(folder / "exports" / row.name))
     try:
-        destinations.export(folder, f"{row.name}:{place}", lambda _: True)
+        destinations.export(folder, f"{row.name}:{target}", lambda _: True)
     except GrambenchError:
         raise
     except OSError as error:
         raise MachineError(
-            f"{error.filename or place} cannot be written: {error.strerror or error}.",
+            f"{error.filename or target} cannot be written: {error.strerror or error}.",
             "Choose another folder with --output.",
         ) from error
     except Exception as error:
@@ -44,5 +65,5 @@ def export(
             raise
         first = safe_text(f"{type(error).__name__}: {error}", 400)
         raise MachineError(f"The export with {row.module} failed: {first}.") from error
-    typer.echo(f"{row.name}: {place}", err=True)
-    typer.echo(row.view.format(place=place))
+    typer.echo(f"{row.name}: {target}", err=True)
+    typer.echo(row.view.format(place=target))

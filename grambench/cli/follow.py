@@ -252,7 +252,13 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
 
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import EVERY_COLUMN, summary_table, vectors_line, verdict_lines
+    from grambench.views.console import (
+        EVERY_COLUMN,
+        predictions_lines,
+        summary_table,
+        vectors_line,
+        verdict_lines,
+    )
     from grambench.views.numbers import tolerance
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else EVERY_COLUMN)
@@ -265,6 +271,8 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             typer.echo(f"warning: {trial.name}: {disturbance.message}")
+    for line in predictions_lines(state):
+        typer.echo(line)
     audit = state.setup.audit
     if audit is not None:
         equivalent = "equivalent" if audit.equivalent else "not equivalent"

@@ -44,6 +44,13 @@ WebhookOption = Annotated[
     ),
 ]
 BellOption = Annotated[bool, typer.Option("--bell", help="Ring this terminal at the same moments.")]
+PredictionsOption = Annotated[
+    bool,
+    typer.Option(
+        "--predictions",
+        help="Write predictions of the test part, and of parts without labels (docs/predictions.md).",
+    ),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", autocompletion=complete.devices),

@@ -20,6 +20,7 @@ from grambench.cli.options import (
     DeviceOption,
     LogToOption,
     MetricsPortOption,
+    PredictionsOption,
     SetOption,
     WebhookOption,
 )
@@ -112,6 +113,7 @@ def run(
     metrics_port: MetricsPortOption = None,
     webhook: WebhookOption = None,
     bell: BellOption = False,
+    predictions: PredictionsOption = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -148,7 +150,7 @@ def run(
     outlets = Outlets(tuple(log_to or ()), metrics_port, webhook, bell)
     outlets.check()
     options = Options(
-        tuple(assignments or ()),
+        (*(assignments or ()), *(["data.predictions=true"] if predictions else [])),
         strategies,
         seeds,
         device,

@@ -167,6 +167,16 @@ def vectors_line(checked: EncoderChecked) -> str:
     )
 
 
+def predictions_lines(state: RunState) -> list[str]:
+    """A line for each file of predictions."""
+    return [
+        f"predictions: {safe_text(trial.name)}/{safe_text(each.file)}, {each.rows:,} rows"
+        f"{'' if each.labelled else ', without labels: never evaluated'}"
+        for trial in state.trials.values()
+        for each in trial.predictions
+    ]
+
+
 def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:
     """A line for each comparison, the grade's headline, and the first lost marks with what mends them."""
     lines = [safe_text(f"verdict: {each.sentence} {each.cost_sentence}", 1000) for each in compared]
