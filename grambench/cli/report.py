@@ -21,14 +21,14 @@ def report(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN]...",
+            metavar="RUN",
             help="Names or folders of runs, `last` (the default), or report.json files.",
             autocompletion=run_names,
         ),
     ] = None,
     format_: Annotated[
         str,
-        typer.Option("--format", metavar="|".join(names()), help="How it is printed.", autocompletion=names),
+        typer.Option("--format", metavar="FORMAT", help=f"{', '.join(names())}.", autocompletion=names),
     ] = "json",
     output: Annotated[
         Path | None,

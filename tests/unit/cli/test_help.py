@@ -12,41 +12,52 @@ from grambench.cli.help import App, help_page
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 REPORT_AT_60 = """\
-Usage: grambench report [OPTIONS] [run]
+Usage: grambench report [OPTIONS] [RUN]...
 
-Print a run's report to stdout, and write its report.json.
+Print reports of runs, and write each run's report.json
+(docs/reports.md).
 
 Arguments
-  run  A run's name, its beginning, or a folder; `last` is
-       the newest. [default: last]
+  RUN  Names or folders of runs, `last` (the default), or
+       report.json files.
 
 Options
-      --format json|markdown  How it is printed.
-                              [default: json]
-      --schema                Print the JSON Schema and
-                              stop.
-      --fail-on CONDITION     Exit with code 6 if this
-                              holds, such as
-                              'speedup.gram-1e < 5'; may be
-                              repeated.
-      --out DIR               Folder that holds the runs.
-                              [default: runs]
-  -h, --help                  Show this message and exit."""
+      --format FORMAT      json, markdown, html, csv, latex,
+                           svg, png. [default: json]
+  -o, --output PATH        File to write instead of stdout;
+                           of svg and png a folder.
+      --open               Show the HTML page in the
+                           browser.
+      --figure NAME        Only this figure, of html, svg
+                           and png.
+      --co2-per-kwh GRAMS  Add CO2e by your factor, where
+                           energy was measured.
+      --schema             Print the JSON Schema and stop.
+      --fail-on CONDITION  Exit with code 6 if this holds,
+                           such as 'speedup.gram-1e < 5';
+                           may be repeated.
+      --out DIR            Folder that holds the runs.
+                           [default: runs]
+  -h, --help               Show this message and exit."""
 REPORT_AT_100 = """\
-Usage: grambench report [OPTIONS] [run]
+Usage: grambench report [OPTIONS] [RUN]...
 
-Print a run's report to stdout, and write its report.json.
+Print reports of runs, and write each run's report.json (docs/reports.md).
 
 Arguments
-  run  A run's name, its beginning, or a folder; `last` is the newest. [default: last]
+  RUN  Names or folders of runs, `last` (the default), or report.json files.
 
 Options
-      --format json|markdown  How it is printed. [default: json]
-      --schema                Print the JSON Schema and stop.
-      --fail-on CONDITION     Exit with code 6 if this holds, such as 'speedup.gram-1e < 5'; may be
-                              repeated.
-      --out DIR               Folder that holds the runs. [default: runs]
-  -h, --help                  Show this message and exit."""
+      --format FORMAT      json, markdown, html, csv, latex, svg, png. [default: json]
+  -o, --output PATH        File to write instead of stdout; of svg and png a folder.
+      --open               Show the HTML page in the browser.
+      --figure NAME        Only this figure, of html, svg and png.
+      --co2-per-kwh GRAMS  Add CO2e by your factor, where energy was measured.
+      --schema             Print the JSON Schema and stop.
+      --fail-on CONDITION  Exit with code 6 if this holds, such as 'speedup.gram-1e < 5'; may be
+                           repeated.
+      --out DIR            Folder that holds the runs. [default: runs]
+  -h, --help               Show this message and exit."""
 
 
 def contexts(command: Any, parent: Any = None) -> Iterator[Any]:
