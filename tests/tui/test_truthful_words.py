@@ -9,11 +9,11 @@ from grambench.events import types as ev
 from grambench.events.folding.sentences import SENTENCES
 from grambench.events.reader import read_run
 from grambench.events.state import RunState
-from grambench.tui.axes import x_scale, x_ticks
 from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.layout import Density, plan
 from grambench.tui.plots import metric_plot, rate_plot
 from grambench.tui.scene import Scene
+from grambench.views.axes import x_scale, x_ticks
 from tests.tui.logs import Recorder, build
 
 
