@@ -16,8 +16,11 @@ import typer
 
 import grambench
 from grambench.cli import audit, compare, data, doctor, export, presets, replay, report, run, runs, suite
+from grambench.cli.failure import complain
 from grambench.cli.help import App, usage_error
-from grambench.errors import ExitCode, GrambenchError
+from grambench.errors import MEANINGS, ExitCode, GrambenchError
+
+_CODES = "; ".join(f"{code.value} {words.partition(';')[0]}" for code, words in MEANINGS.items())
 
 app = App(
     name="grambench",
@@ -27,6 +30,7 @@ app = App(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Exit codes: {_CODES}.\n\nFor scripts and agents: docs/scripting.md and SKILL.md.",
 )
 app.command("run")(run.run)
 app.command("watch")(runs.watch)
@@ -67,7 +71,7 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="grambench", standalone_mode=False))
     except GrambenchError as error:
-        typer.echo(f"grambench: {error}", err=True)
+        complain(error.message, error.fix, error.exit_code)
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         sys.exit(int(ExitCode.STOPPED))
@@ -75,10 +79,10 @@ def main() -> None:
         sys.exit(int(ExitCode.OK))
     except Exception as error:
         if sentence := usage_error(error):
-            typer.echo(f"grambench: {sentence}", err=True)
+            complain(sentence, code=ExitCode.USAGE)
             sys.exit(int(ExitCode.USAGE))
         traceback.print_exc()
-        typer.echo("grambench: this is a bug; please report the lines above.", err=True)
+        complain("this is a bug; please report the lines above.")
         sys.exit(int(ExitCode.BUG))
 
 

@@ -8,6 +8,7 @@ import typer
 
 from grambench.cli.complete import run_names
 from grambench.cli.fail_on import FailOnOption
+from grambench.cli.options import JsonOption
 from grambench.cli.run import OutOption
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ RunsArgument = Annotated[
         autocompletion=run_names,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
 def compare(

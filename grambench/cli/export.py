@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import trackers
+from grambench.cli.options import JsonOption
 from grambench.cli.run import OutOption
 from grambench.cli.runs import RunArgument
 
@@ -29,6 +30,7 @@ def export(
         str | None,
         typer.Option("--trial", metavar="NAME", help="Of predictions: only this trial, or this strategy."),
     ] = None,
+    json_: JsonOption = False,
     out: OutOption = Path("runs"),
 ) -> None:
     """Write a run's curves and results for a tracker, or its predictions.
@@ -36,6 +38,8 @@ def export(
     What a tracker has already is not written again. Predictions that the run has not written are made now,
     with the best weights.
     """
+    import json
+
     from grambench.cli.export_predictions import NAME, export_predictions
     from grambench.errors import ConfigError, GrambenchError, MachineError
     from grambench.export import destinations
@@ -45,7 +49,11 @@ def export(
     if to == NAME:
         folder = find_run(run, out)
         place = Path(output or folder / "exports" / NAME).expanduser().absolute()
-        export_predictions(folder, place, trial)
+        files = export_predictions(folder, place, trial)
+        if json_:
+            typer.echo(json.dumps({"to": to, "place": str(place), "files": files}))
+        else:
+            typer.echo("\n".join(files))
         return
     if trial is not None:
         raise ConfigError(f"--trial selects predictions, and {to} takes the whole run.", "Leave it out.")
@@ -65,5 +73,9 @@ def export(
             raise
         first = safe_text(f"{type(error).__name__}: {error}", 400)
         raise MachineError(f"The export with {row.module} failed: {first}.") from error
-    typer.echo(f"{row.name}: {target}", err=True)
-    typer.echo(row.view.format(place=target))
+    view = row.view.format(place=target)
+    if json_:
+        typer.echo(json.dumps({"to": to, "place": str(target), "view": view}))
+    else:
+        typer.echo(f"{row.name}: {target}", err=True)
+        typer.echo(view)

@@ -17,8 +17,8 @@ from grambench.text import safe_text
 NAME = "predictions"
 
 
-def export_predictions(folder: Path, into: Path, only: str | None) -> None:
-    """Write the files of every trial with a test score into `into`/TRIAL.
+def export_predictions(folder: Path, into: Path, only: str | None) -> list[str]:
+    """Write the files of every trial with a test score into `into`/TRIAL; their paths.
 
     Args:
         folder: the run's.
@@ -36,11 +36,11 @@ def export_predictions(folder: Path, into: Path, only: str | None) -> None:
         raise ConfigError(
             f"No {'trial' if only is None else repr(only)} was scored on the test part.", f"Scored: {names}."
         )
-    for trial in asked:
-        place = into / trial.name
-        written = _copied(folder, trial, place) or [*_predicted(folder, trial, place)]
-        for line in written:
-            typer.echo(line)
+    return [
+        path
+        for trial in asked
+        for path in _copied(folder, trial, into / trial.name) or _predicted(folder, trial, into / trial.name)
+    ]
 
 
 def _copied(folder: Path, trial: TrialState, place: Path) -> list[str]:

@@ -223,6 +223,7 @@ def finish(
         ConfigError: a condition needs a number that the report does not have.
     """
     from grambench.cli.fail_on import exit_if_any_holds
+    from grambench.cli.failure import complain
     from grambench.reports.build import build_report, report_json, write_report
     from grambench.reports.namespace import numbers_of
     from grambench.reports.verdict import verdict_of
@@ -238,10 +239,11 @@ def finish(
     else:
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
-    if code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
-        _print_cause(folder, state)
-    if code == ExitCode.INTERRUPTED:
-        typer.echo(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
+    if causes := [*_causes(folder, state, code)]:
+        if as_json:
+            causes = [" ".join(causes)]
+        for cause in causes:
+            complain(cause, code=code)
     if code == ExitCode.OK and fail_on:
         exit_if_any_holds(fail_on, [("", *numbers_of(build_report(folder)))])
     raise typer.Exit(code)
@@ -293,14 +295,16 @@ def _print_wrapped(lines: list[str], width: int) -> None:
         typer.echo(textwrap.fill(line, width, subsequent_indent="    ") if sys.stdout.isatty() else line)
 
 
-def _print_cause(folder: Path, state: RunState) -> None:
+def _causes(folder: Path, state: RunState, code: int) -> Iterator[str]:
     """Why the exit code is not 0, one sentence per failure."""
+    if code == ExitCode.INTERRUPTED:
+        yield f"Interrupted; resume it with `{resume_command(folder)}`."
+    if code in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
+        return
     if state.setup.outcome == "failed":
-        typer.echo(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
+        yield safe_text(state.setup.reason, 1000)
     elif not state.finished:
-        typer.echo(
-            f"grambench: The supervisor ended before the run did; see {folder / 'supervisor.log'}.", err=True
-        )
+        yield f"The supervisor ended before the run did; see {folder / 'supervisor.log'}."
     for trial in state.trials.values():
         if trial.outcome in ("failed", "diverged"):
-            typer.echo(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)
+            yield f"{trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}"

@@ -15,6 +15,10 @@ SetOption = Annotated[
         autocompletion=complete.keys,
     ),
 ]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document to stdout, and errors as JSON (docs/scripting.md)."),
+]
 LogToOption = Annotated[
     list[str] | None,
     typer.Option(

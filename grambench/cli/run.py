@@ -18,6 +18,7 @@ from grambench.cli.help import DATA_DIR_HELP
 from grambench.cli.options import (
     BellOption,
     DeviceOption,
+    JsonOption,
     LogToOption,
     MetricsPortOption,
     PredictionsOption,
@@ -107,7 +108,7 @@ def run(
         bool, typer.Option("--foreground", help="Run in this terminal and end with it (for CI).")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
+    json_: JsonOption = False,
     fail_on: FailOnOption = None,
     log_to: LogToOption = None,
     metrics_port: MetricsPortOption = None,
@@ -180,6 +181,12 @@ def run(
         return
     spec = options.resolve(preset or "")
     require_names(conditions, spec)
+    if dry_run and json_:
+        from pydantic_core import to_jsonable_python
+
+        settings = {key: to_jsonable_python(value) for key, value, _ in settings_read(spec)}
+        typer.echo(json.dumps({"preset": spec.name, "settings": settings}))
+        return
     if dry_run:
         for key, value, _ in settings_read(spec):
             typer.echo(f"{key} = {value}")
@@ -225,7 +232,10 @@ def _run_and_show(
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)
         follow.supervisor = start_supervisor(folder, exports)
         if detach:
-            print_detached(folder)
+            if as_json:
+                typer.echo(json.dumps({"run": folder.name, "folder": str(folder)}))
+            else:
+                print_detached(folder)
             return
         ended = follow.watch("json" if as_json else view(plain))
     if ended:

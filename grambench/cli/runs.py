@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import run_names
+from grambench.cli.options import JsonOption
 from grambench.cli.run import OutOption
 
 RunArgument = Annotated[
@@ -25,7 +26,7 @@ def runs(
         int | None,
         typer.Option(metavar="N", min=1, help="The newest N; on a terminal 30, else all, unless given."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """List the runs of a folder, newest first."""
     import json
@@ -64,11 +65,16 @@ def watch(
         typer.echo(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
 
 
-def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
+def stop(run: RunArgument = "last", out: OutOption = Path("runs"), json_: JsonOption = False) -> None:
     """End a run after the current step; its measurements are kept."""
+    import json
+
     from grambench.runner.commands import Command, send
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
     send(folder, Command("stop"))
-    typer.echo(f"{folder.name} ends after the current step.", err=True)
+    if json_:
+        typer.echo(json.dumps({"run": folder.name, "folder": str(folder), "stopping": True}))
+    else:
+        typer.echo(f"{folder.name} ends after the current step.", err=True)
