@@ -48,15 +48,30 @@ def runs(
 
 
 def watch(
-    run: RunArgument = "last",
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Names, their beginnings, or folders; `last` (the default) is the newest.",
+            autocompletion=run_names,
+        ),
+    ] = None,
     out: OutOption = Path("runs"),
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
 ) -> None:
-    """Show a run in progress, or the final state of one that has ended."""
+    """Show a run in progress, or the final state of one that has ended; several of them on one screen."""
     from grambench.cli.follow import Follow, view
+    from grambench.cli.follow_several import follow_several
     from grambench.runner.rundir import find_run
 
-    folder = find_run(run, out)
+    folders = [*dict.fromkeys(find_run(run, out) for run in runs or ["last"])]
+    if len(folders) > 1:
+        try:
+            follow_several(folders, view(plain))
+        except KeyboardInterrupt:  # leaving ends no run
+            typer.echo("\nStopped watching; the runs themselves were not stopped.", err=True)
+        return
+    (folder,) = folders
     follow = Follow(folder)
     try:
         with follow.farewell():
