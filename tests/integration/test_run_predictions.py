@@ -12,6 +12,7 @@ from live_runs import Bench, Ended, report_of
 
 from grambench.config.data import SyntheticData
 from grambench.domains.news.synthetic import generate
+from grambench.errors import ExitCode
 
 Floats = npt.NDArray[np.floating]
 
@@ -104,3 +105,21 @@ def test_the_best_weights_give_the_same_files_afterwards(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     for path in (run / "gram-1s.s0" / "predictions").iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_changed_data_are_refused(
+    run: Path,
+    data: Path,
+    tmp_path: Path,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from grambench.worker.predict import main
+
+    monkeypatch.setenv("GRAMBENCH_CACHE", bench.environment["GRAMBENCH_CACHE"])
+    with (data / "dev" / "news.tsv").open("a") as news:
+        news.write("N999999\tnews\tnews\tlate\t\t\t[]\t[]\n")
+    assert main(run, "gram-1s.s0", tmp_path) == ExitCode.DATA
+    assert "have changed since the run prepared them" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
