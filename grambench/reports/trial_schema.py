@@ -392,5 +392,5 @@ class Trial(Section):
     def _as_before_without_predictions(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = fields(self)
         if not self.predictions:
-            del found["predictions"]
+            found.pop("predictions", None)  # a caller may have left it out
         return found
