@@ -19,6 +19,22 @@ class ExitCode(IntEnum):
     STOPPED = 130
 
 
+MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.BUG: "a bug of grambench; please report it",
+    ExitCode.USAGE: "the command line, a preset or a setting is wrong",
+    ExitCode.DATA: "data are missing, damaged or in an unknown format",
+    ExitCode.ENVIRONMENT: "a device, model, package, disk or network is not available",
+    ExitCode.PARTIAL: "some trials failed; the report is partial",
+    ExitCode.GATE: "a condition of `--fail-on` holds",
+    ExitCode.NOT_EQUIVALENT: "done, but the audit found that single-step and E2E differ",
+    ExitCode.NOT_COMPARABLE: "the runs cannot be compared",
+    ExitCode.INTERRUPTED: "interrupted; resume it with `grambench run --resume RUN`",
+    ExitCode.STOPPED: "stopped by the user",
+}
+"""What each tells a script; `docs/scripting.md` and `grambench --help` have the same words."""
+
+
 class GrambenchError(Exception):
     """An error that a user can act on.
 

@@ -5,7 +5,6 @@ instant.
 """
 
 import os
-import re
 import signal
 import sys
 import traceback
@@ -17,14 +16,12 @@ import typer
 
 import grambench
 from grambench.cli import audit, compare, data, doctor, export, presets, replay, report, run, runs, suite
+from grambench.cli.failure import complain
 from grambench.cli.help import App, usage_error
 from grambench.cli.output import close_streams, open_streams, say, system_error
-from grambench.errors import ExitCode, GrambenchError
-from grambench.text import safe_text
+from grambench.errors import MEANINGS, ExitCode, GrambenchError
 
-_LONGEST = 4000
-"""Characters of an error; most are below 300."""
-_LONG_WORD = re.compile(r"(\S{200})\S{100,}(\S{20})")
+_CODES = "; ".join(f"{code.value} {words.partition(';')[0]}" for code, words in MEANINGS.items())
 
 app = App(
     name="grambench",
@@ -34,6 +31,7 @@ app = App(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Exit codes: {_CODES}.\n\nFor scripts and agents: docs/scripting.md and SKILL.md.",
 )
 app.command("run")(run.run)
 app.command("watch")(runs.watch)
@@ -80,26 +78,23 @@ def _exit_code() -> int:
     try:
         return int(app(prog_name="grambench", standalone_mode=False) or ExitCode.OK)
     except GrambenchError as error:
-        return _failed(str(error), error.exit_code)
+        complain(error.message, error.fix, error.exit_code)
+        return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.STOPPED)
     except BrokenPipeError:
         return int(ExitCode.OK)
     except Exception as error:
         if sentence := usage_error(error):
-            return _failed(sentence, ExitCode.USAGE)
+            complain(sentence, code=ExitCode.USAGE)
+            return int(ExitCode.USAGE)
         sentence, code = system_error(error)
         if sentence:
-            return _failed(sentence, code)
+            complain(sentence, code=code)
+            return int(code)
         say(traceback.format_exc(), err=True, nl=False)
-        return _failed("this is a bug; please report the lines above.", ExitCode.BUG)
-
-
-def _failed(sentence: str, code: ExitCode) -> int:
-    """One line, whatever the sentence quotes."""
-    shorter = _LONG_WORD.sub(r"\1…\2", sentence)
-    say(f"grambench: {safe_text(shorter, _LONGEST)}", err=True)
-    return int(code)
+        complain("this is a bug; please report the lines above.")
+        return int(ExitCode.BUG)
 
 
 def _warned(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:

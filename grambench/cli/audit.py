@@ -7,7 +7,7 @@ import typer
 
 from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP
-from grambench.cli.options import DeviceOption, SetOption
+from grambench.cli.options import DeviceOption, JsonOption, SetOption
 from grambench.cli.output import say, say_json
 from grambench.errors import ExitCode
 
@@ -31,7 +31,7 @@ def audit(
     assignments: SetOption = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     device: DeviceOption = None,
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ.
 
@@ -40,6 +40,7 @@ def audit(
     import json
     from dataclasses import asdict
 
+    from grambench.cli.failure import complain
     from grambench.cli.settings import resolve
     from grambench.domains.locate import locate
     from grambench.text import safe_text
@@ -50,15 +51,16 @@ def audit(
     setup, code = _set_up(spec, preset)
     result = setup.audit
     if result is None:
-        say(f"grambench: {safe_text(setup.reason, 1000)}", err=True)
-        raise typer.Exit(code if code > 0 else int(ExitCode.BUG))
+        code = code if code > 0 else int(ExitCode.BUG)
+        complain(safe_text(setup.reason, 1000), code=code)
+        raise typer.Exit(code)
     if json_:
         vectors = None if setup.encoder is None else asdict(setup.encoder)
         say_json(json.dumps({**asdict(result), "vectors": vectors}))
     else:
         _print(result, setup.encoder)
     raise typer.Exit(
-        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_COMPARABLE)
+        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_EQUIVALENT)
     )
 
 

@@ -7,6 +7,7 @@ import typer
 
 from grambench.cli.complete import run_names
 from grambench.cli.fail_on import FailOnOption
+from grambench.cli.options import JsonOption
 from grambench.cli.output import say_json
 from grambench.cli.run import OutOption
 
@@ -21,7 +22,6 @@ RunsArgument = Annotated[
         autocompletion=run_names,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 
 def compare(

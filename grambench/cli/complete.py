@@ -64,9 +64,10 @@ def devices() -> list[str]:
 
 def exports() -> list[str]:
     """Destinations of `grambench export`."""
+    from grambench.cli.export_predictions import NAME
     from grambench.export.destinations import MODEL, trackers
 
-    return [*trackers(), MODEL]
+    return [*trackers(), NAME, MODEL]
 
 
 def log_targets() -> list[str]:

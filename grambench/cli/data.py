@@ -10,7 +10,7 @@ import typer
 
 from grambench.cli import complete
 from grambench.cli.help import DATA_DIR_HELP, App
-from grambench.cli.options import SetOption
+from grambench.cli.options import JsonOption, SetOption
 from grambench.cli.output import say
 from grambench.errors import MachineError, StoppedError
 
@@ -33,7 +33,6 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help=DATA_DIR_HELP),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")]
 
 
 class Like(StrEnum):
@@ -76,14 +75,17 @@ def prepare(
     name: NameArgument,
     data_dir: DataDirOption = None,
     assignments: SetOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """Fetch a data set where its licence allows, and convert it into the arrays that runs read.
 
     MIND is fetched if it is missing and no folder is given; a second call reuses the arrays.
     """
+    from dataclasses import asdict
+
     from grambench.cli.data_prepare import fetch_if_missing, prepare_in_worker
     from grambench.cli.data_sets import spec_of
-    from grambench.cli.data_tables import print_prepared
+    from grambench.cli.data_tables import print_json, print_prepared
     from grambench.cli.screen import Screen
     from grambench.cli.steps import open_steps
 
@@ -94,7 +96,11 @@ def prepare(
             prepared, warned = prepare_in_worker(spec, name, steps)
     except KeyboardInterrupt as error:
         raise StoppedError("The preparation was stopped.", "Files fetched so far are kept.") from error
-    print_prepared(prepared, [warning.message for warning in warned], Screen())
+    messages = [warning.message for warning in warned]
+    if json_:
+        print_json({**asdict(prepared), "warnings": messages})
+    else:
+        print_prepared(prepared, messages, Screen())
 
 
 @app.command()

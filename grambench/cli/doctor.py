@@ -1,10 +1,11 @@
 """`grambench doctor`: is everything there that a run needs?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from grambench.cli.options import JsonOption
 from grambench.cli.output import say_json
 from grambench.cli.run import OutOption
 from grambench.errors import ExitCode
@@ -20,7 +21,7 @@ _WIDEST = 100
 
 def doctor(
     out: OutOption = Path("runs"),
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Examine GPU, torch, model hub, caches, disk and terminal, and say what mends what is missing.
 

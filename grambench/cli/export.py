@@ -1,25 +1,28 @@
-"""`grambench export`: a run's curves and results in a tracker's form, or the model of one of its trials."""
+"""`grambench export`: a run's curves and results for a tracker, its predictions, or the model of a trial."""
 
+import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from grambench.cli.complete import exports
-from grambench.cli.output import say
+from grambench.cli.options import JsonOption
+from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 from grambench.cli.runs import RunArgument
-
-if TYPE_CHECKING:
-    from grambench.export.destinations import Destination
+from grambench.errors import ConfigError, GrambenchError, MachineError
 
 
 def export(
     to: Annotated[
         str,
         typer.Option(
-            "--to", metavar="NAME", help="tensorboard, mlflow, wandb or huggingface.", autocompletion=exports
+            "--to",
+            metavar="NAME",
+            help="tensorboard, mlflow, wandb, predictions or huggingface.",
+            autocompletion=exports,
         ),
     ],
     run: RunArgument = "last",
@@ -35,32 +38,39 @@ def export(
         typer.Option(
             "--trial",
             metavar="NAME",
-            help="huggingface: a label, or LABEL.sSEED; else the best on validation.",
+            help="Of predictions (else all) or huggingface (else the best on validation): a label or LABEL.sSEED.",
         ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="huggingface: replace an earlier export in DIR.")
     ] = False,
+    json_: JsonOption = False,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Write a run's curves and results for a tracker, adding what is new, or a trial's model."""
-    from grambench.errors import ConfigError, GrambenchError, MachineError
-    from grambench.export import destinations
+    """Write a run's curves and results for a tracker, its predictions, or a trial's model.
+
+    What a tracker has already is not written again. Predictions that the run has not written are made now,
+    with the best weights.
+    """
+    from grambench.cli.export_predictions import NAME as PREDICTIONS
+    from grambench.export.destinations import MODEL, tracker
     from grambench.runner.rundir import find_run
-    from grambench.text import safe_text
 
     if folder is not None and output is not None:
         raise ConfigError("The folder is given twice.", "Leave out --output.")
-    place, is_model = folder or output, to == destinations.MODEL
-    if not is_model and (trial is not None or force):
-        raise ConfigError(f"--trial and --force belong to --to {destinations.MODEL}.", "Leave them out.")
-    row = None if is_model else destinations.tracker(to, destinations.MODEL)
-    source = find_run(run, out)
+    if force and to != MODEL:
+        raise ConfigError(f"--force belongs to --to {MODEL}.", "Leave it out.")
+    if trial is not None and to not in (MODEL, PREDICTIONS):
+        raise ConfigError(f"--trial belongs to --to {PREDICTIONS} and --to {MODEL}.", "Leave it out.")
+    module = "" if to in (MODEL, PREDICTIONS) else tracker(to, PREDICTIONS, MODEL).module
+    source, place = find_run(run, out), folder or output
     try:
-        if row is None:
-            _export_model(source, place, trial, force)
+        if to == MODEL:
+            written = _export_model(source, place, trial, force)
+        elif to == PREDICTIONS:
+            written = _export_predictions(source, place, trial)
         else:
-            _export_curves(row, source, place)
+            written = _export_curves(to, source, place)
     except GrambenchError:
         raise
     except OSError as error:
@@ -69,23 +79,40 @@ def export(
             "Choose another folder.",
         ) from error
     except Exception as error:
-        if row is None or not row.module:
+        if not module:
             raise
-        first = safe_text(f"{type(error).__name__}: {error}", 400)
-        raise MachineError(f"The export with {row.module} failed: {first}.") from error
+        first = f"{type(error).__name__}: {error}"[:400]
+        raise MachineError(f"The export with {module} failed: {first}.") from error
+    if json_:
+        say_json(json.dumps({"to": to, **written}))
+    else:
+        _print(to, written)
 
 
-def _export_curves(row: "Destination", folder: Path, given: str | None) -> None:
+def _export_curves(to: str, folder: Path, given: str | None) -> dict[str, Any]:
     from grambench.export import destinations
 
+    row = destinations.tracker(to)
     place = destinations.located(given or str(folder / "exports" / row.name))
     destinations.export(folder, f"{row.name}:{place}", lambda _: True)
-    say(f"{row.name}: {place}", err=True)
-    say(row.view.format(place=place))
+    return {"place": str(place), "view": row.view.format(place=place)}
 
 
-def _export_model(folder: Path, given: str | None, trial: str | None, force: bool) -> None:
+def _export_predictions(folder: Path, given: str | None, trial: str | None) -> dict[str, Any]:
+    from grambench.cli.export_predictions import NAME, export_predictions
+
+    place = Path(given or folder / "exports" / NAME).expanduser().absolute()
+    return {"place": str(place), "files": export_predictions(folder, place, trial)}
+
+
+def _export_model(folder: Path, given: str | None, trial: str | None, force: bool) -> dict[str, Any]:
     from grambench.runner.model_export import export_model
 
     place = None if given is None else Path(given).expanduser().absolute()
-    say(str(export_model(folder, trial, place, force=force, tell=partial(say, err=True))))
+    return {"place": str(export_model(folder, trial, place, force=force, tell=partial(say, err=True)))}
+
+
+def _print(to: str, written: dict[str, Any]) -> None:
+    if "view" in written:
+        say(f"{to}: {written['place']}", err=True)
+    say("\n".join(written.get("files", [written.get("view", written["place"])])))

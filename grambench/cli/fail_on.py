@@ -63,6 +63,7 @@ def exit_if_any_holds(
         typer.Exit: a condition holds.
     """
     from grambench.analysis.conditions import evaluate
+    from grambench.cli.failure import complain, wants_json
     from grambench.errors import ExitCode
 
     lines = []
@@ -71,9 +72,11 @@ def exit_if_any_holds(
             holds, values = evaluate(condition, numbers, reasons)
             if holds:
                 lines.append(f"{run}: {text}: {_words(values)}" if run else f"{text}: {_words(values)}")
-    for line in lines:
+    for line in [] if wants_json() else lines:
         say(line, err=True)
     if lines:
+        if wants_json():
+            complain("; ".join(lines), code=ExitCode.GATE)
         raise typer.Exit(int(ExitCode.GATE))
 
 

@@ -232,10 +232,10 @@ def finish(
         ConfigError: a condition needs a number that the report does not have.
     """
     from grambench.cli.fail_on import exit_if_any_holds
+    from grambench.cli.failure import complain
     from grambench.reports.build import build_report, report_json, write_report
     from grambench.reports.namespace import numbers_of
     from grambench.reports.verdict import verdict_of
-    from grambench.runner.supervisor import NO_ROOM
 
     state = read_run(folder)
     try:
@@ -248,12 +248,11 @@ def finish(
     else:
         _print_results(state, path, verdict_of(state, folder))
     code = state.exit_code if state.exit_code is not None else int(left or ExitCode.BUG)
-    if code == ExitCode.INTERRUPTED and (why := state.warnings.get(NO_ROOM) or _fault_of_disk(folder)):
-        say(f"grambench: {safe_text(why[:1].upper() + why[1:], 1000)}.", err=True)
-    elif code not in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
-        _print_cause(folder, state, code)
-    if code == ExitCode.INTERRUPTED:
-        say(f"grambench: Interrupted; resume it with `{resume_command(folder)}`.", err=True)
+    if causes := [*_causes(folder, state, code)]:
+        if as_json:
+            causes = [" ".join(causes)]
+        for cause in causes:
+            complain(cause, code=code)
     if code == ExitCode.OK and fail_on:
         exit_if_any_holds(fail_on, [("", *numbers_of(build_report(folder)))])
     raise typer.Exit(code)
@@ -263,7 +262,13 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     from grambench.cli.screen import wide_screen
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
-    from grambench.views.console import self_words, summary_table, vectors_line, verdict_lines
+    from grambench.views.console import (
+        predictions_lines,
+        self_words,
+        summary_table,
+        vectors_line,
+        verdict_lines,
+    )
     from grambench.views.numbers import tolerance
 
     console = wide_screen()
@@ -276,6 +281,8 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             say(f"warning: {trial.name}: {disturbance.message}")
+    for line in predictions_lines(state):
+        say(line)
     audit = state.setup.audit
     if audit is not None:
         equivalent = "equivalent" if audit.equivalent else "not equivalent"
@@ -317,12 +324,20 @@ def _why_unfinished(folder: Path, code: int) -> str:
     return f"The supervisor ended before the run did; see {log}."
 
 
-def _print_cause(folder: Path, state: RunState, code: int) -> None:
+def _causes(folder: Path, state: RunState, code: int) -> Iterator[str]:
     """Why the exit code is not 0, one sentence per failure."""
+    from grambench.runner.supervisor import NO_ROOM
+
+    if code == ExitCode.INTERRUPTED:
+        if why := state.warnings.get(NO_ROOM) or _fault_of_disk(folder):
+            yield f"{safe_text(why[:1].upper() + why[1:], 1000)}."
+        yield f"Interrupted; resume it with `{resume_command(folder)}`."
+    if code in (ExitCode.OK, ExitCode.STOPPED, ExitCode.INTERRUPTED):
+        return
     if state.setup.outcome == "failed":
-        say(f"grambench: {safe_text(state.setup.reason, 1000)}", err=True)
+        yield safe_text(state.setup.reason, 1000)
     elif not state.finished:
-        say(f"grambench: {_why_unfinished(folder, code)}", err=True)
+        yield _why_unfinished(folder, code)
     for trial in state.trials.values():
         if trial.outcome in ("failed", "diverged"):
-            say(f"grambench: {trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}", err=True)
+            yield f"{trial.name} {trial.outcome}: {safe_text(trial.reason, 1000)}"

@@ -15,6 +15,10 @@ SetOption = Annotated[
         autocompletion=complete.keys,
     ),
 ]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document to stdout, and errors as JSON (docs/scripting.md)."),
+]
 LogToOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,6 +48,13 @@ WebhookOption = Annotated[
     ),
 ]
 BellOption = Annotated[bool, typer.Option("--bell", help="Ring this terminal at the same moments.")]
+PredictionsOption = Annotated[
+    bool,
+    typer.Option(
+        "--predictions",
+        help="Write predictions of the test part, and of parts without labels (docs/predictions.md).",
+    ),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.", autocompletion=complete.devices),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli import complete
-from grambench.cli.options import SetOption
+from grambench.cli.options import JsonOption, SetOption
 from grambench.errors import ConfigError
 
 
@@ -21,7 +21,7 @@ def presets(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what every setting that the run reads means.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """List the presets, or show the settings of one that its run reads.
 

@@ -109,7 +109,7 @@ def _write_json(folder: Path | None) -> None:
         if folder is not None:
             write_report(folder)
     except OSError as error:
-        say(f"grambench: report.json could not be written: {error.strerror or error}.", err=True)
+        say(f"report.json could not be written: {error.strerror or error}", err=True)
 
 
 def _page(form: Rendering, output: Path | None, beside: Path | None) -> Path:

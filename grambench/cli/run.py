@@ -19,12 +19,14 @@ from grambench.cli.help import DATA_DIR_HELP
 from grambench.cli.options import (
     BellOption,
     DeviceOption,
+    JsonOption,
     LogToOption,
     MetricsPortOption,
+    PredictionsOption,
     SetOption,
     WebhookOption,
 )
-from grambench.cli.output import say
+from grambench.cli.output import say, say_json
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
@@ -108,12 +110,13 @@ def run(
         bool, typer.Option("--foreground", help="Run in this terminal and end with it (for CI).")
     ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print only the report, as JSON, to stdout.")] = False,
+    json_: JsonOption = False,
     fail_on: FailOnOption = None,
     log_to: LogToOption = None,
     metrics_port: MetricsPortOption = None,
     webhook: WebhookOption = None,
     bell: BellOption = False,
+    predictions: PredictionsOption = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -153,7 +156,7 @@ def run(
     outlets = Outlets(tuple(log_to or ()), metrics_port, webhook, bell)
     outlets.check()
     options = Options(
-        tuple(assignments or ()),
+        (*(assignments or ()), *(["data.predictions=true"] if predictions else [])),
         strategies,
         seeds,
         device,
@@ -200,6 +203,12 @@ def run(
 
         if spec.encoder.model is not None:
             require_usable(spec.encoder.model, spec.encoder.revision)
+        if json_:
+            from pydantic_core import to_jsonable_python
+
+            settings = {key: to_jsonable_python(value) for key, value, _ in settings_read(spec)}
+            say_json(json.dumps({"preset": spec.name, "settings": settings}))
+            return
         for key, value, _ in settings_read(spec):
             say(f"{key} = {value}")
         say("")
@@ -237,7 +246,10 @@ def _run_and_show(
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)
         follow.supervisor = start_supervisor(folder, exports)
         if detach:
-            print_detached(folder)
+            if as_json:
+                say_json(json.dumps({"run": folder.name, "folder": str(folder)}))
+            else:
+                print_detached(folder)
             return
         ended = follow.watch("json" if as_json else view(plain))
     if ended:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import run_names
+from grambench.cli.options import JsonOption
 from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 
@@ -26,7 +27,7 @@ def runs(
         int | None,
         typer.Option(metavar="N", min=1, help="The newest N; on a terminal 30, else all, unless given."),
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """List the runs of a folder, newest first."""
     import json
@@ -48,15 +49,30 @@ def runs(
 
 
 def watch(
-    run: RunArgument = "last",
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Names, their beginnings, or folders; `last` (the default) is the newest.",
+            autocompletion=run_names,
+        ),
+    ] = None,
     out: OutOption = Path("runs"),
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
 ) -> None:
-    """Show a run in progress, or the final state of one that has ended."""
+    """Show a run in progress, or the final state of one that has ended; several of them on one screen."""
     from grambench.cli.follow import Follow, view
+    from grambench.cli.follow_several import follow_several
     from grambench.runner.rundir import find_run
 
-    folder = find_run(run, out)
+    folders = [*dict.fromkeys(find_run(run, out) for run in runs or ["last"])]
+    if len(folders) > 1:
+        try:
+            follow_several(folders, view(plain))
+        except KeyboardInterrupt:  # leaving ends no run
+            say("\nStopped watching; the runs themselves were not stopped.", err=True)
+        return
+    (folder,) = folders
     follow = Follow(folder)
     try:
         with follow.farewell():
@@ -65,11 +81,16 @@ def watch(
         say(f"\nStopped watching {folder.name}; the run itself was not stopped.", err=True)
 
 
-def stop(run: RunArgument = "last", out: OutOption = Path("runs")) -> None:
+def stop(run: RunArgument = "last", out: OutOption = Path("runs"), json_: JsonOption = False) -> None:
     """End a run after the current step; its measurements are kept."""
+    import json
+
     from grambench.runner.commands import Command, send
     from grambench.runner.rundir import find_run
 
     folder = find_run(run, out)
     send(folder, Command("stop"))
-    say(f"{folder.name} ends after the current step.", err=True)
+    if json_:
+        say_json(json.dumps({"run": folder.name, "folder": str(folder), "stopping": True}))
+    else:
+        say(f"{folder.name} ends after the current step.", err=True)

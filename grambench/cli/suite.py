@@ -1,4 +1,4 @@
-"""`grambench suite`: run a table of the paper and print it beside the paper's figures."""
+"""`grambench suite`: run a table or figure of the paper, and print its numbers beside ours."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,20 +6,22 @@ from typing import Annotated
 
 import typer
 
-from grambench.cli.options import SetOption
+from grambench.cli.options import JsonOption, SetOption
+from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 
 
 class Table(StrEnum):
-    """Tables of the GRAM paper."""
+    """Tables and figures of the GRAM paper."""
 
     KNOWLEDGE_TRACING = "table4"
     NEWS = "table5"
     MEMORY = "table6"
+    CONVERGENCE = "figure4"
 
 
 def suite(
-    table: Annotated[Table, typer.Argument(help="The table: table4, table5 or table6.")],
+    table: Annotated[Table, typer.Argument(help="table4, table5, table6 or figure4.")],
     datasets: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="Comma-separated presets; default: those of the table."),
@@ -35,24 +37,51 @@ def suite(
     plan: Annotated[
         bool, typer.Option("--plan", help="Probe a few steps, print what would run, and exit.")
     ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="DIR",
+            help="As --out, but runs of the same settings there are used if done, and resumed if not.",
+        ),
+    ] = None,
+    json_: JsonOption = False,
     out: OutOption = Path("runs"),
 ) -> None:
-    """Run a table of the GRAM paper and print its figures with ours beside them.
+    """Run a table or figure of the GRAM paper and print its numbers with ours beside them.
 
-    The rows of a missing data set are left blank, with the reason.
+    The rows of a missing data set are left blank, with the reason. figure4 also writes its curves, as SVG and
+    CSV, into the folder of the runs.
     """
+    import json
+
     from grambench.cli.screen import Screen
+    from grambench.cli.suite_figures import write_figures
     from grambench.cli.suite_runs import Settings, planned, results
-    from grambench.cli.suite_tables import print_plan, print_results
+    from grambench.cli.suite_tables import plan_document, print_plan, print_results, results_document
     from grambench.reports.suites import SUITES
 
     chosen = SUITES[table.value]
     presets = chosen.presets if datasets is None else tuple(name.strip() for name in datasets.split(","))
-    settings = Settings.of(data_dirs or [], assignments or [], out, strategies)
+    folder = resume or out
+    settings = Settings.of(data_dirs or [], assignments or [], folder, strategies, resume is not None)
     console = Screen(width=None if Screen().is_terminal else 160)
+    head = {"suite": table.value, "title": chosen.title}
     if plan:
-        print_plan(chosen, planned(chosen, presets, settings), console)
+        rows = planned(chosen, presets, settings)
+        if json_:
+            say_json(json.dumps(head | {"rows": plan_document(rows)}))
+        else:
+            print_plan(chosen, rows, console)
         return
     code, found = results(chosen, presets, settings)
-    print_results(chosen, found, console)
+    files = write_figures(table.value, found, folder) if chosen.has_figure else []
+    if json_:
+        runs = [str(folder / report.run.name) for ours in found for report in ours.reports]
+        document = {"exit_code": code, "runs": runs, "rows": results_document(chosen, found), "files": files}
+        say_json(json.dumps(head | document))
+    else:
+        print_results(chosen, found, console)
+        for file in files:
+            say(file)
     raise typer.Exit(code)

@@ -1,7 +1,7 @@
 """The runs of a suite: which can start, how long they may take, and what their reports say."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -13,12 +13,16 @@ from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.domains.locate import locate
 from grambench.errors import ConfigError, DataError, ExitCode
+from grambench.events.reader import read_run
 from grambench.reports.build import build_report, write_report
+from grambench.reports.schema import Report
 from grambench.reports.suites import Row, Suite, grouped
 from grambench.reports.trial_schema import Trial
-from grambench.runner.rundir import create_run
+from grambench.runner.resume import changed_settings
+from grambench.runner.rundir import create_run, list_runs, supervisor_of
 
 PROBE_STEPS = 20
+_DONE = (ExitCode.OK, ExitCode.NOT_EQUIVALENT, ExitCode.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,18 @@ class Settings:
     out: Path
     only: frozenset[str] | None = None
     """Labels of the selected rows; None: all."""
+    resume: bool = False
+    """Use the runs of the same settings in `out`: those that are done as they are, others resumed."""
 
     @classmethod
-    def of(cls, data_dirs: list[str], assignments: list[str], out: Path, only: str | None = None) -> Self:
+    def of(
+        cls,
+        data_dirs: list[str],
+        assignments: list[str],
+        out: Path,
+        only: str | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Parse `PRESET=DIR` arguments.
 
         Raises:
@@ -45,7 +58,7 @@ class Settings:
                 raise ConfigError(f"--data-dir {word!r} names no preset.", "Write --data-dir PRESET=DIR.")
             folders[preset] = Path(folder)
         wanted = None if only is None else frozenset(name.strip() for name in only.split(","))
-        return cls(folders, tuple(assignments), out, wanted)
+        return cls(folders, tuple(assignments), out, wanted, resume)
 
 
 @dataclass(slots=True)
@@ -69,6 +82,8 @@ class PresetResults:
     """By the label of their row."""
     reasons: dict[str, str] = field(default_factory=dict)
     """By label: why a row is blank."""
+    reports: list[Report] = field(default_factory=list)
+    """Of its runs."""
 
 
 def planned(suite: Suite, presets: tuple[str, ...], settings: Settings) -> list[Planned]:
@@ -83,7 +98,8 @@ def planned(suite: Suite, presets: tuple[str, ...], settings: Settings) -> list[
         able = [row for row in suite.rows_for(preset) if not reasons.get(row.label)]
         for words, strategies in grouped(able).items():
             probe = (*words, f"training.max_steps={PROBE_STEPS}", "training.seeds=[0]")
-            _, trials = _run(preset, strategies, probe, settings)
+            _, report = _run(preset, strategies, probe, replace(settings, resume=False))
+            trials = _of_first_seed(report)
             for row in able:
                 if row.settings == words and (trial := trials.get(row.strategy or "")) is not None:
                     spec = _spec(preset, [row.strategy or ""], words, settings)
@@ -101,7 +117,9 @@ def results(suite: Suite, presets: tuple[str, ...], settings: Settings) -> tuple
         found.append(ours)
         able = [row for row in suite.rows_for(preset) if not ours.reasons.get(row.label)]
         for words, strategies in grouped(able).items():
-            ended, trials = _run(preset, strategies, words, settings)
+            ended, report = _run(preset, strategies, words, settings)
+            trials = _of_first_seed(report)
+            ours.reports.append(report)
             code = ended or code
             for row in able:
                 if row.settings != words:
@@ -113,7 +131,7 @@ def results(suite: Suite, presets: tuple[str, ...], settings: Settings) -> tuple
                     )
                 if trial is not None:
                     ours.trials[row.label] = trial
-            if ended == ExitCode.STOPPED:
+            if ended in (ExitCode.STOPPED, ExitCode.INTERRUPTED):
                 return code, found
     return code, found
 
@@ -149,21 +167,51 @@ def _spec(preset: str, strategies: list[str], words: tuple[str, ...], settings: 
 
 def _run(
     preset: str, strategies: list[str], words: tuple[str, ...], settings: Settings
-) -> tuple[int, dict[str, Trial]]:
-    """A run from start to end, its progress on stderr; its exit code, and trials of the first seed."""
+) -> tuple[int, Report]:
+    """A run from start to end, its progress on stderr; its exit code and its report."""
     spec = _spec(preset, list(dict.fromkeys(strategies)), words, settings)
-    folder = create_run(spec, preset, settings.out, ["grambench", *sys.argv[1:]])
-    say(f"{preset}: {', '.join(spec.training.strategies)} in {folder}", err=True)
+    folder = _kept(spec, settings.out) if settings.resume else None
+    how = "resumes" if folder else "in"
+    folder = folder or create_run(spec, preset, settings.out, ["grambench", *sys.argv[1:]])
+    if is_done(folder):
+        say(f"{preset}: {', '.join(spec.training.strategies)} is done in {folder}", err=True)
+        report = build_report(folder)
+        return report.run.exit_code or int(ExitCode.OK), report
+    say(f"{preset}: {', '.join(spec.training.strategies)} {how} {folder}", err=True)
     with Follow(folder) as follow:
-        follow.supervisor = start_supervisor(folder)
+        if supervisor_of(folder) is None:
+            follow.supervisor = start_supervisor(folder)
         follow.watch("plain")
     write_report(folder)
     report = build_report(folder)
     code = report.run.exit_code
     if follow.left or code is None:
         code = int(ExitCode.STOPPED if follow.left else ExitCode.BUG)
-    first = (spec.training.seeds[0], 1)
-    return code, {trial.strategy: trial for trial in report.trials if (trial.seed, trial.repeat) == first}
+    return code, report
+
+
+def _kept(spec: Spec, out: Path) -> Path | None:
+    """The newest run in `out` with these settings, rather one that is done; None: there is none."""
+    found = [folder for folder in list_runs(out)[::-1] if _has_settings(folder, spec)]
+    return next((folder for folder in found if is_done(folder)), found[0] if found else None)
+
+
+def _has_settings(folder: Path, spec: Spec) -> bool:
+    try:
+        return not changed_settings(folder, spec)
+    except (DataError, ConfigError):
+        return False
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run has ended by itself, even if trials of it failed."""
+    return read_run(folder).exit_code in _DONE
+
+
+def _of_first_seed(report: Report) -> dict[str, Trial]:
+    """Strategy -> its trial."""
+    first = min(((trial.seed, trial.repeat) for trial in report.trials), default=None)
+    return {trial.strategy: trial for trial in report.trials if (trial.seed, trial.repeat) == first}
 
 
 def _seconds_an_epoch(trial: Trial) -> float | None:

@@ -1,12 +1,15 @@
 """What `grambench suite` prints."""
 
+from typing import Any
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from grambench.cli.suite_runs import Planned, PresetResults
-from grambench.reports.suites import Suite
+from grambench.reports.suites import Cells, Measure, Row, Suite
+from grambench.reports.trial_schema import Trial
 from grambench.text import safe_text
 from grambench.views import numbers
 
@@ -46,15 +49,54 @@ def print_results(suite: Suite, found: list[PresetResults], console: Console) ->
             table.add_column(f"{measure.head}\npaper", justify="right", no_wrap=True)
             table.add_column("\nours", justify="right", no_wrap=True)
         for row in suite.rows_for(ours.preset):
-            published = suite.published.get((ours.preset, row.label), (None,) * len(suite.measures))
             trial = ours.trials.get(row.label)
             cells = []
-            for measure, figure in zip(suite.measures, published, strict=True):
-                cells += [_number(figure, measure.digits), _number(measure.of(trial) if trial else None, 2)]
+            for measure, figure in zip(suite.measures, _published(suite, ours, row), strict=True):
+                cells += [_number(figure, measure.digits), _number(_measured(measure, trial), 2)]
             table.add_row(row.label, *cells)
         console.print(table)
         for reason, labels in _by_reason(ours).items():
             console.print(Text(f"blank: {', '.join(labels)}: {safe_text(reason, _REASON_LIMIT)}", "dim"))
+
+
+def plan_document(rows: list[Planned]) -> list[dict[str, Any]]:
+    """The same as JSON values."""
+    return [
+        {
+            "preset": row.preset,
+            "system": row.row.label,
+            "seconds_an_epoch": row.seconds_an_epoch,
+            "epochs": row.epochs,
+            "reason": row.reason,
+        }
+        for row in rows
+    ]
+
+
+def results_document(suite: Suite, found: list[PresetResults]) -> list[dict[str, Any]]:
+    """A row for each system of each preset, as JSON values."""
+    return [
+        {
+            "preset": ours.preset,
+            "system": row.label,
+            "strategy": row.strategy,
+            "reason": ours.reasons.get(row.label, ""),
+            "measures": {
+                measure.head: {"paper": figure, "ours": _measured(measure, ours.trials.get(row.label))}
+                for measure, figure in zip(suite.measures, _published(suite, ours, row), strict=True)
+            },
+        }
+        for ours in found
+        for row in suite.rows_for(ours.preset)
+    ]
+
+
+def _published(suite: Suite, ours: PresetResults, row: Row) -> Cells:
+    return suite.published.get((ours.preset, row.label), (None,) * len(suite.measures))
+
+
+def _measured(measure: Measure, trial: Trial | None) -> float | None:
+    return measure.of(trial) if trial else None
 
 
 def _by_reason(ours: PresetResults) -> dict[str, list[str]]:

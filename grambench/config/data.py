@@ -104,6 +104,9 @@ class Data(Table):
     repeated_answers: RepeatedAnswers = "error"
     """Knowledge tracing: answers in several rows (the same user, item and time; one row per skill), which let
     a model read what it predicts: stop, keep the first row of each (counted), or keep all of them."""
+    predictions: bool = False
+    """Write every trial's predictions of the test part, and of parts without labels, which are scored by the
+    best weights but never evaluated: MIND's prediction files (news), a CSV (knowledge tracing)."""
     column_names: Literal["usual", "exact"] = "usual"
     """Tables: columns may have other usual names, in any case (docs/data.md), or only the documented ones."""
     device_gib: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0

@@ -21,8 +21,8 @@ from grambench.errors import DataError
 FEW = 50
 """Scored impressions or answers below which a part's AUC is mostly noise."""
 ONE_SPLIT = (
-    "the folder has no train/ and dev/: a run tests on its newest impressions (data.test_share, a fifth), or"
-    " on that share of the users if times are missing"
+    "the folder has no train/ and dev/ with labels: a run tests on its newest impressions (data.test_share,"
+    " a fifth), or on that share of the users if times are missing"
 )
 _BUNDLES, _RUNS = 0.01, 0.05
 """Shares of the answers above which bundles and runs are reported."""

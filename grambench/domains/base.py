@@ -50,6 +50,25 @@ class Source:
     """What to do if the data is missing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToPredict:
+    """A part whose predictions are written; its ids come from the files of the data folder."""
+
+    name: str
+    """`test`, or `unlabelled-` and the name of a split."""
+    file: str
+    """Name of the file of predictions."""
+    part: Any
+    """As the domain's evaluator reads it; labels that the files lack are 0."""
+    labelled: bool
+    rows: int | None = None
+    """Impressions; None: each score has its row."""
+    unknown: int = 0
+    """Candidates without a row in the items' files, which are ranked last."""
+    render: Callable[[Any, Any], bytes]
+    """The file's content: from scores [A], and where the part has what each is of."""
+
+
 class Domain(Protocol):
     """A domain, such as news or knowledge tracing."""
 
@@ -77,6 +96,14 @@ class Domain(Protocol):
         Raises:
             DataError: a file is missing or malformed.
         """
+
+    def to_predict(self, folder: Path, data: Data, report: Report) -> Sequence[ToPredict]:
+        """The parts whose predictions are written; none, unless a domain has some.
+
+        Raises:
+            DataError: the data is malformed, or a part is empty.
+        """
+        return ()
 
     def check(self, manifest: Manifest, data: Data) -> None:
         """Check prepared data against the settings; nothing, unless a domain has something to check.

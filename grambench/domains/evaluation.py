@@ -103,6 +103,10 @@ class PartEvaluator(ABC):
         be three times as much (9.2 GB for 10^6 items of 768 features), so it is kept for all items at once
         only where they are few.
         """
+        return self.evaluation(self.score_all(encode, filter_))
+
+    def score_all(self, encode: ItemEncoder, filter_: Filter) -> NDArray[Any]:
+        """Scores [A] of all samples in the order of `samples_M`, in fp32."""
         was_training = filter_.training
         encode.encoder.eval()
         filter_.train(False)
@@ -112,7 +116,11 @@ class PartEvaluator(ABC):
         finally:
             encode.encoder.train(was_training)
             filter_.train(was_training)
-        return self.evaluation(read(scores_A.float()))
+        return read(scores_A.float())
+
+    def places(self, scores_A: NDArray[Any]) -> NDArray[np.integer]:
+        """[A] where the part has what each score is of; as it comes, unless a domain sorts its samples."""
+        return np.arange(len(scores_A))
 
     def scores(self, table_KD: Tensor, filter_: Filter) -> Tensor:
         """Scores of all blocks in one row, over vectors of the part's items."""

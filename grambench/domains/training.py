@@ -10,7 +10,7 @@ import torch
 
 from grambench.config.spec import Spec
 from grambench.data.batches.epochs import EpochSampler
-from grambench.domains.evaluation import Evaluation
+from grambench.domains.evaluation import Evaluation, PartEvaluator
 from grambench.domains.prepared import Prepared
 from grambench.domains.registry import domain_module
 from grambench.models.encoders.buckets import ItemEncoder
@@ -70,6 +70,23 @@ def make_evaluator(
     """
     made: Evaluator = _module(data.manifest.domain).make_evaluator(
         spec, data, data.parts[name], device=device, resident=resident, between=between
+    )
+    return made
+
+
+def make_predictor(
+    spec: Spec,
+    data: Prepared,
+    part: Any,
+    device: torch.device,
+    resident: bool = True,
+    between: Callable[[], None] = lambda: None,
+) -> PartEvaluator:
+    """As `make_evaluator`, of all samples of any part."""
+    evaluation = spec.evaluation.model_copy(update={"max_impressions": None})
+    whole = spec.model_copy(update={"evaluation": evaluation})
+    made: PartEvaluator = _module(data.manifest.domain).make_evaluator(
+        whole, data, part, device=device, resident=resident, between=between
     )
     return made
 

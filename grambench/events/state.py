@@ -23,6 +23,7 @@ from grambench.events.types import (
     GpuSample,
     Outcome,
     Phase,
+    PredictionsWritten,
     PrepareProgress,
     Progress,
     SamplerFinished,
@@ -108,6 +109,8 @@ class TrialState:
     best: Evaluated | None = None
     """The validation that selected the checkpoint."""
     test: Evaluated | None = None
+    predictions: list[PredictionsWritten] = field(default_factory=list)
+    """The newest of each part."""
     windows: list[WindowClosed] = field(default_factory=list)
     """The newest `WINDOWS_KEPT`."""
     windows_closed: int = 0

@@ -91,6 +91,23 @@ def ranking_scores(
     return RankingScores(_auc(keys, clicked, rank, starts, sizes, clicks), mrr, ndcg[0], ndcg[1], both)
 
 
+def ranks(scores: NDArray[np.floating], offsets: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rank of each candidate in its impression, from 1 for the highest score; each rank once.
+
+    Among equal scores the later candidate ranks first, as with `argsort()[::-1]` of MIND's script.
+
+    Args:
+        scores: [N] a candidate of -inf ranks last.
+        offsets: [M + 1] impression i holds the candidates offsets[i]:offsets[i + 1].
+    """
+    sizes = np.diff(offsets)
+    segment, places = np.repeat(np.arange(len(sizes)), sizes), np.arange(scores.size)
+    order = np.lexsort((-places, -scores, segment))
+    found = np.empty(scores.size, np.int64)
+    found[order] = places - np.repeat(offsets[:-1], sizes) + 1
+    return found
+
+
 def _sorted_keys(
     segment: NDArray[np.uint64], labels: NDArray[np.integer], scores: NDArray[np.floating]
 ) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""The tables of the GRAM paper as runs, with its figures beside ours (NAACL 2022, tables 4 to 6)."""
+"""Tables 4 to 6 and Figure 4 of the GRAM paper (NAACL 2022) as runs, with its numbers beside ours."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -38,6 +38,8 @@ class Suite:
     """(preset, row's label) -> the paper's figures, one per measure."""
     rows_of: dict[str, tuple[str, ...]]
     """Labels of a preset's rows, if it does not have all of them."""
+    has_figure: bool = False
+    """Each run's validation score over training time is drawn, too."""
 
     def rows_for(self, preset: str) -> list[Row]:
         """The rows that the table has for a preset."""
@@ -64,6 +66,11 @@ def _percent(name: str) -> Callable[[Trial], float | None]:
 def _speed_up(trial: Trial) -> float | None:
     """Training seconds to the best checkpoint, e2e's over the trial's."""
     return 1.0 if trial.strategy == "e2e" else trial.speedups["e2e"].train_s_to_best
+
+
+def _best_validation(trial: Trial) -> float | None:
+    value = trial.best_validation.auc if trial.best_validation else None
+    return None if value is None else 100 * value
 
 
 def _minutes(trial: Trial) -> float | None:
@@ -175,4 +182,16 @@ TABLE_6 = Suite(
     rows_of={},
 )
 
-SUITES = {"table4": TABLE_4, "table5": TABLE_5, "table6": TABLE_6}
+FIGURE_4 = Suite(
+    title="Figure 4: validation AUC over training time",
+    presets=("duolingo-fr", "duolingo-es", "poj"),
+    rows=_GRAM,
+    measures=(Measure("best validation AUC", _best_validation), Measure("minutes", _minutes)),
+    published={},
+    rows_of={},
+    has_figure=True,
+)
+"""Curves alone: the paper prints no numbers with it. Of its three plots the text names Spanish; these are the
+smallest data sets."""
+
+SUITES = {"table4": TABLE_4, "table5": TABLE_5, "table6": TABLE_6, "figure4": FIGURE_4}

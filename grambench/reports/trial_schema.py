@@ -132,6 +132,23 @@ class Scores(Section):
         return found
 
 
+class Predictions(Model):
+    """A file of predictions, made with the best weights."""
+
+    part: str
+    """`test`, or `unlabelled-` and the name of a split."""
+    file: str
+    """Relative to the trial's folder."""
+    labelled: bool
+    """False: the part has no labels, and was never evaluated."""
+    rows: int
+    """Impressions, or answers of students, a count."""
+    unknown: int
+    """Candidates without a row in the items' files, ranked last, a count."""
+    sha256: str
+    """Of the file."""
+
+
 class Times(Section):
     """Training seconds, excluding evaluation, saving, waiting and stops of the process."""
 
@@ -346,6 +363,8 @@ class Trial(Section):
     """The evaluation that selected the checkpoint."""
     test: Scores | None
     """The selected checkpoint on the test part."""
+    predictions: list[Predictions] = Field(default_factory=list)
+    """Files of predictions, where they were asked for."""
     times: Times
     """Seconds and rates."""
     memory: Memory
@@ -368,3 +387,10 @@ class Trial(Section):
     """Curves over its training time."""
     warnings: list[Caution]
     """Warnings about this trial."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_predictions(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = fields(self)
+        if not self.predictions:
+            found.pop("predictions", None)  # a caller may have left it out
+        return found

@@ -24,6 +24,7 @@ from grambench.reports.trial_schema import (
     Memory,
     Plan,
     Point,
+    Predictions,
     Scores,
     SpeedUp,
     Times,
@@ -63,6 +64,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         diverged=_divergence(trial.diverged),
         best_validation=build_scores(trial.best) if trial.best else None,
         test=build_scores(trial.test) if trial.test else None,
+        predictions=[build_predictions(written) for written in trial.predictions],
         times=_times(state, trial, target_of(state, spec)),
         memory=_memory(state, trial),
         energy=_energy(state, trial),
@@ -81,6 +83,11 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         ),
         warnings=trial_cautions(trial),
     )
+
+
+def build_predictions(written: ev.PredictionsWritten) -> Predictions:
+    """A file as the worker recorded it."""
+    return Predictions(**{name: getattr(written, name) for name in Predictions.model_fields})
 
 
 def build_worker(started: ev.WorkerStarted | None) -> Worker | None:

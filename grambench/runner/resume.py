@@ -34,21 +34,29 @@ def check_resumable(folder: Path, wanted: Spec | None = None) -> None:
     """
     if supervisor_of(folder) is not None:
         raise held_by(folder)
-    _, spec = read_spec(folder)
+    read_spec(folder)
     _, raw, digest = read_raw_spec(folder)
     if digest != spec_digest(raw):
         raise ConfigError(
             f"{folder / RUN_FILE} was edited since the run began{_listed(_edits(folder, raw))}.",
             "Undo the edit, or start a new run.",
         )
-    if wanted is not None:
-        kept = spec.model_dump(mode="json")
-        changed = differences(kept, as_kept(wanted.model_dump(mode="json"), kept, with_new_names(raw)[0]))
-        if changed:
-            raise ConfigError(
-                f"The run {folder.name} has different settings{_listed(changed)}.",
-                f"Use `grambench run --resume {folder.name}` without settings, or start a new run.",
-            )
+    if wanted is not None and (changed := changed_settings(folder, wanted)):
+        raise ConfigError(
+            f"The run {folder.name} has different settings{_listed(changed)}.",
+            f"Use `grambench run --resume {folder.name}` without settings, or start a new run.",
+        )
+
+
+def changed_settings(folder: Path, wanted: Spec) -> list[str]:
+    """How a command line's specification differs from a run's.
+
+    Raises:
+        DataError: `run.json` cannot be read.
+    """
+    kept = read_spec(folder)[1].model_dump(mode="json")
+    _, raw, _ = read_raw_spec(folder)
+    return differences(kept, as_kept(wanted.model_dump(mode="json"), kept, with_new_names(raw)[0]))
 
 
 def _edits(folder: Path, now: dict[str, Any]) -> list[str]:

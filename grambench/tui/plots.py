@@ -21,6 +21,7 @@ from grambench.views.axes import thin, x_scale
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
+Name = Callable[[TrialState], str]
 _FAR_APART = 5
 """Ratio of the highest to the lowest rate from which their axis is logarithmic."""
 _SETUP_PHASES = {
@@ -93,22 +94,25 @@ def _metric_title(scene: Scene) -> str:
 def _metric_picture(scene: Scene) -> Picture:
     """Every validation of every trial, named at its end, under the viewer's settings."""
     view = scene.view
-
-    def points(trial: TrialState) -> list[tuple[float, float]]:
-        scores = [
-            (_x_of(trial, e, view.x_axis), e.metrics.get(scene.state.select_by)) for e in trial.evaluations
-        ]
-        pairs = [(x, y) for x, y in scores if x is not None and y is not None]
-        return smoothed(pairs) if view.smooth else pairs
-
     return Picture(
-        _curves(scene, points, 400, _long_name, max if scene.state.metric.better > 0 else min),
+        metric_curves(scene, view.x_axis, _long_name, view.smooth),
         scene.tones,
         unit=_UNITS[view.x_axis],
         logarithmic=view.logarithmic,
         target=view.target,
         cursor=view.cursor,
     )
+
+
+def metric_curves(scene: Scene, axis: XAxis, name: Name, smooth: bool = False) -> tuple[Curve, ...]:
+    """Every validation of every trial."""
+
+    def points(trial: TrialState) -> list[tuple[float, float]]:
+        scores = [(_x_of(trial, e, axis), e.metrics.get(scene.state.select_by)) for e in trial.evaluations]
+        pairs = [(x, y) for x, y in scores if x is not None and y is not None]
+        return smoothed(pairs) if smooth else pairs
+
+    return _curves(scene, points, 400, name, max if scene.state.metric.better > 0 else min)
 
 
 def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
@@ -123,7 +127,7 @@ def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
     for curve, trial in zip(picture.curves, scene.state.trials.values(), strict=True):
         before = [y for place, y in curve.points if place <= x]
         if before:
-            values_there.append(f"{_short_name(trial)} {before[-1]:.4f}")
+            values_there.append(f"{short_name(trial)} {before[-1]:.4f}")
     return "  ".join(values_there)
 
 
@@ -150,21 +154,21 @@ def one_curve(
     return Picture((curve,), scene.tones, zero=zero)
 
 
-def series_plot(
+def series_curves(
     scene: Scene,
     width: int,
     of: Callable[[TrialState], Series],
-    subject: str,
+    name: Name,
     pick: Pick = fmean,
     unit: float = 1.0,
-) -> Plot:
+) -> tuple[Curve, ...]:
     """A series of every trial over its training seconds.
 
     Args:
         scene: what is drawn.
         width: columns of the panel.
         of: the series of a trial.
-        subject: what it is of, for the sentence before the first point.
+        name: of a trial, at the end of its curve.
         pick: makes one value of those that share a place.
         unit: what a value of 1 is in the series' own unit.
     """
@@ -173,16 +177,31 @@ def series_plot(
         series = of(trial)
         return [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
 
-    curves = _curves(scene, points, max(16, 2 * width), _short_name, pick)
-    plain = tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
-    return Plot(Picture(plain, scene.tones, zero=True), plain_empty(scene, subject))
+    curves = _curves(scene, points, max(16, 2 * width), name, pick)
+    return tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
+
+
+def series_plot(
+    scene: Scene,
+    width: int,
+    of: Callable[[TrialState], Series],
+    subject: str,
+    pick: Pick = fmean,
+    unit: float = 1.0,
+) -> Plot:
+    """As `series_curves`, under short names.
+
+    `subject`: what the series is of, for the sentence before the first point.
+    """
+    curves = series_curves(scene, width, of, short_name, pick, unit)
+    return Plot(Picture(curves, scene.tones, zero=True), plain_empty(scene, subject))
 
 
 def _curves(
     scene: Scene,
     points: Callable[[TrialState], list[tuple[float, float]]],
     most: int,
-    name: Callable[[TrialState], str],
+    name: Name,
     pick: Pick,
 ) -> tuple[Curve, ...]:
     """One curve per trial; a label is named once, at the end of its longest curve."""
@@ -208,7 +227,7 @@ def _long_name(trial: TrialState) -> str:
     return safe_text(trial.label, 16)
 
 
-def _short_name(trial: TrialState) -> str:
+def short_name(trial: TrialState) -> str:
     """`1S` for gram-1s, `E2E` for e2e: the paper's own short forms."""
     name = _long_name(trial).removeprefix("gram-")
     return name.upper() if len(name) <= 4 and trial.label == trial.strategy else name

@@ -32,12 +32,17 @@ class PlainPrinter:
         stream: where the lines go; flushed after each update.
         clock: seconds, monotonic.
         every_s: seconds between two progress lines of a trial.
+        prefix: begins every line.
     """
 
     def __init__(
-        self, stream: TextIO, clock: Callable[[], float] = time.monotonic, every_s: float = 5.0
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        every_s: float = 5.0,
+        prefix: str = "",
     ) -> None:
-        self._stream, self._clock, self._every_s = stream, clock, every_s
+        self._stream, self._clock, self._every_s, self._prefix = stream, clock, every_s, prefix
         self._last_line: LogLine | None = None
         self._printed_at: dict[str, float] = {}
         self._steps: dict[str, int] = {}
@@ -60,7 +65,7 @@ class PlainPrinter:
 
     def _print(self, elapsed_s: float, source: str, text: str) -> None:
         source = f"{source}: " if source else ""
-        self._stream.write(safe_lines(f"[{numbers.clock(elapsed_s):>7}] {source}{text}\n"))
+        self._stream.write(safe_lines(f"{self._prefix}[{numbers.clock(elapsed_s):>7}] {source}{text}\n"))
 
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)
@@ -172,6 +177,16 @@ def self_words(audit: AuditFinished) -> str:
     if audit.self_relative is None:
         return ""
     return f"; the model repeats itself to {numbers.tolerance(audit.self_relative)}"
+
+
+def predictions_lines(state: RunState) -> list[str]:
+    """A line for each file of predictions."""
+    return [
+        f"predictions: {safe_text(trial.name)}/{safe_text(each.file)}, {each.rows:,} rows"
+        f"{'' if each.labelled else ', without labels: never evaluated'}"
+        for trial in state.trials.values()
+        for each in trial.predictions
+    ]
 
 
 def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:

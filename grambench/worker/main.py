@@ -33,10 +33,14 @@ def main(arguments: list[str]) -> int:
     """Run one role to its end; the log says how it ended, the exit code which kind of error it was.
 
     Args:
-        arguments: `setup RUN [FD]`, `prepare RUN` or `trial RUN NAME [FD [DEVICE]]`; FD is the descriptor
-            for heartbeats to the runner.
+        arguments: `setup RUN [FD]`, `prepare RUN`, `trial RUN NAME [FD [DEVICE]]` or `predict RUN NAME DIR`;
+            FD is the descriptor for heartbeats to the runner.
     """
     role, run, *rest = arguments
+    if role == "predict":
+        from grambench.worker.predict import main as predict
+
+        return predict(Path(run), rest[0], Path(rest[1]))
     name = rest.pop(0) if role == "trial" else SETUP
     heartbeat = Heartbeat(int(rest[0]) if rest else None)
     folder = Path(run) / name
@@ -171,6 +175,10 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
         return {name: same_data(prepare_data(spec, emit, name), before.get(name)) for name in vocabularies}
 
     folders = prepared()
+    if spec.data.predictions:
+        from grambench.worker.predict import to_predict
+
+        to_predict(spec)  # what cannot be read is refused before anything is trained
     for warning in data_warnings(open_prepared(folders["encoder"]).manifest):
         emit(warning)
     if engine is None and (lost := _lost_engine(folder)) is not None:

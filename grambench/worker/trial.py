@@ -16,12 +16,13 @@ from grambench.config.trials import TrialEntry
 from grambench.domains.evaluation import UserScores
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_evaluator, make_sampler
-from grambench.errors import DataError
+from grambench.errors import DataError, GrambenchError
 from grambench.events import types as ev
 from grambench.events.buffered_journal import disk_patience_s
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
 from grambench.models.encoders.text import TextEncoder
+from grambench.text import safe_text
 from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
 from grambench.training.loop import Effects, LeftError, Trainer, Turn
 from grambench.training.memory_plan import GraphPlan
@@ -41,6 +42,7 @@ from grambench.worker.planning import (
     use_graphs,
     word_warnings,
 )
+from grambench.worker.predict import PREDICTIONS, write_predictions
 from grambench.worker.stops import StopDetector
 
 _SCORED: tuple[Literal["validation", "test"], ...] = ("validation", "test")
@@ -91,7 +93,7 @@ def run_trial(trial: Trial) -> tuple[ev.Outcome, str]:
         GrambenchError: data or model cannot be used, or the checkpoint belongs to something else.
     """
     vocabulary = row_of(trial.entry.strategy).vocabulary
-    data = open_prepared(_prepared_folder(trial.run, vocabulary))
+    data = open_prepared(prepared_folder(trial.run, vocabulary))
     checks = checks_of(trial.run / SETUP)
     with FilesWatch(data, checks.get(f"{DATA}{vocabulary}"), trial.run.name) as watch:
         watch.require()
@@ -161,7 +163,7 @@ def _run_trial(
     trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, every, select_by)
     if trial.again:
         training.resume(trainer, resumed)
-    return training.finish(trainer, evaluate, resumed.trained if resumed else None)
+    return training.finish(trainer, evaluate, resumed.trained if resumed else None, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,7 @@ class _Training:
         trainer: Trainer,
         evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated],
         trained: tuple[ev.Outcome, str] | None,
+        data: Prepared,
     ) -> tuple[ev.Outcome, str]:
         """Train, unless that was done before, and score the best weights on the test part."""
         outcome, reason = trained or trainer.run()
@@ -206,10 +209,29 @@ class _Training:
             chosen = trainer.best
             try:
                 scored = evaluate("test")
+                self.trial.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
+                self._predict(data)
             except LeftError:
                 return "interrupted", "interrupted while the test part was scored"
-            self.trial.emit(replace(scored, epoch=chosen.epoch, step=chosen.step, train_s=chosen.train_s))
         return outcome, reason
+
+    def _predict(self, data: Prepared) -> None:
+        """Write predictions if they are asked for; a fault costs them, not the trial."""
+        spec = (self.trial.engine or self.trial.spec).with_own(self.trial.entry)
+        if not spec.data.predictions:
+            return
+        into = self.trial.folder / PREDICTIONS
+        try:
+            device = self.trial.device.torch
+            for written in write_predictions(spec, data, self.system, self.modules, device, into, self._look):
+                self.trial.emit(written)
+        except (GrambenchError, OSError) as error:
+            words = f"predictions could not be written: {safe_text(error, 400)}"
+            self.trial.emit(ev.Warned("no-predictions", words))
+
+    def _look(self) -> None:
+        if self.trial.turn.ending():
+            raise LeftError
 
     def save_best(self, epoch: int, step: int) -> bool:
         """Save the weights that validation has selected; waits while the disk is full.
@@ -263,7 +285,7 @@ def _memory_share(spec: Spec) -> float:
     return spec.training.memory_share / racers
 
 
-def _prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
+def prepared_folder(run: Path, vocabulary: Vocabulary) -> Path:
     """The folder prepared by the newest setup worker, from its log: an earlier one's cache may be gone."""
     log = Follower(run / SETUP / "events.jsonl")
     events = [record.event for record in log.read()]

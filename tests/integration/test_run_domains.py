@@ -159,6 +159,28 @@ def test_a_suite_prints_the_papers_figures_and_ours_and_why_a_cell_is_blank(
     assert set(row[2::2]) == {"–"}
     assert "10.7910/DVN/8SWHNO" in papers
 
+    before = sorted((bench.folder / "suite-runs").iterdir())
+    again = (
+        "suite",
+        "table4",
+        *arguments[:-2],
+        "--resume",
+        "suite-runs",
+        "--set",
+        "training.epochs=1",
+        "--json",
+    )
+    resumed = bench.call(*again)
+    assert (resumed.code, sorted((bench.folder / "suite-runs").iterdir())) == (0, before)
+    assert " is done in " in resumed.err
+    document = strict_json(resumed.out)
+    assert [document[key] for key in ("suite", "exit_code", "files")] == ["table4", 0, []]
+    rows = {(row["preset"], row["system"]): row for row in document["rows"]}
+    measures = rows[str(preset), "nocontent"]["measures"]
+    assert f"{measures['AUC']['ours']:.2f}" == f"{auc:.2f}"
+    assert rows["duolingo-es", "gram-1e"]["measures"]["speed-up"] == {"paper": 5.7, "ours": None}
+    assert rows[str(preset), "gram-1s"]["reason"] == "left out by --strategies"
+
 
 def test_a_plan_probes_a_few_steps_and_trains_nothing_to_its_end(
     commands: dict[str, Command], bench: Bench

@@ -18,7 +18,7 @@ from grambench.tui.banner import verdict_rows
 from grambench.tui.detail_text import verdict_text
 from grambench.tui.scene import Scene
 from grambench.tui.screens.detail import VerdictScreen
-from grambench.tui.widgets.board import _table
+from grambench.tui.widgets.board import leaderboard
 from grambench.tui.widgets.header import last_look
 from tests.tui.logs import COURSES, Recorder, build, trial
 
@@ -143,7 +143,7 @@ def test_the_leaderboard_tells_what_the_race_alone_says(
         for rows, seconds in ((own, 1.0), (reference, other * wave)):
             before = rows[-1] if rows else Round(0, 0.0, 0, False)
             rows.append(Round(number, before.train_s + seconds, before.samples + 40, False))
-    table = _table(Scene.of(state, dark=True), 200).plain.splitlines()
+    table = leaderboard(Scene.of(state, dark=True), 200).plain.splitlines()
     assert "in race" in table[0]
     row = next(line for line in table if "gram-1s" in line)
     assert cell in row

@@ -1,6 +1,6 @@
 """Knowledge tracing: will a student answer the next exercise correctly?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from grambench.data.prepared.sources import Report
 from grambench.data.tables.compressed import stored
 from grambench.data.tables.files import tables_named
 from grambench.data.verification import CheckedFolder
-from grambench.domains.base import Domain, Source
+from grambench.domains.base import Domain, Source, ToPredict
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.formats.duolingo import duolingo_files, read_duolingo, tracks_of
 from grambench.domains.knowledge_tracing.formats.ednet import ednet_files, holds_ednet, read_ednet
 from grambench.domains.knowledge_tracing.formats.poj import LOG_FILE, poj_files, read_poj
 from grambench.domains.knowledge_tracing.formats.tables import read_tables, tables_files
+from grambench.domains.knowledge_tracing.predictions import answers_to_predict
 from grambench.domains.knowledge_tracing.prepare import split_answer_data
 from grambench.domains.knowledge_tracing.repeats import find_repeats
 from grambench.domains.knowledge_tracing.sequences import Sequences
@@ -92,6 +93,9 @@ class KnowledgeTracing(Domain):
     def completed(self, manifest: Manifest, folder: Path, data: Data, report: Report) -> Manifest:
         counts = find_repeats(self._answers(folder, data, report)).counts
         return manifest.model_copy(update={"repeats": counts})
+
+    def to_predict(self, folder: Path, data: Data, report: Report) -> Sequence[ToPredict]:
+        return answers_to_predict(self._answers(folder, data, report), data)
 
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
         source = self.sources[data.source]

@@ -90,6 +90,17 @@ class AnswerEvaluator(PartEvaluator):
 
         return Evaluation(metrics, len(scores_A), 0, self.sampled, by_user=by_user)
 
+    def places(self, scores_A: NDArray[Any]) -> NDArray[np.integer]:
+        """Places of the scored answers in the part."""
+        found = []
+        for block_B in self.samples_M.split(self.block):
+            _, _, _, scored_BL = self._windows(block_B)
+            stop_B = self.offsets[block_B + 1]
+            first_B = stop_B - (stop_B - self.offsets[block_B]).clamp(max=self.length)
+            row, within = scored_BL.nonzero(as_tuple=True)
+            found.append(read(first_B[row] + within))
+        return np.concatenate(found)
+
     def _windows(self, block_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Ids, mask, correctness and which answers are scored [B, L] of the last answers of sequences."""
         stop_B = self.offsets[block_B + 1]

@@ -12,8 +12,8 @@ from grambench.data.prepared.build import Interactions
 from grambench.data.prepared.manifest import AnswerCounts, ColdCounts, PartName
 from grambench.data.prepared.tokens import Texts
 from grambench.domains.knowledge_tracing.answers import Answers
-from grambench.domains.knowledge_tracing.repeats import find_repeats, without_repeats
-from grambench.domains.knowledge_tracing.sequences import Sequences, split_answers
+from grambench.domains.knowledge_tracing.repeats import Repeats, find_repeats, without_repeats
+from grambench.domains.knowledge_tracing.sequences import Sequences, Split, split_answers
 from grambench.errors import ConfigError
 
 
@@ -27,15 +27,7 @@ def split_answer_data(answers: Answers, data: Data) -> Interactions:
     repeats = find_repeats(answers)
     if data.repeated_answers == "error":
         check_repeats(repeats.counts)
-    if data.repeated_answers == "first":
-        answers = without_repeats(answers, repeats)
-    split = split_answers(
-        answers,
-        validation_share=data.validation_share,
-        test_share=data.test_share,
-        cold_items=data.cold_items,
-        seed=data.seed,
-    )
+    answers, split = split_as_set(answers, data, repeats)
     parts: dict[PartName, Any] = {"train": split.train, "validation": split.validation, "test": split.test}
     return Interactions(
         texts=_texts(answers, data.fields),
@@ -51,6 +43,19 @@ def split_answer_data(answers: Answers, data: Data) -> Interactions:
             "repeats": repeats.counts,
             "repeated_answers": "first" if data.repeated_answers == "first" else "keep",
         },
+    )
+
+
+def split_as_set(answers: Answers, data: Data, repeats: Repeats) -> tuple[Answers, Split]:
+    """The answers that are used, and their parts."""
+    if data.repeated_answers == "first":
+        answers = without_repeats(answers, repeats)
+    return answers, split_answers(
+        answers,
+        validation_share=data.validation_share,
+        test_share=data.test_share,
+        cold_items=data.cold_items,
+        seed=data.seed,
     )
 
 

@@ -57,6 +57,8 @@ class Split:
     """Ascending."""
     cold_answers: int
     """Training answers dropped because their items are cold."""
+    test_answers: Int64s
+    """[A] where the test part's answers stand among all, ascending."""
 
 
 def split_answers(
@@ -93,7 +95,15 @@ def split_answers(
     for code, name in ((TRAIN, "train"), (VALIDATION, "validation"), (TEST, "test")):
         if not len(parts[code]):
             raise DataError(f"The {name} part has no answers.", _SHARES_FIX)
-    return Split(parts[TRAIN], parts[VALIDATION], parts[TEST], cold, int(np.count_nonzero(lost_A)))
+    kept_A = _kept(answers, read_by[TEST] & ~lost_A, part_A == TEST)
+    return Split(
+        parts[TRAIN],
+        parts[VALIDATION],
+        parts[TEST],
+        cold,
+        int(np.count_nonzero(lost_A)),
+        np.flatnonzero(kept_A),
+    )
 
 
 def _parts_of_users(answers: Answers, validation_share: float, test_share: float) -> Int8s:
@@ -122,12 +132,21 @@ def _draw_cold(tested_items: Int32s, count: int, seed: int) -> Int32s:
     return np.sort(candidates[order[:count]]).astype(np.int32)
 
 
+def users_of(answers: Answers) -> Int64s:
+    """[A] number of each answer's user."""
+    return np.repeat(np.arange(len(answers.offsets) - 1), np.diff(answers.offsets))
+
+
+def _kept(answers: Answers, read_A: Bools, scored_A: Bools) -> Bools:
+    user_A = users_of(answers)
+    kept: Bools = read_A & np.isin(user_A, user_A[scored_A & read_A])
+    return kept
+
+
 def _part(answers: Answers, read_A: Bools, scored_A: Bools) -> Sequences:
     """Sequences of the users with a scored answer, up to the last one."""
-    sizes_U = np.diff(answers.offsets)
-    user_A = np.repeat(np.arange(len(sizes_U)), sizes_U)
-    kept_A = read_A & np.isin(user_A, user_A[scored_A & read_A])
-    users, counts = np.unique(user_A[kept_A], return_counts=True)
+    kept_A = _kept(answers, read_A, scored_A)
+    users, counts = np.unique(users_of(answers)[kept_A], return_counts=True)
     return Sequences(
         items=answers.items[kept_A],
         correct=answers.correct[kept_A],

@@ -1,6 +1,6 @@
 """News recommendation: which candidate of an impression is clicked, given a history of clicks?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from grambench.data.prepared.manifest import SourceFile
 from grambench.data.prepared.sources import Report
 from grambench.data.tables.files import tables_named
 from grambench.data.verification import CheckedFolder
-from grambench.domains.base import Domain, Source
+from grambench.domains.base import Domain, Source, ToPredict
 from grambench.domains.news.formats.mind_folder import BEHAVIORS_FILE, find_split, holds_mind
 from grambench.domains.news.impressions import Part
+from grambench.domains.news.predictions import news_to_predict
 from grambench.domains.news.prepare import split_news_data
 from grambench.domains.news.sources import mind_files, read_mind, read_tables, table_files
 from grambench.domains.news.synthetic import generate
@@ -53,10 +54,13 @@ class News(Domain):
             return {"source": data.source, "test_share": data.test_share}
         return {} if f"dev/{BEHAVIORS_FILE}" in described else {"test_share": data.test_share}
 
+    def to_predict(self, folder: Path, data: Data, report: Report) -> Sequence[ToPredict]:
+        return news_to_predict(self.sources[data.source].read(folder, data, report), data)
+
     def verify(self, folder: Path, data: Data) -> CheckedFolder:
         source = self.sources[data.source]
         if source.read is read_mind:
-            return verify(folder, data.dataset)
+            return verify(folder, data.dataset, data.predictions)
         files = source.files(folder, data)
         return verify_tables(source.read(folder, data, lambda *_: None), files, folder, data)
 

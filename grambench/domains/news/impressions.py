@@ -68,9 +68,14 @@ def link(splits: Sequence[Behaviors], item_ids: pa.Array) -> tuple[list[Part], p
         i-th of them.
     """
     user_ids = pa.concat_arrays([split.user_ids for split in splits]).unique()
+    missing = unknown_ids(splits, item_ids)
+    return [_link(split, user_ids, item_ids, missing) for split in splits], missing
+
+
+def unknown_ids(splits: Sequence[Behaviors], item_ids: pa.Array) -> pa.Array:
+    """Ids in histories and candidates that are not among `item_ids`, in order of first appearance."""
     all_ids = pa.concat_arrays([split.news_ids for split in splits]).unique()
-    unknown_ids = all_ids.filter(pc.invert(pc.is_in(all_ids, item_ids)))
-    return [_link(split, user_ids, item_ids, unknown_ids) for split in splits], unknown_ids
+    return all_ids.filter(pc.invert(pc.is_in(all_ids, item_ids)))
 
 
 def _link(split: Behaviors, user_ids: pa.Array, item_ids: pa.Array, unknown_ids: pa.Array) -> Part:
@@ -168,6 +173,16 @@ def drop_unknown(part: Part) -> Part:
         candidate_offsets=_thinned_offsets(part.candidate_offsets, candidates),
     )
     return select(thinned, np.diff(thinned.candidate_offsets) > 0)
+
+
+def without_unknown_clicks(part: Part) -> Part:
+    """Drop unknown items from the histories alone."""
+    kept = part.history_items >= 0
+    return dataclasses.replace(
+        part,
+        history_items=part.history_items[kept],
+        history_offsets=_thinned_offsets(part.history_offsets, kept),
+    )
 
 
 def number_unknown(part: Part, known: int) -> Part:

@@ -82,11 +82,10 @@ def _cut_table(data: Data, news: ReadNews, whole: Part) -> dict[PartName, Part]:
             "Leave `data.protocol` out.",
         )
     (behaviors,) = news.behaviors
+    test = test_rows(news, data)
     if news.split is not None:
-        test, held_out = news.split == TEST, news.split == VALIDATION
-        rest = news.split == TRAIN
+        held_out, rest = news.split == VALIDATION, news.split == TRAIN
     else:
-        test = _test_of_table(data.test_share, behaviors)
         held_out, rest = np.zeros_like(test), ~test
     for name, rows in (("test", test), ("train", rest)):
         if not rows.any():
@@ -98,6 +97,17 @@ def _cut_table(data: Data, news: ReadNews, whole: Part) -> dict[PartName, Part]:
         "validation": impressions.select(whole, held_out),
         "test": impressions.select(whole, test),
     }
+
+
+def test_rows(news: ReadNews, data: Data) -> Bools:
+    """Mask [B] of the test part in the last split that has labels.
+
+    Raises:
+        DataError: the newest impressions cannot be told from the others.
+    """
+    if len(news.behaviors) > 1:
+        return np.ones(len(news.behaviors[-1]), np.bool_)
+    return _test_of_table(data.test_share, news.behaviors[0]) if news.split is None else news.split == TEST
 
 
 def _test_of_table(share: float, behaviors: Behaviors) -> Bools:

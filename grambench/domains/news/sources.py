@@ -16,11 +16,16 @@ from grambench.domains.news.formats.mind_folder import (
     find_bodies,
     find_split,
     is_one_split,
+    is_unlabelled,
     read_bodies,
     split_folder,
 )
 from grambench.domains.news.formats.tables import news_tables_files, read_news_tables
 from grambench.errors import ConfigError, DataError
+
+UNLABELLED_FIX = (
+    "If dev has no labels, --predictions scores it without evaluating it, and tests on a part of train."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,13 @@ class MindSources:
     """Folder of each split, including test if the data has it; only train if the folder has no splits (the
     test part is then taken out of it)."""
     bodies: tuple[Path, ...]
+    unlabelled: tuple[Split, ...] = ()
+    """Splits whose impressions are scored and never evaluated."""
 
     @property
     def labelled(self) -> tuple[Split, ...]:
-        """Splits whose behaviors are read."""
-        return tuple(split for split in self.splits if split != "test")
+        """Splits that the parts are made of."""
+        return tuple(split for split in self.splits if split not in ("test", *self.unlabelled))
 
     def files(self) -> dict[str, Path]:
         """Every file that determines the arrays, by a name independent of the folder."""
@@ -48,8 +55,10 @@ class MindSources:
         return files
 
 
-def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
+def find_sources(data_dir: Path, with_bodies: bool, predictions: bool = False) -> MindSources:
     """Locate the files of a data folder.
+
+    With `predictions`, an unlabelled dev is no part, and likewise scored as test is.
 
     Raises:
         DataError: train or dev is missing, or bodies are used but there are none.
@@ -68,12 +77,17 @@ def find_sources(data_dir: Path, with_bodies: bool) -> MindSources:
             f"The body field is used, but {data_dir} has no bodies.tsv or bodies.parquet.",
             "Put one there (news id, tab, body), or use `--set data.fields.body=0`.",
         )
-    return MindSources(data_dir, splits, tuple(bodies))
+    unlabelled = [
+        split
+        for split, place in splits.items()
+        if predictions and (split == "test" or (split == "dev" and is_unlabelled(place)))
+    ]
+    return MindSources(data_dir, splits, tuple(bodies), tuple(unlabelled))
 
 
 def mind_files(folder: Path, data: Data) -> dict[str, Path]:
     """See `domains.base.Source`."""
-    return find_sources(folder, with_bodies=data.fields.body > 0).files()
+    return _sources(folder, data).files()
 
 
 def read_mind(folder: Path, data: Data, report: Report) -> ReadNews:
@@ -82,8 +96,8 @@ def read_mind(folder: Path, data: Data, report: Report) -> ReadNews:
     Raises:
         DataError: a file is missing or malformed.
     """
-    sources = find_sources(folder, with_bodies=data.fields.body > 0)
-    total = len(sources.files())
+    sources = _sources(folder, data)
+    total = len(sources.files()) + len(sources.unlabelled)
     news: list[News] = []
     for split_dir in sources.splits.values():
         report("read", len(news), total)
@@ -91,10 +105,32 @@ def read_mind(folder: Path, data: Data, report: Report) -> ReadNews:
     behaviors: list[Behaviors] = []
     for split in sources.labelled:
         report("read", len(news) + len(behaviors), total)
-        behaviors.append(read_behaviors(stored(sources.splits[split] / BEHAVIORS_FILE), labelled=True))
+        behaviors.append(read_impressions(sources.splits[split], split, data.predictions))
+    unlabelled: dict[str, Behaviors] = {
+        split: read_impressions(sources.splits[split], split, True) for split in sources.unlabelled
+    }
     bodies = read_bodies(sources.bodies) if sources.bodies else None
     report("read", total, total)
-    return ReadNews(merge_news(news), behaviors, bodies)
+    return ReadNews(merge_news(news), behaviors, bodies, unlabelled=unlabelled)
+
+
+def _sources(folder: Path, data: Data) -> MindSources:
+    return find_sources(folder, data.fields.body > 0, data.predictions)
+
+
+def read_impressions(folder: Path, split: Split, predictions: bool) -> Behaviors:
+    """A split's impressions; those of test, and with `predictions` of dev, may be unlabelled.
+
+    Raises:
+        DataError: the file is missing or malformed.
+    """
+    is_free = split == "test" or (split == "dev" and predictions)
+    try:
+        return read_behaviors(stored(folder / BEHAVIORS_FILE), None if is_free else True)
+    except DataError as error:
+        if split != "dev" or not is_unlabelled(folder):
+            raise
+        raise DataError(error.message, UNLABELLED_FIX) from error
 
 
 def table_files(folder: Path, data: Data) -> dict[str, Path]:

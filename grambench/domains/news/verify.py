@@ -25,7 +25,7 @@ from grambench.data.verification import (
 )
 from grambench.domains.news.checksums import origin
 from grambench.domains.news.formats.catalogue import Catalogue, merge_news
-from grambench.domains.news.formats.mind import Behaviors, News, read_behaviors, read_news
+from grambench.domains.news.formats.mind import Behaviors, News, read_news
 from grambench.domains.news.formats.mind_folder import (
     BEHAVIORS_FILE,
     NEWS_FILE,
@@ -37,6 +37,7 @@ from grambench.domains.news.formats.mind_folder import (
     read_bodies,
     split_folder,
 )
+from grambench.domains.news.sources import read_impressions
 
 
 class Counts(Strict):
@@ -91,12 +92,13 @@ class Verification(CheckedFolder):
     """News without a body in bodies.tsv or bodies.parquet; None if there is no such file."""
 
 
-def verify(data_dir: Path, dataset: str | None = None) -> Verification:
+def verify(data_dir: Path, dataset: str | None = None, predictions: bool = False) -> Verification:
     """Read every split of a folder and count.
 
     Args:
         data_dir: folder with `train/`, `dev/` or `test/` (or MIND's own folder names).
         dataset: name of a data set in `KNOWN_FILES`, to compare the files with the published ones.
+        predictions: dev may be unlabelled.
 
     Raises:
         DataError: there is no split, a split lacks a file, or a row is malformed (file and line).
@@ -114,7 +116,7 @@ def verify(data_dir: Path, dataset: str | None = None) -> Verification:
     unknown: list[tuple[pa.Array, int]] = []
     read: list[Behaviors] = []
     for split, folder in folders.items():
-        behaviors = read_behaviors(stored(folder / BEHAVIORS_FILE), None if split == "test" else True)
+        behaviors = read_impressions(folder, split, predictions)
         checks[split] = _check(split, folder, dataset, news[split], behaviors, catalogue.ids)
         unknown.append(_unknown(behaviors, catalogue.ids))
         read.append(behaviors)

@@ -68,6 +68,12 @@ def _is_within_epoch(event: ev.Evaluated, trial: TrialState | None) -> bool:
     return event.step % plan.steps_per_epoch != 0
 
 
+def _predictions_written(event: ev.PredictionsWritten, *_: object) -> Sentence:
+    unlabelled = "" if event.labelled else ", which is never evaluated"
+    last = f"; {event.unknown:,} unknown candidates ranked last" if event.unknown else ""
+    return "info", f"predictions of {event.part}{unlabelled}: {event.rows:,} rows in {event.file}{last}"
+
+
 def _preloading(event: ev.Preloading, *_: object) -> Sentence:
     if event.seconds is None:
         return "info", f"process {event.pid} loads the libraries for all workers"
@@ -113,6 +119,7 @@ SENTENCES: dict[type[ev.Event], Callable[[Any, TrialState | None, Metric], Sente
     ev.AuditFinished: _audit_finished,
     ev.WarmedUp: _warmed_up,
     ev.Evaluated: _evaluated,
+    ev.PredictionsWritten: _predictions_written,
     ev.Preloading: _preloading,
     ev.WorkerSpawned: lambda event, *_: ("info", f"worker {event.pid} started"),
     ev.GpuAbsent: lambda event, *_: ("info", f"no GPU watched: {in_words(event.reason)}"),

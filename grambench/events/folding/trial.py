@@ -22,7 +22,7 @@ def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
     known.recent.pop(source, None)
     trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
     trial.best = next((e for e in reversed(trial.evaluations) if e.best), None)
-    trial.test, trial.diverged = None, None
+    trial.test, trial.diverged, trial.predictions = None, None, []
     steps = 0
     for number, epoch in enumerate(trial.epochs):
         steps += epoch.steps
@@ -111,6 +111,11 @@ def _checkpoint_saved(known: Folded, source: str, event: ev.CheckpointSaved) -> 
         trial.resumable = event
 
 
+def _predictions_written(known: Folded, source: str, event: ev.PredictionsWritten) -> None:
+    trial = known.trial(source)
+    trial.predictions = [*(each for each in trial.predictions if each.part != event.part), event]
+
+
 HANDLERS: dict[type[ev.Event], Handler] = {
     ev.TrialPlanned: _trial_planned,
     ev.TrialResumed: _trial_resumed,
@@ -121,4 +126,5 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.EpochFinished: _epoch_finished,
     ev.Evaluated: _evaluated,
     ev.CheckpointSaved: _checkpoint_saved,
+    ev.PredictionsWritten: _predictions_written,
 }

@@ -37,6 +37,7 @@ from grambench.events.types.trial import CheckpointSaved as CheckpointSaved
 from grambench.events.types.trial import Diverged as Diverged
 from grambench.events.types.trial import EpochFinished as EpochFinished
 from grambench.events.types.trial import Evaluated as Evaluated
+from grambench.events.types.trial import PredictionsWritten as PredictionsWritten
 from grambench.events.types.trial import Progress as Progress
 from grambench.events.types.trial import TrialPlanned as TrialPlanned
 from grambench.events.types.trial import TrialResumed as TrialResumed

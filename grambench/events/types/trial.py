@@ -170,6 +170,26 @@ class Evaluated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionsWritten(Event):
+    """The best weights have scored a part, for others to evaluate; its own clock, not the trial's."""
+
+    type: ClassVar[str] = "predictions_written"
+    part: str
+    """`test`, or `unlabelled-` and the name of a split."""
+    file: str
+    """Relative to the trial's folder."""
+    labelled: bool
+    """False: the part has no labels, and was never evaluated."""
+    rows: int
+    """Impressions, or answers."""
+    unknown: int
+    """Candidates without a row in the items' files, which are ranked last."""
+    bytes: int
+    sha256: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved(Event):
     """Weights on disk, relative to the trial's folder."""
 

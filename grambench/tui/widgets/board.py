@@ -17,7 +17,7 @@ class Board(TextPanel, can_focus=True):
     """Rows by score; the columns that fit."""
 
     def __init__(self) -> None:
-        super().__init__("board", _table)
+        super().__init__("board", leaderboard)
 
     def show(self, scene: Scene) -> None:
         """Draw the scene's table."""
@@ -34,7 +34,8 @@ def board_width(state: RunState, width: int) -> int:
     return max(min(natural + len(table.widths), most), width // 2)
 
 
-def _table(scene: Scene, width: int) -> Content:
+def leaderboard(scene: Scene, width: int) -> Content:
+    """Head and rows, as far as they fit."""
     if not scene.state.trials:
         return styled("trials appear when the run starts", scene.tones.muted)
     table = standings(scene.state, width, target=scene.view.target)

@@ -16,7 +16,7 @@ from grambench.reports.schema import Report
 from grambench.reports.verdict import verdict_of
 from grambench.tui.scene import Scene
 from grambench.tui.view import View
-from grambench.tui.widgets.board import _table
+from grambench.tui.widgets.board import leaderboard
 from grambench.views.console import summary_table, verdict_lines
 
 EPOCH_S, TEST_AUC = {0: 4.0, 1: 5.0, 2: 4.0}, {0: 0.660, 1: 0.650, 2: 0.655}
@@ -101,7 +101,7 @@ def test_the_final_table_and_the_lines_below_have_them(folder: Path) -> None:
 
 def test_the_leaderboard_has_them(folder: Path) -> None:
     scene = replace(Scene.of(read_run(folder), dark=True), view=View(target=0.65))
-    rows = [line.split() for line in _table(scene, 200).plain.splitlines()]
+    rows = [line.split() for line in leaderboard(scene, 200).plain.splitlines()]
     head = " ".join(rows[0])
     assert "s to 0.65" in head
     assert "95 %" in head

@@ -10,7 +10,7 @@ from grambench.events import types as ev
 from grambench.events.journal import Journal
 from grambench.worker.main import _lost_engine, engine_of, main
 from grambench.worker.probe import settled
-from grambench.worker.trial import _prepared_folder
+from grambench.worker.trial import prepared_folder
 
 
 def log(folder: Path, *events: ev.Event) -> Path:
@@ -44,10 +44,10 @@ def test_a_lost_choice_of_the_engine_is_told_before_another_one_is_made(setup: P
 
 def test_a_lost_folder_of_the_data_is_told(setup: Path) -> None:
     run = setup.parent.parent
-    assert _prepared_folder(run, "encoder") == Path("/data")
+    assert prepared_folder(run, "encoder") == Path("/data")
     setup.write_bytes(setup.read_bytes().replace(b"/data", b"/date"))
     with pytest.raises(DataError, match="1 line of the setup's log is damaged"):
-        _prepared_folder(run, "encoder")
+        prepared_folder(run, "encoder")
 
 
 def test_an_engine_of_unknown_settings_is_a_data_error() -> None:

@@ -1,7 +1,7 @@
 """The news of several splits as one catalogue: each id once, in order of first appearance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ class ReadNews:
     bodies: Bodies | None = None
     split: npt.NDArray[np.int8] | None = None
     """[B] code (`data.tables.splits`) of each impression's part; None: not given by the data."""
+    unlabelled: dict[str, Behaviors] = field(default_factory=dict)
+    """Split -> impressions that are scored and never evaluated."""
 
 
 def merge_news(parts: Sequence[News]) -> Catalogue:

@@ -1,5 +1,6 @@
 """Locate MIND's files in a data folder, and read article bodies that users add to them."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grambench.data.tables import faults, headers, tsv
-from grambench.data.tables.compressed import stored
+from grambench.data.tables.compressed import opened, stored
 from grambench.data.tables.tsv import MalformedError, check_unique
 from grambench.domains.news.formats import mind_rows
 from grambench.errors import DataError
@@ -74,6 +75,14 @@ def is_one_split(data_dir: Path) -> bool:
     """Whether a folder directly holds news.tsv and behaviors.tsv, without train, dev or test folders."""
     there = all(stored(data_dir / name).is_file() for name in (NEWS_FILE, BEHAVIORS_FILE))
     return there and all(find_split(data_dir, split) is None for split in SPLITS)
+
+
+def is_unlabelled(folder: Path) -> bool:
+    """Whether the first candidate of a split's behaviors.tsv has neither -0 nor -1."""
+    with contextlib.suppress(OSError, EOFError), opened(stored(folder / BEHAVIORS_FILE)) as file:
+        words = file.readline().decode(errors="replace").split("\t")[-1].split()
+        return bool(words) and not mind_rows.has_label(words[0])
+    return False
 
 
 def split_folder(data_dir: Path, split: Split) -> Path:
