@@ -38,7 +38,7 @@ def export(
         typer.Option(
             "--trial",
             metavar="NAME",
-            help="Of predictions (else all) or huggingface (else the best on validation): a label or LABEL.sSEED.",
+            help="A label or LABEL.sSEED; else all predictions, or the model that is best on validation.",
         ),
     ] = None,
     force: Annotated[

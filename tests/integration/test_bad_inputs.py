@@ -45,7 +45,7 @@ PYTHON = re.compile(r"tuple|instance of|pattern|\\d|Input should|Traceback|<clas
         ),
         ("run --preset demo --fail-on 'speedup.gram-1e <'", "speedup.gram-1e <"),
         ("run --resume nothing", "'nothing' is not a run folder"),
-        ("watch a b", "Got unexpected extra argument(s) (b)."),
+        ("stop a b", "Got unexpected extra argument(s) (b)."),
         ("replay --speed 0", "--speed"),
         ("data synth", "Missing option '--out'."),
         ("runs --ouy x", "Did you mean --out?"),

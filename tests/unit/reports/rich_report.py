@@ -72,6 +72,7 @@ def _epoch(epoch: int, epoch_s: float, steps: int, reuse: float) -> list[ev.Even
 
 def _with_energy(report: Report) -> Report:
     fields = json.loads(report.model_dump_json())
+    fields["run"]["spec_sha256"] = "0" * 64  # the golden files outlive new settings
     for trial in fields["trials"]:
         train_s = trial["times"]["train_s"]
         trial["energy"] = {"reasons": {}, "joules": 200 * train_s, "source": "counter"}
