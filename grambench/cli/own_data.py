@@ -107,8 +107,12 @@ def weights_of(model: str, revision: str | None) -> Path | None:
         inside = folder / transformer_subfolder(folder)
         return next((inside / name for name in _WEIGHTS if (inside / name).is_file()), None)
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = (try_to_load_from_cache(model, name, revision=revision) for name in _WEIGHTS)
+    try:
+        found = [try_to_load_from_cache(model, name, revision=revision) for name in _WEIGHTS]
+    except HFValidationError:  # a path without a folder, or no name of a model: loading it says which
+        return None
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
