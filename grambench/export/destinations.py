@@ -78,7 +78,8 @@ def tracker(name: str) -> Destination:
         if row.view and row.name == name:
             row.require()
             return row
-    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join(trackers())}.")
+    folder = " `grambench export` takes the folder as --output DIR." if ":" in name else ""
+    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join(trackers())}.{folder}")
 
 
 def target(words: str) -> str:
