@@ -46,6 +46,7 @@ def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
         "run finished in",
     ):
         assert part in text
+    assert "setup: done" not in text  # at the time of the run's end, before its first line
     assert "\x1b" not in text
 
 
