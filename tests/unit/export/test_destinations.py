@@ -48,7 +48,7 @@ def test_what_cannot_be_exported_to_is_one_sentence(
 
 
 def test_a_folder_after_the_name_is_told_its_option() -> None:
-    with pytest.raises(ConfigError, match="wandb. `grambench export` takes the folder as --output DIR"):
+    with pytest.raises(ConfigError, match=r"wandb\. `grambench export` takes the folder as --output DIR"):
         destinations.tracker("tensorboard:logs")
 
 
