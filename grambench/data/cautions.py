@@ -4,6 +4,7 @@ They are derived from the counts of a prepared folder or of a verification, with
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from grambench.data.prepared.manifest import (
     RepeatCounts,
     SampleCounts,
 )
+from grambench.data.tables.faults import shown
+from grambench.data.tables.files import Columns, unread
 from grambench.errors import DataError
 
 FEW = 50
@@ -86,6 +89,17 @@ def part_caution(name: str, scored: int, what: str, why: str, label: str = "") -
         return None
     amount = f"{scored:,} {what}{'' if scored == 1 else 's'}"
     return f"small-{name}", f"the {label} scores only {amount}; below {FEW}, its AUC is mostly noise"
+
+
+def no_times(path: Path, columns: Columns, what_then: str) -> str:
+    """A warning about a table without times; a column that is not read may hold them.
+
+    Raises:
+        DataError: the table cannot be read.
+    """
+    others = ", ".join(map(shown, unread(path, columns)))
+    not_read = f"; not read: {others}" if others else ""
+    return f"{path.name} has no column time, nor one of its usual names{not_read}: {what_then}"
 
 
 def answer_cautions(correct: npt.NDArray[np.int8], repeats: RepeatCounts) -> Iterator[str]:

@@ -6,6 +6,10 @@ from pathlib import Path
 from grambench.domains.base import Source
 from grambench.domains.registry import PACKAGES, domain_of
 from grambench.errors import ConfigError, DataError
+from grambench.text import safe_text
+
+_SHOWN = 5
+"""Names of files that are listed if none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,12 @@ def recognise(folder: Path) -> Recognised:
         fixes = " or ".join(f"`--set {one.settings[-1]}`" for one in found)
         raise ConfigError(f"{folder} holds data of several formats: {named}.", f"Choose one with {fixes}.")
     known = "; ".join(f"{name}: {source.holds}" for _, name, source in _sources())
-    raise ConfigError(f"{folder} holds no data of a known format.", f"It may hold one of these: {known}.")
+    others = sorted(path.name for path in folder.iterdir())
+    names = f", only {', '.join(map(safe_text, others[:_SHOWN]))}" if others else ""
+    raise ConfigError(
+        f"{folder} holds no data of a known format{names}{', …' if len(others) > _SHOWN else ''}.",
+        f"It may hold one of these: {known}.",
+    )
 
 
 def candidates(folder: Path) -> list[Recognised]:

@@ -84,7 +84,8 @@ def tracker(name: str, *others: str) -> Destination:
         raise ConfigError(
             "A model is exported when its trial has ended.", "Use `grambench export --to huggingface`."
         )
-    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join([*trackers(), *others])}.")
+    folder = " `grambench export` takes the folder as --output DIR." if ":" in name else ""
+    raise ConfigError(f"Unknown destination {name!r}.", f"Use {', '.join([*trackers(), *others])}.{folder}")
 
 
 def target(words: str) -> str:

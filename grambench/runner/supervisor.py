@@ -227,11 +227,12 @@ class Supervisor:
             return True
         self._emit(ev.Warned("race-memory", f"{shortage}; the trials run one after the other"))
         self._schedule = Sequential()
-        for trial in cheapest_first([*self._running], self.spec)[1:]:  # the first stays, others start later
+        pending[:] = cheapest_first([*self._running, *pending], self.spec)
+        if pending[0] in self._running:
+            pending.pop(0)
+        for trial in [trial for trial in pending if trial in self._running]:  # they start later
             self._running[trial].worker.terminate()
             self._end(trial, self._running[trial].worker.wait(_POLL_S) or -signal.SIGKILL, stopped=True)
-            pending.insert(0, trial)
-        pending[:] = cheapest_first(pending, self.spec)
         return False
 
     # --- workers -------------------------------------------------------------------------------

@@ -208,10 +208,10 @@ class Dashboard(App[str | None]):
     # --- keys ----------------------------------------------------------------------------------
 
     def action_leave(self) -> None:
-        """Close the screen or dialog on top, else quit; asks first while the run is in progress."""
+        """Close the dialog on top, else quit; asks first while the run is in progress."""
         if isinstance(self.screen, LeaveScreen):
             return
-        if len(self.screen_stack) > 1:
+        if self.screen.is_modal:
             self.screen.dismiss(None)
         elif self.is_over:
             self.exit(None)

@@ -98,7 +98,7 @@ class PlainPrinter:
 
     def _phase_of_setup(self, state: RunState) -> None:
         setup = state.setup
-        if setup.phase is not None and setup.phase != self._phases.get(SETUP):
+        if setup.phase not in (None, "done", self._phases.get(SETUP)):  # the log says when it has completed
             self._phases[SETUP] = setup.phase
             self._print(state.elapsed_s, SETUP, setup.phase)
         prepare = setup.prepare

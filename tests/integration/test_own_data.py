@@ -1,9 +1,11 @@
 """The lines of README's "Your own data", on data of both domains as users have it."""
 
+import gzip
 import re
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from live_runs import Bench, report_of
 from own_data import own_answers, own_news
@@ -65,6 +67,44 @@ def test_the_lines_of_the_readme_work(
         "time: about ",
     ):
         assert words in printed
+
+
+def test_a_table_whose_times_have_another_name_is_said_to_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("grambench.cli.own_data.can_fetch", lambda: False)
+    news, answers = own_news(tmp_path / "news"), own_answers(tmp_path / "answers")
+    shown = pa.input_stream(str(news / "impressions.csv.zst"), compression="zstd").read()
+    (news / "impressions.csv.zst").unlink()
+    (news / "impressions.csv").write_bytes(shown.replace(b"Timestamp", b"Shown At", 1))
+    (table,) = answers.glob("interactions*")
+    text = gzip.decompress(table.read_bytes()) if table.suffix == ".gz" else table.read_bytes()
+    table.unlink()
+    header, _, rows = text.partition(b"\n")
+    (answers / "interactions.csv").write_bytes(re.sub(rb"(?i)time\w*", b"Started", header) + b"\n" + rows)
+    for folder, table_name, other, then in (
+        (news, "impressions.csv", "'Shown At'", "a run tests on data.test_share of the users"),
+        (answers, "interactions.csv", "'Started'", "in the order of their rows"),
+    ):
+        words = f"warning: {table_name} has no column time, nor one of its usual names; not read: {other}: "
+        for command in (["data", "verify", str(folder)], ["run", "--data-dir", str(folder), "--dry-run"]):
+            called(monkeypatch, command)
+            printed = " ".join(capsys.readouterr().out.split())
+            assert words in printed
+            assert then in printed
+
+
+@pytest.mark.parametrize("model", ["/nowhere/model", "./nowhere"])
+def test_a_path_without_a_model_is_refused_before_anything_runs(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = own_news(tmp_path / "own")
+    for more in (["--dry-run"], []):
+        assert (
+            called(monkeypatch, ["run", "--data-dir", str(folder), "--set", f"encoder.model={model}", *more])
+            == 2
+        )
+        assert f"encoder.model = '{model}' is not a folder. Give a folder" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_whether_a_model_in_a_folder_fits(

@@ -17,6 +17,7 @@ from grambench.tui.app import Dashboard
 from grambench.tui.detail_text import machine_text, strategy_text
 from grambench.tui.scene import Scene
 from grambench.tui.screens.detail import EventsScreen, StrategyScreen, SystemScreen
+from grambench.tui.screens.leave import LeaveScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.log import LogView
@@ -92,8 +93,19 @@ async def test_every_state_has_something_to_say(state: str, run: Callable[[str],
         await shown(pilot, "j")
         assert isinstance(app.screen, EventsScreen)
         assert len(app.screen_stack) == 2
-        await shown(pilot, "q")
+        await shown(pilot, "escape")
         assert len(app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("key", ["y", "v", "j"])
+async def test_q_quits_wherever_the_footer_says_so(key: str, run: Callable[[str], Dashboard]) -> None:
+    app = run("mid")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shown(pilot, key)
+        await shown(pilot, "q")
+        assert isinstance(app.screen, LeaveScreen)
+        await pilot.press("d")
+    assert app.return_value == "detach"
 
 
 async def test_keys_of_the_race_are_not_offered_elsewhere(run: Callable[[str], Dashboard]) -> None:

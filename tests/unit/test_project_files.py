@@ -45,7 +45,9 @@ def test_every_imported_package_is_required() -> None:
                 imported |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
-    extras = [line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines]
+    extras = [
+        line for name, lines in PROJECT["optional-dependencies"].items() if name != "dev" for line in lines
+    ]
     names = {Requirement(line).name for line in (*PROJECT["dependencies"], *extras)}
     required = {name.replace("-", "_").removesuffix("_skinny") for name in names}  # mlflow-skinny is `mlflow`
     others = imported - sys.stdlib_module_names - {"grambench"}

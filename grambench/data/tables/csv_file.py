@@ -131,5 +131,5 @@ def _read_utf8(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{content[error.start]:02x}"
-        raise DataError(f"{path}:{line}: found {found}, expected valid UTF-8.") from error
+        raise DataError(f"{path}:{line}: found {found}, expected valid UTF-8.", faults.TO_UTF8) from error
     return content if content.endswith(b"\n") else content + b"\n"

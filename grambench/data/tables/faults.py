@@ -21,6 +21,10 @@ Check = Callable[[list[str]], str | None]
 """Fields of one line -> "found X, expected Y", or None if the line is valid."""
 
 
+TO_UTF8 = "Save it as UTF-8, or convert it: `iconv -f WINDOWS-1252 -t UTF-8`, or whatever it is in."
+"""How to fix text in an older encoding."""
+
+
 def raise_first_fault(
     path: Path, columns: int, check: Check, named: str = "", title: Sequence[str] = ()
 ) -> NoReturn:
@@ -41,7 +45,7 @@ def raise_first_fault(
     for number, line in _numbered_lines(path):
         fault = _header_fault(number, line, named, title) or _fault(line, columns, check)
         if fault is not None:
-            raise DataError(f"{path}:{number}: {fault}.")
+            raise DataError(f"{path}:{number}: {fault}.", TO_UTF8 if fault.endswith("UTF-8") else "")
     raise RuntimeError(f"{path} was rejected, but all its lines are well formed")
 
 

@@ -134,6 +134,13 @@ def table_sources(folder: Path, tables: Mapping[str, Columns]) -> dict[str, Path
     return found
 
 
+def unread(path: Path, columns: Columns) -> list[str]:
+    """The columns of a table that are not read."""
+    names = header_of(path)
+    wanted = {*_wanted(path, names, columns).values()}
+    return [name for name in names if name not in wanted]
+
+
 def header_of(path: Path) -> list[str]:
     """The column names of a table.
 

@@ -1,6 +1,7 @@
 """`grambench data verify` for knowledge-tracing data: counts and problems, without a model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,17 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from grambench.config.data import Data
-from grambench.data.cautions import answer_cautions
+from grambench.data.cautions import answer_cautions, no_times
 from grambench.data.prepared.manifest import RepeatCounts
 from grambench.data.prepared.sources import size_of
+from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck, Size, contents_line, mean_characters
 from grambench.domains.knowledge_tracing.answers import Answers
+from grambench.domains.knowledge_tracing.formats.tables import INTERACTIONS
 from grambench.domains.knowledge_tracing.repeats import find_repeats
+
+_IN_ORDER = "the answers of a student are in the order of their rows"
 
 
 class AnswersCheck(CheckedFolder):
@@ -49,6 +54,8 @@ def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, da
         data: with the label and the format.
     """
     repeats = find_repeats(answers).counts
+    untimed = data.source == "tables" and len(answers) and answers.time_s[0] == MISSING_TIME
+    columns = replace(INTERACTIONS, exact=data.column_names == "exact")
     correct = int(answers.correct.sum())
     tested = None if answers.split is None else answers.correct[answers.split == TEST]
     return AnswersCheck.model_validate(
@@ -85,7 +92,10 @@ def verify_answers(answers: Answers, files: Mapping[str, Path], folder: Path, da
             "test_answers": _answers(answers.split, TEST),
             "left_out": answers.left_out,
             "repeats": repeats,
-            "cautions": tuple(answer_cautions(answers.correct if tested is None else tested, repeats)),
+            "cautions": (
+                *answer_cautions(answers.correct if tested is None else tested, repeats),
+                *([no_times([*files.values()][-1], columns, _IN_ORDER)] if untimed else []),
+            ),
         }
     )
 

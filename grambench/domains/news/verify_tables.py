@@ -1,16 +1,21 @@
 """`grambench data verify` for two tables of news: counts and problems, without a model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from grambench.config.data import Data
+from grambench.data.cautions import no_times
 from grambench.data.tables.splits import TEST, TRAIN, VALIDATION
 from grambench.data.verification import CheckedFolder, FileCheck
 from grambench.domains.news.formats.catalogue import ReadNews
+from grambench.domains.news.formats.tables import IMPRESSIONS
 from grambench.domains.news.verify import Counts, counts, news_line, news_size, split_cautions
+
+_BY_USERS = "a run tests on data.test_share of the users (a fifth), not on the newest impressions"
 
 
 class TablesCheck(Counts, CheckedFolder):
@@ -47,9 +52,13 @@ def verify_tables(news: ReadNews, files: Mapping[str, Path], folder: Path, data:
         validation_impressions=_impressions(news.split, VALIDATION),
         test_impressions=_impressions(news.split, TEST),
     )
+    cautions = split_cautions("whole", check, "table of impressions")
+    if news.split is None and check.missing_times.occurrences:
+        columns = replace(IMPRESSIONS, exact=data.column_names == "exact")
+        cautions.append(no_times([*files.values()][-1], columns, _BY_USERS))
     return check.model_copy(
         update={
-            "cautions": tuple(split_cautions("whole", check, "table of impressions")),
+            "cautions": tuple(cautions),
             "size": news_size(news.catalogue, check),
         }
     )

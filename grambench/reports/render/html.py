@@ -2,12 +2,13 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from grambench.analysis.sentences import signed
 from grambench.reports.comparable import Source
@@ -37,6 +38,7 @@ from grambench.views import numbers
 
 _WEIGHTS = "With the weights of the best validation."
 _SIGNS = {"pays": "✓", "does not pay": "✗", "undecided": "?", "not comparable": "≠"}
+_OPTION = re.compile("--[a-z][a-z-]*")
 _ASCII_JSON = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 
 
@@ -66,6 +68,7 @@ def _template() -> jinja2.Template:
         peak=peak,
         times=numbers.times,
         tolerance=numbers.tolerance,
+        options=_options,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")
@@ -74,6 +77,11 @@ def _template() -> jinja2.Template:
 def _printable(value: Any) -> Any:
     """Every text of the page passes here; what is markup already has passed."""
     return value if isinstance(value, (Markup, int, float)) else safe_text(value, 1200)
+
+
+def _options(text: str) -> Markup:
+    """A sentence whose command-line options no line breaks after their hyphens."""
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(_printable(text)))))
 
 
 def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def test_a_malformed_interaction_is_named(
         ("id\ttext\n", ": found no rows, expected at least one"),
         ("id\ttext", ": found no rows, expected at least one"),
         ("", ":1: found an empty file"),
-        (b"id\t\xff\n", ":1: found byte 0xff at byte 4, expected valid UTF-8"),
+        (b"id\t\xff\n", ":1: found byte 0xff at byte 4, expected valid UTF-8. Save it as UTF-8, or convert"),
     ],
 )
 def test_malformed_items_are_named(tmp_path: Path, items: str | bytes, message: str) -> None:
@@ -337,7 +337,10 @@ def test_a_field_of_a_csv_may_hold_anything_once_it_is_quoted(tmp_path: Path) ->
         ("id,title,id\nN1,a,b\n", ":1: found the columns 'id', 'title', 'id', expected id and title"),
         (f'"id,title\n{"a" * 200_000}', ":1 cannot be read as CSV"),
         ("", ":1: found an empty file"),
-        ("id,title\nN1,\udcff\n", ":2: found byte 0xff, expected valid UTF-8"),
+        (
+            "id,title\nN1,\udcff\n",
+            ":2: found byte 0xff, expected valid UTF-8. Save it as UTF-8, or convert it: `iconv",
+        ),
     ],
 )
 def test_a_malformed_csv_is_named(tmp_path: Path, rows: str, message: str) -> None:

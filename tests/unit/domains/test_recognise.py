@@ -57,6 +57,7 @@ def test_students_files_are_ednets_only_with_its_header(tmp_path: Path) -> None:
 def test_nothing_known_names_what_every_format_needs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         recognise(put(tmp_path, "clicks.json"))
+    assert f"{tmp_path} holds no data of a known format, only clicks.json. It may hold" in str(caught.value)
     for words in ("news.tsv", "impressions (user, history, candidates)", "poj_log.csv", "KT1/", "es_en.slam"):
         assert words in str(caught.value)
     with pytest.raises(DataError, match="does not exist"):

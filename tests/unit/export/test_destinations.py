@@ -47,6 +47,11 @@ def test_what_cannot_be_exported_to_is_one_sentence(
     assert str(refused.value) == refusal
 
 
+def test_a_folder_after_the_name_is_told_its_option() -> None:
+    with pytest.raises(ConfigError, match=r"wandb\. `grambench export` takes the folder as --output DIR"):
+        destinations.tracker("tensorboard:logs")
+
+
 class Counts:
     """A sink that counts records."""
 

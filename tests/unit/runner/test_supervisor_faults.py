@@ -14,7 +14,7 @@ from grambench.events.control import Alive, NoRoom, TurnOver
 from grambench.runner import commands
 from grambench.runner import supervisor as module
 from grambench.runner.rundir import create_run
-from grambench.runner.schedule import Race, Seat, Sequential, Turn
+from grambench.runner.schedule import Race, Seat, Sequential, Start, Turn
 from grambench.runner.supervisor import Supervisor
 
 
@@ -98,19 +98,32 @@ def test_a_machine_that_slept_is_mentioned(made: Supervisor, monkeypatch: pytest
     assert warned.message == "the machine slept for 3,600 s; no trial's clock has counted them"
 
 
+@pytest.mark.parametrize(
+    ("loaded", "waiting", "first"),
+    [
+        (["e2e.s0"], ["gram-1s.s0", "gram-1e.s0"], []),  # e2e is the first to load, and trains last
+        (["e2e.s0", "gram-1s.s0"], ["gram-1e.s0"], []),
+        (["e2e.s0", "gram-1e.s0"], ["gram-1s.s0"], ["gram-1e.s0"]),
+    ],
+)
 def test_a_race_that_does_not_fit_goes_on_one_by_one_with_the_cheapest_first(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+    loaded: list[str], waiting: list[str], first: list[str], made: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = running(made, "e2e.s0"), running(made, "gram-1s.s0")
-    pending = ["gram-1e.s0"]
+    workers = {trial: running(made, trial) for trial in loaded}
+    pending = [*waiting]
     monkeypatch.setattr(module, "read_run", lambda _: None)
     monkeypatch.setattr(module, "race_needs", lambda *_: "a race needs more")
     assert isinstance(made._schedule, Race)
     assert not made._race_fits(pending)
     assert isinstance(made._schedule, Sequential)
-    assert pending == ["gram-1e.s0", "e2e.s0"]
-    assert (first.code, second.code) == (-9, None)
-    assert list(made._running) == ["gram-1s.s0"]
+    assert [*first, *pending] == ["gram-1e.s0", "gram-1s.s0", "e2e.s0"]
+    assert {trial: worker.code for trial, worker in workers.items()} == {
+        trial: None if trial in first else -9 for trial in loaded
+    }
+    assert list(made._running) == first
+    assert made._schedule.start(pending, {trial: run.seat for trial, run in made._running.items()}) == (
+        None if first else Start("gram-1e.s0")
+    )
     warned = next(event for event in made.events if isinstance(event, ev.Warned))
     assert warned == ev.Warned("race-memory", "a race needs more; the trials run one after the other")
 

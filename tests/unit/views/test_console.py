@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from grambench.analysis import comparison
+from grambench.events import types as ev
 from grambench.events.log_check import LogCheck
 from grambench.events.reader import RunReader, read_run
 from grambench.events.state import RunState
@@ -47,6 +48,16 @@ def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
     ):
         assert part in text
     assert "\x1b" not in text
+
+
+def test_the_end_of_setup_is_left_to_its_log_line(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    start(recorder, ["e2e.s0"])
+    prepare(recorder, 12_000)
+    recorder.write("setup", ev.PhaseEntered("audit"))
+    assert "setup: audit" in printed(tmp_path)
+    recorder.write("setup", ev.PhaseEntered("done"))
+    assert "setup: done" not in printed(tmp_path)
 
 
 def test_prints_only_what_is_new_and_progress_every_five_seconds(tmp_path: Path) -> None:
