@@ -16,6 +16,7 @@ from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
+from grambench.training.group import Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
 from grambench.training.protocols import View
@@ -33,6 +34,8 @@ class System:
     clock: TrainClock
     served: ItemEncoder | None = None
     """The encoder for evaluation; None: `encode`."""
+    group: Group = field(default_factory=Group)
+    """The ranks that train together."""
     guard: NonFiniteGuard = field(init=False)
     """Blocks both optimisers once a loss is not finite."""
     fixed: FixedShapes = field(init=False)
@@ -43,12 +46,20 @@ class System:
         self.fixed = FixedShapes(self.clock.device, len(self.encode.tokens))
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.attach_guard(self.guard)
+            optimizer.group = self.group
 
     def use_fixed_shapes(self, filter_steps: bool = True, encoder_steps: bool = True) -> None:
-        """Run these steps on fixed shapes from now on."""
+        """Run these steps on fixed shapes from now on; not on several ranks, whose parts differ in shape."""
+        if self.group.size > 1:
+            return
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.make_capturable(self.clock.device)
+
+
+def filter_loss(system: System, view: View, vectors_ND: Tensor) -> Tensor:
+    """The CF's loss, summed over the users of the view; 0, with a graph, if a rank has none of them."""
+    return system.filter.loss(vectors_ND, view) if len(view.buffers()[0]) else 0 * vectors_ND.sum()
 
 
 def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) -> tuple[Tensor, Tensor]:
@@ -63,7 +74,7 @@ def filter_backward(system: System, view: View, vectors_ND: Tensor, users: int) 
 
     def gradients(view: View, vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
         return gram.filter_backward(
-            lambda leaf_ND: system.filter.loss(leaf_ND, view), vectors_ND, users, system.guard.see
+            lambda leaf_ND: filter_loss(system, view, leaf_ND), vectors_ND, users, system.guard.see
         )
 
     loss, gradient_ND = system.fixed.run(
@@ -84,6 +95,8 @@ def loss_backward(system: System, loss: Tensor, divisor: int) -> Tensor:
 
 def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
     """`gram.encoder_backward`: backpropagate ∂𝓛/∂h through the graph of the vectors."""
+    if not len(vectors_ND):  # a rank without items
+        return
     with system.clock.encoding():
         gram.encoder_backward(vectors_ND, gradient_ND)
 

@@ -33,6 +33,8 @@ class SampleBatch(ABC, Generic[ViewT]):
     ends_training: bool
     place: Place | None = field(default=None, repr=False, compare=False, kw_only=True)
     """Left out: it becomes a block of its own."""
+    of_users: int | None = field(default=None, repr=False, kw_only=True)
+    """Users of the whole batch, if this is a rank's part of one."""
 
     @staticmethod
     @abstractmethod
@@ -46,8 +48,8 @@ class SampleBatch(ABC, Generic[ViewT]):
     def __post_init__(self) -> None:
         if self.place is None:
             one, two, three = (getattr(self, name) for name in self.tensors)
-            block = self.block_of((one, two, three), [self.users])
-            object.__setattr__(self, "place", Place(block, 0, slice(0, self.users)))
+            block = self.block_of((one, two, three), [self.rows])
+            object.__setattr__(self, "place", Place(block, 0, slice(0, self.rows)))
 
     @property
     def at(self) -> Place:
@@ -57,7 +59,12 @@ class SampleBatch(ABC, Generic[ViewT]):
 
     @property
     def users(self) -> int:
-        """B."""
+        """Users of the whole batch, over which its loss is a mean."""
+        return self.rows if self.of_users is None else self.of_users
+
+    @property
+    def rows(self) -> int:
+        """B: users at hand."""
         return len(getattr(self, self.tensors[0]))
 
     def occurrences(self) -> ViewT:
@@ -65,10 +72,10 @@ class SampleBatch(ABC, Generic[ViewT]):
         return self.view(self.at.block.occurrences_of(self.at.rows))
 
     def unique(self) -> ViewT:
-        """The view of GRAM: each distinct item once, ascending."""
-        if not self.at.is_whole_step():
+        """The view of GRAM: each distinct item once, ascending; in a rank's part those of the whole batch."""
+        if not self.at.is_whole_step() and self.of_users is None:
             return replace(self, place=None).unique()
-        return self.view(self.at.block.unique_of(self.at.step))
+        return self.view(self.at.block.unique_of(self.at.step, self.at.rows))
 
     def repeated(self) -> Self:
         """Every user twice, so that every item repeats."""
@@ -76,12 +83,23 @@ class SampleBatch(ABC, Generic[ViewT]):
 
     def split(self, users: int) -> Iterator[Self]:
         """Micro-batches of at most `users` users."""
-        first = self.at.rows.start
-        for start in range(0, self.users, users):
-            stop = min(start + users, self.users)
-            place = replace(self.at, rows=slice(first + start, first + stop))
-            yield self._changed(itemgetter(slice(start, stop)), place)
+        for start in range(0, self.rows, users):
+            yield self._cut(start, min(start + users, self.rows), None)
 
-    def _changed(self, change: Callable[[Tensor], Tensor], place: Place | None) -> Self:
+    def part(self, rank: int, ranks: int) -> Self:
+        """The users of one of several ranks, in order and as equal in number as possible; maybe none."""
+        if ranks == 1:
+            return self
+        start, stop = (number * self.rows // ranks for number in (rank, rank + 1))
+        return self._cut(start, stop, self.users)
+
+    def _cut(self, start: int, stop: int, of_users: int | None) -> Self:
+        first = self.at.rows.start
+        place = replace(self.at, rows=slice(first + start, first + stop))
+        return self._changed(itemgetter(slice(start, stop)), place, of_users)
+
+    def _changed(
+        self, change: Callable[[Tensor], Tensor], place: Place | None, of_users: int | None = None
+    ) -> Self:
         changed: dict[str, Any] = {name: change(getattr(self, name)) for name in self.tensors}
-        return replace(self, place=place, **changed)
+        return replace(self, place=place, of_users=of_users, **changed)

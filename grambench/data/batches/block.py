@@ -46,11 +46,10 @@ class Block:
         index_BX = (self._number_SX[rows] - start).where(self.mask_SX[rows], 0)
         return Indexed(items_N[start:stop], host_N[start:stop], index_BX)
 
-    def unique_of(self, step: int) -> Indexed:
-        """The distinct items of a step of the block, ascending."""
+    def unique_of(self, step: int, rows: slice) -> Indexed:
+        """The distinct items of a step of the block, ascending, indexed by the samples of `rows`."""
         items_K, host_K, starts_P, index_SX = self._unique
         start, stop = starts_P[step], starts_P[step + 1]
-        rows = slice(self.step_starts[step], self.step_ends[step])
         return Indexed(items_K[start:stop], host_K[start:stop], index_SX[rows])
 
     def counts(self, rows: slice) -> NDArray[np.int64]:

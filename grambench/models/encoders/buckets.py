@@ -171,6 +171,8 @@ class ItemEncoder:
 
         The ids are on the host, which determines the shapes of the calls: nothing waits for the device.
         """
+        if not len(items_N):
+            return next(self.encoder.parameters()).new_zeros(0, self.encoder.width)
         vectors_ND, calls = self.layout.vectors(self.encoder, self.tokens, items_N)
         self.count(items_N, calls)
         return vectors_ND

@@ -2,7 +2,14 @@
 
 import torch
 
-from grambench.training.phases import System, encode, encoder_backward, filter_backward, loss_backward
+from grambench.training.phases import (
+    System,
+    encode,
+    encoder_backward,
+    filter_backward,
+    filter_loss,
+    loss_backward,
+)
 from grambench.training.protocols import Batch, StepResult
 from grambench.training.strategies.one_step import OneStep
 
@@ -28,7 +35,8 @@ class EndToEnd(OneStep):
             encoder_backward(self.system, vectors_ND, gradient_ND)
             losses.append(loss)
             occurrences += view.occurrences
-        return StepResult(torch.stack(losses).sum(), batch.users, occurrences, occurrences)
+        loss = torch.stack(losses).sum() if losses else self.system.guard.found.new_zeros(())
+        return StepResult(loss, batch.users, occurrences, occurrences)
 
 
 class EndToEndUnique(OneStep):
@@ -37,8 +45,9 @@ class EndToEndUnique(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Backpropagate the mean loss through filter, gather and encoder in one graph."""
         view = batch.unique()
-        vectors_ND = encode(self.system, view.host_items_N)
-        loss = self.system.filter.loss(vectors_ND, view)
+        exchange = self.system.group.exchange(view.host_items_N)
+        vectors_ND = exchange.through(encode(self.system, exchange.own_O))
+        loss = filter_loss(self.system, view, vectors_ND)
         with self.system.clock.encoding_behind(vectors_ND):
             loss = loss_backward(self.system, loss, batch.users)
         return StepResult(loss, batch.users, view.occurrences, len(view.items_N))

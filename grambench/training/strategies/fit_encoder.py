@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -48,11 +49,19 @@ def fit_encoder(
         if len(items_N) == batch and (call := _fixed_call(system, items_N, chunk)):
             return [_fixed_step(system, call, targets_ND)]
         encode_, backward = (functools.partial(phase, system) for phase in (encode, pseudo_loss_backward))
-        losses = gram.pseudo_loss_backward(encode_, items_N, targets_ND, len(items_N), chunk, backward)
+        own = system.group.share(items_N)
+        losses = gram.pseudo_loss_backward(
+            encode_, items_N[own], targets_ND[own], len(items_N), chunk, backward
+        )
         system.encoder_optimizer.update()
-        return losses
+        return losses if system.group.size == 1 else [system.group.sum(_total(losses, targets_ND))]
 
     return gram.fit_encoder_to_table(shuffled, targets_UD, batch, step)
+
+
+def _total(losses: list[Tensor], targets_ND: Tensor) -> Tensor:
+    """The sum of this rank's losses; 0 without items."""
+    return torch.stack([targets_ND.new_zeros(()), *losses]).sum()
 
 
 def _fixed_call(system: System, items_N: NDArray[np.int64], chunk: int) -> PackedCall | None:

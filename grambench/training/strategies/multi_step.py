@@ -83,7 +83,7 @@ class MultiStep:
             slots_N = window.slots_I[view.items_N]
             loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), users)
             self.system.filter_optimizer.update()
-            sum_gradient_ND = gradient_ND * users  # eq. 8: 𝓛 is a sum over the users
+            sum_gradient_ND = self.system.group.sum(gradient_ND * users)  # eq. 8: 𝓛 is a sum over the users
             window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
             return (loss,)
 
@@ -162,7 +162,8 @@ class MultiStep:
         items_N = window.unknown(self.sampler.items_ahead(batch.step, steps))
         if len(items_N):
             with torch.no_grad():
-                window.join(items_N, encode(self.system, items_N))
+                exchange = self.system.group.exchange(items_N)
+                window.join(items_N, exchange.fetch(encode(self.system, exchange.own_O)))
             self.table_optimizer.measure(window)
         return len(items_N)
 

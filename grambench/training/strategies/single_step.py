@@ -27,12 +27,19 @@ class SingleStep(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Encode the unique items, filter, and backpropagate ∂𝓛/∂h through the encoder."""
         view = batch.unique()
-        chunks, order_U = self._chunks(view.host_items_N)
+        exchange = self.system.group.exchange(view.host_items_N)
+        chunks, order_O = self._chunks(exchange.own_O)
+
+        def filter_pass(own_OD: Tensor) -> tuple[Tensor, Tensor]:
+            vectors_UD = exchange.fetch(own_OD)
+            loss, gradient_UD = filter_backward(self.system, view, vectors_UD, batch.users)
+            return loss, exchange.give(gradient_UD)
+
         loss = gram.single_step(
             functools.partial(encode, self.system),
             chunks,
-            order_U,
-            lambda vectors_UD: filter_backward(self.system, view, vectors_UD, batch.users),
+            order_O,
+            filter_pass,
             lambda vectors_ND, gradient_ND: encoder_backward(self.system, vectors_ND, gradient_ND),
         )
         return StepResult(loss, batch.users, view.occurrences, len(view.host_items_N))
