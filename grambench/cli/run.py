@@ -32,6 +32,7 @@ from grambench.config.strategies import ROWS
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
     from grambench.cli.exports import Outlets
+    from grambench.cli.settings import Options
 
 _STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
@@ -129,13 +130,11 @@ def run(
     from grambench.cli.exports import Outlets, without_secrets
     from grambench.cli.fail_on import parsed, require_names
     from grambench.cli.missing import require_all
-    from grambench.cli.own_data import look, plan, with_seeds
-    from grambench.cli.settings import Options, is_own
-    from grambench.config.reads import settings_read
+    from grambench.cli.planned import print_plan, resolved
+    from grambench.cli.settings import Options
     from grambench.errors import ConfigError
     from grambench.events.buffered_journal import disk_patience_s
-    from grambench.runner.resume import check_resumable
-    from grambench.runner.rundir import create_run, find_run, read_spec
+    from grambench.runner.rundir import create_run, find_run
     from grambench.runner.starts import start_method
 
     if preset is None and resume is None and data_dir is None:
@@ -178,46 +177,36 @@ def run(
         outlets=outlets,
     )
     if resume is not None:
-        folder = find_run(resume, out)
-        name, kept = read_spec(folder)
-        asked = preset is not None or options != Options()
-        if asked and is_own(preset or name) and not options.sets_seeds:
-            options = replace(options, seeds=",".join(map(str, kept.training.seeds)))
-        check_resumable(folder, options.resolve(preset or name) if asked else None)
-        require_names(conditions, kept)
+        folder = _resumable(find_run(resume, out), options, preset, conditions)
         show(lambda: folder)
         return
-    spec = options.resolve(preset or "")
+    spec, found = resolved(options, preset or "", with_data=dry_run)
     require_names(conditions, spec)
-    if len(spec.devices) > 1 and not options.sets("schedule"):
-        say(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
-    if not dry_run:
-        require_all(spec, preset or spec.name)
-    is_owned = is_own(preset or "")
-    found = look(spec) if dry_run or is_owned else None
-    if found is not None and is_owned and not options.sets_seeds:
-        spec, why = with_seeds(options, preset or "", spec, found)
-        say(why, err=True)
     if dry_run and found is not None:
-        from grambench.hub import require_usable
-
-        if spec.encoder.model is not None:
-            require_usable(spec.encoder.model, spec.encoder.revision)
-        if json_:
-            from pydantic_core import to_jsonable_python
-
-            settings = {key: to_jsonable_python(value) for key, value, _ in settings_read(spec)}
-            say_json(json.dumps({"preset": spec.name, "settings": settings}))
-            return
-        for key, value, _ in settings_read(spec):
-            say(f"{key} = {value}")
-        say("")
-        for line in plan(spec, found):
-            say(line)
+        print_plan(spec, found, as_json=json_)
         return
+    require_all(spec, preset or spec.name)
     if found is not None:
         say(f"{found.line}; preset {spec.name}", err=True)
     show(lambda: create_run(spec, preset or spec.name, out, ["grambench", *without_secrets(sys.argv[1:])]))
+
+
+def _resumable(
+    folder: Path, options: "Options", preset: str | None, conditions: "Sequence[tuple[str, Condition]]"
+) -> Path:
+    """The folder of a run that can be resumed, with the settings that are asked for, if any are."""
+    from grambench.cli.fail_on import require_names
+    from grambench.cli.settings import Options, is_own
+    from grambench.runner.resume import check_resumable
+    from grambench.runner.rundir import read_spec
+
+    name, kept = read_spec(folder)
+    asked = preset is not None or options != Options()
+    if asked and is_own(preset or name) and not options.sets_seeds:
+        options = replace(options, seeds=",".join(map(str, kept.training.seeds)))
+    check_resumable(folder, options.resolve(preset or name) if asked else None)
+    require_names(conditions, kept)
+    return folder
 
 
 def _run_and_show(
