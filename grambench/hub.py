@@ -162,8 +162,10 @@ def require_usable(model: str, revision: str | None) -> None:
     """
     with hub_errors(model):
         here = model_folder(model, revision)
-        if here is not None:
+        if here is not None and Path(model).expanduser().is_dir():
             require_whole_model(here)
+        elif here is not None:  # the hub may have what the cache lacks
+            require_text_model(here)
 
 
 def _is_failure(error: BaseException) -> bool:

@@ -87,6 +87,16 @@ def test_a_stream_that_takes_nothing_is_no_bug(where: str, code: int) -> None:
     assert ("No space left on device" in ended.stderr) == (code == 4)
 
 
+def test_messages_that_cannot_be_written_end_nothing() -> None:
+    code = (
+        "import sys; from grambench.cli.output import open_streams; from grambench.cli.steps import PlainSteps;"
+        " open_streams(); PlainSteps(sys.stderr).note('a'); sys.stderr.write('b'); print(sys.stderr.fileno())"
+    )
+    command = f'{sys.executable} -c "$0" 2>/dev/full'
+    ended = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "2\n")
+
+
 def test_a_password_among_the_settings_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
