@@ -32,9 +32,10 @@ def open_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: the next file that is opened would get its number
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
-    if sys.stderr is sys.__stderr__:
-        messages = io.BufferedWriter(_Messages(sys.stderr.fileno(), "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(messages, sys.stderr.encoding, line_buffering=True)
+    standard = sys.__stderr__
+    if standard is not None and sys.stderr is standard:
+        messages = io.BufferedWriter(_Messages(standard.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(messages, standard.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="grambench.spelled")

@@ -103,8 +103,9 @@ def audit(
 def _run_experts_one_by_one(encoder: nn.Module) -> None:
     """Let a mixture of experts compute in float64, which torch's grouped matrix products do not."""
     for module in encoder.modules():
-        if hasattr(module, "set_experts_implementation"):
-            module.set_experts_implementation("eager")
+        choose: Any = getattr(module, "set_experts_implementation", None)
+        if choose is not None:
+            choose("eager")
 
 
 def _require_float64(system: System, label: str) -> None:

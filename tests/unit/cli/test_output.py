@@ -89,8 +89,9 @@ def test_a_stream_that_takes_nothing_is_no_bug(where: str, code: int) -> None:
 
 def test_messages_that_cannot_be_written_end_nothing() -> None:
     code = (
-        "import sys; from grambench.cli.output import open_streams; from grambench.cli.steps import PlainSteps;"
-        " open_streams(); PlainSteps(sys.stderr).note('a'); sys.stderr.write('b'); print(sys.stderr.fileno())"
+        "import sys; from grambench.cli.output import open_streams;"
+        " from grambench.cli.steps import PlainSteps; open_streams(); PlainSteps(sys.stderr).note('a');"
+        " sys.stderr.write('b'); print(sys.stderr.fileno())"
     )
     command = f'{sys.executable} -c "$0" 2>/dev/full'
     ended = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True, check=False)
