@@ -148,6 +148,11 @@ _SAID: dict[str, tuple[type[GrambenchError], str, str]] = {
         "has weights of other shapes than its config.json states",
         "Put the config.json and the weights of one and the same model into the folder.",
     ),
+    "is required to read a `tiktoken` file": (  # also where SentencePiece's libraries are what is missing
+        MachineError,
+        "has its tokenizer only in SentencePiece's or tiktoken's form, and the libraries for it are not installed",
+        "Install them: `pip install sentencepiece protobuf tiktoken`.",
+    ),
     "MemoryError": (MachineError, "does not fit into memory", _MORE_MEMORY),
     "can't allocate memory": (MachineError, "does not fit into memory", _MORE_MEMORY),
 }

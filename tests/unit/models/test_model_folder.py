@@ -161,6 +161,11 @@ def test_code_in_the_folder_is_not_run_and_a_model_that_needs_it_is_refused(fold
             MachineError,
             "does not fit into memory",
         ),
+        (
+            ImportError("`tiktoken` is required to read a `tiktoken` file."),
+            MachineError,
+            "`pip install sentencepiece protobuf tiktoken`",
+        ),
         (MemoryError(), MachineError, "does not fit into memory"),
         (KeyError("model_type"), ConfigError, "KeyError 'model_type'"),
     ],
