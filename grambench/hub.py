@@ -150,7 +150,7 @@ _SAID: dict[str, tuple[type[GrambenchError], str, str]] = {
     ),
     "is required to read a `tiktoken` file": (  # also where SentencePiece's libraries are what is missing
         MachineError,
-        "has its tokenizer only in SentencePiece's or tiktoken's form, and the libraries for it are not installed",
+        "has its tokenizer only in SentencePiece's or tiktoken's form, whose libraries are not installed",
         "Install them: `pip install sentencepiece protobuf tiktoken`.",
     ),
     "MemoryError": (MachineError, "does not fit into memory", _MORE_MEMORY),

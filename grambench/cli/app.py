@@ -83,7 +83,7 @@ def _exit_code() -> int:
         return _failed(str(error), error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.STOPPED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer exits where the reader of a pipe has left
         return int(ExitCode.OK)
     except Exception as error:
         if sentence := usage_error(error):
