@@ -128,10 +128,9 @@ def run(
     from grambench.cli.missing import require_all
     from grambench.cli.own_data import look, plan, with_seeds
     from grambench.cli.settings import Options, is_own
-    from grambench.config.reads import is_read, settings_read
+    from grambench.config.reads import settings_read
     from grambench.errors import ConfigError
     from grambench.events.buffered_journal import disk_patience_s
-    from grambench.hub import require_usable
     from grambench.runner.resume import check_resumable
     from grambench.runner.rundir import create_run, find_run, read_spec
     from grambench.runner.starts import start_method
@@ -191,14 +190,16 @@ def run(
         say(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
     if not dry_run:
         require_all(spec, preset or spec.name)
-    if spec.encoder.model is not None and is_read(spec, "encoder.model"):
-        require_usable(spec.encoder.model, spec.encoder.revision)
     is_owned = is_own(preset or "")
     found = look(spec) if dry_run or is_owned else None
     if found is not None and is_owned and not options.sets_seeds:
         spec, why = with_seeds(options, preset or "", spec, found)
         say(why, err=True)
     if dry_run and found is not None:
+        from grambench.hub import require_usable
+
+        if spec.encoder.model is not None:
+            require_usable(spec.encoder.model, spec.encoder.revision)
         for key, value, _ in settings_read(spec):
             say(f"{key} = {value}")
         say("")
