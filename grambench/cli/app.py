@@ -68,10 +68,10 @@ def _options(
 
 def main() -> None:
     """Run a command; a user's error prints one sentence and sets the exit code, without a traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
     open_streams()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, _interrupted)
     sys.exit(close_streams(_exit_code()))
 
 
