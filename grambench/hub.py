@@ -148,6 +148,11 @@ _SAID: dict[str, tuple[type[GrambenchError], str, str]] = {
         "has weights of other shapes than its config.json states",
         "Put the config.json and the weights of one and the same model into the folder.",
     ),
+    "is required to read a `tiktoken` file": (  # also where SentencePiece's libraries are what is missing
+        MachineError,
+        "has its tokenizer only in SentencePiece's or tiktoken's form, whose libraries are not installed",
+        "Install them: `pip install sentencepiece protobuf tiktoken`.",
+    ),
     "MemoryError": (MachineError, "does not fit into memory", _MORE_MEMORY),
     "can't allocate memory": (MachineError, "does not fit into memory", _MORE_MEMORY),
 }
@@ -162,8 +167,10 @@ def require_usable(model: str, revision: str | None) -> None:
     """
     with hub_errors(model):
         here = model_folder(model, revision)
-        if here is not None:
+        if here is not None and Path(model).expanduser().is_dir():
             require_whole_model(here)
+        elif here is not None:  # the hub may have what the cache lacks
+            require_text_model(here)
 
 
 def _is_failure(error: BaseException) -> bool:

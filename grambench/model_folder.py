@@ -10,6 +10,17 @@ MODULES = "modules.json"
 """Lists the modules of a sentence-transformers model: a transformer, a pooling, and possibly others."""
 WEIGHTS = ("model.safetensors", "model*.safetensors", "pytorch_model.bin", "pytorch_model*.bin")
 """In transformers' order of preference."""
+_TOKENIZERS = (
+    "*token*",
+    "*vocab*",
+    "*.model",
+    "*.spm",
+    "*.bpe",
+    "*merges*",
+    "*.codes",
+    "tekken.json",
+    "*.tiktoken",
+)
 _ADAPTER = "adapter_config.json"
 _MOST_BYTES = 1 << 24
 _MOST_LAYERS, _MOST_SIZE = 256, 1 << 24
@@ -145,6 +156,11 @@ def require_whole_model(folder: Path) -> None:
         raise UnusableModelError("has no weights, neither model.safetensors nor pytorch_model.bin")
     if damage := damaged_file(folder):
         raise UnusableModelError(damage)
+    if not any(any(inside.glob(pattern)) for pattern in _TOKENIZERS):
+        raise UnusableModelError(
+            "has no tokenizer",
+            "Put its tokenizer.json (or vocab.txt, or spiece.model) beside its config.json.",
+        )
 
 
 def damaged_file(folder: Path) -> str:

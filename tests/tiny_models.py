@@ -124,6 +124,15 @@ CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
         | {"max_position_embeddings": POSITIONS},
     ),
 }
+CAUSAL |= {
+    "mixtral": ("mixtral", GROUPED | {"num_local_experts": 3}),
+    "jamba": (
+        "jamba",
+        GROUPED
+        | {"mamba_d_state": 4, "mamba_dt_rank": 4, "attn_layer_period": 2, "attn_layer_offset": 1}
+        | {"num_experts": 2, "pad_token_id": 0, "use_mamba_kernels": False},
+    ),
+}
 FAMILIES = ENCODERS | CAUSAL
 ESM = ("esm", ROBERTA | {"mask_token_id": 4, "token_dropout": True, "position_embedding_type": "rotary"})
 """Scales embeddings only where it is given token ids, so that no encoder can read it by word embeddings."""
@@ -133,6 +142,16 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "nystromformer": ("nystromformer", SMALL | {"num_landmarks": 4, "segment_means_seq_len": 4}),
     "esm": ESM,
     "canine": ("canine", SMALL),
+    "prophetnet": (
+        "prophetnet",
+        {"vocab_size": WORDS, "hidden_size": WIDTH, "max_position_embeddings": POSITIONS}
+        | {
+            f"num_{half}_{what}": 2
+            for half in ("encoder", "decoder")
+            for what in ("layers", "attention_heads")
+        }
+        | {"encoder_ffn_dim": 24, "decoder_ffn_dim": 24},
+    ),
     "ibert": ("ibert", ROBERTA),
     "xglm": (
         "xglm",
@@ -178,6 +197,7 @@ def plain_model(folder: Path, layers: int | None = None) -> nn.Module:
             if isinstance(module, nn.ModuleList) and len(module) == LAYERS and not within_a_layer:
                 model.set_submodule(name, module[:layers])
         model.config.num_hidden_layers = layers
+        model.config.use_cache = False  # LFM2's wants a layer of attention
     return model
 
 

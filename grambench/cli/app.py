@@ -66,10 +66,10 @@ def _options(
 
 def main() -> None:
     """Run a command; a user's error prints one sentence and sets the exit code, without a traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
     open_streams()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, _interrupted)
     sys.exit(close_streams(_exit_code()))
 
 
@@ -82,7 +82,7 @@ def _exit_code() -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.STOPPED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer exits where the reader of a pipe has left
         return int(ExitCode.OK)
     except Exception as error:
         if sentence := usage_error(error):

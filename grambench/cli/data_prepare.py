@@ -1,6 +1,7 @@
 """`grambench data prepare`: fetch what may be fetched, then prepare the arrays in a worker."""
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from grambench.events.state import SETUP
 
 _POLL_S = 0.1
 _GRACE_S = 5.0
+_SCRATCH, _KEPT_S = "grambench-prepare-", 7 * 86_400.0
 _PHASES = {
     "hash": "files checked",
     "read": "files read",
@@ -68,7 +70,8 @@ def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> tuple[ev.DataPrepa
     from grambench.runner.rundir import create_run
 
     steps.note(f"Preparing {name}.")
-    scratch = Path(tempfile.mkdtemp(prefix="grambench-prepare-"))
+    _remove_scratch(Path(tempfile.gettempdir()))
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH))
     keep = False
     try:
         run = create_run(spec, name, scratch, ["grambench", "data", "prepare", name])
@@ -83,6 +86,15 @@ def prepare_in_worker(spec: Spec, name: str, steps: Steps) -> tuple[ev.DataPrepa
     finally:
         if not keep:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_scratch(folder: Path) -> None:
+    """Remove what preparations that were killed, or that kept their logs, left here a week ago."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            found = scratch.lstat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > _KEPT_S:
+                shutil.rmtree(scratch)  # never through a link
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from grambench.domains.locate import locate
 from grambench.domains.news.fetch import Dataset, default_sources
 from grambench.domains.registry import source_of
 from grambench.errors import DataError, GrambenchError, MachineError
+from grambench.hub import require_usable
 from grambench.text import safe_text
 
 LONG_S = 6 * 3600.0
@@ -46,9 +47,12 @@ def require_all(spec: Spec, preset: str) -> None:
     Raises:
         DataError: the data is missing.
         MachineError: a model is missing.
+        ConfigError: the files of the encoder's model are here and cannot be used.
     """
     lacks = [*_data(spec, preset), *_models(spec)]
     if not lacks:
+        if spec.encoder.model is not None and is_read(spec, "encoder.model"):
+            require_usable(spec.encoder.model, spec.encoder.revision)
         return
     for line in _screen(spec, preset, lacks):
         say(line, err=True)

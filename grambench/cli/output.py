@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from contextlib import nullcontext, suppress
+from typing import Any
 
 import typer
 
@@ -31,9 +32,25 @@ def open_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: the next file that is opened would get its number
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
+    standard = sys.__stderr__
+    if standard is not None and sys.stderr is standard:
+        messages = io.BufferedWriter(_Messages(standard.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(messages, standard.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="grambench.spelled")
+
+
+class _Messages(io.FileIO):
+    """What nobody can write, as on a full disk, is dropped: no command ends for want of its messages."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:  # the reader has left
+            raise
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def close_streams(code: int) -> int:

@@ -70,6 +70,7 @@ def audit(
     if checked is not None:
         emit(checked)
         require_equal(checked, spec.encoder.model or "from scratch")
+    _run_experts_one_by_one(modules.encoder)
     modules.encoder.to(torch.float64)
     modules.filter.to(torch.float64)
     _require_float64(system, spec.encoder.model or "from scratch")
@@ -99,22 +100,38 @@ def audit(
     )
 
 
+def _run_experts_one_by_one(encoder: nn.Module) -> None:
+    """Let a mixture of experts compute in float64, which torch's grouped matrix products do not."""
+    for module in encoder.modules():
+        choose: Any = getattr(module, "set_experts_implementation", None)
+        if choose is not None:
+            choose("eager")
+
+
 def _require_float64(system: System, label: str) -> None:
-    """Reject an encoder that cannot encode an item forward and backward in float64.
+    """Reject an encoder that cannot encode an item forward and backward in float64, or only to NaN.
 
     Raises:
         ConfigError: it cannot.
     """
+    why = ""
     try:
         warm_up_encoder(system, np.zeros(1, np.int64))
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, TypeError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+    encoder = system.encode.encoder
+    if not why and not all(
+        weight.grad.isfinite().all() for weight in encoder.parameters() if weight.grad is not None
+    ):
+        why = "its gradients are not finite"
+    if why:
         raise ConfigError(
-            f"The encoder {label} cannot be audited in float64: {str(error).splitlines()[0]}.",
+            f"The encoder {label} cannot be audited in float64: {why}.",
             "Choose another with --set encoder.model=NAME; docs/encoders.md lists families that can be used.",
-        ) from error
-    system.encode.encoder.zero_grad()
+        )
+    encoder.zero_grad()
 
 
 def tolerance_of(self_relative: float | None) -> float:

@@ -201,14 +201,32 @@ def _pretrained(spec: Encoder) -> nn.Module:
 
     def shaped(config: Any) -> None:
         set_dropout(config, spec.dropout)
+        config.use_cache = False  # of states for a next token; Bamba's and LFM2's need a layer of attention
         if spec.layers is not None:
-            config.num_hidden_layers = min(spec.layers, config.num_hidden_layers)
+            _keep_layers(config, spec.layers)
         _leave_decoder_out(config)
 
     assert spec.model is not None
     model = read_pretrained(AutoModel, spec.model, spec.revision, shaped, needless="pooler.")
     encoder: nn.Module = model.get_encoder() if model.config.is_encoder_decoder else model
     return encoder
+
+
+def _keep_layers(config: Any, most: int) -> None:
+    """Let a model be built with its first layers only.
+
+    Raises:
+        ConfigError: the model's layers are not one stack.
+    """
+    try:
+        config.num_hidden_layers = kept = min(most, config.num_hidden_layers)
+    except (AttributeError, NotImplementedError) as error:  # Funnel, ProphetNet
+        raise ConfigError(
+            f"The first layers of a model of type {config.model_type} cannot be kept alone.",
+            "Leave out encoder.layers, which keeps all of them.",
+        ) from error
+    if isinstance(windows := getattr(config, "attention_window", None), list):  # Longformer, LED: one a layer
+        config.attention_window = windows[:kept]
 
 
 def read_pretrained(

@@ -87,6 +87,24 @@ def test_a_stream_that_takes_nothing_is_no_bug(where: str, code: int) -> None:
     assert ("No space left on device" in ended.stderr) == (code == 4)
 
 
+def test_a_reader_that_leaves_at_once_is_no_bug() -> None:
+    """Each line is written as it is printed, so that typer meets the closed pipe."""
+    command = f"{sys.executable} -u -m grambench presets demo | true; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_messages_that_cannot_be_written_end_nothing() -> None:
+    code = (
+        "import sys; from grambench.cli.output import open_streams;"
+        " from grambench.cli.steps import PlainSteps; open_streams(); PlainSteps(sys.stderr).note('a');"
+        " sys.stderr.write('b'); print(sys.stderr.fileno())"
+    )
+    command = f'{sys.executable} -c "$0" 2>/dev/full'
+    ended = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "2\n")
+
+
 def test_a_password_among_the_settings_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

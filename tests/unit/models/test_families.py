@@ -118,7 +118,21 @@ def test_a_causal_model_s_states_do_not_see_later_tokens(
 
 
 @pytest.mark.parametrize(
-    "family", ["bert", "distilbert", "gpt2", "modernbert", "gemma3", "deberta-v3", "xlnet", "t5", "bart"]
+    "family",
+    [
+        "bert",
+        "distilbert",
+        "gpt2",
+        "modernbert",
+        "gemma3",
+        "deberta-v3",
+        "xlnet",
+        "t5",
+        "bart",
+        "longformer",
+        "led",
+        "lfm2",
+    ],
 )
 def test_the_first_layers_alone_are_those_of_the_model_cut_there(
     family: str, folder: Callable[[str], Path]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import ENCODERS, encoder_of, plain_model, saved_model
+from tiny_models import ENCODERS, REFUSED, encoder_of, plain_model, saved_model
 
 from attacks import encoder_files
 from grambench.config.networks import Encoder
@@ -26,8 +26,10 @@ MODULES = [
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole model, which no test changes."""
-    return saved_model(ENCODERS["bert"], tmp_path_factory.mktemp("models") / "bert")
+    """A whole model, which no test changes; its tokenizer is not read."""
+    folder = saved_model(ENCODERS["bert"], tmp_path_factory.mktemp("models") / "bert")
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "too many layers": (config_with(num_hidden_layers=10**9), "num_hidden_layers = 1e.09 is above 256"),
     "negative": (config_with(num_attention_heads=-1), "num_attention_heads = -1 is negative"),
     "too wide": (config_with(hidden_size=10**12), "hidden_size = 1e.12 is above 16,777,216"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer\. Put its"),
     "a damaged tokenizer": (containing('{"a', "tokenizer.json"), r"has a damaged tokenizer\.json: it is not"),
     "clip": (config_with(vision_config={}), r"needs more than text: it reads images \(vision_config"),
     "sound": (config_with(num_mel_bins=80), "it reads sound"),
@@ -102,6 +105,23 @@ def test_what_is_seen_in_the_files_is_refused_before_they_are_loaded(case: str, 
         if not case.endswith(("tokenizer", "weights")):
             with pytest.raises(ConfigError, match=str(folder)):
                 read(Encoder(model=str(folder)))
+
+
+def test_what_the_cache_lacks_may_still_be_on_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model.safetensors").unlink()
+    monkeypatch.setattr("grambench.hub.model_folder", lambda model, revision: folder)
+    require_usable("org/model", None)
+    config_with(vision_config={})(folder)
+    with pytest.raises(ConfigError, match="needs more than text"):
+        require_usable("org/model", None)
+
+
+def test_layers_that_are_not_one_stack_cannot_be_cut(tmp_path: Path) -> None:
+    folder = saved_model(REFUSED["prophetnet"], tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"layers of a model of type prophetnet .*Leave out encoder\.layers"
+    ):
+        load_encoder(encoder_of(folder, layers=1), 0, autocast=False)
 
 
 def test_a_file_is_not_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +160,11 @@ def test_code_in_the_folder_is_not_run_and_a_model_that_needs_it_is_refused(fold
             RuntimeError("DefaultCPUAllocator: can't allocate memory"),
             MachineError,
             "does not fit into memory",
+        ),
+        (
+            ImportError("`tiktoken` is required to read a `tiktoken` file."),
+            MachineError,
+            "`pip install sentencepiece protobuf tiktoken`",
         ),
         (MemoryError(), MachineError, "does not fit into memory"),
         (KeyError("model_type"), ConfigError, "KeyError 'model_type'"),

@@ -9,7 +9,7 @@ from grambench.cli import gpus, missing, own_data
 from grambench.cli.gpus import usable_gpus
 from grambench.cli.missing import require_all
 from grambench.config.presets import load_preset, preset_names
-from grambench.errors import DataError, MachineError
+from grambench.errors import ConfigError, DataError, MachineError
 from grambench.runner.gpu import GpuSampler
 
 LOCAL = "encoder.architecture={hidden_size=96, layers=1, heads=2, intermediate_size=32}"
@@ -71,7 +71,14 @@ def test_a_model_alone_is_exit_code_4_and_what_is_here_or_unread_is_not_missed(
         require_all(spec, "mind-small")
     assert "/model --set filter.nrms.heads=12\n" in capsys.readouterr().err
     require_all(load_preset("demo"), "demo")
-    require_all(load_preset("mind-small", [*generated, f"encoder.model={tmp_path}"]), "mind-small")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    with_model = load_preset("mind-small", [*generated, f"encoder.model={folder}"])
+    with pytest.raises(ConfigError, match="model is an empty folder"):
+        require_all(with_model, "mind-small")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    require_all(with_model, "mind-small")
     require_all(load_preset("mind-small", [*generated, 'training.strategies=["nrms"]']), "mind-small")
     monkeypatch.setattr(missing, "can_fetch", lambda: True)
     require_all(spec, "mind-small")
