@@ -1,5 +1,6 @@
 """Numbers that compare trials: speed-ups, reuse ratio, seconds to a target. Pure functions of the state."""
 
+import math
 from statistics import median
 from typing import Literal
 
@@ -72,11 +73,12 @@ def speedup(state: RunState, trial: TrialState, strategy: str = "e2e") -> float 
 
 
 def ratio_over(trial: TrialState, reference: TrialState | None) -> float | None:
-    """Samples/s of a trial over those of another; None: not both measured."""
+    """Samples/s of a trial over those of another; None: not both measured, or a damaged log denies it."""
     if reference is None:
         return None
     own, other = samples_per_second(trial), samples_per_second(reference)
-    return own / other if own and other else None
+    ratio = own / other if own and other else 0.0
+    return ratio if 0 < ratio < math.inf else None
 
 
 def remaining_s(trial: TrialState) -> float | None:

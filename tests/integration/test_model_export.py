@@ -295,9 +295,12 @@ def test_a_changed_export_is_not_loaded(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"to": "tensorboard", "trial": "e2e"}, "--trial and --force belong to --to huggingface"),
-        ({"to": "mlflow", "force": True}, "--trial and --force belong to --to huggingface"),
-        ({"to": "hugingface"}, "Unknown destination .* Use tensorboard, mlflow, wandb, huggingface"),
+        ({"to": "tensorboard", "trial": "e2e"}, "--trial belongs to --to predictions and --to huggingface"),
+        ({"to": "mlflow", "force": True}, "--force belongs to --to huggingface"),
+        (
+            {"to": "hugingface"},
+            "Unknown destination .* Use tensorboard, mlflow, wandb, predictions, huggingface",
+        ),
         ({"to": "huggingface", "folder": "a", "output": "b"}, "The folder is given twice"),
         ({"to": "huggingface", "trial": "e2e"}, r"The run has no trial 'e2e'\. Its trials are gram-1e\.s0\."),
     ],

@@ -120,6 +120,11 @@ def test_a_speed_up_needs_both_to_be_measured() -> None:
     assert comparison.speedup(state, reference) is None
 
 
+def test_a_ratio_that_no_clock_has_measured_is_none() -> None:
+    fast, damaged = (trial("e2e", progress=progress(10, 2.0, samples=samples)) for samples in (100, -100))
+    assert comparison.ratio_over(fast, damaged) is None
+
+
 def test_what_remains_is_paced_by_what_was_done() -> None:
     running = trial("e2e", progress=progress(10, 4.0), plan=plan(20, 100))
     assert comparison.remaining_s(running) == 36.0
