@@ -21,6 +21,17 @@ _TOKENIZERS = (
     "tekken.json",
     "*.tiktoken",
 )
+_READ = (
+    "config.json",
+    "*.index.json",
+    MODULES,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+)
+"""JSON files that transformers, or grambench, reads."""
 _ADAPTER = "adapter_config.json"
 _MOST_BYTES = 1 << 24
 _MOST_LAYERS, _MOST_SIZE = 256, 1 << 24
@@ -164,9 +175,12 @@ def require_whole_model(folder: Path) -> None:
 
 
 def damaged_file(folder: Path) -> str:
-    """The first JSON file that no library can read, as `has a damaged …`; empty: all are well-formed."""
+    """The first JSON file of a model that cannot be read, as `has a damaged …`; empty: all are well-formed.
+
+    Files that nothing reads, such as the `data_config.json` of sentence-transformers, may hold anything.
+    """
     inside = folder / transformer_subfolder(folder)
-    for path in sorted(inside.glob("*.json")):
+    for path in sorted(path for pattern in _READ for path in inside.glob(pattern)):
         kind = list if path.name == MODULES else dict
         try:
             _json(path, path.name, kind)

@@ -114,7 +114,7 @@ def alone() -> dict[tuple[str, str], Trained]:
     }
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.heavy)])
 def test_ranks_make_the_update_of_one_process(
     ranks: int, alone: dict[tuple[str, str], Trained], tmp_path: Path
 ) -> None:
