@@ -195,6 +195,7 @@ def test_every_setting_is_explained() -> None:
 def test_labels_say_model_and_data_in_words() -> None:
     assert model_label(load_preset("demo")) == "BERT from scratch, 2 layers × 48"
     assert model_label(Spec(encoder=Encoder(model="a/b", layers=2))) == "a/b, first 2 layers"
+    assert model_label(Spec(encoder=Encoder(model="/home/me/models/minilm/v2"))) == "minilm/v2"
     assert data_label(load_preset("demo")) == "demo (synthetic), title"
     assert data_label(load_preset("goodreads")) == "goodreads, title + abstract"
 
