@@ -191,7 +191,7 @@ def _run(
 
 
 def _kept(spec: Spec, out: Path) -> Path | None:
-    """The newest run in `out` with these settings, rather one that is done; None: there is none."""
+    """The newest run in `out` with these settings, preferably finished; None if there is no such run."""
     found = [folder for folder in list_runs(out)[::-1] if _has_settings(folder, spec)]
     return next((folder for folder in found if is_done(folder)), found[0] if found else None)
 

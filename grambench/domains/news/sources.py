@@ -58,7 +58,8 @@ class MindSources:
 def find_sources(data_dir: Path, with_bodies: bool, predictions: bool = False) -> MindSources:
     """Locate the files of a data folder.
 
-    With `predictions`, an unlabelled dev is no part, and likewise scored as test is.
+    With `predictions`, a `dev` without labels is left out here: it is scored for its predictions only, as
+    `test` is.
 
     Raises:
         DataError: train or dev is missing, or bodies are used but there are none.

@@ -18,7 +18,14 @@ from grambench.reports.render.figures.chart import keys_of
 from grambench.reports.render.figures.figures import figures_of
 from grambench.reports.render.figures.svg import marker, palette_css, svg_element
 from grambench.reports.render.labels import LabelTrials, by_label, selecting_metric
-from grambench.reports.render.markdown import environment_line, interval, number, peak, signed_interval
+from grambench.reports.render.markdown import (
+    environment_line,
+    environment_of,
+    interval,
+    number,
+    peak,
+    signed_interval,
+)
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
     INTERVALS,
@@ -51,15 +58,7 @@ def render_html(reports: Sequence[Report], options: Options) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("grambench.reports"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-        finalize=_printable,
-    )
+    environment = environment_of(autoescape=True, finalize=_printable)
     environment.filters.update(
         number=number,
         interval=interval,

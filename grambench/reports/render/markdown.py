@@ -52,16 +52,21 @@ def _co2e_of(label: LabelTrials, factor: float) -> str:
     return f"{kilograms(co2e_kg(joules.mean, factor))} kg" if joules else DASH
 
 
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
+def environment_of(**options: Any) -> jinja2.Environment:
+    """jinja2's environment of a page: strict about missing names and sparing with lines."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("grambench.reports"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # the page is Markdown, and every text passes through `cell`
+        **options,
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = environment_of(autoescape=False)  # Markdown: every text passes through `cell`
     environment.filters.update(
         cell=cell,
         number=number,
