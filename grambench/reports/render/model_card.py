@@ -5,12 +5,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from grambench.config.exported import Exported
 from grambench.config.strategies import builtin_row
 from grambench.metrics.catalogue import METRICS, metric
-from grambench.reports.render.markdown import cell, number
+from grambench.reports.render.markdown import cell, environment_of, number
 from grambench.reports.schema import Report, Spread
 from grambench.reports.trial_schema import Scores, Trial
 from grambench.text import safe_text
@@ -32,14 +30,7 @@ _MIB = 1 << 20
 
 def render_card(report: Report, trial: Trial, exported: Exported) -> str:
     """The card of a trial's exported model."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("grambench.reports"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # as in `markdown`
-    )
+    environment = environment_of(autoescape=False)  # as in `markdown`
     environment.filters.update(cell=cell, number=number)
     row = builtin_row(exported.strategy)
     return environment.get_template("model_card.md.j2").render(
