@@ -1,11 +1,16 @@
 """Settings of all tests; its folder is on the path, so that tests find the helpers beside it."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from live_runs import Bench
+
+for name in ("CI", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES"):
+    os.environ.pop(name, None)  # who runs the tests, and where, changes no screen
+os.environ["TERM"] = "xterm-256color"
 
 settings.register_profile("grambench", deadline=None)  # a slow machine is no failure
 settings.load_profile("grambench")

@@ -135,9 +135,6 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """No hub, no proxy, a cache of its own."""
         dropped = (
-            "CI",
-            "COLUMNS",
-            "LINES",
             "http_proxy",
             "https_proxy",
             "HTTP_PROXY",
@@ -150,7 +147,6 @@ class Bench:
             "HF_HOME": str(self.folder / "hub"),
             "HF_HUB_OFFLINE": "1",
             "CUDA_VISIBLE_DEVICES": "",
-            "TERM": "xterm-256color",
             **self.variables,
         }
 

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -162,9 +163,9 @@ def _threads(spec: Spec, device: Device, emit: Callable[[ev.Event], None]) -> in
     """
     if spec.cpu_threads is not None or device.torch.type != "cpu" or device.threads == 1:
         return device.threads
-    began_s = time.process_time()
+    began_s = process_time()
     busy = psutil.cpu_percent(interval=_LOOK_S) / 100 * (psutil.cpu_count() or 1)
-    busy -= (time.process_time() - began_s) / _LOOK_S  # the thread that reads the data
+    busy -= (process_time() - began_s) / _LOOK_S  # the thread that reads the data
     threads = max(1, device.threads - round(busy))
     if threads < device.threads:
         words = (

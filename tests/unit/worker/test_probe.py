@@ -184,6 +184,7 @@ def test_cores_that_are_busy_get_no_thread(
 ) -> None:
     """Four cores; a percentage is that of all."""
     monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: busy)
+    monkeypatch.setattr(probe, "process_time", lambda: 7.0)
     monkeypatch.setattr(probe.psutil, "cpu_count", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", lambda number: used.append(number))
     used: list[int] = []
@@ -203,7 +204,7 @@ def test_the_thread_that_reads_the_data_is_no_other_work(monkeypatch: pytest.Mon
     cpu_s = iter((7.0, 7.0 + probe._LOOK_S))
     monkeypatch.setattr(probe.psutil, "cpu_percent", lambda interval: 25)
     monkeypatch.setattr(probe.psutil, "cpu_count", lambda: 4)
-    monkeypatch.setattr(probe.time, "process_time", lambda: next(cpu_s))
+    monkeypatch.setattr(probe, "process_time", lambda: next(cpu_s))
     monkeypatch.setattr(torch, "set_num_threads", lambda number: pytest.fail("a thread was taken away"))
     chosen = probe.choose(spec(), tiny_data(), Device(CPU, "a CPU", None, False, 4), [].append)
     assert chosen.choice["cpu_threads"] == 4
