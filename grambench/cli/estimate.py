@@ -75,7 +75,7 @@ def run_seconds(spec: Spec, size: Size, weights: Path | None, on_gpu: bool) -> f
     known = [seconds for seconds in trials if seconds is not None]
     if len(known) < len(trials):
         return None
-    blocks = len(spec.training.seeds) * spec.training.repeats / (len(spec.devices) if on_gpu else 1)
+    blocks = len(spec.training.seeds) * spec.training.repeats / (len(spec.places) if on_gpu else 1)
     return SETUP_S + blocks * sum(known)
 
 

@@ -125,7 +125,7 @@ def _seconds(spec: Spec, found: Found) -> float | None:
 def _memory(spec: Spec, weights: Path | None) -> Iterator[str]:
     """What is free on the run's devices, and whether as many trainable encoders fit as train at once."""
     gpus, why = usable_gpus(spec)
-    at_once = len(spec.devices)
+    at_once = len(spec.places)
     if spec.schedule == "race":
         at_once = len(spec.entries) + spec.null_test
     elif gpus:

@@ -24,8 +24,9 @@ def resolved(options: Options, preset: str, *, with_data: bool) -> tuple[Spec, F
         GrambenchError: a setting, or the data, cannot be used.
     """
     spec = options.resolve(preset)
-    if len(spec.devices) > 1 and not options.sets("schedule"):
-        say(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on each", err=True)
+    if len(spec.places) > 1 and not options.sets("schedule"):
+        on = "each" if spec.ranks.nproc == 1 else f"{spec.ranks.nproc} of them"
+        say(f"{len(spec.devices)} devices: schedule {spec.schedule}, a trial on {on}", err=True)
     if not is_own(preset):
         return spec, look(spec) if with_data else None
     found = look(spec)

@@ -24,6 +24,10 @@ class Options:
     until_decided: int | None = None
     decide: str | None = None
     trials: tuple[str, ...] = ()
+    nproc: str | None = None
+    """A number of ranks, or `gpu`: one for each GPU."""
+    nnodes: int | None = None
+    endpoint: str | None = None
 
     def changes(self) -> list[str]:
         """The options as assignments, `table.key=value`."""
@@ -46,6 +50,17 @@ class Options:
             changes.append(f"training.until_decided={self.until_decided}")
         if self.decide is not None:
             changes.append(f"training.decide='{self.decide}'")
+        return [*changes, *self.ranks()]
+
+    def ranks(self) -> list[str]:
+        """The options that say how many ranks train a trial, as assignments."""
+        changes = []
+        if self.nproc is not None:
+            changes.append(f"ranks.nproc={self.nproc}")
+        if self.nnodes is not None:
+            changes.append(f"ranks.nnodes={self.nnodes}")
+        if self.endpoint is not None:
+            changes.append(f"ranks.endpoint='{self.endpoint}'")
         return changes
 
     def sets(self, key: str) -> bool:

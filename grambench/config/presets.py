@@ -73,11 +73,18 @@ def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Sp
         changes["trials"] = [_trial(words) for words in trials]
         given.add("trials")
     merged = _over(tables, _renamed(changes, "command line"))
-    if "," in str(merged.get("device")) and "schedule" not in given | own:
+    if _has_several_places(merged) and "schedule" not in given | own:
         merged["schedule"] = "parallel"
     spec = validate(merged, str(path), frozenset(given))
     _refuse_secrets(spec, str(path))
     return spec
+
+
+def _has_several_places(tables: Mapping[str, Any]) -> bool:
+    """Whether there are more devices than the ranks of one trial."""
+    ranks, devices = tables.get("ranks"), str(tables.get("device")).split(",")
+    nproc = ranks.get("nproc") if isinstance(ranks, dict) else 1
+    return len(devices) > (nproc if isinstance(nproc, int) else 1)
 
 
 def _refuse_secrets(spec: Spec, origin: str) -> None:

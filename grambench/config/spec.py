@@ -15,6 +15,7 @@ from grambench.config.data import Data
 from grambench.config.filters import filter_kind, filter_kinds
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
+from grambench.config.ranks import Ranks
 from grambench.config.seeds import seeds_of
 from grambench.config.strategies import builtin_row, row_of
 from grambench.config.table import Positive, Rate, Share, Table
@@ -225,9 +226,11 @@ class Spec(Table):
     """A worker that has a turn and sends no heartbeat for so many seconds is killed; one that is stopped
     from outside (SIGSTOP) is waited for."""
     device: str = "auto"
-    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` several, `cuda:0,cuda:1`."""
+    """`auto` (cuda where there is one), `cpu`, `cuda`, `cuda:N`; for `parallel` or ranks several,
+    `cuda:0,cuda:1`."""
     cpu_threads: Positive | None = None
     """Threads of a worker; unset: one per physical core that no other work keeps busy when the run begins."""
+    ranks: Ranks = Ranks()
     data: Data = Data()
     encoder: Encoder = Encoder(model="nreimers/TinyBERT_L-6_H-768_v2")
     filter: Filter = Filter()
@@ -322,8 +325,26 @@ class Spec(Table):
 
     @model_validator(mode="after")
     def _devices_fit_schedule(self) -> "Spec":
-        if "," in self.device and self.schedule != "parallel":
-            raise ValueError(f"schedule = {self.schedule} uses one device, not {self.device}")
+        nproc, number = self.ranks.nproc, len(self.devices)
+        if nproc > 1 and number == 1 and ":" in self.device:
+            raise ValueError(f"{nproc} ranks need as many devices, not {self.device} alone")
+        if nproc > 1 and number > 1 and number % nproc:
+            raise ValueError(f"{number} devices cannot be shared by trials of {nproc} ranks: {self.device}")
+        if len(self.places) > 1 and self.schedule != "parallel":
+            one = "one device" if nproc == 1 else f"{nproc} devices"
+            raise ValueError(f"schedule = {self.schedule} uses {one}, not {self.device}")
+        if len(self.places) > 1 and self.ranks.nnodes > 1:
+            raise ValueError(f"on several nodes one trial is trained at a time, not {len(self.places)}")
+        return self
+
+    @model_validator(mode="after")
+    def _strategies_are_ready_for_ranks(self) -> "Spec":
+        alone = [name for name in self.training.strategies if not row_of(name).ranks]
+        if self.ranks.size > 1 and alone:
+            raise ValueError(
+                f"{', '.join(alone)} cannot be trained by several ranks: leave out"
+                f" {'it' if len(alone) == 1 else 'them'} (training.strategies), or use ranks.nproc = 1"
+            )
         return self
 
     @property
@@ -357,6 +378,14 @@ class Spec(Table):
     def devices(self) -> tuple[str, ...]:
         """Devices of the run, at least one."""
         return tuple(self.device.split(","))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where trials are trained at the same time: a device, or as many as a trial has ranks."""
+        devices, size = self.devices, self.ranks.nproc
+        if len(devices) == 1:
+            return devices
+        return tuple(",".join(devices[first : first + size]) for first in range(0, len(devices), size))
 
     @model_validator(mode="after")
     def _filter_of_the_domain(self) -> "Spec":

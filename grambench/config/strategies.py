@@ -54,6 +54,8 @@ class StrategyRow:
     plan: tuple[Size, ...] = ()
     """Attributes of the strategy that its plan reports."""
     colours: Colours = "baseline"
+    ranks: bool = False
+    """Whether several ranks can train it together."""
     examples: tuple[str, ...] = ()
     """Example names of a family, for messages."""
     factory: str = ""
@@ -79,6 +81,7 @@ ROWS = (
         plan=("micro_batch",),
         colours="e2e",
         reads=(*ENCODER_AND_FILTER, "training.micro_batch"),
+        ranks=True,
     ),
     StrategyRow(
         name="e2e-unique",
@@ -86,6 +89,7 @@ ROWS = (
         family="end-to-end",
         claims_equality=True,
         colours="e2e-unique",
+        ranks=True,
     ),
     StrategyRow(
         name="gram-1s",
@@ -95,6 +99,7 @@ ROWS = (
         plan=("encoder_chunk",),
         colours="single",
         reads=_CHUNK,
+        ranks=True,
     ),
     StrategyRow(
         name="gram-<N>s",
@@ -104,6 +109,7 @@ ROWS = (
         colours="steps",
         examples=("gram-10s",),
         reads=_WINDOWS,
+        ranks=True,
     ),
     StrategyRow(
         name="gram-<x>e",
@@ -113,6 +119,7 @@ ROWS = (
         colours="epochs",
         examples=("gram-0.5e", "gram-1e"),
         reads=_WINDOWS,
+        ranks=True,
     ),
     StrategyRow(
         name="gram-auto",
@@ -121,6 +128,7 @@ ROWS = (
         plan=("encoder_chunk", "encoder_batch"),
         colours="auto",
         reads=(*_WINDOWS, "gram_auto"),
+        ranks=True,
     ),
     StrategyRow(
         name="nofinetune",

@@ -1,6 +1,6 @@
-"""The messages between the runner and a worker: one JSON line each, on two pipes.
+"""The messages between the runner and a worker: one JSON line each, on a socket.
 
-A worker trains only while it holds a turn. The end of the runner's pipe means that the runner is gone.
+A worker trains only while it holds a turn. The end of the runner's side means that the runner is gone.
 """
 
 import dataclasses
@@ -56,7 +56,14 @@ class NoRoom:
     """A clause."""
 
 
-Message = Grant | Hold | Stop | TurnOver | Alive | NoRoom
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """To the runner: the ranks have started again, and know nothing of what it has said before."""
+
+    attempt: int
+
+
+Message = Grant | Hold | Stop | TurnOver | Alive | NoRoom | Restarted
 _MESSAGES: dict[str, type[Message]] = {
     "grant": Grant,
     "hold": Hold,
@@ -64,6 +71,7 @@ _MESSAGES: dict[str, type[Message]] = {
     "turn_over": TurnOver,
     "alive": Alive,
     "no_room": NoRoom,
+    "restarted": Restarted,
 }
 _NAMES = {message: name for name, message in _MESSAGES.items()}
 

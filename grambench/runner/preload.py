@@ -152,6 +152,10 @@ class Forked:
         self._code: int | None = None
         self._has_ended()
 
+    def pids(self) -> list[int]:
+        """This process alone."""
+        return [self.pid]
+
     def wait(self, timeout_s: float) -> int | None:
         """Its exit code (negative: the signal that ended it), or None if it has not ended within the time."""
         deadline_s = time.monotonic() + timeout_s

@@ -118,7 +118,7 @@ def make_schedule(spec: Spec) -> Schedule:
     """The schedule of a specification."""
     if spec.schedule == "race":
         return Race(spec.turn_s)
-    return Parallel(spec.devices) if spec.schedule == "parallel" else Sequential()
+    return Parallel(spec.places) if spec.schedule == "parallel" else Sequential()
 
 
 def _endless(seats: Mapping[str, Seat]) -> Turn | None:

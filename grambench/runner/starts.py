@@ -26,6 +26,9 @@ class Process(Protocol):
     def pid(self) -> int:
         """Its process id."""
 
+    def pids(self) -> list[int]:
+        """The processes that train: itself, or an agent and its ranks on this machine."""
+
     def wait(self, timeout_s: float) -> int | None:
         """Its exit code (negative: the signal that ended it), or None if it has not ended within the time."""
 
@@ -92,6 +95,9 @@ class _Spawned:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def pids(self) -> list[int]:
+        return [self.pid]
 
     def wait(self, timeout_s: float) -> int | None:
         try:

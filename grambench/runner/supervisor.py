@@ -13,13 +13,15 @@ from types import FrameType
 
 from grambench import fs
 from grambench.config.labels import data_label, model_label
+from grambench.config.ranks import Ranks
 from grambench.errors import ExitCode, MachineError
 from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal, disk_patience_s
-from grambench.events.control import Ending, NoRoom, TurnOver
+from grambench.events.control import Ending, NoRoom, Restarted, TurnOver
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, RunState
 from grambench.runner import commands
+from grambench.runner.agents import AgentStart, launched
 from grambench.runner.decision import Decision
 from grambench.runner.exports import Exports
 from grambench.runner.groups import how_stopped
@@ -29,7 +31,7 @@ from grambench.runner.race_memory import race_needs
 from grambench.runner.rundir import SUPERVISOR_LOG, held_by, read_spec, write_pid
 from grambench.runner.schedule import Race, Seat, Sequential, Start, Turn, make_schedule
 from grambench.runner.snapshots import SnapshotKeeper
-from grambench.runner.starts import WorkerStarts
+from grambench.runner.starts import WorkerStarts, worker_environment
 from grambench.runner.telemetry import SamplerThread
 from grambench.runner.workers import Worker
 
@@ -55,6 +57,12 @@ class _Running:
     worker: Worker
     seat: Seat
     turn: int = 0
+    turn_s: float | None = None
+    """Training seconds of the turn; None: until further notice."""
+    before_s: float = 0.0
+    """Training seconds before its ranks started again."""
+    told: Ending | None = None
+    """How it was told to end."""
     heard_s: float = 0.0
     """When its last heartbeat came, or it was last seen to be stopped."""
     stopped: bool = False
@@ -70,16 +78,26 @@ class _Running:
 class Supervisor:
     """Supervises the run of one folder to its end; the only log it writes is its own."""
 
-    def __init__(self, folder: Path, *, foreground: bool = False, exports: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        foreground: bool = False,
+        exports: Sequence[str] = (),
+        ranks: Ranks | None = None,
+    ) -> None:
         """
         Args:
             folder: of the run.
             foreground: it shares the user's terminal, and ends with it.
             exports: targets to which the run is exported while it lasts.
+            ranks: in place of the specification's.
         """
         self.folder, self._foreground, self._targets = folder, foreground, exports
         self._exports: Exports | None = None
         self.preset, self.spec = read_spec(folder)
+        if ranks is not None:
+            self.spec = self.spec.model_copy(update={"ranks": ranks})
         self._schedule = make_schedule(self.spec)
         self._ending: Ending | None = None
         """How the whole run is to end after the current steps."""
@@ -87,6 +105,7 @@ class Supervisor:
         """Set by the second signal: end now."""
         self._paused = False
         self._turns = 0
+        self._launches = 0
         self._running: dict[str, _Running] = {}
         self._selector = selectors.DefaultSelector()
         self._patience_s = disk_patience_s()
@@ -238,17 +257,36 @@ class Supervisor:
     # --- workers -------------------------------------------------------------------------------
 
     def _spawn(self, trial: str, device: str | None) -> None:
-        worker = Worker(self.folder, trial, device, self._starts)
+        how = None
+        if trial != SETUP and self.spec.ranks.size > 1:
+            self._launches += 1
+            how = launched(trial, self.spec.ranks, self._launches)
+        start = self._starts if how is None else self._agent(device, how)
+        worker = Worker(self.folder, trial, device, start)
         running = _Running(worker, Seat(trial, device), heard_s=time.monotonic(), oom_kills=oom_kills() or 0)
         self._running[trial] = running
         self._selector.register(worker.read_fd, selectors.EVENT_READ)
         self._emit(ev.WorkerSpawned(trial, worker.pid))
+        if how is not None:
+            self._emit(how)
         self._sampler.watch(trial, worker.pid)
+
+    def _agent(self, device: str | None, how: ev.RanksLaunched) -> AgentStart:
+        return AgentStart(self.folder, device or self.spec.device, how, worker_environment(self.spec))
+
+    def _tell_again(self, running: _Running) -> None:
+        """What the ranks had been told before one of them died and all started again."""
+        running.before_s = running.seat.train_s
+        if running.seat.has_turn:
+            running.worker.grant(running.turn, running.turn_s)
+        if running.told is not None:
+            running.worker.stop(running.told)
 
     def _grant(self, turn: Turn) -> None:
         running = self._running[turn.trial]
         self._turns += 1
         running.turn, running.seat.has_turn, running.heard_s = self._turns, True, time.monotonic()
+        running.turn_s = turn.seconds
         self._emit(ev.TurnGranted(turn.trial, self._turns, turn.seconds))
         self._sampler.edge()
         running.worker.grant(self._turns, turn.seconds)
@@ -264,9 +302,11 @@ class Supervisor:
                 running.heard_s, running.stopped = time.monotonic(), False
                 if isinstance(message, NoRoom):
                     self._give_up(message.reason)
+                if isinstance(message, Restarted):
+                    self._tell_again(running)
                 if isinstance(message, TurnOver) and message.turn == running.turn:
                     running.seat.has_turn, running.seat.is_ready = False, True
-                    running.seat.train_s = message.train_s
+                    running.seat.train_s = running.before_s + message.train_s
                     self._sampler.edge()
         if self._log is not None and self._log.waited_s > self._patience_s:
             self._give_up(f"the log cannot be written: {self._log.why}")
@@ -298,13 +338,14 @@ class Supervisor:
 
     def _look_for_stop(self, trial: str, running: _Running) -> None:
         """A worker that was stopped or frozen from outside is silent but does not hang."""
-        state = how_stopped(running.worker.pid)
+        pids = running.worker.pids()
+        state, pid = next(((found, pid) for pid in pids if (found := how_stopped(pid))), ("", 0))
         if not state:
             return
         running.heard_s = time.monotonic()
         if not running.stopped:
             running.stopped = True
-            thaw = f"`kill -CONT {running.worker.pid}`" if "signal" in state else "thawing the group"
+            thaw = f"`kill -CONT {pid}`" if "signal" in state else "thawing the group"
             words = f"the process of {trial} was found {state}; the run waits until {thaw} lets it continue"
             self._emit(ev.Warned("worker-stopped", words))
 
@@ -333,6 +374,7 @@ class Supervisor:
     def _stop_all(self, ending: Ending) -> None:
         for running in self._running.values():
             if running.deadline_s is None:
+                running.told = ending
                 running.worker.stop(ending)
                 running.deadline_s = time.monotonic() + STOP_GRACE_S
 
@@ -376,6 +418,7 @@ class Supervisor:
             pending.remove(trial)
             self._emit(ev.TrialDropped(trial))
         elif running is not None and trial != SETUP and running.deadline_s is None:
+            running.told = "skipped"
             running.worker.stop("skipped")
             running.deadline_s = time.monotonic() + STOP_GRACE_S
 

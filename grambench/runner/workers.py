@@ -1,7 +1,8 @@
-"""One worker process, in its own session: one pipe carries its turns, another its messages."""
+"""One worker process, in its own session: a socket carries its turns and its messages."""
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 
 from grambench.events.control import Ending, Grant, Hold, Lines, Message, Stop, encode
@@ -30,25 +31,31 @@ class Worker:
         self._log = folder / LOG
         role = ["setup", str(run)] if trial == "setup" else ["trial", str(run), trial]
         start = start or PlainStart(worker_environment(read_spec(run)[1]))
-        self.read_fd, heartbeat = os.pipe()
-        stdin, self._write_fd = os.pipe()
-        os.set_blocking(self.read_fd, False)
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
         self._lines = Lines()
-        words = [*role, str(heartbeat), *([device] if device else [])]
+        number = theirs.fileno()
+        words = [*role, str(number), *([device] if device else [])]
         try:
-            with os.fdopen(open_owned(self._log), "ab") as log:
-                self._process = start(words, Streams(stdin, log.fileno(), heartbeat))
+            with theirs, os.fdopen(open_owned(self._log), "ab") as log:
+                self._process = start(words, Streams(number, log.fileno(), number))
         except BaseException:
             self.close()
             raise
-        finally:
-            os.close(heartbeat)
-            os.close(stdin)
+
+    @property
+    def read_fd(self) -> int:
+        """Readable when there are messages; -1: closed."""
+        return self._socket.fileno()
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    def pids(self) -> list[int]:
+        """Its process, and those of its ranks on this machine."""
+        return self._process.pids()
 
     def grant(self, turn: int, seconds: float | None = None) -> None:
         """Let it train; 0 seconds: warm up."""
@@ -65,8 +72,8 @@ class Worker:
     def messages(self) -> list[Message]:
         """Its messages since the last call."""
         try:
-            data = os.read(self.read_fd, 1 << 16)
-        except OSError:  # no data, or the pipes are closed
+            data = self._socket.recv(1 << 16)
+        except OSError:  # no data, or the socket is closed
             return []
         return self._lines.feed(data)
 
@@ -79,11 +86,8 @@ class Worker:
         return self._process.wait(timeout_s)
 
     def close(self) -> None:
-        """Close the pipes."""
-        for ours in (self.read_fd, self._write_fd):
-            if ours >= 0:
-                os.close(ours)
-        self.read_fd = self._write_fd = -1
+        """Close the socket, by which a worker that is still there learns that the runner is gone."""
+        self._socket.close()
 
     def log_tail(self) -> str:
         """The last lines of its output."""
@@ -94,4 +98,4 @@ class Worker:
 
     def _send(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # it has ended; its exit code tells how
-            os.write(self._write_fd, encode(message))
+            self._socket.sendall(encode(message))

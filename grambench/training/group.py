@@ -6,7 +6,10 @@ On one rank everything is the identity. Legend: U distinct items, O those of the
 D width.
 """
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +19,39 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from grambench.training.protocols import Batch
+
 Items = NDArray[np.int64]
 
 
-class Group:
-    """All ranks of a trial; one alone where `torch.distributed` is not initialised."""
+class PeerLostError(Exception):
+    """A message between ranks failed: one of them has died, or has not answered in time."""
 
-    def __init__(self) -> None:
+
+class Group:
+    """All ranks of a trial; one alone where `torch.distributed` is not initialised.
+
+    Every method is collective: all ranks call it, in the same order.
+    """
+
+    def __init__(self, leader: int = 0) -> None:
+        """`leader`: the rank that follows the runner and writes the trial's log, scores and checkpoints."""
         is_one_of_many = dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if is_one_of_many else (0, 1)
+        self.leader = leader
+        self.waited_s = 0.0
+        """Seconds that this rank has spent in messages, waiting for others included; on a CPU only."""
+        self.received_bytes = 0
+        """Bytes of messages that have reached this rank, from all others."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank is the leader."""
+        return self.rank == self.leader
+
+    def part(self, batch: Batch) -> Batch:
+        """This rank's users of a batch."""
+        return batch if self.size == 1 else batch.part(self.rank, self.size)
 
     def share(self, items_N: Items) -> slice:
         """Which of some items are this rank's: of their order every `size`-th."""
@@ -37,7 +64,8 @@ class Group:
     def sum(self, value: Tensor) -> Tensor:
         """The sum over all ranks, on each of them, in place."""
         if self.size > 1:
-            dist.all_reduce(value)
+            with self.message(2 * value.nbytes * (self.size - 1) // self.size):
+                dist.all_reduce(value)
         return value
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], found: Tensor) -> None:
@@ -55,8 +83,67 @@ class Group:
         )
         pieces = flat.split([*(p.numel() for p in parameters), 1])
         for parameter, piece in zip(parameters, pieces, strict=False):
-            parameter.grad = piece.view_as(parameter).clone()
+            parameter.grad = piece.view_as(parameter).to(parameter.dtype, copy=True)
         found.copy_(pieces[-1].squeeze().clamp(max=1))
+
+    # --- on the host ---------------------------------------------------------------------------
+
+    def greatest(self, *words: int) -> tuple[int, ...]:
+        """The greatest of each word over all ranks: how a decision gets one answer."""
+        if self.size == 1:
+            return words
+        values = torch.tensor(words)
+        with self.message(0):
+            dist.all_reduce(values, dist.ReduceOp.MAX)
+        return tuple(values.tolist())
+
+    def gather(self, numbers: Sequence[float]) -> list[list[float]]:
+        """Each rank's numbers, in the order of the ranks."""
+        own = torch.tensor([numbers], dtype=torch.float64)
+        if self.size == 1:
+            return own.tolist()
+        everyone = own.new_empty(self.size, own.shape[1])
+        with self.message(0):
+            dist.all_gather_into_tensor(everyone, own)
+        return everyone.tolist()
+
+    def total(self, *numbers: float) -> list[float]:
+        """The sum of each number over all ranks; one rank's are returned as they are."""
+        return (
+            list(numbers)
+            if self.size == 1
+            else [sum(each) for each in zip(*self.gather(numbers), strict=True)]
+        )
+
+    def told(self, value: Any) -> Any:
+        """The leader's value, on every rank; it can be written as JSON, in which floats are exact."""
+        if self.size == 1:
+            return value
+        words = json.dumps(value).encode() if self.leads else b""
+        (length,) = self.greatest(len(words))
+        sent = torch.zeros(length, dtype=torch.uint8)
+        if self.leads:
+            sent.copy_(torch.frombuffer(bytearray(words), dtype=torch.uint8))
+        with self.message(0):
+            dist.broadcast(sent, self.leader)
+        return json.loads(bytes(sent.tolist()))
+
+    @contextmanager
+    def message(self, received_bytes: int) -> Iterator[None]:
+        """Count the enclosed message.
+
+        Raises:
+            PeerLostError: it could not be exchanged.
+        """
+        began_s = time.perf_counter()
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # of any backend
+            raise PeerLostError(str(error)) from error
+        self.waited_s += time.perf_counter() - began_s
+        self.received_bytes += received_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +171,8 @@ class Exchange:
         padded_MD = own_OD.new_zeros(most, own_OD.shape[1])
         padded_MD[: len(own_OD)] = own_OD.detach()
         all_RMD = own_OD.new_empty(group.size * most, own_OD.shape[1])
-        dist.all_gather_into_tensor(all_RMD, padded_MD)
+        with group.message(padded_MD.nbytes * (group.size - 1)):
+            dist.all_gather_into_tensor(all_RMD, padded_MD)
         return all_RMD.view(group.size, most, -1).transpose(0, 1).flatten(0, 1)[:count]
 
     def give(self, gradient_UD: Tensor) -> Tensor:

@@ -28,6 +28,10 @@ class _EndedError(Exception):
         self.outcome, self.reason = outcome, reason
 
 
+MEETING_STEPS = 8
+"""Steps after which several ranks agree on what depends on a clock, a signal or a disk."""
+
+
 class Turn(Protocol):
     """The runner's permission for this worker to train."""
 
@@ -49,6 +53,13 @@ class Turn(Protocol):
     def ending(self) -> Ending | None:
         """How the trial has to end now; None if it may continue."""
 
+    def agree(self, *own: bool) -> tuple[bool, ...]:
+        """Whether each of these holds on any rank; what the runner wants is then known to all ranks, too.
+
+        On one rank: the arguments.
+        """
+        return own
+
 
 class Batches(Protocol):
     """The trial's batches."""
@@ -66,7 +77,10 @@ class Effects:
 
     emit: Callable[[ev.Event], None]
     evaluate: Callable[[Literal["validation", "test"]], ev.Evaluated]
-    """Score a part with the current weights; the loop fills in step and time. Raises `LeftError`."""
+    """Score a part with the current weights, the same on every rank; the loop fills in step and time.
+
+    Raises `LeftError`.
+    """
     save_best: Callable[[int, int], bool]
     """Save the weights (epoch, step); False if the trial has to end before the disk accepts them."""
     turn: Turn
@@ -122,22 +136,35 @@ class Trainer:
             self._make_up_for_the_worker_before()
             self._begin_training()
             for step in range(self.tally.totals.steps, self.batches.total_steps):
-                batch = self.batches.batch(step)
+                batch = self._batch(step)
                 self._wait_for_turn(batch)
                 result = self.strategy.step(batch)
                 self.tally.count(result)
                 ends = batch.ends_epoch or batch.ends_training
                 due = self.validations.falls_due(step + 1, result.window is not None, ends)
-                self._look(batch, result, due)
+                report, save = self._agree(step, due or result.window is not None)
+                self._look(batch, result, due, report)
                 if due:
                     self._pause_to_validate(batch)
-                if time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns and not batch.ends_training:
+                if save and not batch.ends_training:
                     self._checkpoint(batch)
         except _EndedError as end:
             return end.outcome, end.reason
         finally:
             self.system.clock.stop()
         return "completed", ""
+
+    def _batch(self, step: int) -> Batch:
+        """This rank's part of a batch."""
+        return self.system.group.part(self.batches.batch(step))
+
+    def _agree(self, step: int, pauses: bool) -> tuple[bool, bool]:
+        """Whether a report and a checkpoint are due by the clock; several ranks ask only now and then."""
+        if self.system.group.size > 1 and not pauses and (step + 1) % MEETING_STEPS:
+            return False, False
+        is_old = time.monotonic_ns() - self._saved_ns >= self._checkpoint_ns
+        report, save = self.effects.turn.agree(self.tally.is_due(), is_old)
+        return report, save
 
     def _make_up_for_the_worker_before(self) -> None:
         """Do what an interrupted worker still had to do before the next step."""
@@ -200,14 +227,14 @@ class Trainer:
         raise _EndedError(ending, reason if kept else f"{reason}, without a new checkpoint")
 
     def _batch_before(self) -> Batch:
-        return self.batches.batch(self.tally.totals.steps - 1)
+        return self._batch(self.tally.totals.steps - 1)
 
     # --- reports and validations ---------------------------------------------------------------
 
-    def _look(self, batch: Batch, result: StepResult, validates: bool) -> None:
+    def _look(self, batch: Batch, result: StepResult, validates: bool, report: bool) -> None:
         """Report if due, and always before a validation; ends the trial at a non-finite number."""
         guard, step = self.system.guard, self.tally.totals.steps
-        due = validates or result.window is not None or self.tally.is_due()
+        due = validates or result.window is not None or report
         if due:
             self.tally.report(batch)
         sound = result.window is None or self.tally.report_window(result.window)

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from grambench.config.optimizer import Optimizer
 from grambench.models.encoders.free import FreeVectors
-from grambench.training.group import Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.touched_rows import TouchedRowsAdam
 
@@ -37,9 +36,6 @@ class ScheduledAdam:
         """Parameters with a dense gradient."""
         self._rows = TouchedRowsAdam(free, BETAS, EPS) if free is not None and free.touched_only else None
         self.spec, self.free_spec = spec, free_spec or spec
-        self.group = Group()
-        """Ranks over which gradients are summed before each update."""
-        self._found: Tensor | None = None
         self.steps = 0
         groups = [(self.parameters.copy(), self.spec)]
         if free is not None and not free.touched_only:
@@ -53,7 +49,6 @@ class ScheduledAdam:
 
     def attach_guard(self, guard: NonFiniteGuard) -> None:
         """Skip all updates once the guard has found a non-finite number."""
-        self._found = guard.found
         if self._adam is not None:
             self._adam.found_inf = guard.found  # type: ignore[attr-defined] # read by the fused kernel
         if self._rows is not None:
@@ -120,8 +115,6 @@ class ScheduledAdam:
     def update(self) -> None:
         """The update itself, at the rate set by `schedule`; can be captured in a CUDA graph."""
         if self._adam is not None:
-            if self._found is not None:
-                self.group.sum_gradients(self.parameters, self._found)
             self._adam.step()
         if self._rows is not None:
             self._rows.step()

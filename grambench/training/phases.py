@@ -46,7 +46,6 @@ class System:
         self.fixed = FixedShapes(self.clock.device, len(self.encode.tokens))
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.attach_guard(self.guard)
-            optimizer.group = self.group
 
     def use_fixed_shapes(self, filter_steps: bool = True, encoder_steps: bool = True) -> None:
         """Run these steps on fixed shapes from now on; not on several ranks, whose parts differ in shape."""
@@ -55,6 +54,11 @@ class System:
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.make_capturable(self.clock.device)
+
+    def sum_gradients(self, *optimizers: ScheduledAdam) -> None:
+        """Before an update: sum the gradients of these optimisers over all ranks, in one message."""
+        parameters = [parameter for optimizer in optimizers for parameter in optimizer.parameters]
+        self.group.sum_gradients(parameters, self.guard.found)
 
 
 def filter_loss(system: System, view: View, vectors_ND: Tensor) -> Tensor:

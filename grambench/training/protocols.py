@@ -48,11 +48,13 @@ class StepResult:
     """Result of one CF step; tensors stay on the device."""
 
     loss: Tensor
-    """Loss summed over the users."""
+    """Loss summed over the users, of this rank's part."""
     users: int
+    """Of the whole batch."""
     occurrences: int
+    """Of this rank's part."""
     unique_items: int
-    """Items newly encoded for this step (multi-step: when they join the window)."""
+    """Items newly encoded for this step by this rank (multi-step: when they join the window)."""
     window: "ClosedWindow | None" = None
 
 

@@ -23,6 +23,7 @@ from grambench.models.encoders.free import (
 from grambench.models.encoders.packed import PackedRows, row_length
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.training.group import Group
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
 from grambench.training.strategies import factory_of
@@ -83,6 +84,7 @@ def build_system(
     strategy: str = "e2e",
     autocast: bool = False,
     dtype: torch.dtype = torch.float32,
+    group: Group | None = None,
 ) -> tuple[System, Modules]:
     """Modules initialised from `seed`, their optimisers and a clock.
 
@@ -116,6 +118,7 @@ def build_system(
             filter_.parameters(), factory.filter_optimizer(spec), free, factory.free_optimizer(spec)
         ),
         clock=TrainClock(device),
+        group=group or Group(),
     )
     if isinstance(encoder, PulledVectors):
         system.served = PulledItemEncoder(encoder, tokens, bucket_tokens, layout)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from grambench.training.protocols import Batch, ClosedWindow, StepResult
 
 REPORT_S = 0.5
 """Seconds between progress events; each synchronises."""
+RANKS_S = 2.0
+"""Training seconds between two samples of the ranks."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,21 @@ class _Start:
     tokens: int = 0
 
 
+class _Sums(NamedTuple):
+    """Counters of all ranks."""
+
+    totals: Totals
+    encoded: EncodingCounts
+    loss: float
+    """Since the last report, summed over the users."""
+
+
 class Tally:
-    """Counts steps, and emits progress, window and epoch events."""
+    """Counts steps, and emits progress, window and epoch events.
+
+    A rank counts its own part; what is reported or kept are the sums over all ranks. Every rank therefore
+    reports after the same steps.
+    """
 
     def __init__(
         self,
@@ -64,6 +79,10 @@ class Tally:
         self._loss = torch.zeros(())
         self._loss_users = 0
         self._reported_ns = 0
+        self._ranks_train_s = [0.0, 0.0]
+        """Training seconds at this process's start, and at the last sample of the ranks."""
+        self._items_before = 0
+        """Items encoded before this process."""
         self._windows = 0
         self._window_encode_s = 0.0
 
@@ -86,7 +105,8 @@ class Tally:
     def report(self, batch: Batch) -> None:
         """Emit the counters and the mean loss per user since the last report."""
         train_s, encode_s = self.system.clock.read()
-        loss = float(self._loss) / self._loss_users if self._loss_users else None
+        totals, encoded, summed = self._sums()
+        loss = summed / self._loss_users if self._loss_users else None
         if loss is not None and math.isfinite(loss):
             self.last_loss = loss, self.totals.steps
         self._loss, self._loss_users = torch.zeros_like(self._loss), 0
@@ -97,11 +117,11 @@ class Tally:
                 step=self.totals.steps,
                 train_s=train_s,
                 encode_s=encode_s,
-                samples=self.totals.samples,
-                occurrences=self.totals.occurrences,
-                unique_items=self.totals.unique_items,
-                items_encoded=self.system.encode.counts.items,
-                tokens_encoded=self.system.encode.counts.tokens,
+                samples=totals.samples,
+                occurrences=totals.occurrences,
+                unique_items=totals.unique_items,
+                items_encoded=encoded.items,
+                tokens_encoded=encoded.tokens,
                 loss=loss,
                 encoder_lr=self.system.encoder_optimizer.rate(),
                 filter_lr=self.system.filter_optimizer.rate(),
@@ -110,7 +130,28 @@ class Tally:
                 peak_reserved_bytes=peak_reserved,
             )
         )
+        self._report_ranks(train_s, peak_allocated)
         self._reported_ns = time.monotonic_ns()
+
+    def _report_ranks(self, train_s: float, peak_bytes: int | None) -> None:
+        """Emit a sample of each rank, where there are several and the last samples are old enough."""
+        group, (began_s, sampled_s) = self.system.group, self._ranks_train_s
+        (due,) = group.greatest(group.leads and train_s - sampled_s >= RANKS_S)
+        if group.size == 1 or not due:
+            return
+        self._ranks_train_s[1] = train_s
+        on_cpu = self.system.clock.device.type == "cpu"
+        own = (
+            train_s - began_s,
+            group.waited_s if on_cpu else -1,
+            group.received_bytes,
+            self.system.encode.counts.items - self._items_before,
+            -1 if peak_bytes is None else peak_bytes,
+        )
+        for rank, (ran_s, wait_s, received, items, peak) in enumerate(group.gather(own)):
+            waited_s = None if wait_s < 0 else wait_s
+            memory = None if peak < 0 else int(peak)
+            self._emit(ev.RankSample(rank, ran_s, waited_s, int(received), int(items), memory))
 
     def report_window(self, window: ClosedWindow) -> bool:
         """Emit a closed window; False if its drift or pseudo-loss is not finite."""
@@ -118,6 +159,7 @@ class Tally:
         encode_s = self.system.clock.read()[1]
         since_s, self._window_encode_s = self._window_encode_s, encode_s
         drift, pseudo_loss = _number(window.drift), _number(window.pseudo_loss)
+        (occurrences,) = map(int, self.system.group.total(window.occurrences))
         self.last_drift = self.last_drift if drift is None else drift
         self._emit(
             ev.WindowClosed(
@@ -125,11 +167,11 @@ class Tally:
                 step=self.totals.steps,
                 steps=window.steps,
                 unique_items=window.unique_items,
-                occurrences=window.occurrences,
+                occurrences=occurrences,
                 drift=drift,
                 pseudo_loss=pseudo_loss,
                 encoder_s=encode_s - since_s,
-                reuse_ratio=window.occurrences / window.unique_items if window.unique_items else None,
+                reuse_ratio=occurrences / window.unique_items if window.unique_items else None,
                 spread_drift=None if window.spread_drift is None else _number(window.spread_drift),
                 untouched_items=window.untouched_items,
             )
@@ -138,33 +180,42 @@ class Tally:
 
     def begin_epoch(self) -> None:
         """Record the counters at the start of an epoch."""
-        counts = self.system.encode.counts
+        totals, encoded, _ = self._sums()
         began_s = self.system.clock.read()[0]
-        self._start = _Start(began_s, dataclasses.replace(self.totals), counts.items, counts.tokens)
+        self._start = _Start(began_s, totals, encoded.items, encoded.tokens)
 
     def report_epoch(self, epoch: int) -> None:
         """Emit a finished epoch."""
-        before = self._start
+        before, (totals, encoded, _) = self._start, self._sums()
         self._emit(
             ev.EpochFinished(
                 epoch=epoch,
-                steps=self.totals.steps - before.totals.steps,
+                steps=totals.steps - before.totals.steps,
                 train_s=self.system.clock.read()[0] - before.train_s,
-                samples=self.totals.samples - before.totals.samples,
-                occurrences=self.totals.occurrences - before.totals.occurrences,
-                unique_items=self.totals.unique_items - before.totals.unique_items,
-                items_encoded=self.system.encode.counts.items - before.items,
-                tokens_encoded=self.system.encode.counts.tokens - before.tokens,
+                samples=totals.samples - before.totals.samples,
+                occurrences=totals.occurrences - before.totals.occurrences,
+                unique_items=totals.unique_items - before.totals.unique_items,
+                items_encoded=encoded.items - before.items,
+                tokens_encoded=encoded.tokens - before.tokens,
             )
         )
+
+    def _sums(self) -> _Sums:
+        """The counters of all ranks; those of steps and samples are the same on each."""
+        own, encoded = self.totals, self.system.encode.counts
+        numbers = (own.occurrences, own.unique_items, *dataclasses.astuple(encoded), float(self._loss))
+        occurrences, unique_items, *counts, loss = self.system.group.total(*numbers)
+        totals = Totals(own.steps, own.samples, int(occurrences), int(unique_items))
+        return _Sums(totals, EncodingCounts(*map(int, counts)), loss)
 
     def state_dict(self) -> dict[str, Any]:
         """The state as JSON; call it right after a report, so that no loss is pending."""
         train_s, encode_s = self.system.clock.read()
+        totals, encoded, _ = self._sums()
         return {
-            "totals": dataclasses.asdict(self.totals),
+            "totals": dataclasses.asdict(totals),
             "start": dataclasses.asdict(self._start),
-            "encoded": dataclasses.asdict(self.system.encode.counts),
+            "encoded": dataclasses.asdict(encoded),
             "train_s": train_s,
             "encode_s": encode_s,
             "windows": self._windows,
@@ -172,10 +223,13 @@ class Tally:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume counting from a state."""
-        self.totals = Totals(**state["totals"])
+        """Resume counting from a state; what all ranks had counted is the leader's from now on."""
+        self.totals, encoded = Totals(**state["totals"]), EncodingCounts(**state["encoded"])
+        if not self.system.group.leads:
+            self.totals, encoded = Totals(self.totals.steps, self.totals.samples), EncodingCounts()
         self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
-        self.system.encode.counts = EncodingCounts(**state["encoded"])
+        self.system.encode.counts, self._items_before = encoded, encoded.items
+        self._ranks_train_s = [state["train_s"], state["train_s"]]
         self.system.clock.resume_from(state["train_s"], state["encode_s"])
         self.system.guard.good_steps.fill_(self.totals.steps)
         self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]

@@ -33,10 +33,15 @@ def main(arguments: list[str]) -> int:
     """Run one role to its end; the log says how it ended, the exit code which kind of error it was.
 
     Args:
-        arguments: `setup RUN [FD]`, `prepare RUN`, `trial RUN NAME [FD [DEVICE]]` or `predict RUN NAME DIR`;
-            FD is the descriptor for heartbeats to the runner.
+        arguments: `setup RUN [FD]`, `prepare RUN`, `trial RUN NAME [FD [DEVICE]]`,
+            `rank RUN NAME DEVICES` or `predict RUN NAME DIR`; FD is the descriptor for heartbeats to the
+            runner.
     """
     role, run, *rest = arguments
+    if role == "rank":
+        from grambench.worker.ranks import main as rank
+
+        return rank([run, *rest])
     if role == "predict":
         from grambench.worker.predict import main as predict
 
@@ -50,12 +55,12 @@ def main(arguments: list[str]) -> int:
         opened = BufferedJournal(folder / "events.jsonl")
     except OSError as error:
         words = f"{folder / 'events.jsonl'} cannot be written: {error.strerror or error}"
-        _say(f"{words}. Free that path, or start a new run.")
+        say(f"{words}. Free that path, or start a new run.")
         return int(ExitCode.ENVIRONMENT)
     place = rest[1] if len(rest) > 1 else None
 
     def work(journal: BufferedJournal) -> int:
-        stops = _watched_for_stops(name, journal.append)
+        stops = watched_for_stops(name, journal.append)
         spec = read_spec(Path(run))
         if role == "setup":
             return _setup(spec, journal.append, folder)
@@ -68,7 +73,7 @@ def main(arguments: list[str]) -> int:
         with opened as journal:
             code = _logged(work, journal)
     except OSError as error:  # the disk is full for good; the trial resumes from its newest checkpoint
-        _say(f"The end of the log {folder / 'events.jsonl'} is lost: {error}.")
+        say(f"The end of the log {folder / 'events.jsonl'} is lost: {error}.")
     return code
 
 
@@ -81,17 +86,18 @@ def _logged(work: Callable[[BufferedJournal], int], journal: BufferedJournal) ->
     except Exception as error:
         with suppress(OSError):  # of a full disk
             traceback.print_exc()
-        outcome = _describe(error)
+        outcome = describe(error)
     journal.append(outcome)
     return outcome.exit_code
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """A line in `worker.log`."""
     with suppress(OSError):
         sys.stderr.write(f"{sentence}\n")
 
 
-def _watched_for_stops(name: str, emit: Callable[[ev.Event], None]) -> StopDetector:
+def watched_for_stops(name: str, emit: Callable[[ev.Event], None]) -> StopDetector:
     """A running detector that logs every stop."""
 
     def tell(stop: Stop, training_s: float) -> None:
@@ -223,9 +229,10 @@ def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
 
 
 def _end_with_parent(descriptor: int) -> None:
-    """Exit when the control pipe closes: arrays are written atomically, so none are torn."""
-    while os.read(descriptor, 4096):
-        pass
+    """Exit when the control socket closes: arrays are written atomically, so none are torn."""
+    with suppress(ConnectionResetError):  # the runner has died without reading all messages
+        while os.read(descriptor, 4096):
+            pass
     os._exit(ExitCode.STOPPED)
 
 
@@ -255,12 +262,9 @@ def _trial(
     again, emit = journal.lines > 0, journal.append
     emit(ev.PhaseEntered("load"))
     from grambench.worker.device import resolve_device
-    from grambench.worker.probe import settled
-    from grambench.worker.resume import folder_of
     from grambench.worker.trial import Trial, run_trial
 
-    chosen = engine_of(run / SETUP)
-    engine = settled(spec, chosen) if chosen is not None else spec
+    engine = settled_spec(spec, run)
     own = engine.model_copy(update={"device": place or spec.devices[0]})
     device = resolve_device(own, sharing=spec.devices.count("cpu"), tf32=spec.filter.tf32)
     emit(started(name, device))
@@ -269,10 +273,33 @@ def _trial(
         heartbeat.send(NoRoom(reason))
 
     outcome, reason = run_trial(Trial(spec, run, trial, device, emit, turn, again, engine, stops, no_room))
+    return finished(outcome, reason, run, name, emit)
+
+
+def settled_spec(spec: Spec, run: Path) -> Spec:
+    """The specification with what the run's probe has chosen."""
+    from grambench.worker.probe import settled
+
+    chosen = engine_of(run / SETUP)
+    return settled(spec, chosen) if chosen is not None else spec
+
+
+def finished(
+    outcome: ev.Outcome,
+    reason: str,
+    run: Path,
+    name: str,
+    emit: Callable[[ev.Event], None],
+    *,
+    removes: bool = True,
+) -> int:
+    """Log how a trial has ended, and remove the checkpoints of one that is done; its exit code."""
+    from grambench.worker.resume import folder_of
+
     emit(ev.PhaseEntered("done"))
     code = _CODES.get(outcome, ExitCode.PARTIAL)
     emit(ev.TrialFinished(outcome, reason, int(code)))
-    if outcome in ("completed", "early-stopped", "skipped"):
+    if removes and outcome in ("completed", "early-stopped", "skipped"):
         folder_of(run, name).remove()
     return code
 
@@ -297,7 +324,7 @@ def started(name: str, device: "Device") -> ev.WorkerStarted:  # type: ignore[na
     )
 
 
-def _describe(error: Exception) -> ev.TrialFinished:
+def describe(error: Exception) -> ev.TrialFinished:
     """An unexpected error as the log's last line; its traceback is in worker.log."""
     import torch
 

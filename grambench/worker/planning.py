@@ -1,5 +1,7 @@
 """What is decided before a trial's clock starts, and the event that reports it."""
 
+import dataclasses
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
+from grambench.training.group import Group
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
 from grambench.training.protocols import Batch, Strategy
@@ -41,6 +44,15 @@ def plan_sizes(spec: Training, system: System, batch: Batch, device: torch.devic
     if isinstance(system.encode, FreeItemEncoder):
         return GraphPlan(spec.batch_size, None, "no encoder runs")
     return plan_graphs(system, batch, spec, device)
+
+
+def least(plan: GraphPlan, group: Group) -> GraphPlan:
+    """The smallest sizes that any rank has planned: all take the same steps."""
+    unlimited = sys.maxsize
+    micro, chunk = group.greatest(-plan.micro_batch, -(plan.encoder_chunk or unlimited))
+    return dataclasses.replace(
+        plan, micro_batch=-micro, encoder_chunk=None if chunk == -unlimited else -chunk
+    )
 
 
 def planned(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from grambench.config.changes import differences
 from grambench.config.kept import read_kept
+from grambench.config.ranks import Ranks
 from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.errors import ConfigError
@@ -22,6 +23,7 @@ from grambench.training.checkpoint import (
     read_manifest,
     read_numbers,
 )
+from grambench.training.group import Group
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy
@@ -60,7 +62,7 @@ def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, An
     rows = [row_of(name) for name in spec.training.strategies]
     packages = {row.name: row.package for row in rows if row.package}
     return {
-        "spec": spec.model_dump(mode="json"),
+        "spec": _without_ranks(spec),
         "data_fingerprint": fingerprint,
         "device": device.type,
         "torch": torch.__version__,
@@ -68,15 +70,20 @@ def identity(spec: Spec, fingerprint: str, device: torch.device) -> dict[str, An
     }
 
 
-def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | None, list[str]]:
-    """The newest intact checkpoint, and complaints about newer, damaged ones.
+def newest(
+    checkpoints: Checkpoints, now: Mapping[str, Any], group: Group | None = None
+) -> tuple[Resumed | None, list[str]]:
+    """The newest intact checkpoint that the leader finds, and complaints about newer, damaged ones.
 
     Raises:
         ConfigError: it belongs to another specification, data set, device, torch or schema.
     """
-    place, complaints = checkpoints.newest()
-    if place is None:
+    group = group or Group()
+    place, complaints = checkpoints.newest() if group.leads else (None, [])
+    name = group.told(place.name if place else None)
+    if name is None:
         return None, complaints
+    place = checkpoints.folder / name
     manifest = read_manifest(place)
     before = {key: manifest.get(key) for key in ("schema_version", *now)}
     before["spec"] = _as_now(before["spec"])
@@ -90,10 +97,15 @@ def newest(checkpoints: Checkpoints, now: Mapping[str, Any]) -> tuple[Resumed | 
     return Resumed(load_weights(place), read_numbers(place)), complaints
 
 
+def _without_ranks(spec: Spec) -> dict[str, Any]:
+    """The specification apart from the number of ranks: any number resumes what another has trained."""
+    return spec.model_copy(update={"ranks": Ranks()}).model_dump(mode="json")
+
+
 def _as_now(spec: Any) -> Any:
     """An earlier version's specification, with that version's behaviour for the fields that it lacked."""
     try:
-        return read_kept(spec).model_dump(mode="json")
+        return _without_ranks(read_kept(spec))
     except (ValueError, TypeError, AttributeError):  # it has unknown fields, which the comparison will name
         return spec
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from grambench.events.state import SETUP
 from grambench.models.encoders.text import TextEncoder
 from grambench.text import safe_text
 from grambench.training.checkpoint import Checkpoints, load_weights, save_weights
+from grambench.training.group import Group
 from grambench.training.loop import Effects, LeftError, Trainer, Turn
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
@@ -36,6 +37,7 @@ from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inpu
 from grambench.worker.kept_scores import keep_scores
 from grambench.worker.planning import (
     compile_seconds,
+    least,
     plan_sizes,
     planned,
     to_compile,
@@ -74,6 +76,8 @@ class Trial:
     """Detects stops of the process; None: stops are not detected."""
     no_room: Callable[[str], None] = lambda _: None
     """Tells the runner that the disk has been full for too long; it then ends the trial."""
+    group: Group = field(default_factory=Group)
+    """The ranks that train it together."""
 
     @property
     def entry(self) -> TrialEntry:
@@ -107,12 +111,18 @@ def _run_trial(
     emit, turn, device, seed, entry = trial.emit, trial.turn, trial.device, trial.name.seed, trial.entry
     identity = resume.identity(trial.spec, data.manifest.fingerprint, device.torch)
     checkpoints = resume.folder_of(trial.run, str(trial.name))
-    resumed, complaints = resume.newest(checkpoints, identity)
+    resumed, complaints = resume.newest(checkpoints, identity, trial.group)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
     spec = (trial.engine or trial.spec).with_own(entry)
     system, modules = build_system(
-        spec, data, device.torch, seed=seed, strategy=entry.strategy, autocast=device.autocast
+        spec,
+        data,
+        device.torch,
+        seed=seed,
+        strategy=entry.strategy,
+        autocast=device.autocast,
+        group=trial.group,
     )
     require_inputs(spec, row_of(entry.strategy).vocabulary, checks)
     for warning in word_warnings(modules, system):
@@ -124,7 +134,8 @@ def _run_trial(
     sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
 
     def keep(scores: UserScores) -> None:
-        keep_scores(trial.folder, scores, emit)
+        if trial.group.leads:
+            keep_scores(trial.folder, scores, emit)
 
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require, keep)
 
@@ -139,6 +150,7 @@ def _run_trial(
         compile_s = compile_seconds(system, to_compile(spec, entry.strategy, sampler, system))
     sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
     plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
+    plan = least(plan, trial.group)
     strategy = make_strategy(
         entry.strategy,
         system,
@@ -149,7 +161,7 @@ def _run_trial(
         seed=seed,
     )
     emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
-    strategy.warm_up(sampler.batch(0))
+    strategy.warm_up(trial.group.part(sampler.batch(0)))
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
@@ -218,7 +230,7 @@ class _Training:
     def _predict(self, data: Prepared) -> None:
         """Write predictions if they are asked for; a fault costs them, not the trial."""
         spec = (self.trial.engine or self.trial.spec).with_own(self.trial.entry)
-        if not spec.data.predictions:
+        if not spec.data.predictions or not self.trial.group.leads:
             return
         into = self.trial.folder / PREDICTIONS
         try:
@@ -240,9 +252,10 @@ class _Training:
         """
         began, patience_s = time.monotonic_ns(), disk_patience_s()
         best, written, is_told = self.trial.folder / "best", None, False
-        while written is None:
+        while True:
             try:
-                written = save_weights(best, self.modules.state_dict(), {"epoch": epoch, "step": step})
+                if self.trial.group.leads:
+                    written = save_weights(best, self.modules.state_dict(), {"epoch": epoch, "step": step})
             except OSError as error:
                 words = f"the best weights cannot be written: {error.strerror or error}"
                 if not is_told:
@@ -250,11 +263,16 @@ class _Training:
                     is_told = True
                 if time.monotonic_ns() - began > patience_s * 1e9:
                     self.trial.no_room(words)
-                if self.trial.turn.ending():
-                    return False
-                time.sleep(_ROOM_S)
-        seconds = (time.monotonic_ns() - began) / 1e9
-        self.trial.emit(ev.CheckpointSaved(best.name, epoch, step, written.bytes, written.sha256, seconds))
+            (done,) = self.trial.turn.agree(written is not None)
+            if done:
+                break
+            if self.trial.turn.ending():
+                return False
+            time.sleep(_ROOM_S)
+        if written is not None:
+            seconds = (time.monotonic_ns() - began) / 1e9
+            size, digest = written.bytes, written.sha256
+            self.trial.emit(ev.CheckpointSaved(best.name, epoch, step, size, digest, seconds))
         return True
 
     def save_state(self, loop: dict[str, Any]) -> bool:
@@ -264,6 +282,10 @@ class _Training:
 
     def _write(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], extra: dict[str, Any]) -> bool:
         self.watch.require()  # a checkpoint depends on the arrays that its trial has read
+        kept = self.trial.group.leads and self._written(loop, tensors, extra)
+        return self.trial.turn.agree(kept)[0]
+
+    def _written(self, loop: dict[str, Any], tensors: dict[str, torch.Tensor], extra: dict[str, Any]) -> bool:
         began = time.monotonic_ns()
         step = int(loop["tally"]["totals"]["steps"])
         numbers = {"loop": loop, "plan": dataclasses.asdict(self.plan), **extra}
@@ -312,6 +334,8 @@ def _evaluator(
         if turn.ending():
             raise LeftError
 
+    group = system.group
+
     scored = {id(data.parts[name]): name for name in _SCORED}  # the same part under the paper's protocol
     made = {
         part: make_evaluator(spec, data, name, device, kept.interactions, look)
@@ -331,7 +355,7 @@ def _evaluator(
             epoch=0,
             step=0,
             train_s=system.clock.read()[0],
-            metrics=result.metrics,
+            metrics=group.told(result.metrics),
             impressions=result.impressions,
             skipped=result.skipped,
             sampled=result.sampled,

@@ -5,12 +5,20 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from grambench.events import types as ev
 from grambench.events.control import Alive, Ending, Grant, Hold, Lines, Message, Stop, TurnOver, encode
 
+if TYPE_CHECKING:
+    from grambench.training.group import Group  # loads torch
+
 HEARTBEAT_S = 1.0
 """Seconds between two heartbeats."""
+_WAIT_S = 0.5
+"""Seconds between two agreements of waiting ranks."""
+_ENDINGS: tuple[Ending | None, ...] = (None, "skipped", "stopped", "interrupted")
+"""Ways to end; where ranks differ, the last of theirs."""
 
 
 class Heartbeat:
@@ -68,9 +76,13 @@ class PipeTurn:
         over = self._deadline_s is not None and time.monotonic() >= self._deadline_s
         return over or not self._granted.is_set()
 
-    def wait(self) -> None:
-        """Return once a turn is granted or the trial is to end."""
-        self._granted.wait()
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return once a turn is granted, the trial is to end, or the time is over."""
+        self._granted.wait(timeout_s)
+
+    def agree(self, *own: bool) -> tuple[bool, ...]:
+        """There is no other rank to ask."""
+        return own
 
     def begin(self) -> float:
         """Training begins: seconds since the turn was granted."""
@@ -108,9 +120,10 @@ class PipeTurn:
 
     def _listen(self) -> None:
         lines = Lines()
-        while data := os.read(self._descriptor, 4096):
-            for message in lines.feed(data):
-                self._handle(message)
+        with contextlib.suppress(ConnectionResetError):  # the runner has died without reading all messages
+            while data := os.read(self._descriptor, 4096):
+                for message in lines.feed(data):
+                    self._handle(message)
         self.end("interrupted")
 
     def _handle(self, message: Message) -> None:
@@ -124,3 +137,89 @@ class PipeTurn:
                 self._granted.clear()
             case Stop(how):
                 self.end(how)
+
+
+class OwnTurn:
+    """The turn of a rank that no runner speaks to: it may always train, until a signal ends it."""
+
+    def __init__(self) -> None:
+        self._ending: Ending | None = None
+
+    def must_wait(self) -> bool:
+        """Never."""
+        return False
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return at once."""
+
+    def begin(self) -> float:
+        """There is no grant."""
+        return 0.0
+
+    def extend(self, seconds: float) -> None:
+        """There is no limit."""
+
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        """The event, for this rank's own log."""
+        return ev.TurnEnded(0, train_s, 0.0)
+
+    def ending(self) -> Ending | None:
+        """How the trial has to end now; None if it may continue."""
+        return self._ending
+
+    def end(self, how: Ending) -> None:
+        """End the trial before its next step; the first call decides how."""
+        self._ending = self._ending or how
+
+    def agree(self, *own: bool) -> tuple[bool, ...]:
+        """There is no other rank to ask."""
+        return own
+
+
+class GroupTurn:
+    """The turn of several ranks: what each has been told counts once all have agreed.
+
+    While they wait, they agree again and again, so that no message between them lasts long and the death of
+    one is noticed at once.
+    """
+
+    def __init__(self, group: "Group", own: PipeTurn | OwnTurn) -> None:
+        self._group, self._own = group, own
+        self._waits = True
+        self._ending: Ending | None = None
+
+    def must_wait(self) -> bool:
+        """Whether training has to pause, as of the last agreement."""
+        return self._waits
+
+    def wait(self) -> None:
+        """Return once a turn is granted or the trial is to end."""
+        while True:
+            self._own.wait(_WAIT_S)
+            self.agree()
+            if not self._waits or self._ending:
+                return
+
+    def begin(self) -> float:
+        """Training begins: seconds since the turn was granted; of the leader."""
+        return self._own.begin()
+
+    def extend(self, seconds: float) -> None:
+        """Extend the turn by seconds since `begin` that were not training."""
+        self._own.extend(seconds)
+
+    def give_back(self, train_s: float) -> ev.TurnEnded:
+        """End the turn after `train_s` seconds of training."""
+        return self._own.give_back(train_s)
+
+    def ending(self) -> Ending | None:
+        """How the trial has to end, as of the last agreement; None if it may continue."""
+        return self._ending
+
+    def agree(self, *own: bool) -> tuple[bool, ...]:
+        """Whether each of these holds on any rank; collective."""
+        waits, ending, *flags = self._group.greatest(
+            self._own.must_wait(), _ENDINGS.index(self._own.ending()), *own
+        )
+        self._waits, self._ending = bool(waits), _ENDINGS[ending]
+        return tuple(map(bool, flags))

@@ -16,6 +16,10 @@ from grambench.events.types.machine import GpuSample as GpuSample
 from grambench.events.types.machine import HostSample as HostSample
 from grambench.events.types.machine import ProcessSample as ProcessSample
 from grambench.events.types.machine import SamplerFinished as SamplerFinished
+from grambench.events.types.ranks import GroupFormed as GroupFormed
+from grambench.events.types.ranks import RankSample as RankSample
+from grambench.events.types.ranks import RanksLaunched as RanksLaunched
+from grambench.events.types.ranks import RankStarted as RankStarted
 from grambench.events.types.run import DecisionLooked as DecisionLooked
 from grambench.events.types.run import Marked as Marked
 from grambench.events.types.run import Preloading as Preloading

@@ -50,4 +50,4 @@ class EndToEndUnique(OneStep):
         loss = filter_loss(self.system, view, vectors_ND)
         with self.system.clock.encoding_behind(vectors_ND):
             loss = loss_backward(self.system, loss, batch.users)
-        return StepResult(loss, batch.users, view.occurrences, len(view.items_N))
+        return StepResult(loss, batch.users, view.occurrences, len(exchange.own_O))

@@ -53,6 +53,7 @@ def fit_encoder(
         losses = gram.pseudo_loss_backward(
             encode_, items_N[own], targets_ND[own], len(items_N), chunk, backward
         )
+        system.sum_gradients(system.encoder_optimizer)
         system.encoder_optimizer.update()
         return losses if system.group.size == 1 else [system.group.sum(_total(losses, targets_ND))]
 

@@ -82,6 +82,7 @@ class MultiStep:
         def moves(view: View) -> tuple[Tensor]:
             slots_N = window.slots_I[view.items_N]
             loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), users)
+            self.system.sum_gradients(self.system.filter_optimizer)
             self.system.filter_optimizer.update()
             sum_gradient_ND = self.system.group.sum(gradient_ND * users)  # eq. 8: 𝓛 is a sum over the users
             window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
@@ -155,17 +156,21 @@ class MultiStep:
         return window
 
     def _look_ahead(self, window: Window, batch: Batch) -> int:
-        """Encode the new items of the coming steps, h_i = CE(c_i), without a graph; returns their number."""
+        """Encode the new items of the coming steps, h_i = CE(c_i), without a graph.
+
+        Returns:
+            How many of them this rank has encoded.
+        """
         steps = self.rule.steps_ahead(window.steps, batch)
         if not steps:
             return 0
         items_N = window.unknown(self.sampler.items_ahead(batch.step, steps))
+        exchange = self.system.group.exchange(items_N)
         if len(items_N):
             with torch.no_grad():
-                exchange = self.system.group.exchange(items_N)
                 window.join(items_N, exchange.fetch(encode(self.system, exchange.own_O)))
             self.table_optimizer.measure(window)
-        return len(items_N)
+        return len(exchange.own_O)
 
     def _close(self, window: Window) -> ClosedWindow:
         """Train the encoder on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""

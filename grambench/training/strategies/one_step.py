@@ -20,9 +20,10 @@ class OneStep(ABC):
 
     def step(self, batch: Batch) -> StepResult:
         """One update of filter and encoder."""
-        result = self.gradients(batch)
-        self.system.filter_optimizer.step()
-        self.system.encoder_optimizer.step()
+        result, system = self.gradients(batch), self.system
+        system.sum_gradients(system.filter_optimizer, system.encoder_optimizer)
+        system.filter_optimizer.step()
+        system.encoder_optimizer.step()
         return result
 
     def state_dict(self) -> State:

@@ -42,7 +42,7 @@ class SingleStep(OneStep):
             filter_pass,
             lambda vectors_ND, gradient_ND: encoder_backward(self.system, vectors_ND, gradient_ND),
         )
-        return StepResult(loss, batch.users, view.occurrences, len(view.host_items_N))
+        return StepResult(loss, batch.users, view.occurrences, len(exchange.own_O))
 
     def _chunks(self, items_U: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], Tensor]:
         """Chunks of items of similar length, and each item's index in the batch, on the device."""

@@ -25,6 +25,9 @@ class FakeWorker:
         self.code, self.read_fd, self.said, self.pid = code, 0, [], 1
         self.tells: list[object] = []
 
+    def pids(self) -> list[int]:
+        return [self.pid]
+
     def wait(self, _timeout_s: float) -> int | None:
         return self.code
 

@@ -16,6 +16,7 @@ from grambench.events.control import Ending
 from grambench.metrics import catalogue
 from grambench.metrics.ranking import NotFiniteError
 from grambench.models.encoders.buckets import EncodingCounts
+from grambench.training.group import Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.loop import Effects, LeftError, Trainer
 from grambench.training.protocols import ClosedWindow, StepResult
@@ -103,6 +104,9 @@ class Turn:
         steps = self.world.steps
         return self.how if steps == self.stop_at and steps not in self.waits else None
 
+    def agree(self, *own: bool) -> tuple[bool, ...]:
+        return own
+
 
 @dataclasses.dataclass
 class World:
@@ -179,6 +183,7 @@ class World:
             filter_optimizer=optimizer,
             clock=self.clock,
             guard=self.guard,
+            group=Group(),
         )
         self.turn = turn(self)
         effects = Effects(

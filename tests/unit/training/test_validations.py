@@ -115,7 +115,11 @@ class World:
             return "interrupted" if self.trainer.tally.totals.steps == self.stop_at else None
 
         return SimpleNamespace(
-            must_wait=lambda: False, begin=lambda: 0.0, extend=lambda _: None, ending=ending
+            must_wait=lambda: False,
+            begin=lambda: 0.0,
+            extend=lambda _: None,
+            ending=ending,
+            agree=lambda *own: own,
         )
 
     def evaluate(self, part: str) -> ev.Evaluated:
