@@ -15,7 +15,20 @@ from typing import Any
 import typer
 
 import grambench
-from grambench.cli import audit, compare, data, doctor, export, presets, replay, report, run, runs, suite
+from grambench.cli import (
+    audit,
+    compare,
+    data,
+    doctor,
+    export,
+    join,
+    presets,
+    replay,
+    report,
+    run,
+    runs,
+    suite,
+)
 from grambench.cli.failure import complain
 from grambench.cli.help import App, usage_error
 from grambench.cli.output import close_streams, open_streams, say, system_error
@@ -34,6 +47,7 @@ app = App(
     epilog=f"Exit codes: {_CODES}.\n\nFor scripts and agents: docs/scripting.md and SKILL.md.",
 )
 app.command("run")(run.run)
+app.command("join")(join.join)
 app.command("watch")(runs.watch)
 app.command("replay")(replay.replay)
 app.command("runs")(runs.runs)

@@ -26,6 +26,7 @@ from grambench.text import safe_text
 
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
+    from grambench.config.ranks import Ranks
     from grambench.reports.verdict import Verdict
 
 _POLL_S = 0.2
@@ -175,7 +176,9 @@ def _goes_on(folder: Path) -> str:
     return f"{name} keeps running: `grambench watch {run}` shows it, `grambench stop {run}` ends it"
 
 
-def in_foreground(folder: Path, *, quiet: bool, exports: Sequence[str] = ()) -> ExitCode | None:
+def in_foreground(
+    folder: Path, *, quiet: bool, exports: Sequence[str] = (), ranks: "Ranks | None" = None
+) -> ExitCode | None:
     """Supervise the run in this process, with lines on stderr; it ends with the terminal."""
     from grambench.runner.__main__ import main
     from grambench.views.console import PlainPrinter
@@ -193,7 +196,7 @@ def in_foreground(folder: Path, *, quiet: bool, exports: Sequence[str] = ()) -> 
     thread = threading.Thread(target=print_lines, name="printer", daemon=True)
     if not quiet:
         thread.start()
-    code = main(folder, foreground=True, exports=exports)
+    code = main(folder, foreground=True, exports=exports, ranks=ranks)
     done.set()
     if not quiet:
         thread.join()

@@ -13,6 +13,18 @@ def usable_gpus(spec: Spec) -> tuple[list[GpuSample], str]:
     """The GPUs or MIG slices that the run's devices name, and why there is none (empty: there is)."""
     if spec.device.split(",")[0] == "cpu":
         return [], "the device is cpu"
+    visible, why = visible_gpus()
+    if not visible:
+        return [], why
+    wanted = [int(device.partition(":")[2] or 0) for device in spec.devices]
+    if len(wanted) == 1 and spec.ranks.nproc > 1:
+        wanted = [*range(spec.ranks.nproc)]
+    used = [visible[place] for place in wanted if place < len(visible)]
+    return used, "" if used else f"there is no {spec.device}"
+
+
+def visible_gpus() -> tuple[list[GpuSample], str]:
+    """All GPUs or MIG slices that a run may use, and why there is none (empty: there is)."""
     if (installed_version("torch") or "").endswith("+cpu"):
         return [], "torch is a CPU build"
     sampler = GpuSampler()
@@ -25,11 +37,7 @@ def usable_gpus(spec: Spec) -> tuple[list[GpuSample], str]:
         return [], f"NVML fails: {error}"
     finally:
         sampler.close()
-    if not visible:
-        return [], "CUDA_VISIBLE_DEVICES shows none"
-    wanted = [int(device.partition(":")[2] or 0) for device in spec.devices]
-    used = [visible[place] for place in wanted if place < len(visible)]
-    return used, "" if used else f"there is no {spec.device}"
+    return visible, "" if visible else "CUDA_VISIBLE_DEVICES shows none"
 
 
 def _visible(gpus: Sequence[GpuSample]) -> list[GpuSample]:

@@ -27,12 +27,14 @@ from grambench.cli.options import (
     WebhookOption,
 )
 from grambench.cli.output import say, say_json
+from grambench.cli.ranks import EndpointOption, NnodesOption, NprocOption
 from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
     from grambench.cli.exports import Outlets
     from grambench.cli.settings import Options
+    from grambench.config.ranks import Ranks
 
 _STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
@@ -91,6 +93,9 @@ def run(
             autocompletion=complete.schedules,
         ),
     ] = None,
+    nproc: NprocOption = None,
+    nnodes: NnodesOption = None,
+    endpoint: EndpointOption = None,
     null_test: Annotated[
         bool, typer.Option("--null-test", help="Train the first strategy twice, to measure the noise.")
     ] = False,
@@ -131,6 +136,7 @@ def run(
     from grambench.cli.fail_on import parsed, require_names
     from grambench.cli.missing import require_all
     from grambench.cli.planned import print_plan, resolved
+    from grambench.cli.ranks import counted, ranks_of, require_gpus
     from grambench.cli.settings import Options
     from grambench.errors import ConfigError
     from grambench.events.buffered_journal import disk_patience_s
@@ -166,7 +172,11 @@ def run(
         until_decided,
         decide,
         tuple(trials or ()),
+        nproc,
+        nnodes,
+        endpoint,
     )
+    options = counted(options)
     show = partial(
         _run_and_show,
         detach=detach,
@@ -178,10 +188,11 @@ def run(
     )
     if resume is not None:
         folder = _resumable(find_run(resume, out), options, preset, conditions)
-        show(lambda: folder)
+        show(lambda: folder, ranks=ranks_of(options, folder))
         return
     spec, found = resolved(options, preset or "", with_data=dry_run)
     require_names(conditions, spec)
+    require_gpus(spec)
     if dry_run and found is not None:
         print_plan(spec, found, as_json=json_)
         return
@@ -201,10 +212,12 @@ def _resumable(
     from grambench.runner.rundir import read_spec
 
     name, kept = read_spec(folder)
+    options = replace(options, nproc=None, nnodes=None, endpoint=None)  # any number of ranks may resume it
     asked = preset is not None or options != Options()
     if asked and is_own(preset or name) and not options.sets_seeds:
         options = replace(options, seeds=",".join(map(str, kept.training.seeds)))
-    check_resumable(folder, options.resolve(preset or name) if asked else None)
+    wanted = options.resolve(preset or name) if asked else None
+    check_resumable(folder, wanted and wanted.model_copy(update={"ranks": kept.ranks}))
     require_names(conditions, kept)
     return folder
 
@@ -218,6 +231,7 @@ def _run_and_show(
     as_json: bool,
     fail_on: "Sequence[tuple[str, Condition]]",
     outlets: "Outlets",
+    ranks: "Ranks | None" = None,
 ) -> None:
     """Start the supervisor of the folder that `ready` makes or finds, and follow the run."""
     from grambench.cli.follow import Follow, finish, in_foreground, interrupts_held, print_detached, view
@@ -231,9 +245,9 @@ def _run_and_show(
                 stack.enter_context(follow)
                 stack.enter_context(follow.farewell())
         if foreground:
-            left = in_foreground(folder, quiet=as_json, exports=exports)
+            left = in_foreground(folder, quiet=as_json, exports=exports, ranks=ranks)
             finish(folder, as_json=as_json, left=left, fail_on=fail_on)
-        follow.supervisor = start_supervisor(folder, exports)
+        follow.supervisor = start_supervisor(folder, exports, ranks)
         if detach:
             if as_json:
                 say_json(json.dumps({"run": folder.name, "folder": str(folder)}))
@@ -245,10 +259,15 @@ def _run_and_show(
         finish(folder, as_json=as_json, left=follow.code, fail_on=fail_on)
 
 
-def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start_supervisor(
+    folder: Path, exports: Sequence[str] = (), ranks: "Ranks | None" = None
+) -> subprocess.Popen[bytes]:
     """The run's supervisor, in its own session: closing the terminal does not end it.
 
-    `exports`: targets, which reach it by its standard input, since they may hold secrets.
+    Args:
+        folder: of the run.
+        exports: targets, which reach it by its standard input, since they may hold secrets.
+        ranks: in place of the specification's.
 
     Raises:
         MachineError: the folder cannot be written.
@@ -279,5 +298,5 @@ def start_supervisor(folder: Path, exports: Sequence[str] = ()) -> subprocess.Po
         os.close(descriptor)
     assert supervisor.stdin
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
-        pipe.write(json.dumps(exports).encode())
+        pipe.write(json.dumps({"exports": exports, "ranks": ranks and ranks.model_dump()}).encode())
     return supervisor

@@ -1,6 +1,7 @@
 """Presets: TOML files with `extends`, found by name or path, changed by `--set table.key=value`."""
 
 import difflib
+import json
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,22 @@ def validate(tables: Mapping[str, Any], origin: str, given: frozenset[str] = fro
         return Spec.model_validate(_tuples(tables))
     except ValidationError as error:
         raise _explain(error, origin, given) from error
+
+
+def with_changes(spec: Spec, assignments: Sequence[str]) -> Spec:
+    """The specification with some settings changed.
+
+    Raises:
+        ConfigError: a setting that cannot be used.
+    """
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(changes, assignment)
+    given = frozenset(assignment.partition("=")[0] for assignment in assignments)
+    try:
+        return Spec.model_validate_json(json.dumps(_merge(spec.model_dump(mode="json"), changes)))
+    except ValidationError as error:
+        raise _explain(error, "command line", given) from error
 
 
 def _resolve(path: Path, seen: tuple[Path, ...], own: set[str]) -> dict[str, Any]:

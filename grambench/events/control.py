@@ -41,6 +41,8 @@ class TurnOver:
     turn: int
     train_s: float
     """Training seconds of the whole trial so far."""
+    begun: bool = True
+    """False: it was withdrawn before the worker could use it."""
 
 
 @dataclass(frozen=True, slots=True)

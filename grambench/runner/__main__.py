@@ -1,6 +1,7 @@
 """`python -m grambench.runner RUN [-]`: the supervisor process of one run folder.
 
-`-`: a JSON list of targets to which the run is exported is read from standard input; they may hold secrets.
+`-`: a JSON object is read from standard input: `exports`, the targets to which the run is exported (they may
+hold secrets), and `ranks`, in place of the specification's.
 """
 
 import contextlib
@@ -9,16 +10,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grambench.config.ranks import Ranks
 from grambench.errors import ExitCode, GrambenchError
 from grambench.reports.build import write_report
 from grambench.runner.supervisor import Supervisor
 
 
-def main(folder: Path, *, foreground: bool = False, exports: Sequence[str] = ()) -> int:
+def main(
+    folder: Path, *, foreground: bool = False, exports: Sequence[str] = (), ranks: Ranks | None = None
+) -> int:
     """Run to the end and write the report; the exit code is the run's."""
     supervisor: Supervisor | None = None
     try:
-        supervisor = Supervisor(folder, foreground=foreground, exports=exports)
+        supervisor = Supervisor(folder, foreground=foreground, exports=exports, ranks=ranks)
         code = int(supervisor.run())
     except GrambenchError as error:
         _say(str(error))
@@ -40,4 +44,6 @@ def _say(sentence: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), exports=json.load(sys.stdin) if sys.argv[2:] == ["-"] else ()))
+    given = json.load(sys.stdin) if sys.argv[2:] == ["-"] else {}
+    ranks = Ranks(**given["ranks"]) if given.get("ranks") else None
+    sys.exit(main(Path(sys.argv[1]), exports=given.get("exports", ()), ranks=ranks))

@@ -57,8 +57,6 @@ class _Running:
     worker: Worker
     seat: Seat
     turn: int = 0
-    turn_s: float | None = None
-    """Training seconds of the turn; None: until further notice."""
     before_s: float = 0.0
     """Training seconds before its ranks started again."""
     told: Ending | None = None
@@ -275,10 +273,9 @@ class Supervisor:
         return AgentStart(self.folder, device or self.spec.device, how, worker_environment(self.spec))
 
     def _tell_again(self, running: _Running) -> None:
-        """What the ranks had been told before one of them died and all started again."""
+        """The ranks have started again: they have no turn, and do not know whether they are to end."""
         running.before_s = running.seat.train_s
-        if running.seat.has_turn:
-            running.worker.grant(running.turn, running.turn_s)
+        running.seat.has_turn = running.seat.is_ready = False
         if running.told is not None:
             running.worker.stop(running.told)
 
@@ -286,7 +283,6 @@ class Supervisor:
         running = self._running[turn.trial]
         self._turns += 1
         running.turn, running.seat.has_turn, running.heard_s = self._turns, True, time.monotonic()
-        running.turn_s = turn.seconds
         self._emit(ev.TurnGranted(turn.trial, self._turns, turn.seconds))
         self._sampler.edge()
         running.worker.grant(self._turns, turn.seconds)
@@ -305,7 +301,8 @@ class Supervisor:
                 if isinstance(message, Restarted):
                     self._tell_again(running)
                 if isinstance(message, TurnOver) and message.turn == running.turn:
-                    running.seat.has_turn, running.seat.is_ready = False, True
+                    running.seat.has_turn = False
+                    running.seat.is_ready |= message.begun
                     running.seat.train_s = running.before_s + message.train_s
                     self._sampler.edge()
         if self._log is not None and self._log.waited_s > self._patience_s:

@@ -102,10 +102,10 @@ class Group:
         own = torch.tensor([numbers], dtype=torch.float64)
         if self.size == 1:
             return own.tolist()
-        everyone = own.new_empty(self.size, own.shape[1])
+        everyone = [torch.empty_like(own) for _ in range(self.size)]
         with self.message(0):
-            dist.all_gather_into_tensor(everyone, own)
-        return everyone.tolist()
+            dist.all_gather(everyone, own)
+        return torch.cat(everyone).tolist()
 
     def total(self, *numbers: float) -> list[float]:
         """The sum of each number over all ranks; one rank's are returned as they are."""

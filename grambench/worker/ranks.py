@@ -15,6 +15,7 @@ agent's store, and every rank ends with code 0, which the agent takes for succes
 import dataclasses
 import json
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -25,11 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grambench.config.spec import Spec
-from grambench.errors import ConfigError, ExitCode, GrambenchError
+from grambench.errors import ConfigError, ExitCode, GrambenchError, MachineError
 from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.control import NoRoom, Restarted
-from grambench.fs import own_folder
+from grambench.fs import own_folder, write_atomic
 from grambench.worker.turns import GroupTurn, Heartbeat, OwnTurn, PipeTurn
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ LEADS = "GRAMBENCH_LEADS"
 """Environment variable: `1` for the ranks of the supervisor's own agent."""
 AGAIN = 1
 """Exit code after which the agent starts all ranks again."""
-_ENDED, _LEADER = "ended", "leader"
+_ENDED, _LEADER, _VERSIONS, _TOKEN = "ended", "leader", "versions", "token"
 """Keys of the store."""
 _MEET_S = 600.0
 """Longest time that ranks take to load the libraries and meet."""
 _PATIENCE = 0.8
 """Of `hang_s`: longest time that a rank waits for the others; the supervisor then has not given up yet."""
 _LOOK_S = 0.2
+_SHARED_S = 60.0
+"""Longest time until a file on one machine shows on another."""
+_SAME = ("torch", "transformers", "tokenizers", "grambench")
+"""Packages whose versions all ranks share."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -185,15 +190,21 @@ class _Rank:
         import torch.distributed as dist
 
         from grambench.training.group import Group, PeerLostError
+        from grambench.worker.device import versions
 
         place, has_gpu = self.place, device.torch.type == "cuda"
         # the agent's store still has the addresses of ranks that have died: keys of its own for each attempt
         keys = dist.PrefixStore(f"attempt-{place.attempt}", store)  # type: ignore[attr-defined]
-        if place.leads:
-            keys.set(_LEADER, str(place.rank))
         where, pid = socket.gethostname(), os.getpid()
         here = ev.RankStarted(place.rank, place.local_rank, where, pid, str(device.torch), device.gpu_uuid)
         keys.set(f"rank-{place.rank}", json.dumps(dataclasses.asdict(here)))
+        if place.leads:
+            keys.set(_VERSIONS, json.dumps(versions()))
+            keys.set(_LEADER, str(place.rank))
+        leader = int(keys.get(_LEADER))
+        self._require_same(json.loads(keys.get(_VERSIONS)))
+        if place.nodes > 1:
+            self._require_shared(keys)
         try:
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
@@ -204,7 +215,6 @@ class _Rank:
             )
         except RuntimeError as error:
             raise PeerLostError(str(error)) from error
-        leader = int(keys.get(_LEADER))
         self.emit(
             ev.GroupFormed(place.size, place.nodes, "nccl" if has_gpu else "gloo", place.attempt, leader)
         )
@@ -212,6 +222,34 @@ class _Rank:
             for rank in range(place.size):
                 self.emit(ev.RankStarted(**json.loads(keys.get(f"rank-{rank}"))))
         return Group(leader)
+
+    def _require_same(self, leaders: dict[str, str]) -> None:
+        """Refuse ranks whose libraries differ from the leader's: their numbers would, too."""
+        from grambench.worker.device import versions
+
+        for name, version in versions().items():
+            if name in _SAME and version != leaders[name]:
+                raise MachineError(
+                    f"{socket.gethostname()} has {name} {version}, the leading machine {leaders[name]}.",
+                    "Install the same versions on all machines.",
+                )
+
+    def _require_shared(self, keys: "Store") -> None:
+        """Refuse machines that do not see the leader's files."""
+        token = self.run / self.name / "ranks" / "token"
+        if self.place.leads:
+            own_folder(token.parent)
+            words = secrets.token_hex(8)
+            write_atomic(token, words)
+            keys.set(_TOKEN, words)
+        wanted, deadline_s = keys.get(_TOKEN).decode(), time.monotonic() + _SHARED_S
+        while not (token.is_file() and token.read_text() == wanted):
+            if time.monotonic() > deadline_s:
+                raise MachineError(
+                    f"{self.run} on {socket.gethostname()} is not the folder of the leading machine.",
+                    "Put --out in a folder that all machines share, under the same path.",
+                )
+            time.sleep(_LOOK_S)
 
     def _failed(self, error: Exception, store: "Store | None") -> int:
         """End the trial for good, or have all ranks start again where one of them has died."""

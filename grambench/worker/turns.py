@@ -69,6 +69,8 @@ class PipeTurn:
         self._deadline_s: float | None = None
         self._ending: Ending | None = None
         self._trained_s = 0.0
+        self._begun = False
+        """The granted turn is being used."""
         threading.Thread(target=self._listen, name="control", daemon=True).start()
 
     def must_wait(self) -> bool:
@@ -88,6 +90,7 @@ class PipeTurn:
         """Training begins: seconds since the turn was granted."""
         now = time.monotonic()
         with self._lock:
+            self._begun = True
             self._deadline_s = None if self._seconds is None else now + self._seconds
             return now - self._granted_s
 
@@ -131,10 +134,14 @@ class PipeTurn:
             case Grant(turn, seconds):
                 with self._lock:
                     self._turn, self._seconds = turn, seconds
-                    self._granted_s, self._deadline_s = time.monotonic(), None
+                    self._granted_s, self._deadline_s, self._begun = time.monotonic(), None, False
                     self._granted.set()
             case Hold() if self._ending is None:
-                self._granted.clear()
+                with self._lock:
+                    withdrawn = self._granted.is_set() and not self._begun
+                    self._granted.clear()
+                if withdrawn:  # the loop is not there yet, and would wait for ever for another grant
+                    self._heartbeat.send(TurnOver(self._turn, self._trained_s, begun=False))
             case Stop(how):
                 self.end(how)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from grambench.events.control import Grant, Hold, Lines, Stop, TurnOver, encode
+from grambench.events.control import Grant, Hold, Lines, Message, Stop, TurnOver, encode
 from grambench.worker.turns import Heartbeat, PipeTurn
 
 
@@ -70,6 +70,24 @@ def test_a_hold_withholds_the_turn_until_the_next_grant(runner: Runner) -> None:
     runner.send(encode(Grant(2)))
     waiting.join(5)
     assert not waiting.is_alive()
+
+
+def test_a_turn_that_is_withdrawn_before_it_began_is_given_back(runner: Runner) -> None:
+    """A pause while a worker loads: without its word the runner would grant it nothing afterwards."""
+    theirs, ours = os.pipe()
+    turn = PipeTurn(runner.reading, Heartbeat(ours, period_s=3600))
+    runner.send(encode(Grant(7)) + encode(Hold()))
+    lines, said = Lines(), list[Message]()
+    while not (said := [each for each in said if isinstance(each, TurnOver)]):
+        said += lines.feed(os.read(theirs, 4096))
+    assert said == [TurnOver(7, 0.0, begun=False)]
+    runner.send(encode(Grant(8)))
+    assert soon(lambda: not turn.must_wait())
+    turn.begin()
+    runner.send(encode(Hold()))
+    assert soon(turn.must_wait)
+    turn.give_back(1.5)
+    assert lines.feed(os.read(theirs, 4096)) == [TurnOver(8, 1.5)]
 
 
 def test_a_stop_frees_a_worker_that_waits(runner: Runner) -> None:
