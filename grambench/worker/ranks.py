@@ -94,6 +94,8 @@ def main(arguments: list[str]) -> int:
     """
     from grambench.worker.main import quiet_libraries, say
 
+    for number in (signal.SIGTERM, signal.SIGINT):  # until training there is nothing to keep
+        signal.signal(number, signal.SIG_DFL)
     end_with_agent()
     run, name, devices = Path(arguments[0]), arguments[1], arguments[2].split(",")
     place, folder = Place.of_environment(), Path(arguments[0]) / arguments[1]
@@ -129,8 +131,6 @@ class _Rank:
         self.again = journal.lines > 0
         self.heartbeat = Heartbeat(0 if place.leads else None)
         self.turn = PipeTurn(0, self.heartbeat) if place.leads else OwnTurn()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.turn.end("interrupted"))
         if place.attempt:
             self.heartbeat.send(Restarted(place.attempt))
 
@@ -163,6 +163,8 @@ class _Rank:
         device = resolve_device(own, sharing=self.place.local_size, tf32=spec.filter.tf32)
         self.emit(started(self.name, device))
         group = self._meet(spec, device, store)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.turn.end("interrupted"))
 
         def no_room(reason: str) -> None:
             self.heartbeat.send(NoRoom(reason))
