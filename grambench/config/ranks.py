@@ -26,7 +26,7 @@ class Ranks(Table):
     def _has_a_meeting_point(self) -> "Ranks":
         if self.nnodes > 1 and not _ENDPOINT.fullmatch(self.endpoint):
             found = f", not {self.endpoint!r}" if self.endpoint else ""
-            raise ValueError(f"{self.nnodes} nodes need ranks.endpoint = HOST:PORT of the first{found}")
+            raise ValueError(f"{self.nnodes} nodes need an endpoint, HOST:PORT of the first one{found}")
         return self
 
     @property

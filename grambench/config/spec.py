@@ -342,8 +342,7 @@ class Spec(Table):
         alone = [name for name in self.training.strategies if not row_of(name).ranks]
         if self.ranks.size > 1 and alone:
             raise ValueError(
-                f"{', '.join(alone)} cannot be trained by several ranks: leave out"
-                f" {'it' if len(alone) == 1 else 'them'} (training.strategies), or use ranks.nproc = 1"
+                f"several ranks cannot train {', '.join(alone)}: name other strategies, or use one rank"
             )
         return self
 
