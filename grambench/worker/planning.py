@@ -148,6 +148,8 @@ def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
     on_cuda = system.clock.device.type == "cuda"
     if spec.engine.graphs == "off" or (spec.engine.graphs == "auto" and not on_cuda):
         return "off"
+    if system.group.size > 1:
+        return "off, because the parts of several ranks differ in shape"
     filter_steps = not isinstance(modules.filter, LMKT) and not _draws(modules.filter)
     packed = isinstance(system.encode.layout, PackedRows)
     encoder_steps = packed and not _draws(modules.encoder)
