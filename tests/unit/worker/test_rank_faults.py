@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import torch.distributed as dist
 from live_runs import PRESET, until
 
@@ -27,7 +28,8 @@ from grambench.events.journal import Follower
 from grambench.events.types import GroupFormed, TrialFinished, TrialResumed
 from grambench.fs import sha256_file
 from grambench.runner.rundir import create_run
-from grambench.worker import ranks
+from grambench.training.strategies.multi_step import MultiStep
+from grambench.worker import device, ranks
 from grambench.worker.main import main as worker
 from grambench.worker.preload import load_libraries
 
@@ -40,8 +42,9 @@ _OFTEN = ("training.checkpoint_s=0.02", "ranks.nproc=3", "hang_s=60")
 class Ranks:
     """An agent: forks the ranks of a trial, and forks all again when one has failed."""
 
-    def __init__(self, run: Path) -> None:
-        self.run, self.attempt = run, 0
+    def __init__(self, run: Path, prepare: Callable[[int], None] = lambda _: None) -> None:
+        """`prepare`: called with its number by each rank before it works."""
+        self.run, self.attempt, self.prepare = run, 0, prepare
         self.ours, self.theirs = socket.socketpair()
         self.store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.pids = [self._fork(rank) for rank in range(SIZE)]
@@ -97,6 +100,7 @@ class Ranks:
                 "MASTER_PORT": str(self.store.port),
                 ranks.LEADS: "1",
             }
+            self.prepare(rank)
             code = ranks.main([str(self.run), TRIAL, "cpu"])
         os._exit(code)
 
@@ -109,7 +113,7 @@ class Ranks:
         self.theirs.close()
 
 
-Begin = Callable[[], Ranks]
+Begin = Callable[..., Ranks]
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +126,10 @@ def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
     whole = _set_up(load_preset(str(folder / "tiny.toml"), [*_SETTINGS, *_OFTEN]), folder)
     made: list[Ranks] = []
 
-    def start() -> Ranks:
+    def start(*prepare: Callable[[int], None]) -> Ranks:
         run = folder / f"run-{len(made)}"
         shutil.copytree(whole, run)
-        made.append(Ranks(run))
+        made.append(Ranks(run, *prepare))
         return made[-1]
 
     yield start
@@ -218,3 +222,38 @@ def test_every_rank_hears_of_a_stop(begin: Begin) -> None:
     (finished,) = trial.events(TrialFinished)
     assert isinstance(finished, TrialFinished)
     assert finished.outcome in ("interrupted", "completed")
+
+
+def out_of_memory(rank: int) -> None:
+    """The last rank's step fails."""
+
+    def step(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    if rank == SIZE - 1:
+        MultiStep.step = step  # type: ignore[method-assign,assignment]
+
+
+def another_torch(rank: int) -> None:
+    """The last rank has another version."""
+    if rank == SIZE - 1:
+        device.versions = lambda: {"torch": "0.4.1"}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (out_of_memory, f"rank {SIZE - 1} on {socket.gethostname()}: The device ran out of memory."),
+        (another_torch, f"{socket.gethostname()} has torch 0.4.1, the leading machine {torch.__version__}."),
+    ],
+)
+def test_what_would_only_fail_again_ends_the_trial(
+    prepare: Callable[[int], None], said: str, begin: Begin
+) -> None:
+    trial = begin(prepare)
+    trial.until_over()
+    assert trial.attempt == 0
+    (finished,) = trial.events(TrialFinished)
+    assert isinstance(finished, TrialFinished)
+    assert finished.outcome == "failed"
+    assert finished.reason.startswith(said)
