@@ -3,7 +3,7 @@
 import functools
 import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,12 @@ def document(name: str) -> dict[str, Any]:
 def median(name: str, sample: str) -> float:
     """Of a result file's raw values."""
     return statistics.median(document(name)["samples"][sample])
+
+
+@functools.cache
+def law_of(name: str) -> Law:
+    """The best law of a data set."""
+    return counted(name).law()
 
 
 def counted(name: str) -> Counted:
@@ -144,11 +150,10 @@ _NRMS, _LSTM = 1_930_000, 10_100_000
 def tasks() -> dict[str, Task]:
     """By their short names."""
     generated, sample, mind, toeic = counted("generated"), counted("mind-sample"), h200_costs(), toeic_costs()
-    news = sample.law()
     return {
         "mind-small": Task(
             "MIND-small's size, generated",
-            generated.law(),
+            law_of("generated"),
             generated.samples,
             generated.occurrences,
             MIND_TOKENS,
@@ -159,7 +164,7 @@ def tasks() -> dict[str, Task]:
         ),
         "mind-large": Task(
             "MIND-large (A: the law of MIND-small's sample)",
-            Law(101_527, news.s, news.q * 101_527 / news.items),
+            replace(law_of("mind-sample"), items=101_527),
             3_380_000,
             sample.occurrences,
             MIND_TOKENS,

@@ -7,6 +7,7 @@ fit's error. Only numpy is needed, except to count on generated data.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 HISTORY, NEGATIVES = 50, 4
 """What a sample of news reads beside its click."""
-_BINS = 4000
+_BINS = 1000
+_GRIDS = 7
+_STEPS = np.linspace(-1, 1, 7)
 _DRAWS = 8
 """Batches that are counted, at most."""
 
@@ -60,22 +63,19 @@ class Counted:
     """Users of a batch -> its distinct items, mean; the last is the epoch."""
 
     def law(self) -> Law:
-        """The best law: a coarse grid, then a finer one around the best of it."""
+        """The best law, by grids that narrow around the best so far."""
         counted = {self.occurrences * users: found for users, found in self.distinct.items()}
-        s, q = _best(self.items, counted, np.arange(0.2, 4.01, 0.2), np.geomspace(1, self.items, 20))
-        near = q * np.geomspace(0.5, 2, 13)
-        s, q = _best(self.items, counted, s + np.arange(-0.16, 0.17, 0.04), near)
+        s, q, reach = 2.0, math.sqrt(self.items), 1.9
+        for _ in range(_GRIDS):
+            grid = product(s + reach * _STEPS, q * self.items ** (reach / 4 * _STEPS))
+            laws = [Law(self.items, float(a), float(b)) for a, b in grid]
+            best = min(laws, key=lambda law: law.error(counted))
+            s, q, reach = best.s, best.q, reach / 2
         return Law(self.items, round(s, 2), float(f"{q:.3g}"))
 
     def error(self) -> float:
         """Of the best law."""
         return self.law().error({self.occurrences * users: found for users, found in self.distinct.items()})
-
-
-def _best(items: int, counted: Mapping[float, float], s: Floats, q: Floats) -> tuple[float, float]:
-    laws = [Law(items, float(a), float(b)) for a, b in product(s, q)]
-    best = min(laws, key=lambda law: law.error(counted))
-    return best.s, best.q
 
 
 @functools.lru_cache(maxsize=32)

@@ -18,9 +18,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from benchmarks.scaling_model import Traffic
-from benchmarks.trials import Trial, prepared, spec_of, trial
+from benchmarks.trials import prepared, spec_of, trial
+from grambench.domains.training import TrainSampler
+from grambench.training.phases import System
+from grambench.training.protocols import Strategy
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.multi_step import MultiStep
+from grambench.worker.preload import load_libraries
 
 STRATEGIES = ("e2e", "gram-1s", "gram-1e")
 Scaling = Literal["weak", "strong"]
@@ -70,6 +74,7 @@ class Plan:
 def measure(plan: Plan) -> dict[Case, list[Measured]]:
     """Every case on its ranks, one process each; by rank."""
     on_cuda = plan.device == "cuda"
+    load_libraries()
     prepared(spec_of("demo", *plan.overrides))
     found: dict[Case, list[Measured]] = {}
     for ranks in sorted({case.ranks for case in plan.cases}):
@@ -115,7 +120,7 @@ def _trained(case: Case, plan: Plan, device: torch.device) -> Measured:
             torch.cuda.synchronize(device)
 
     train(range(timed.start))
-    expected = sum(expected_bytes(made, group.size, step) for step in timed)
+    expected = sum(expected_bytes(made.system, made.sampler, made.strategy, step) for step in timed)
     group.greatest(0)  # all begin together
     group.waited_s, group.received_bytes, encoded = 0.0, 0, made.system.encode.counts.items
     began_s = time.perf_counter()
@@ -131,12 +136,12 @@ def _trained(case: Case, plan: Plan, device: torch.device) -> Measured:
     )
 
 
-def expected_bytes(made: Trial, ranks: int, step: int) -> int:
-    """What a rank receives in a step, by the formulas, from the batches alone."""
-    system, sampler, strategy = made.system, made.sampler, made.strategy
+def expected_bytes(system: System, sampler: TrainSampler, strategy: Strategy, step: int) -> int:
+    """What a rank receives in a step, by the formulas, from the batches alone; fixed windows only."""
     optimizers = system.encoder_optimizer, system.filter_optimizer
     encoder, filter_ = (sum(p.numel() for p in optimizer.parameters) for optimizer in optimizers)
-    traffic = Traffic(ranks, encoder, filter_, system.encode.encoder.width)
+    itemsize = next(system.encode.encoder.parameters()).element_size()
+    traffic = Traffic(system.group.size, encoder, filter_, system.encode.encoder.width, itemsize)
     batch = sampler.batch(step)
     items = len(batch.unique().host_items_N)
     if isinstance(strategy, EndToEnd):

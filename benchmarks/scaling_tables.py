@@ -14,6 +14,7 @@ from benchmarks.scaling_inputs import (
     cpu_costs,
     document,
     inputs,
+    law_of,
     median,
     tasks,
     toeic_costs,
@@ -85,7 +86,7 @@ def law() -> list[Row]:
     rows = []
     for name, words in DATA.items():
         data = counted(name)
-        fitted = data.law()
+        fitted = law_of(name)
         for users, found in data.distinct.items():
             draws = data.occurrences * users
             rows.append(
