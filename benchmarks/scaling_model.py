@@ -197,6 +197,7 @@ class Design:
 
 TODAY = Design("as it is", "all")
 LOCAL = Design("local dedup", "none")
+GRAPHS = Design("with graphs", "all", captures=True)
 BY_NEED = Design("by need", "need", overlaps=True, captures=True, shards=True)
 
 

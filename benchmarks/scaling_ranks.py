@@ -1,11 +1,10 @@
 """Ranks in processes of their own, each training its part of every batch; what they received, by count and by
 formula.
 
-On a CPU all ranks share its cores, so that more of them are no faster: the bytes and the sharing of work are
-what this shows, not a speed-up. On CUDA each rank has a GPU and NCCL carries the messages.
+On a CPU each rank has one thread, and all of them share its cores with whatever else runs: the bytes and the
+sharing of work are what this shows. On CUDA each rank has a GPU and NCCL carries the messages.
 """
 
-import os
 import time
 from dataclasses import dataclass
 from math import ceil
@@ -94,7 +93,7 @@ def _as_rank(rank: int, ranks: int, plan: Plan, folder: str) -> None:
     if on_cuda:
         torch.cuda.set_device(device)
     else:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks))
+        torch.set_num_threads(1)
     if ranks > 1:
         backend = "cuda:nccl,cpu:gloo" if on_cuda else "gloo"
         dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=ranks)
