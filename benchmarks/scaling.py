@@ -71,15 +71,16 @@ def tables() -> str:
 def _law(smoke: bool) -> int:
     result = Bench("scaling_law", "Distinct items of a batch", smoke=smoke)
     result.command = "python -m benchmarks.scaling --measure law"
-    result.facts["counted"] = {}
     for name, data in _data(smoke):
         law = data.law()
-        result.facts["counted"][name] = {
+        users, distinct = zip(*data.distinct.items(), strict=True)
+        result.facts[name] = {
             "items": data.items,
             "samples": data.samples,
-            "occurrences": round(data.occurrences, 4),
-            "distinct": {users: round(found, 1) for users, found in data.distinct.items()},
+            "items a sample": round(data.occurrences, 4),
         }
+        result.samples[f"{name}: users"] = users
+        result.samples[f"{name}: distinct items"] = tuple(round(found, 1) for found in distinct)
         result.row(
             data=name,
             samples=f"{data.samples:,}",

@@ -56,12 +56,14 @@ def law_of(name: str) -> Law:
 
 def counted(name: str) -> Counted:
     """Distinct items of a data set's batches, as `--measure law` has counted them."""
-    found = document("scaling_law")["facts"]["counted"][name]
+    found = document("scaling_law")
+    facts, samples = found["facts"][name], found["samples"]
+    users, distinct = samples[f"{name}: users"], samples[f"{name}: distinct items"]
     return Counted(
-        found["items"],
-        found["samples"],
-        found["occurrences"],
-        {int(users): distinct for users, distinct in found["distinct"].items()},
+        facts["items"],
+        facts["samples"],
+        facts["items a sample"],
+        {int(size): found for size, found in zip(users, distinct, strict=True)},
     )
 
 
