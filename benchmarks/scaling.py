@@ -9,14 +9,17 @@ them), `--measure ranks` trains on ranks in processes of their own: on gloo and 
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
+
+import torch
 
 from benchmarks import page
 from benchmarks.gpu_sizes import FULL, SMOKE, mind_spec
 from benchmarks.harness import HERE, Bench, Claim, Sample, quiet_machine, short
 from benchmarks.scaling_inputs import counted
 from benchmarks.scaling_law import Counted, counted_in_rows, counted_in_sampler
-from benchmarks.scaling_ranks import STRATEGIES, Case, Measured, Plan, measure
+from benchmarks.scaling_ranks import STRATEGIES, Case, Measured, Plan, Scaling, measure
 from benchmarks.scaling_tables import everything, size
 from benchmarks.trials import data_folder, prepared, sampler_of
 from grambench.domains.training import TrainSampler
@@ -55,9 +58,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--page", action="store_true", help="write the tables of docs/scaling.md")
     parser.add_argument("--measure", choices=("law", "ranks"), help="measure instead of predicting")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of --measure ranks")
-    parser.add_argument("--ranks", default="1,2,3", help="numbers of ranks, the first of them 1")
+    parser.add_argument("--ranks", default="1,2,3", help="numbers of ranks to measure; 1 always is")
     parser.add_argument("--rounds", type=int, default=3, help="of --measure ranks")
-    return parser.parse_args()
+    given = parser.parse_args()
+    try:
+        given.ranks = tuple(sorted({1, *map(int, given.ranks.split(","))}))
+    except ValueError:
+        parser.error(f"--ranks {given.ranks}: write numbers with commas between them, such as 1,2,4")
+    if given.device == "cuda" and given.ranks[-1] > (gpus := torch.cuda.device_count()):
+        parser.error(f"--ranks: {given.ranks[-1]} ranks need as many GPUs; this machine has {gpus}")
+    return given
 
 
 def tables() -> str:
@@ -116,7 +126,7 @@ def _data(smoke: bool) -> Iterator[tuple[str, Counted]]:
 
 
 def _ranks(given: argparse.Namespace, smoke: bool) -> int:
-    numbers = (1, 2) if smoke else tuple(map(int, given.ranks.split(",")))
+    numbers = (1, 2) if smoke else given.ranks
     result = Bench(
         "scaling_ranks" if given.device == "cpu" else "scaling_ranks_cuda",
         "Ranks: bytes received, and waiting",
@@ -124,17 +134,19 @@ def _ranks(given: argparse.Namespace, smoke: bool) -> int:
         smoke=smoke,
     )
     result.command = "python -m benchmarks.scaling --measure ranks"
+    if given.device == "cuda":
+        result.command += f" --device cuda --ranks {','.join(map(str, numbers))}"
     quiet_machine()
-    scalings = ("weak",) if smoke else ("weak", "strong")
-    cases = tuple(Case(*each) for each in product(STRATEGIES, scalings, numbers))
-    plan = Plan(
-        cases, SMOKE_OVERRIDES if smoke else (), 16 if smoke else 64, 2 if smoke else 20, given.device
-    )
+    scalings: tuple[Scaling, ...] = ("weak",) if smoke else ("weak", "strong")
+    every = (Case(*each) for each in product(STRATEGIES, scalings, numbers))
+    cases = tuple(case for case in every if case.ranks > 1 or case.scaling == "weak")
+    plan = Plan(cases, given.device)
+    plan = replace(plan, overrides=SMOKE_OVERRIDES, users=16, steps=2) if smoke else plan
     rounds = [measure(plan) for _ in range(1 if smoke else given.rounds)]
     wrong = 0
     for case in cases:
-        measured = [found[case] for found in rounds]
-        wrong += _report(result, case, measured, [found[Case(case.strategy, "weak", 1)] for found in rounds])
+        alone = Case(case.strategy, "weak", 1)
+        wrong += _report(result, case, [found[case] for found in rounds], [found[alone] for found in rounds])
     result.facts |= {"users of one rank": plan.users, "rounds": len(rounds), "preset": "demo"}
     result.claim(Claim("ranks whose received bytes are not those of the formulas", wrong, 0, "at most"))
     return result.finish()
@@ -156,7 +168,7 @@ def _report(result: Bench, case: Case, rounds: list[list[Measured]], alone: list
         steps=last[0].steps,
         samples_a_second=rate,
         times_one_rank=short(rate.over(one).median),
-        waited=f"{100 * Sample(tuple(waited)).median:.0f} %",
+        waited=f"{100 * Sample(tuple(waited)).median:.0f} %" if result.device == "cpu" else "not measured",
         items_encoded_by_all=f"{sum(r.items_encoded for r in last):,}",
         received_a_step=size(last[0].received_bytes / last[0].steps),
         by_the_formulas="the same" if not wrong else f"{size(wrong[0].expected_bytes)}: WRONG",

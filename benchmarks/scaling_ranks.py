@@ -62,12 +62,14 @@ class Plan:
     """What every rank does."""
 
     cases: tuple[Case, ...]
-    overrides: tuple[str, ...]
-    users: int
-    """Of one rank in weak scaling, of all in strong scaling."""
-    steps: int
-    """Of e2e and gram-1s; gram-1e takes an epoch."""
     device: str
+    """`cpu` or `cuda`."""
+    users: int = 64
+    """Of one rank in weak scaling, of all in strong scaling."""
+    steps: int = 10
+    """Of e2e and gram-1s; gram-1e takes an epoch."""
+    overrides: tuple[str, ...] = ()
+    """Of the preset `demo`."""
 
 
 def measure(plan: Plan) -> dict[Case, list[Measured]]:
