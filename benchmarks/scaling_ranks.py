@@ -110,9 +110,7 @@ def _trained(case: Case, plan: Plan, device: torch.device) -> Measured:
     spec = spec_of("demo", *plan.overrides, f"training.batch_size={users}")
     made = trial(case.strategy, spec, prepared(spec), device=device)
     group, epoch = made.system.group, made.sampler.steps_per_epoch
-    timed = (
-        range(epoch, 2 * epoch) if case.strategy == "gram-1e" else range(2, min(epoch - 1, 2 + plan.steps))
-    )
+    timed = range(epoch, 2 * epoch) if case.strategy == "gram-1e" else range(2, min(epoch, 2 + plan.steps))
 
     def train(steps: range) -> None:
         for step in steps:
