@@ -145,8 +145,8 @@ ONE_CARD_A_MACHINE = Wires(
     "8 GPUs a machine, NVLink, ONE 400 Gb/s card for all of them", 8, 300e9, 5e9, 8e-6, 1.5e-6, 141e9, 3.03e12
 )
 
-_ENCODER = 6 * (12 * 768**2 + 13 * 768) + (30_000 + 512) * 768
-_NRMS, _LSTM = 1_930_000, 10_100_000
+_ENCODER, _NRMS, _LSTM = 65_963_520, 1_926_544, 10_067_056
+"""Parameters of the networks of `results/measure.json` and `results/toeic_cuda.json`, 768 wide."""
 
 
 def tasks() -> dict[str, Task]:
@@ -238,7 +238,10 @@ def _measured() -> list[Input]:
          CPU_EPOCH[0]),
         ("two CPU cores: filter step of 256 users", 256e3 * cpu.filter_user_s, "ms", "epoch", CPU_EPOCH[0]),
     )  # fmt: skip
+    sizes = {"encoder": _ENCODER, "NRMS": _NRMS, "LSTM": _LSTM}
     return [
+        Input(f"parameters, {name}", size / 1e6, "million", "counted") for name, size in sizes.items()
+    ] + [
         Input(what, value, unit, _source(name) + (f": {how}" if how else ""))
         for what, value, unit, name, how in rows
     ]
