@@ -30,11 +30,18 @@ ORDER = (
     "inference",
     "day_of_log",
     "cli_start",
+    "scaling_law",
+    "scaling_ranks",
     "measure",
     "measure_before",
     "gpu",
 )
 REMARKS = {
+    "scaling_law": "What the predictions of [docs/scaling.md](scaling.md) rest on: U(n), the distinct items"
+    " among n reads, as Σ 1 − (1 − p)ⁿ with p ∝ (rank + q)⁻ˢ.",
+    "scaling_ranks": "All ranks share two CPU cores with each other and with other work (load average 11):"
+    " bytes and the sharing of items are what this shows. It is no evidence about speed, least of all about"
+    " that of GPUs.",
     "inference": "Two known limits are missed: load on one side that is left in. They were found for blocks"
     " that average log ratios (.580 and .597); a race divides sums, which a burst moves further.",
     "measure_before": "The faults that it found are mended: an assignment that waited for the device when a"
@@ -79,7 +86,7 @@ def _summary(documents: list[dict[str, Any]]) -> str:
         for document, claim in claims.values()
     ]
     rows += [_not_measured(target) for target in TARGETS if target.text not in claims]
-    return "## Claims\n\n" + _table(rows)
+    return "## Claims\n\n" + markdown(rows)
 
 
 def _not_measured(target: Target) -> dict[str, str]:
@@ -106,7 +113,7 @@ def _section(document: dict[str, Any]) -> str:
         f"`{command}`, measured on {place}, torch {machine['torch']},"
         f" commit {document['commit']}, {document['date']}, {document['seconds']:.0f} s.",
         *([REMARKS[document["name"]]] if document["name"] in REMARKS else []),
-        _table(document["rows"]),
+        markdown(document["rows"]),
     ]
     notes = [f"{claim['text']}: {claim['note']}." for claim in document["claims"] if claim["note"]]
     facts = ", ".join(f"{name.replace('_', ' ')} {_said(value)}" for name, value in document["facts"].items())
@@ -121,7 +128,8 @@ def _said(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _table(rows: list[dict[str, str]]) -> str:
+def markdown(rows: list[dict[str, str]]) -> str:
+    """A table; columns in the order of their first use."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     body = [[row.get(name, "").replace("|", "\\|") for name in columns] for row in rows]
     lines = [columns, ["---"] * len(columns), *body]
