@@ -347,6 +347,18 @@ class Spec(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _dropout_is_the_same_on_all_ranks(self) -> "Spec":
+        lstm = self.filter.lstm
+        by_torch = filter_kind(self) == "lstm" and lstm.dropout > 0 and lstm.masks == "torch"
+        needed = "filter.lstm.masks = counter" if by_torch else "encoder.dropout = 0"
+        if self.ranks.size > 1 and (by_torch or self.encoder.dropout):
+            raise ValueError(
+                f"{self.ranks.size} ranks would draw other dropout masks than one process:"
+                f" use {needed}, or ranks.nproc = 1"
+            )
+        return self
+
     @property
     def entries(self) -> tuple[TrialEntry, ...]:
         """What is trained with each seed, in running order: `trials`, else one entry per strategy."""
