@@ -96,6 +96,35 @@ def test_values_out_of_their_range_are_refused(table: Any, changes: dict[str, An
         table(**changes)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "lstm", "needed"),
+    [
+        (0.0, {"masks": "torch"}, "filter.lstm.masks = counter"),
+        (0.1, {"masks": "torch"}, "filter.lstm.masks = counter"),
+        (0.1, {}, "encoder.dropout = 0"),
+        (0.0, {"masks": "torch", "dropout": 0.0}, None),
+        (0.0, {}, None),
+    ],
+)
+def test_several_ranks_draw_the_masks_of_one_process(
+    encoder: float, lstm: dict[str, Any], needed: str | None
+) -> None:
+    tables = {
+        "data": {"source": "tables"},
+        "encoder": Encoder(model="a", dropout=encoder),
+        "filter": Filter(lstm=lstm),
+    }
+    assert Spec(**tables).ranks.size == 1
+    if needed is None:
+        assert Spec(**tables, ranks={"nproc": 2}).ranks.size == 2
+        return
+    words = f"2 ranks would draw other dropout masks than one process: use {needed}, or ranks.nproc = 1"
+    with pytest.raises(ValidationError, match=words):
+        Spec(**tables, ranks={"nproc": 2})
+    if not encoder:
+        assert Spec(**{**tables, "data": {}}, ranks={"nproc": 2})  # news reads no LSTM
+
+
 @pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])
 def test_a_learning_rate_is_positive_and_finite(rate: float) -> None:
     with pytest.raises(ValidationError):
