@@ -73,8 +73,10 @@ def dropout_masks(
     A row depends on its key alone, and more positions leave the first ones as they are. Each 64-bit word
     serves four features, so `dropout` is rounded to a multiple of 2**-16, in the factors too.
     """
-    counters = torch.arange(positions * layers * -(-width // 4), device=keys_B.device)
-    uniform = bits64(keys_B[:, None], counters).view(torch.int16).view(len(keys_B), positions, layers, -1)
+    words = -(-width // 4)
+    counters = torch.arange(positions * layers * words, device=keys_B.device)
+    lanes = bits64(keys_B[:, None], counters).view(torch.int16)
+    uniform = lanes.view(len(keys_B), positions, layers, 4 * words)
     dropped = min(round(dropout * 2**16), 2**16 - 1)
     return (uniform[..., :width] >= dropped - 2**15).to(dtype) * (2**16 / (2**16 - dropped))
 

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from grambench.config.data import FieldLimits
 from grambench.config.networks import Architecture, Encoder, Filter
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import Spec, Training
+from grambench.config.spec import _DROPOUT_OF_RANKS, Spec, Training
 from grambench.config.strategies import builtin_row
+from grambench.config.table import settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -123,6 +124,11 @@ def test_several_ranks_draw_the_masks_of_one_process(
         Spec(**tables, ranks={"nproc": 2})
     if not encoder:
         assert Spec(**{**tables, "data": {}}, ranks={"nproc": 2})  # news reads no LSTM
+
+
+def test_every_dropout_has_its_condition_for_several_ranks() -> None:
+    drops = {key for key, _, _ in settings(Spec()) if key.endswith("dropout")}
+    assert set(_DROPOUT_OF_RANKS) == drops - {"filter.lstm.dropout"} | {"filter.lstm.masks"}
 
 
 @pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])
