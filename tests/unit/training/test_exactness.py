@@ -104,18 +104,19 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str, doma
     )
 
 
-@pytest.mark.parametrize("name", BUILD)
-def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided(name: str) -> None:
+def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided() -> None:
     tiny, plain = tiny_system(domain="answers", lstm_dropout=0.4), tiny_system(domain="answers")
-    for step in (0, 3, 5):  # the short one at the end of an epoch, and one of the next
+    for step in (3, 5):  # the short one at the end of an epoch, and one of the next
         batch = sampler_of("answers", batch_size=7).batch(step)
-        wanted_loss = LiteralE2E(tiny).gradients(batch)
+        wanted_loss = float(LiteralE2E(tiny).gradients(batch))
         wanted = tiny.take_gradients()
-        result = BUILD[name](tiny).gradients(batch)
-        assert_same(tiny.take_gradients(), wanted)
-        loss = result if isinstance(result, Tensor) else result.loss
-        assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
-        assert float(loss) != pytest.approx(float(LiteralE2E(plain).gradients(batch)), abs=1e-3)
+        for build in BUILD.values():
+            result = build(tiny).gradients(batch)
+            assert_same(tiny.take_gradients(), wanted)
+            loss = result if isinstance(result, Tensor) else result.loss
+            assert float(loss) == pytest.approx(wanted_loss, abs=1e-10)
+        undropped = EndToEndUnique(plain.system).gradients(batch).loss
+        assert float(undropped) != pytest.approx(wanted_loss, abs=1e-3)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
