@@ -210,13 +210,15 @@ def tiny_system(
     items: int = ITEMS,
     longest: int = 20,
     bucket_tokens: int = 128,
+    lstm_dropout: float = 0.0,
+    masks: str = "counter",
     **encoder_changes: object,
 ) -> Tiny:
     """A system on the CPU whose weights follow the seed."""
     encoder = tiny_encoder(seed, dtype, **encoder_changes)
     kinds = {
         "news": lambda: NRMS(WIDTH, HEADS, QUERY),
-        "answers": lambda: LSTMTracer(WIDTH, layers=2, dropout=0.0, length=11),
+        "answers": lambda: LSTMTracer(WIDTH, layers=2, dropout=lstm_dropout, length=11, masks=masks),
     }
     user_model = kinds[domain]().to(dtype)
     widen(user_model)

@@ -19,6 +19,7 @@ _SETTINGS_BEFORE: dict[str, dict[str, Any]] = {
     "crcf": {"start": "random"},
     "nofinetune": {"pooling": "untrained"},
     "training": {"order": "same"},
+    "filter": {"lstm": {"masks": "torch"}},
 }
 """Table -> settings that version 0.1 did not have or whose default was another, with what it did."""
 _FREE_VECTORS = ("crcf", "nocontent")
@@ -36,8 +37,7 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
         ConfigError: a strategy is not known here, as without its plug-in.
     """
     tables, _ = with_new_names(written)
-    for table, settings in _SETTINGS_BEFORE.items():
-        tables[table] = {**settings, **tables.get(table, {})}
+    tables = _completed(tables, _SETTINGS_BEFORE)
     if "filter_optimizer" in tables:
         for table in _FREE_VECTORS:
             tables[table] = {"optimizer": tables["filter_optimizer"], **tables.get(table, {})}
@@ -51,6 +51,13 @@ def read_kept(written: Mapping[str, Any]) -> Spec:
             f"The run cannot be resumed: {problem['msg'].removeprefix('Value error, ')}.",
             "Install the plug-ins that the run was started with.",
         ) from error
+
+
+def _completed(written: Any, before: Any) -> Any:
+    """What was written, with settings that it lacks from `before`."""
+    if not isinstance(before, dict):
+        return written
+    return {**before, **{name: _completed(value, before.get(name)) for name, value in written.items()}}
 
 
 def as_kept(asked: Any, kept: Any, written: Any, default: Any = None) -> Any:

@@ -85,6 +85,9 @@ class LSTM(Table):
     """Layers, each as wide as the encoder."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout between the layers and after the last one."""
+    masks: Literal["counter", "torch"] = "counter"
+    """What dropout draws from: `counter` gives a user the same masks in any micro-batch and on any number of
+    ranks; `torch`, torch's global generator, is what version 0.1 drew from, and for one rank only."""
 
 
 class Filter(Table):

@@ -50,6 +50,7 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "filter.sequence": _domain("knowledge-tracing"),
     "filter.nrms": _filter("nrms"),
     "filter.lstm": _filter("lstm"),
+    "filter.lstm.masks": lambda spec, _: spec.filter.lstm.dropout > 0,
     "encoder_optimizer.warmup_steps": lambda spec, _: spec.encoder_optimizer.schedule == "noam",
     "filter_optimizer.warmup_steps": lambda spec, _: spec.filter_optimizer.schedule == "noam",
     "crcf.optimizer.warmup_steps": lambda spec, _: spec.crcf.optimizer.schedule == "noam",

@@ -6,6 +6,7 @@ the descriptions below. An unknown key is an error that names the nearest known 
 """
 
 import re
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -16,6 +17,7 @@ from grambench.config.filters import filter_kind, filter_kinds
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
 from grambench.config.ranks import Ranks
+from grambench.config.reads import is_read
 from grambench.config.seeds import seeds_of
 from grambench.config.strategies import builtin_row, row_of
 from grambench.config.table import Positive, Rate, Share, Table
@@ -34,6 +36,8 @@ from grambench.metrics.catalogue import SELECTS, metric, selecting
 EVERY_PATTERN = re.compile(r"^(?:([1-9]\d*)s|(\d+(?:\.\d+)?|\.\d+)e)\Z", re.ASCII)
 """`evaluation.every`: CF steps, or a share of an epoch."""
 _DEVICE = re.compile(r"(?:cpu|cuda(?::\d+)?)\Z", re.ASCII)
+_DROPOUT_OF_RANKS = {"filter.lstm.masks": "counter", "encoder.dropout": 0, "words.dropout": 0}
+"""What several ranks need where it is read: none could draw its share of what torch's generator draws."""
 FEWEST_LOOKED_AT, MOST_LOOKED_AT = 6, 30
 """`training.until_decided`: for so many seeds there is a level of each look (`analysis/paired.py`)."""
 
@@ -344,6 +348,18 @@ class Spec(Table):
             raise ValueError(
                 f"several ranks cannot train {', '.join(alone)}: name other strategies, or use one rank"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _dropout_is_the_same_on_all_ranks(self) -> "Spec":
+        if self.ranks.size == 1:
+            return self
+        for key, needed in _DROPOUT_OF_RANKS.items():
+            if attrgetter(key)(self) != needed and is_read(self, key):
+                raise ValueError(
+                    f"{self.ranks.size} ranks would draw other dropout masks than one process:"
+                    f" use {key} = {needed}, or ranks.nproc = 1"
+                )
         return self
 
     @property

@@ -143,7 +143,7 @@ def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
     """Run steps over fixed shapes where the specification asks for it; which ones, and why not others.
 
     On CUDA a captured step cannot redraw cuDNN's LSTM dropout, and the encoder's dropout would not draw
-    what the plain step draws: such steps stay plain.
+    what the plain step draws: such steps stay plain. Masks by counter are drawn from the view.
     """
     on_cuda = system.clock.device.type == "cuda"
     if spec.engine.graphs == "off" or (spec.engine.graphs == "auto" and not on_cuda):
@@ -162,9 +162,9 @@ def use_graphs(spec: Spec, system: System, modules: Modules) -> str:
 
 
 def _draws(module: nn.Module) -> bool:
-    """True where training draws random numbers in the module."""
+    """True where training draws from torch's generator in the module."""
     chances = (getattr(part, "p", 0.0) for part in module.modules() if isinstance(part, nn.Dropout))
-    lstms = (part.dropout for part in module.modules() if isinstance(part, nn.LSTM))
+    lstms = (part.dropout for part in module.modules() if type(part) is nn.LSTM)
     return any(chance > 0 for chance in (*chances, *lstms))
 
 

@@ -1,12 +1,22 @@
 """What only CUDA can show of the engine: graphs that replay plain steps, packed rows, attention."""
 
+import dataclasses
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from cuda_waits import marked_waits_only, sync_mode
-from tiny_systems import encoder_spec, news_sampler, random_part, tiny_data
+from tiny_systems import (
+    CPU,
+    answer_sampler,
+    encoder_spec,
+    news_sampler,
+    random_part,
+    random_sequences,
+    tiny_data,
+)
 
 from grambench.config.networks import Filter
 from grambench.config.spec import Engine, MultiStep, Spec
@@ -81,6 +91,32 @@ def test_replayed_steps_wait_at_marked_points_only(name: str, device: torch.devi
         for step in range(1, sampler.steps_per_epoch - 1):
             strategy.step(sampler.batch(step))
     assert system.fixed.trouble == ""
+
+
+def dropped(device: torch.device, graphs: str) -> tuple[System, torch.Tensor]:
+    """Losses of two epochs of knowledge tracing with dropout in the LSTM."""
+    tables = {"data": {"source": "tables"}, "encoder": encoder_spec(layout="packed")}
+    spec = Spec(**tables, multi_step=MultiStep(encoder_batch=8), engine=Engine(graphs=graphs))
+    choose_attention(device)
+    data = tiny_data(domain="knowledge-tracing")
+    data = dataclasses.replace(data, parts=dict.fromkeys(data.parts, random_sequences()))
+    system, modules = build_system(spec, data, device, seed=3, dtype=torch.float64)
+    use_graphs(spec, system, modules)
+    sampler = answer_sampler(random_sequences(), device=device)
+    made = make_strategy("gram-1e", system, sampler, spec=spec, micro_batch=6, encoder_chunk=None, seed=3)
+    found = [made.step(sampler.batch(step)).loss for step in range(sampler.total_steps)]
+    return system, torch.stack(found).cpu()
+
+
+def test_dropout_by_counter_is_that_of_the_cpu_and_is_redrawn_by_graphs(device: torch.device) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="RNN module weights")  # laid out otherwise than cuDNN's
+        plain, graphs = dropped(device, "off"), dropped(device, "on")
+    assert graphs[0].fixed.trouble == ""
+    assert "step" in graphs[0].fixed._graphs
+    _, wanted = dropped(CPU, "off")
+    for _, found in (plain, graphs):
+        assert torch.allclose(found, wanted, rtol=1e-6)
 
 
 def test_packed_vectors_are_those_of_buckets(device: torch.device) -> None:

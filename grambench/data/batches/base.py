@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 from grambench.data.batches.block import Block, Indexed, Place
@@ -35,6 +36,8 @@ class SampleBatch(ABC, Generic[ViewT]):
     """Left out: it becomes a block of its own."""
     of_users: int | None = field(default=None, repr=False, kw_only=True)
     """Users of the whole batch, if this is a rank's part of one."""
+    keys_B: Tensor = field(repr=False, compare=False, kw_only=True)
+    """What each user's random numbers in this epoch are drawn from, in whatever part the user is."""
 
     @staticmethod
     @abstractmethod
@@ -79,7 +82,7 @@ class SampleBatch(ABC, Generic[ViewT]):
 
     def repeated(self) -> Self:
         """Every user twice, so that every item repeats."""
-        return self._changed(lambda tensor: tensor.repeat(2, 1), None)
+        return self._changed(lambda tensor: torch.cat((tensor, tensor)), None)
 
     def split(self, users: int) -> Iterator[Self]:
         """Micro-batches of at most `users` users."""
@@ -101,5 +104,6 @@ class SampleBatch(ABC, Generic[ViewT]):
     def _changed(
         self, change: Callable[[Tensor], Tensor], place: Place | None, of_users: int | None = None
     ) -> Self:
-        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in self.tensors}
+        names = (*self.tensors, "keys_B")
+        changed: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
         return replace(self, place=place, of_users=of_users, **changed)

@@ -35,6 +35,8 @@ class Purpose(IntEnum):
     """The order of the items in CRCF's encoder update at the end of an epoch: seed, purpose, epoch, pass."""
     CACHE = 5
     """Which cached vectors SpeedyFeed uses: seed, purpose, step."""
+    MASKS = 6
+    """The key of a user's dropout masks: seed, purpose, epoch."""
 
 
 def key(*parts: int) -> int:
@@ -45,17 +47,38 @@ def key(*parts: int) -> int:
     return state - (1 << 64) if state >> 63 else state
 
 
-def bits32(draw_key: int, counters: Tensor) -> Tensor:
-    """Uniform integers in [0, 2**32) as int64, one for each counter (an int64 tensor of any shape)."""
+def bits64(draw_key: int | Tensor, counters: Tensor) -> Tensor:
+    """Uniform 64-bit integers, one for each counter (int64); counters and a tensor of keys are broadcast."""
     state = counters * _GOLDEN + draw_key
     state = (state ^ _shift(state, 30)) * _MIX_1
     state = (state ^ _shift(state, 27)) * _MIX_2
-    return _shift(state ^ _shift(state, 31), 32)
+    return state ^ _shift(state, 31)
+
+
+def bits32(draw_key: int, counters: Tensor) -> Tensor:
+    """Uniform integers in [0, 2**32) as int64, one for each counter (an int64 tensor of any shape)."""
+    return _shift(bits64(draw_key, counters), 32)
 
 
 def integers(draw_key: int, counters: Tensor, bound: Tensor) -> Tensor:
     """Integers in [0, bound), bound ≥ 1 and below 2**31; uniform to within bound / 2**32."""
     return bits32(draw_key, counters) * bound >> 32
+
+
+def dropout_masks(
+    keys_B: Tensor, positions: int, layers: int, width: int, dropout: float, dtype: torch.dtype
+) -> Tensor:
+    """Factors [B, positions, layers, width]: 0 where a number is dropped, else 1 / (1 - dropout).
+
+    A row depends on its key alone, and more positions leave the first ones as they are. Each 64-bit word
+    serves four features, so `dropout` is rounded to a multiple of 2**-16, in the factors too.
+    """
+    words = -(-width // 4)
+    counters = torch.arange(positions * layers * words, device=keys_B.device)
+    lanes = bits64(keys_B[:, None], counters).view(torch.int16)
+    uniform = lanes.view(len(keys_B), positions, layers, 4 * words)
+    dropped = min(round(dropout * 2**16), 2**16 - 1)
+    return (uniform[..., :width] >= dropped - 2**15).to(dtype) * (2**16 / (2**16 - dropped))
 
 
 def permutation(draw_key: int, count: int, device: torch.device) -> Tensor:

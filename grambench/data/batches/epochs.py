@@ -27,6 +27,7 @@ class _Drawn:
 
     first_step: int
     samples: Samples
+    keys_S: Tensor
     block: Block
 
 
@@ -70,7 +71,8 @@ class EpochSampler(ABC, Generic[BatchT]):
         ends = within + 1 == self.steps_per_epoch, step + 1 == self.total_steps
         samples = (tensor[rows] for tensor in drawn.samples)
         made: Any = self.batch_type
-        batch: BatchT = made(epoch, step, *ends, *samples, place=Place(drawn.block, number, rows))
+        place = Place(drawn.block, number, rows)
+        batch: BatchT = made(epoch, step, *ends, *samples, place=place, keys_B=drawn.keys_S[rows])
         return batch
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
@@ -92,10 +94,13 @@ class EpochSampler(ABC, Generic[BatchT]):
     def _draw_steps(self, epoch: int, first: int, last: int) -> _Drawn:
         """The samples of steps `first` to `last` (exclusive) of an epoch."""
         start, stop = first * self.batch_size, min(last * self.batch_size, self.samples)
-        one, two, three = self.draw(epoch, self._epoch_order(epoch)[start:stop])
+        samples_S = self._epoch_order(epoch)[start:stop]
+        one, two, three = self.draw(epoch, samples_S)
         drawn = sent(one, self.device), sent(two, self.device), sent(three, self.device)
+        keys_S = counter.bits64(counter.key(self.seed, counter.Purpose.MASKS, epoch), samples_S)
         ends = [*range(self.batch_size, stop - start, self.batch_size), stop - start]
-        return _Drawn(epoch * self.steps_per_epoch + first, drawn, self.batch_type.block_of(drawn, ends))
+        block = self.batch_type.block_of(drawn, ends)
+        return _Drawn(epoch * self.steps_per_epoch + first, drawn, sent(keys_S, self.device), block)
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
+from grambench.data.batches import counter
 from grambench.data.batches.base import SampleBatch, Samples
 from grambench.data.batches.block import Block, Indexed
 from grambench.models.filters.base import AnswerView
@@ -23,20 +25,28 @@ class IndexedAnswers(AnswerView):
     occurrences: int
     whole: Samples = field(repr=False)
     """The three tensors before they were cut."""
+    keys_B: Tensor
+    """See `SampleBatch`."""
 
     def buffers(self) -> tuple[Tensor, ...]:
         """Tensors whose shapes follow from the number of users alone."""
-        return self.whole
+        return *self.whole, self.keys_B
+
+    def dropout_masks(self, layers: int, width: int, dropout: float, dtype: torch.dtype) -> Tensor:
+        """See `AnswerView`."""
+        positions = self.asked_BL.shape[1]
+        return counter.dropout_masks(self.keys_B, positions, layers, width, dropout, dtype)
 
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view, uncut, with other tensors in the shapes of `buffers`."""
-        asked_BL, mask_BL, correct_BL = buffers
+        asked_BL, mask_BL, correct_BL, keys_B = buffers
         return replace(
             self,
             items_N=items_N,
             asked_BL=asked_BL,
             mask_BL=mask_BL,
             correct_BL=correct_BL,
+            keys_B=keys_B,
             whole=(asked_BL, mask_BL, correct_BL),
         )
 
@@ -71,5 +81,6 @@ class AnswerBatch(SampleBatch[IndexedAnswers]):
             asked_BL=indexed.index_BX[cut],
             mask_BL=self.mask_BL[cut],
             correct_BL=self.correct_BL[cut],
+            keys_B=self.keys_B,
             whole=(indexed.index_BX, self.mask_BL, self.correct_BL),
         )

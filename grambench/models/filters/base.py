@@ -72,6 +72,13 @@ class AnswerView:
     correct_BL: Tensor
     """1 right, 0 wrong; 0 at padding."""
 
+    def dropout_masks(self, layers: int, width: int, dropout: float, dtype: torch.dtype) -> Tensor:
+        """Factors [B, L, layers, width]: 0 where a number is dropped, else 1 / (1 - dropout).
+
+        Each user has the same ones in whatever part of the batch. Only the views of drawn batches have any.
+        """
+        raise NotImplementedError
+
 
 class RankingFilter(nn.Module, Filter):
     """Base of filters that score the candidates of a `RankingView`."""

@@ -38,6 +38,7 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
     assert (spec.gram_auto.measure, spec.multi_step.table_optimizer) == ("norm", "adagrad")
     assert (spec.gram_auto.drift, spec.data.repeated_answers) == (0.4, "keep")
     assert spec.evaluation.every == "1e"
+    assert (spec.filter.lstm.masks, Spec().filter.lstm.masks) == ("torch", "counter")
     assert _as_now(written) == spec.model_dump(mode="json")
     for spec in (read_spec(RUN.parent)[1], read_spec_in_worker(RUN.parent)):
         assert spec == read_kept(json.loads(RUN.read_text())["spec"])
@@ -57,6 +58,9 @@ def test_asking_for_todays_defaults_is_asking_for_what_a_kept_run_did(written: d
     assert differences(kept, as_kept(own, kept, renamed)) == []
     last = {**kept, "encoder": {**kept["encoder"], "pooling": "last"}}
     assert len(differences(kept, as_kept(last, kept, renamed))) == 1
+    masks = {**kept["filter"]["lstm"], "masks": "counter"}
+    counted = {**kept, "filter": {**kept["filter"], "lstm": masks}}
+    assert differences(kept, as_kept(counted, kept, renamed)) == []
     slower = {**kept, "gram_auto": {**kept["gram_auto"], "drift": 0.7}}
     assert len(differences(kept, as_kept(slower, kept, renamed))) == 1
 

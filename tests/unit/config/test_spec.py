@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from grambench.config.data import FieldLimits
 from grambench.config.networks import Architecture, Encoder, Filter
 from grambench.config.presets import load_preset, preset_names
-from grambench.config.spec import Spec, Training
+from grambench.config.spec import _DROPOUT_OF_RANKS, Spec, Training
 from grambench.config.strategies import builtin_row
+from grambench.config.table import settings
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -94,6 +95,40 @@ def test_a_known_name_is_a_safe_folder_name(name: str) -> None:
 def test_values_out_of_their_range_are_refused(table: Any, changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         table(**changes)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "lstm", "needed"),
+    [
+        (0.0, {"masks": "torch"}, "filter.lstm.masks = counter"),
+        (0.1, {"masks": "torch"}, "filter.lstm.masks = counter"),
+        (0.1, {}, "encoder.dropout = 0"),
+        (0.0, {"masks": "torch", "dropout": 0.0}, None),
+        (0.0, {}, None),
+    ],
+)
+def test_several_ranks_draw_the_masks_of_one_process(
+    encoder: float, lstm: dict[str, Any], needed: str | None
+) -> None:
+    tables = {
+        "data": {"source": "tables"},
+        "encoder": Encoder(model="a", dropout=encoder),
+        "filter": Filter(lstm=lstm),
+    }
+    assert Spec(**tables).ranks.size == 1
+    if needed is None:
+        assert Spec(**tables, ranks={"nproc": 2}).ranks.size == 2
+        return
+    words = f"2 ranks would draw other dropout masks than one process: use {needed}, or ranks.nproc = 1"
+    with pytest.raises(ValidationError, match=words):
+        Spec(**tables, ranks={"nproc": 2})
+    if not encoder:
+        assert Spec(**{**tables, "data": {}}, ranks={"nproc": 2})  # news reads no LSTM
+
+
+def test_every_dropout_has_its_condition_for_several_ranks() -> None:
+    drops = {key for key, _, _ in settings(Spec()) if key.endswith("dropout")}
+    assert set(_DROPOUT_OF_RANKS) == drops - {"filter.lstm.dropout"} | {"filter.lstm.masks"}
 
 
 @pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])

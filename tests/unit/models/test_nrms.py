@@ -28,7 +28,8 @@ def make_batch(histories: list[list[int]], candidates: list[list[int]], padding:
     width = max(1, *(len(row) for row in histories)) + padding
     ids = [[0] * (width - len(row)) + row for row in histories]
     mask = [[False] * (width - len(row)) + [True] * len(row) for row in histories]
-    return NewsBatch(0, 0, False, False, torch.tensor(ids), torch.tensor(mask), torch.tensor(candidates))
+    tensors = torch.tensor(ids), torch.tensor(mask), torch.tensor(candidates)
+    return NewsBatch(0, 0, False, False, *tensors, keys_B=torch.arange(len(ids)))
 
 
 def softmax(values: list[float]) -> list[float]:

@@ -104,6 +104,21 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str, doma
     )
 
 
+def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided() -> None:
+    tiny, plain = tiny_system(domain="answers", lstm_dropout=0.4), tiny_system(domain="answers")
+    for step in (3, 5):  # the short one at the end of an epoch, and one of the next
+        batch = sampler_of("answers", batch_size=7).batch(step)
+        wanted_loss = float(LiteralE2E(tiny).gradients(batch))
+        wanted = tiny.take_gradients()
+        for build in BUILD.values():
+            result = build(tiny).gradients(batch)
+            assert_same(tiny.take_gradients(), wanted)
+            loss = result if isinstance(result, Tensor) else result.loss
+            assert float(loss) == pytest.approx(wanted_loss, abs=1e-10)
+        undropped = EndToEndUnique(plain.system).gradients(batch).loss
+        assert float(undropped) != pytest.approx(wanted_loss, abs=1e-3)
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(0, 7), st.integers(1, 40), st.integers(1, 8))

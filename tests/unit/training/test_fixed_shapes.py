@@ -97,6 +97,21 @@ def test_a_closing_is_the_same_operations_for_every_mini_batch_of_a_shape(
     assert len({tuple(record.seen) for record in records}) == 1
 
 
+def test_dropout_by_counter_is_redrawn_in_every_step() -> None:
+    """Fixed tensors hold the keys that masks are drawn from, and sequences that are not cut."""
+    plain, fixed = (tiny_system(domain="answers", lstm_dropout=0.4) for _ in range(2))
+    fixed.system.use_fixed_shapes(encoder_steps=False)
+    losses = []
+    for tiny in (plain, fixed):
+        tiny.system.fixed.filter_steps = tiny is fixed
+        sampler = sampler_of("answers")
+        step = build(tiny, sampler).step
+        losses.append([float(step(sampler.batch(number)).loss) for number in range(sampler.total_steps)])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-10)
+    assert fixed.system.fixed.plain_steps == 0
+    assert_same(fixed.parameters(), plain.parameters())
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_batch_that_does_not_fit_goes_the_plain_way(domain: str) -> None:
     """The last batch of an epoch is short, and a later one has more items than there is room for."""

@@ -23,6 +23,8 @@ class Case(NamedTuple):
     multi_step: dict[str, Any] = {}
     micro_batch: int = 6
     encoder_chunk: int | None = None
+    lstm_dropout: float = 0.0
+    """Above 0: of knowledge tracing only."""
 
 
 CASES = {
@@ -36,6 +38,9 @@ CASES = {
     "gram-3s, frozen": Case("gram-3s", {"update": "frozen"}),
     "gram-1e": Case("gram-1e"),
     "gram-auto": Case("gram-auto"),
+    "e2e in micro-batches, dropout": Case("e2e", micro_batch=2, lstm_dropout=0.3),
+    "gram-1s in chunks, dropout": Case("gram-1s", encoder_chunk=5, lstm_dropout=0.3),
+    "gram-3s, dropout": Case("gram-3s", lstm_dropout=0.3),
 }
 TOLERANCE = 1e-10
 ROUNDING = 1e-8
@@ -56,7 +61,8 @@ class Trained(NamedTuple):
 
 def train(domain: str, case: Case, part: Callable[[Batch], Batch]) -> Trained:
     """Two epochs; the last batch of each has a single user."""
-    sampler, made = tiny.sampler_of(domain, batch_size=6), tiny.tiny_system(domain=domain)
+    sampler = tiny.sampler_of(domain, batch_size=6)
+    made = tiny.tiny_system(domain=domain, lstm_dropout=case.lstm_dropout)
     spec = Spec(multi_step=MultiStep(encoder_batch=7, **case.multi_step))
     strategy = make_strategy(
         case.strategy,
@@ -111,6 +117,7 @@ def alone() -> dict[tuple[str, str], Trained]:
         (domain, name): train(domain, case, lambda batch: batch)
         for domain in tiny.DOMAINS
         for name, case in CASES.items()
+        if domain == "answers" or not case.lstm_dropout
     }
 
 

@@ -44,7 +44,7 @@ def as_of_0_1(spec: Spec) -> Spec:
     for name, value in tables.items():
         if isinstance(value, dict):
             tables[name] = {key: setting for key, setting in value.items() if key in run[name]}
-    shape = {**spec.filter.nrms.model_dump(), **spec.filter.lstm.model_dump()}
+    shape = {**spec.filter.nrms.model_dump(), **spec.filter.lstm.model_dump(exclude={"masks"})}
     tables["filter"] = {**tables["filter"], **shape}
     return read_kept({**tables, "multi_step": MULTI_STEP, "speedyfeed": run["speedyfeed"]})
 
@@ -89,6 +89,26 @@ def test_a_strategy_trains_as_it_did(domain: str, name: str) -> None:
     worst = sorted(abs(a - b) for a, b in zip(found["norms"], kept["norms"], strict=True))
     assert worst[-4] < 1e-9
     assert worst[-1] < 1e-2
+
+
+DROPPED = {
+    "e2e": (22.890425065696483, 14.340411492616068, 24.431076622803534, 23.665727790265446),
+    "gram-1s": (22.99539185670716, 14.01871815539619, 24.178235940587495, 24.09977861450009),
+    "gram-3s": (22.99539185670716, 14.020597307201161, 24.222713321409557, 24.32158413065482),
+}
+"""Losses of 0.1's code with dropout .3 in the LSTM."""
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_torchs_masks_are_those_of_0_1(name: str) -> None:
+    spec = as_of_0_1(Spec(encoder=encoder_spec(), data={"source": "tables"}))
+    sampler, masks = answer_sampler(random_sequences(), epochs=2), spec.filter.lstm.masks
+    system = tiny_system(domain="answers", lstm_dropout=0.3, masks=masks).system
+    made = make_strategy(name, system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=None, seed=3)
+    torch.manual_seed(5)
+    made.warm_up(sampler.batch(0))
+    losses = [float(made.step(sampler.batch(step)).loss) for step in range(len(DROPPED[name]))]
+    assert losses == pytest.approx(DROPPED[name], rel=1e-10)
 
 
 if __name__ == "__main__":

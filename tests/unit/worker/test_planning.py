@@ -88,8 +88,9 @@ def test_plan_says_which_steps_run_over_fixed_shapes_and_why_others_do_not() -> 
     buckets = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": 4, "query": 8}), engine=on)
     assert words(buckets).endswith("encoder steps at a window's end plain, because items lie in buckets")
     tracing = Data(source="tables")
-    drawing = packed_spec(engine=on, data=tracing, filter=Filter(lstm={"dropout": 0.2}))
-    assert words(drawing).startswith("filter steps plain, because the filter draws dropout")
-    assert words(packed_spec(engine=on, data=tracing, filter=Filter(lstm={"dropout": 0.0}))).startswith(
-        "filter steps on"
+    drawing = Filter(lstm={"dropout": 0.2, "masks": "torch"})
+    assert words(packed_spec(engine=on, data=tracing, filter=drawing)).startswith(
+        "filter steps plain, because the filter draws dropout"
     )
+    for filter_ in (Filter(), Filter(lstm={"dropout": 0.0, "masks": "torch"})):
+        assert words(packed_spec(engine=on, data=tracing, filter=filter_)).startswith("filter steps on")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,14 +29,14 @@ GRAM = ("e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e", "gram-a
 class World:
     """A strategy with its system, built anew each time."""
 
-    def __init__(self, name: str, domain: str, dropout: float = 0.0, free_rows: str = "auto") -> None:
+    def __init__(self, name: str, domain: str, free_rows: str = "auto", **dropout: Any) -> None:
         self.sampler = sampler_of(domain)
         if name.startswith(("crcf", "nocontent", "nofinetune")) and domain == "news":
             training = SPEC.training.model_copy(update={"free_rows": free_rows})
             spec = SPEC.model_copy(update={"training": training})
             self.system, self.modules = build_system(spec, tiny_data(), CPU, seed=0, strategy=name)
         else:
-            tiny: Tiny = tiny_system(domain=domain, dropout=dropout, dtype=torch.float32)
+            tiny: Tiny = tiny_system(domain=domain, dtype=torch.float32, **dropout)
             self.system, self.modules = tiny.system, Modules(tiny.encoder, tiny.filter)
         rule, auto = {"encoder_batch": 7}, {"floor": 2, "drift": 0.3}
         if name == BEFORE:
@@ -92,16 +93,26 @@ def test_every_strategy_goes_on_bit_equal_from_every_step(
             assert torch.equal(value, wanted[key]), (step, key)
 
 
-def test_dropout_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "domain", "dropout"),
+    [
+        ("gram-1s", "news", {"dropout": 0.2}),
+        ("gram-1s", "answers", {"lstm_dropout": 0.2, "masks": "torch"}),
+        ("gram-3s", "answers", {"lstm_dropout": 0.2}),
+    ],
+)
+def test_dropout_draws_what_it_would_have_drawn(
+    name: str, domain: str, dropout: dict[str, Any], tmp_path: Path
+) -> None:
     torch.manual_seed(3)
-    whole = World("gram-1s", "news", dropout=0.2)
+    whole = World(name, domain, **dropout)
     torch.manual_seed(7)
     losses = whole.train(0, 6)
-    first = World("gram-1s", "news", dropout=0.2)
+    first = World(name, domain, **dropout)
     torch.manual_seed(7)
     first.train(0, 3)
     checkpoints = first.save(tmp_path, 3)
-    second = World("gram-1s", "news", dropout=0.2)
+    second = World(name, domain, **dropout)
     second.go_on(checkpoints)
     assert second.train(3, 6) == losses[3:]
 

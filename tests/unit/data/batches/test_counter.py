@@ -66,13 +66,14 @@ PARTS = {
     "SAMPLE": 1,
     "EPOCH_END": 4,
     "CACHE": 3,
+    "MASKS": 3,
 }
 """Purpose -> parts of its keys, the seed first unless the purpose stands alone."""
 
 
 def test_purposes_never_share_a_key() -> None:
     numbers = {name: int(purpose) for name, purpose in counter.Purpose.__members__.items()}
-    assert numbers == dict(zip(PARTS, (1, 2, 3, 3, 4, 4, 5), strict=True))  # of 0.1, for ever
+    assert numbers == dict(zip(PARTS, (1, 2, 3, 3, 4, 4, 5, 6), strict=True))  # for ever
     found = []
     for name, parts in PARTS.items():
         number = numbers[name]
@@ -82,6 +83,50 @@ def test_purposes_never_share_a_key() -> None:
         for seed, *places in itertools.product(range(6), *[range(6)] * (parts - 2)):
             found.append(counter.key(seed, number, *places))
     assert len(set(found)) == len(found)
+
+
+@given(st.lists(keys, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
+def test_dropout_masks_are_lanes_of_splitmix64(
+    row_keys: list[int], positions: int, layers: int, width: int
+) -> None:
+    def factor(row_key: int, position: int, layer: int, feature: int) -> float:
+        word = (position * layers + layer) * -(-width // 4) + feature // 4
+        lane = mix((row_key + word * GOLDEN) & MASK) >> 16 * (feature % 4) & 0xFFFF
+        signed = lane - 0x10000 if lane & 0x8000 else lane
+        return 2.0 if signed >= 0 else 0.0
+
+    found = counter.dropout_masks(torch.tensor(row_keys), positions, layers, width, 0.5, torch.float64)
+    for place in itertools.product(*map(range, found.shape)):
+        assert float(found[place]) == factor(row_keys[place[0]], *place[1:])
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.2, 0.5, 0.9])
+def test_dropout_keeps_its_share_of_everything_and_the_mean(dropout: float) -> None:
+    numbers = counter.bits64(counter.key(0, counter.Purpose.MASKS, 0), torch.arange(64))
+    masks = counter.dropout_masks(numbers, 20, 2, 64, dropout, torch.float64)
+    dropped = round(dropout * 65536) / 65536
+    assert masks.unique().tolist() == pytest.approx([0, 1 / (1 - dropped)], rel=1e-12)
+    for dims in ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2), (0, 1, 2, 3)):  # user, position, layer, feature
+        kept = (masks > 0).double().mean(dim=dims)
+        error = (dropped * (1 - dropped) / (masks.numel() / kept.numel())) ** 0.5
+        assert float((kept - (1 - dropped)).abs().max()) < 4.5 * error
+    kept = (masks > 0).double() - (1 - dropped)
+    for one, other in zip(
+        (kept[1:], kept[:, 1:], kept[:, :, 1:], kept[..., 1:]), (kept, *[kept] * 3), strict=True
+    ):
+        pairs = one * other[tuple(slice(size) for size in one.shape)]
+        assert float(pairs.mean().abs()) < 4.5 * dropped * (1 - dropped) / pairs.numel() ** 0.5
+
+
+def test_dropout_near_1_keeps_something() -> None:
+    masks = counter.dropout_masks(torch.arange(64), 64, 2, 64, 0.9999999, torch.float32)
+    assert masks.unique().tolist() == [0, 65536]
+
+
+def test_dropout_masks_depend_on_the_row_alone() -> None:
+    row_keys = torch.arange(5) * 7919
+    whole = counter.dropout_masks(row_keys, 6, 2, 10, 0.3, torch.float32)
+    assert torch.equal(counter.dropout_masks(row_keys[2:4], 4, 2, 10, 0.3, torch.float32), whole[2:4, :4])
 
 
 @given(keys, st.integers(1, 200), st.randoms(use_true_random=False))

@@ -1,5 +1,8 @@
 """Batches of answer sequences: random windows, drawn once for all strategies."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +81,30 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     for step in (5, 0, 3):
         assert torch.equal(sampler.batch(step).asked_BL, again.batch(step).asked_BL)
     assert any(not torch.equal(sampler.batch(step).asked_BL, other.batch(step).asked_BL) for step in range(4))
+
+
+def test_a_student_s_key_is_the_same_in_any_batch_and_part_and_another_in_each_epoch() -> None:
+    part = numbered(0)
+
+    def keys_of(
+        epoch: int, parts: Callable[[AnswerBatch], Iterable[AnswerBatch]], **options: Any
+    ) -> set[Any]:
+        batches = epoch_of(answer_sampler(part, length=100, **options), epoch)
+        cut = [each for batch in batches for each in parts(batch)]
+        return {
+            pair
+            for each in cut
+            for pair in zip(each.asked_BL[:, 0].tolist(), each.keys_B.tolist(), strict=True)
+        }
+
+    whole = keys_of(0, lambda batch: [batch])
+    assert len({key for _, key in whole}) == len(part)
+    assert keys_of(0, lambda batch: batch.split(4), batch_size=9) == whole
+    assert keys_of(0, lambda batch: [batch.part(rank, 3) for rank in range(3)]) == whole
+    assert keys_of(0, lambda batch: [batch.repeated()]) == whole
+    assert keys_of(0, lambda batch: [batch.part(1, 2)]) < whole
+    assert keys_of(1, lambda batch: [batch]).isdisjoint(whole)
+    assert keys_of(0, lambda batch: [batch], seed=4).isdisjoint(whole)
 
 
 def test_items_ahead_are_those_of_the_batches() -> None:
