@@ -3,6 +3,7 @@
 Legend: N items of a view, D width.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,10 @@ from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
-from grambench.training.group import Group
+from grambench.training.group import Exchange, Group, by_tokens
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
-from grambench.training.protocols import View
+from grambench.training.protocols import Batch, View
 from grambench.training.timing import TrainClock
 
 
@@ -54,6 +55,11 @@ class System:
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.make_capturable(self.clock.device)
+
+    def exchange(self, batch: Batch) -> Exchange:
+        """Who encodes the distinct items of a batch, and who reads them."""
+        owners = functools.partial(by_tokens, self.encode.tokens.lengths)
+        return self.group.exchange(batch.read_by_rank(), owners, self.clock.device)
 
     def sum_gradients(self, *optimizers: ScheduledAdam) -> None:
         """Before an update: sum the gradients of these optimisers over all ranks, in one message."""
