@@ -3,7 +3,6 @@
 Legend: N items of a view, D width.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
-from grambench.training.group import Exchange, Group, by_tokens
+from grambench.training.group import ByTokens, Exchange, Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
 from grambench.training.protocols import Batch, View
@@ -37,12 +36,15 @@ class System:
     """The encoder for evaluation; None: `encode`."""
     group: Group = field(default_factory=Group)
     """The ranks that train together."""
+    owners: ByTokens = field(init=False)
+    """Which rank encodes which item of a batch."""
     guard: NonFiniteGuard = field(init=False)
     """Blocks both optimisers once a loss is not finite."""
     fixed: FixedShapes = field(init=False)
     """Runs steps on fixed shapes, as CUDA graphs on CUDA; off unless `use_fixed_shapes` was called."""
 
     def __post_init__(self) -> None:
+        self.owners = ByTokens(self.encode.tokens.lengths)
         self.guard = NonFiniteGuard(self.clock.device)
         self.fixed = FixedShapes(self.clock.device, len(self.encode.tokens))
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
@@ -58,8 +60,7 @@ class System:
 
     def exchange(self, batch: Batch) -> Exchange:
         """Who encodes the distinct items of a batch, and who reads them."""
-        owners = functools.partial(by_tokens, self.encode.tokens.lengths)
-        return self.group.exchange(batch.read_by_rank(), owners, self.clock.device)
+        return self.group.exchange(batch.read_by_rank(), self.owners, self.clock.device)
 
     def sum_gradients(self, *optimizers: ScheduledAdam) -> None:
         """Before an update: sum the gradients of these optimisers over all ranks, in one message."""
