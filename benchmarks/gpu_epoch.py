@@ -18,6 +18,7 @@ from benchmarks.trials import Trial
 from grambench.config.spec import Spec
 from grambench.data.batches import counter
 from grambench.training.strategies.fit_encoder import fit_encoder
+from grambench.training.strategies.item_table import held_by_all
 
 BATCH = 256
 """Items of an encoder step in the epoch that is claimed."""
@@ -160,6 +161,7 @@ def closing_pass(made: Trial, some_N: NDArray[np.int64], size: int) -> Callable[
     def run() -> Tensor:
         nonlocal turn
         turn += 1
-        return fit_encoder(made.system, some_N, targets_ND, batch=size, passes=1, chunk=size, order=order)
+        targets = held_by_all(made.system.group, targets_ND)
+        return fit_encoder(made.system, some_N, targets, batch=size, passes=1, chunk=size, order=order)
 
     return run

@@ -161,18 +161,15 @@ def pseudo_loss_backward(
 
 
 def fit_encoder_to_table(
-    passes: Iterable[tuple[Any, Tensor]],
-    targets_UD: Tensor,
-    batch: int,
-    step: Callable[[Any, Tensor], Sequence[Tensor]],
+    passes: Iterable[tuple[Any, Tensor]], batch: int, step: Callable[[Any, Tensor], Sequence[Tensor]]
 ) -> Tensor:
     """Step (4) for N > 1: encoder steps towards h̃ over mini-batches of the window's items.
 
     Args:
         passes: for each pass the ids in the order in which they are encoded, and the rows of their targets.
-        targets_UD: h̃.
         batch: items per encoder step.
-        step: an encoder step on ids and targets [N, D]; returns pseudo-losses, summed over the items.
+        step: an encoder step on ids and the rows of their targets h̃; returns pseudo-losses, summed over the
+            items.
 
     Returns:
         The mean pseudo-loss per item during the last pass.
@@ -182,8 +179,8 @@ def fit_encoder_to_table(
         losses.clear()
         for start in range(0, len(items_U), batch):
             part = slice(start, start + batch)
-            losses += step(items_U[part], targets_UD[rows_U[part]])
-    return torch.stack(losses).sum() / len(targets_UD)
+            losses += step(items_U[part], rows_U[part])
+    return torch.stack(losses).sum() / len(rows_U)
 
 
 class ItemTable(nn.Module):
@@ -388,7 +385,11 @@ class MultiStep(_Method):
         rows_U = self.order(len(items_U)).to(self.device)
         targets_UD = self.table.rows_ID[items_U]
         passes = [(items_U[rows_U], rows_U)]
-        pseudo_loss = fit_encoder_to_table(passes, targets_UD, self.encoder_batch, self._encoder_step)
+        pseudo_loss = fit_encoder_to_table(
+            passes,
+            self.encoder_batch,
+            lambda items_N, rows_N: self._encoder_step(items_N, targets_UD[rows_N]),
+        )
         self.table.known_I.zero_()
         self.taken = 0
         return pseudo_loss

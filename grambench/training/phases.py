@@ -16,10 +16,10 @@ from grambench import gram
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.base import Filter
 from grambench.training.fixed_shapes import FixedShapes
-from grambench.training.group import Group
+from grambench.training.group import ByTokens, Exchange, Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.optim import ScheduledAdam
-from grambench.training.protocols import View
+from grambench.training.protocols import Batch, View
 from grambench.training.timing import TrainClock
 
 
@@ -36,12 +36,15 @@ class System:
     """The encoder for evaluation; None: `encode`."""
     group: Group = field(default_factory=Group)
     """The ranks that train together."""
+    owners: ByTokens = field(init=False)
+    """Which rank encodes which item of a batch."""
     guard: NonFiniteGuard = field(init=False)
     """Blocks both optimisers once a loss is not finite."""
     fixed: FixedShapes = field(init=False)
     """Runs steps on fixed shapes, as CUDA graphs on CUDA; off unless `use_fixed_shapes` was called."""
 
     def __post_init__(self) -> None:
+        self.owners = ByTokens(self.encode.tokens.lengths)
         self.guard = NonFiniteGuard(self.clock.device)
         self.fixed = FixedShapes(self.clock.device, len(self.encode.tokens))
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
@@ -54,6 +57,10 @@ class System:
         self.fixed.filter_steps, self.fixed.encoder_steps = filter_steps, encoder_steps
         for optimizer in (self.encoder_optimizer, self.filter_optimizer):
             optimizer.make_capturable(self.clock.device)
+
+    def exchange(self, batch: Batch) -> Exchange:
+        """Who encodes the distinct items of a batch, and who reads them."""
+        return self.group.exchange(batch.read_by_rank(), self.owners, self.clock.device)
 
     def sum_gradients(self, *optimizers: ScheduledAdam) -> None:
         """Before an update: sum the gradients of these optimisers over all ranks, in one message."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches.block import Block, Indexed, Place
@@ -75,10 +77,14 @@ class SampleBatch(ABC, Generic[ViewT]):
         return self.view(self.at.block.occurrences_of(self.at.rows))
 
     def unique(self) -> ViewT:
-        """The view of GRAM: each distinct item once, ascending; in a rank's part those of the whole batch."""
-        if not self.at.is_whole_step() and self.of_users is None:
-            return replace(self, place=None).unique()
-        return self.view(self.at.block.unique_of(self.at.step, self.at.rows))
+        """The view of GRAM: each distinct item once, ascending."""
+        at = self._whole_step().at
+        return self.view(at.block.unique_of(at.step, at.rows))
+
+    def read_by_rank(self) -> list[NDArray[np.int64]]:
+        """The distinct items, ascending, of each rank's part of the batch, on the host."""
+        at = self._whole_step().at
+        return at.block.read_by_rank(at.step)
 
     def repeated(self) -> Self:
         """Every user twice, so that every item repeats."""
@@ -86,20 +92,26 @@ class SampleBatch(ABC, Generic[ViewT]):
 
     def split(self, users: int) -> Iterator[Self]:
         """Micro-batches of at most `users` users."""
-        for start in range(0, self.rows, users):
-            yield self._cut(start, min(start + users, self.rows), None)
+        rows = self.at.rows
+        for start in range(rows.start, rows.stop, users):
+            yield self._cut(replace(self.at, rows=slice(start, min(start + users, rows.stop))))
 
     def part(self, rank: int, ranks: int) -> Self:
         """The users of one of several ranks, in order and as equal in number as possible; maybe none."""
         if ranks == 1:
             return self
-        start, stop = (number * self.rows // ranks for number in (rank, rank + 1))
-        return self._cut(start, stop, self.users)
+        whole = self._whole_step()
+        block, step = whole.at.block.cut(ranks), whole.at.step * ranks + rank
+        rows = slice(block.step_starts[step], block.step_ends[step])
+        return whole._cut(Place(block, step, rows), self.users)
 
-    def _cut(self, start: int, stop: int, of_users: int | None) -> Self:
-        first = self.at.rows.start
-        place = replace(self.at, rows=slice(first + start, first + stop))
-        return self._changed(itemgetter(slice(start, stop)), place, of_users)
+    def _whole_step(self) -> Self:
+        """The batch with a place of which it is a whole step: a micro-batch gets a block of its own."""
+        return self if self.at.is_whole_step() else replace(self, place=None)
+
+    def _cut(self, place: Place, of_users: int | None = None) -> Self:
+        first, rows = self.at.rows.start, place.rows
+        return self._changed(itemgetter(slice(rows.start - first, rows.stop - first)), place, of_users)
 
     def _changed(
         self, change: Callable[[Tensor], Tensor], place: Place | None, of_users: int | None = None

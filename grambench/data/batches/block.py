@@ -33,11 +33,28 @@ class Indexed:
 class Block:
     """Item ids of S samples [S, X] and the mask of those that are not padding."""
 
-    def __init__(self, ids_SX: Tensor, mask_SX: Tensor, step_ends: Sequence[int]) -> None:
-        """`step_ends`: end (exclusive) of each step's samples, ascending; the last is S."""
+    def __init__(self, ids_SX: Tensor, mask_SX: Tensor, step_ends: Sequence[int], ranks: int = 1) -> None:
+        """
+        Args:
+            ids_SX: item ids.
+            mask_SX: False at padding.
+            step_ends: end (exclusive) of each step's samples, ascending; the last is S.
+            ranks: that share a step of training: each one's part of it is a step of the block.
+        """
         self.ids_SX, self.mask_SX = ids_SX, mask_SX
         self.step_starts = [0, *step_ends[:-1]]
         self.step_ends = list(step_ends)
+        self.ranks = ranks
+        self._cuts: dict[int, Block] = {}
+
+    def cut(self, ranks: int) -> "Block":
+        """The same samples, each step cut into one part a rank, as equal as possible; some may be empty."""
+        if ranks not in self._cuts:
+            steps = zip(self.step_starts, self.step_ends, strict=True)
+            parts = range(1, ranks + 1)
+            ends = [start + part * (end - start) // ranks for start, end in steps for part in parts]
+            self._cuts[ranks] = Block(self.ids_SX, self.mask_SX, ends, ranks)
+        return self._cuts[ranks]
 
     def occurrences_of(self, rows: slice) -> Indexed:
         """Every occurrence in the samples of `rows` as a separate item."""
@@ -51,6 +68,12 @@ class Block:
         items_K, host_K, starts_P, index_SX = self._unique
         start, stop = starts_P[step], starts_P[step + 1]
         return Indexed(items_K[start:stop], host_K[start:stop], index_SX[rows])
+
+    def read_by_rank(self, step: int) -> list[NDArray[np.int64]]:
+        """The distinct items of each rank's part of the step of training that `step` is a part of."""
+        _, host_K, starts_P, _ = self._unique
+        first = step - step % self.ranks
+        return np.split(host_K[: starts_P[first + self.ranks]], starts_P[first : first + self.ranks])[1:]
 
     def counts(self, rows: slice) -> NDArray[np.int64]:
         """Occurrences in each sample of `rows`, on the host."""

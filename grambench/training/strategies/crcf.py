@@ -19,7 +19,7 @@ from grambench.training.phases import (
 )
 from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
 from grambench.training.strategies.fit_encoder import fit_encoder
-from grambench.training.strategies.item_table import Window
+from grambench.training.strategies.item_table import Window, held_by_all
 from grambench.training.strategies.one_step import OneStep
 from grambench.transfer import sent
 
@@ -145,7 +145,7 @@ class CRCFEpoch:
         pseudo_loss = fit_encoder(
             self.system,
             items_U,
-            free_UD,
+            held_by_all(self.system.group, free_UD),
             batch=self.spec.encoder_batch,
             passes=self.spec.encoder_passes,
             chunk=self.spec.encoder_batch,

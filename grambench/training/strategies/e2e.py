@@ -45,7 +45,7 @@ class EndToEndUnique(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Backpropagate the mean loss through filter, gather and encoder in one graph."""
         view = batch.unique()
-        exchange = self.system.group.exchange(view.host_items_N)
+        exchange = self.system.exchange(batch)
         vectors_ND = exchange.through(encode(self.system, exchange.own_O))
         loss = filter_loss(self.system, view, vectors_ND)
         with self.system.clock.encoding_behind(vectors_ND):

@@ -14,13 +14,14 @@ from torch import Tensor
 from grambench import gram
 from grambench.models.encoders.packed import PackedCall, PackedInput, PackedRows
 from grambench.training.phases import System, encode, loss_backward, pseudo_loss_backward
+from grambench.training.strategies.item_table import Targets
 from grambench.transfer import read
 
 
 def fit_encoder(
     system: System,
     items_U: NDArray[np.int64],
-    targets_UD: Tensor,
+    targets: Targets,
     *,
     batch: int,
     passes: int,
@@ -32,7 +33,7 @@ def fit_encoder(
     Args:
         system: provides the encoder and its optimiser.
         items_U: ids on the host.
-        targets_UD: h̃, on the device.
+        targets: h̃, on the device.
         batch: items per encoder step.
         passes: number of passes over the items.
         chunk: items whose graph is held at once; gradients of larger steps are accumulated.
@@ -44,20 +45,19 @@ def fit_encoder(
     orders = map(order, range(passes))
     shuffled = ((items_U[read(rows_U)], rows_U) for rows_U in orders)
 
-    def step(items_N: NDArray[np.int64], targets_ND: Tensor) -> list[Tensor]:
+    def step(items_N: NDArray[np.int64], rows_N: Tensor) -> list[Tensor]:
+        targets_ND = targets(items_N, rows_N)
         system.encoder_optimizer.schedule()
         if len(items_N) == batch and (call := _fixed_call(system, items_N, chunk)):
             return [_fixed_step(system, call, targets_ND)]
         encode_, backward = (functools.partial(phase, system) for phase in (encode, pseudo_loss_backward))
-        own = system.group.share(items_N)
-        losses = gram.pseudo_loss_backward(
-            encode_, items_N[own], targets_ND[own], len(items_N), chunk, backward
-        )
+        own_N = system.group.shares(items_N)[system.group.rank]
+        losses = gram.pseudo_loss_backward(encode_, own_N, targets_ND, len(items_N), chunk, backward)
         system.sum_gradients(system.encoder_optimizer)
         system.encoder_optimizer.update()
         return losses if system.group.size == 1 else [system.group.sum(_total(losses, targets_ND))]
 
-    return gram.fit_encoder_to_table(shuffled, targets_UD, batch, step)
+    return gram.fit_encoder_to_table(shuffled, batch, step)
 
 
 def _total(losses: list[Tensor], targets_ND: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
+from grambench.training.group import Exchange, by_id
 from grambench.training.phases import System, dry_run, encode, filter_backward, warm_up_encoder
 from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
 from grambench.training.strategies.fit_encoder import fit_encoder
-from grambench.training.strategies.item_table import Rows, Window
+from grambench.training.strategies.item_table import Rows, Window, held_by_all
 from grambench.training.strategies.table_optimizer import TableOptimizer
 from grambench.training.strategies.windows import WindowRule
 
@@ -42,7 +43,7 @@ class MultiStep:
         self.windows = 0
         table = "adagrad" if spec.table_optimizer == "auto" else spec.table_optimizer
         lr = spec.relative_lr if table == "relative" else spec.table_lr
-        self.table_optimizer = TableOptimizer(table, lr, self.catalogue, sampler.device)
+        self.table_optimizer = TableOptimizer(table, lr, self.catalogue, sampler.device, system.group)
         self._epoch = -1
         self._rows: Rows | None = None
         """Tensors of the previous window, if steps run on fixed tensors."""
@@ -69,23 +70,31 @@ class MultiStep:
         joined = self._look_ahead(window, batch)
 
         view = batch.unique()
-        loss = self._filter_step(window, view, batch.users)
+        exchange = self._exchange(batch)
+        loss = self._filter_step(window, view, exchange, batch.users)
         window.steps += 1
         window.occurrences += view.occurrences
-        window.touch(view.host_items_N)
+        for items_N in batch.read_by_rank():
+            window.touch(items_N)
         closed = self._close(window) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
-    def _filter_step(self, window: Window, view: View, users: int) -> Tensor:
+    def _exchange(self, batch: Batch) -> Exchange:
+        """Who holds the rows that a batch reads."""
+        return self.system.group.exchange(batch.read_by_rank(), by_id, self.sampler.device)
+
+    def _filter_step(self, window: Window, view: View, exchange: Exchange, users: int) -> Tensor:
         """Steps (2) and (3) of Algorithm 1: update filter and table; returns the loss summed over users."""
 
         def moves(view: View) -> tuple[Tensor]:
-            slots_N = window.slots_I[view.items_N]
-            loss, gradient_ND = filter_backward(self.system, view, window.read(slots_N), users)
+            held_O = exchange.slots(view.items_N)
+            slots_O = window.slots_I[held_O]
+            vectors_ND = exchange.fetch(window.read(slots_O))
+            loss, gradient_ND = filter_backward(self.system, view, vectors_ND, users)
             self.system.sum_gradients(self.system.filter_optimizer)
             self.system.filter_optimizer.update()
-            sum_gradient_ND = self.system.group.sum(gradient_ND * users)  # eq. 8: 𝓛 is a sum over the users
-            window.move(slots_N, self.table_optimizer.displacement(view.items_N, sum_gradient_ND))
+            sum_gradient_OD = exchange.give(gradient_ND * users)  # eq. 8: 𝓛 is a sum over the users
+            window.move(slots_O, self.table_optimizer.displacement(held_O, sum_gradient_OD))
             return (loss,)
 
         self.system.filter_optimizer.schedule()
@@ -104,7 +113,7 @@ class MultiStep:
                 window.join(view.host_items_N, encode(self.system, view.host_items_N))
         if not len(window.unknown(view.host_items_N)):
             with dry_run(self.system, self._touched(window)):
-                self._filter_step(window, view, batch.users)
+                self._filter_step(window, view, self._exchange(batch), batch.users)
         items_N = view.host_items_N[: self.spec.encoder_batch]
         with torch.no_grad():
             targets_ND = encode(self.system, items_N)
@@ -112,7 +121,7 @@ class MultiStep:
             fit_encoder(
                 self.system,
                 items_N,
-                targets_ND,
+                held_by_all(self.system.group, targets_ND),
                 batch=self.spec.encoder_batch,
                 passes=1,
                 chunk=self.chunk,
@@ -151,7 +160,8 @@ class MultiStep:
         dtype = next(self.system.encode.encoder.parameters()).dtype
         keeps = self.system.fixed.filter_steps
         rows = self._rows if keeps else None
-        window = Window(self.catalogue, width, dtype, device, self.spec.update == "frozen", rows)
+        frozen, group = self.spec.update == "frozen", self.system.group
+        window = Window(self.catalogue, width, dtype, device, frozen, rows, group)
         self._rows = window.rows if keeps else None
         return window
 
@@ -165,12 +175,12 @@ class MultiStep:
         if not steps:
             return 0
         items_N = window.unknown(self.sampler.items_ahead(batch.step, steps))
-        exchange = self.system.group.exchange(items_N)
+        own_N = items_N[self.system.group.holds(items_N)]
         if len(items_N):
             with torch.no_grad():
-                window.join(items_N, exchange.fetch(encode(self.system, exchange.own_O)))
+                window.join(items_N, encode(self.system, own_N))
             self.table_optimizer.measure(window)
-        return len(exchange.own_O)
+        return len(own_N)
 
     def _close(self, window: Window) -> ClosedWindow:
         """Train the encoder on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
@@ -178,7 +188,7 @@ class MultiStep:
         pseudo_loss = fit_encoder(
             self.system,
             items_U,
-            window.table_UD[window.touched_rows()],
+            window.targets(),
             batch=self.spec.encoder_batch,
             passes=self.spec.encoder_passes,
             chunk=self.chunk,

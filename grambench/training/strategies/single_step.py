@@ -27,13 +27,13 @@ class SingleStep(OneStep):
     def gradients(self, batch: Batch) -> StepResult:
         """Encode the unique items, filter, and backpropagate ∂𝓛/∂h through the encoder."""
         view = batch.unique()
-        exchange = self.system.group.exchange(view.host_items_N)
+        exchange = self.system.exchange(batch)
         chunks, order_O = self._chunks(exchange.own_O)
 
         def filter_pass(own_OD: Tensor) -> tuple[Tensor, Tensor]:
-            vectors_UD = exchange.fetch(own_OD)
-            loss, gradient_UD = filter_backward(self.system, view, vectors_UD, batch.users)
-            return loss, exchange.give(gradient_UD)
+            vectors_ND = exchange.fetch(own_OD)
+            loss, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
+            return loss, exchange.give(gradient_ND)
 
         loss = gram.single_step(
             functools.partial(encode, self.system),

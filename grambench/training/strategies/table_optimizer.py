@@ -6,10 +6,12 @@ Legend: I items of the catalogue, U items of the window, N items of one batch, D
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from grambench.gram import row_adagrad
+from grambench.training.group import Group
 from grambench.training.strategies.item_table import TINY, Window, spread
 
 
@@ -20,12 +22,22 @@ class TableOptimizer:
     """
 
     def __init__(
-        self, rule: Literal["adagrad", "sgd", "relative"], lr: float, catalogue: int, device: torch.device
+        self,
+        rule: Literal["adagrad", "sgd", "relative"],
+        lr: float,
+        catalogue: int,
+        device: torch.device,
+        group: Group | None = None,
     ) -> None:
-        """`sgd` with lr 1 is the paper's eq. 6; the other rules keep one accumulator per item."""
-        self.rule, self.lr, self.catalogue = rule, lr, catalogue
+        """`sgd` with lr 1 is the paper's eq. 6; the other rules keep one accumulator per item.
+
+        `group`: the ranks that share the table; each keeps the accumulators of the rows that it holds.
+        """
+        self.rule, self.lr, self.group = rule, lr, group or Group(alone=True)
+        self.items_I = np.arange(0 if rule == "sgd" else catalogue)
+        self.held = self.group.held(catalogue)
         self.accumulator_I = torch.zeros(
-            0 if rule == "sgd" else catalogue + 1, dtype=torch.float64, device=device
+            0 if rule == "sgd" else self.held + 1, dtype=torch.float64, device=device
         )
         """The last entry is that of padding, whose gradient is 0."""
         self.totals_2 = torch.zeros(2, dtype=torch.float64, device=device)
@@ -41,10 +53,10 @@ class TableOptimizer:
     def measure(self, window: Window) -> None:
         """Update the spread of a window's items; call it whenever items have joined."""
         if self.rule == "relative":
-            self.spread.copy_(spread(window.start_UD))
+            self.spread.copy_(spread(window.start_UD, self.group))
 
     def displacement(self, items_N: Tensor, gradient_ND: Tensor) -> Tensor:
-        """The displacement of the rows `items_N` (distinct ids) for the gradient of the SUM loss.
+        """The displacement of distinct rows `items_N` (a `Group.slot` each) for the gradient of the SUM loss.
 
         `adagrad`: see `gram.row_adagrad`.
 
@@ -64,8 +76,8 @@ class TableOptimizer:
         lengths_N = gradient_ND.double().square().sum(dim=1)
         squares_N = self.accumulator_I[items_N] + lengths_N
         self.accumulator_I[items_N] = squares_N
-        touched = (items_N < self.catalogue).sum()
-        self.totals_2 += torch.stack((lengths_N.sum(), touched.double()))
+        touched = (items_N < self.held).sum()
+        self.totals_2 += self.group.sum(torch.stack((lengths_N.sum(), touched.double())))
         mean_square = self.totals_2[0] / self.totals_2[1].clamp_min(1)
         scale_N = self.lr * self.spread / (squares_N + mean_square).sqrt().clamp_min(TINY)
         return -scale_N[:, None].to(gradient_ND.dtype) * gradient_ND
@@ -77,11 +89,12 @@ class TableOptimizer:
     def state_dict(self) -> dict[str, Tensor]:
         """The accumulators; for `relative` also its totals and spread."""
         relative = {"totals": self.totals_2, "spread": self.spread} if self.rule == "relative" else {}
-        return {"accumulator": self.accumulator_I[:-1], **relative}
+        return {"accumulator": self.group.at_leader(self.items_I, self.accumulator_I[:-1]), **relative}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state."""
-        self.accumulator_I[:-1].copy_(torch.as_tensor(state["accumulator"]))
+        own_O = torch.as_tensor(state["accumulator"])[self.group.rank :: self.group.size]
+        self.accumulator_I[: len(own_O)].copy_(own_O)
         if self.rule == "relative":
             self.totals_2.copy_(torch.as_tensor(state["totals"]))
             self.spread.copy_(torch.as_tensor(state["spread"]))

@@ -84,7 +84,7 @@ def test_drift_is_the_mean_over_the_window_s_items() -> None:
 def test_drift_of_the_spread_is_the_mean_move_over_the_mean_distance_to_the_mean() -> None:
     table = window(torch.tensor([[3.0, 4.0], [3.0, 2.0]]), [0, 1])  # each 1 from (3, 3)
     table.move(torch.tensor([0]), torch.tensor([[0.0, 0.5]]))
-    assert float(spread(table.start_UD)) == pytest.approx(1.0)
+    assert float(spread(table.start_UD, table.group)) == pytest.approx(1.0)
     assert float(table.spread_drift()) == pytest.approx((0.5 + 0) / 2)
 
 
@@ -95,7 +95,7 @@ def test_items_that_no_step_has_read_do_not_thin_the_drift() -> None:
     table.move(torch.tensor([1]), torch.tensor([[0.0, 1.0]]))
     assert table.touched_U.tolist() == [False, True, False, True]
     assert float(table.drift()) == pytest.approx((1 / 13**0.5 + 0) / 2)
-    assert float(table.spread_drift()) == pytest.approx(0.5 / float(spread(start[[1, 3]])))
+    assert float(table.spread_drift()) == pytest.approx(0.5 / float(spread(start[[1, 3]], table.group)))
 
 
 def test_a_window_is_restored_with_what_was_read_of_it() -> None:
@@ -135,7 +135,7 @@ def test_an_item_near_the_mean_does_not_decide_the_drift() -> None:
 @pytest.mark.parametrize("items", [1, 3])
 def test_spread_of_items_that_coincide_is_their_length(items: int) -> None:
     table = window(torch.tensor([[3.0, 4.0]]).repeat(items, 1), list(range(items)))
-    assert float(spread(table.start_UD)) == pytest.approx(5.0)
+    assert float(spread(table.start_UD, table.group)) == pytest.approx(5.0)
     assert float(table.spread_drift()) == 0.0
 
 
