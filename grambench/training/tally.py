@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,6 +86,7 @@ class Tally:
         """Items encoded before this process."""
         self._windows = 0
         self._window_encode_s = 0.0
+        system.group.counts = lambda: system.clock.running
 
     def count(self, result: StepResult) -> None:
         """Count one CF step."""
@@ -130,10 +132,10 @@ class Tally:
                 peak_reserved_bytes=peak_reserved,
             )
         )
-        self._report_ranks(train_s, peak_allocated)
+        self._report_ranks(batch, train_s, peak_allocated)
         self._reported_ns = time.monotonic_ns()
 
-    def _report_ranks(self, train_s: float, peak_bytes: int | None) -> None:
+    def _report_ranks(self, batch: Batch, train_s: float, peak_bytes: int | None) -> None:
         """Emit a sample of each rank, where there are several and the last samples are old enough."""
         group, (began_s, sampled_s) = self.system.group, self._ranks_train_s
         (due,) = group.greatest(group.leads and train_s - sampled_s >= RANKS_S)
@@ -147,11 +149,13 @@ class Tally:
             group.received_bytes,
             self.system.encode.counts.items - self._items_before,
             -1 if peak_bytes is None else peak_bytes,
+            *_reuse(batch),
         )
-        for rank, (ran_s, wait_s, received, items, peak) in enumerate(group.gather(own)):
+        for rank, (ran_s, wait_s, received, items, peak, *reuse) in enumerate(group.gather(own)):
             waited_s = None if wait_s < 0 else wait_s
             memory = None if peak < 0 else int(peak)
-            self._emit(ev.RankSample(rank, ran_s, waited_s, int(received), int(items), memory))
+            counts = map(int, (received, items))
+            self._emit(ev.RankSample(rank, ran_s, waited_s, *counts, memory, *map(int, reuse)))
 
     def report_window(self, window: ClosedWindow) -> bool:
         """Emit a closed window; False if its drift or pseudo-loss is not finite."""
@@ -233,6 +237,14 @@ class Tally:
         self.system.clock.resume_from(state["train_s"], state["encode_s"])
         self.system.guard.good_steps.fill_(self.totals.steps)
         self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]
+
+
+def _reuse(batch: Batch) -> tuple[int, int, int]:
+    """Item appearances in a rank's part of a batch, distinct items among them, and those of the whole."""
+    place = batch.at
+    step = slice(place.block.step_starts[place.step], place.block.step_ends[place.step])
+    own_N, all_N = (place.block.occurrences_of(rows).host_items_N for rows in (place.rows, step))
+    return len(own_N), len(np.unique(own_N)), len(np.unique(all_N))
 
 
 def _number(value: Tensor) -> float | None:

@@ -68,3 +68,9 @@ class RankSample(Event):
     """By this rank."""
     peak_bytes: int | None = None
     """Peak memory that torch allocated on its GPU; None: a CPU."""
+    batch_occurrences: int | None = None
+    """Item appearances in its users of the newest batch; None: an older log."""
+    batch_own_items: int | None = None
+    """Distinct items among them: all that it would have to encode if it were alone."""
+    batch_items: int | None = None
+    """Distinct items of the whole batch."""
