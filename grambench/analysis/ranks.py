@@ -35,7 +35,9 @@ def slowness(group: GroupState) -> list[tuple[int, float]]:
     middle = median(computes.values()) if computes else 0.0
     if middle <= 0:
         return []
-    return sorted(((n, share / middle - 1) for n, share in computes.items()), key=lambda row: (-row[1], row[0]))
+    return sorted(
+        ((n, share / middle - 1) for n, share in computes.items()), key=lambda row: (-row[1], row[0])
+    )
 
 
 def received_per_step(group: GroupState) -> float | None:
@@ -48,7 +50,9 @@ def received_per_step(group: GroupState) -> float | None:
 
 def reuse_ratios(group: GroupState) -> tuple[float | None, float | None]:
     """Item appearances per distinct item of a batch: within the part of one rank, and in the whole batch."""
-    found = [group.occurrences / items if items > 0 else None for items in (group.own_items, group.batch_items)]
+    found = [
+        group.occurrences / items if items > 0 else None for items in (group.own_items, group.batch_items)
+    ]
     return found[0], found[1]
 
 

@@ -154,8 +154,8 @@ class Tally:
         for rank, (ran_s, wait_s, received, items, peak, *reuse) in enumerate(group.gather(own)):
             waited_s = None if wait_s < 0 else wait_s
             memory = None if peak < 0 else int(peak)
-            counts = map(int, (received, items))
-            self._emit(ev.RankSample(rank, ran_s, waited_s, *counts, memory, *map(int, reuse)))
+            sample = ev.RankSample(rank, ran_s, waited_s, int(received), int(items), memory, *map(int, reuse))
+            self._emit(sample)
 
     def report_window(self, window: ClosedWindow) -> bool:
         """Emit a closed window; False if its drift or pseudo-loss is not finite."""
