@@ -126,6 +126,8 @@ class Stretch:
 
     size: int
     """Ranks; 1: one process."""
+    from_step: int
+    """CF steps done before."""
     first: Progress | None
     """Counters at which it is measured from; None: the trial's beginning."""
     last: Progress

@@ -19,7 +19,7 @@ from grambench.training.protocols import Batch, ClosedWindow, StepResult
 REPORT_S = 0.5
 """Seconds between progress events; each synchronises."""
 RANKS_S = 2.0
-"""Training seconds between two samples of the ranks."""
+"""Training seconds between two samples of the ranks; the first is taken with the first report."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Tally:
         self._loss = torch.zeros(())
         self._loss_users = 0
         self._reported_ns = 0
-        self._ranks_train_s = [0.0, 0.0]
+        self._ranks_train_s = [0.0, -math.inf]
         """Training seconds at this process's start, and at the last sample of the ranks."""
         self._items_before = 0
         """Items encoded before this process."""
@@ -233,7 +233,7 @@ class Tally:
             self.totals, encoded = Totals(self.totals.steps, self.totals.samples), EncodingCounts()
         self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
         self.system.encode.counts, self._items_before = encoded, encoded.items
-        self._ranks_train_s = [state["train_s"], state["train_s"]]
+        self._ranks_train_s[0] = state["train_s"]
         self.system.clock.resume_from(state["train_s"], state["encode_s"])
         self.system.guard.good_steps.fill_(self.totals.steps)
         self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]

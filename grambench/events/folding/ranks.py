@@ -45,15 +45,15 @@ def measure(trial: TrialState) -> None:
     if found and found[-1].size == size:
         found[-1].last = counters
     else:
-        resumed = found or (trial.resumed_steps and trial.resumed_steps[-1])
-        found.append(Stretch(size, counters if resumed else None, counters))
+        from_step = trial.resumed_steps[-1] if trial.resumed_steps else 0
+        found.append(Stretch(size, from_step, counters if from_step else None, counters))
 
 
 def resume(trial: TrialState, step: int) -> None:
     """Training resumes after so many CF steps: drop what nothing is left of."""
     if trial.group is not None:
         trial.group.began_step = step
-    trial.stretches = [each for each in trial.stretches if (each.first.step if each.first else 0) < step]
+    trial.stretches = [each for each in trial.stretches if each.from_step < step]
 
 
 HANDLERS: dict[type[ev.Event], Handler] = {
