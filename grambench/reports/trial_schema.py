@@ -465,9 +465,7 @@ class Trial(Section):
         return {part.ranks for part in self.ranks.parts} or {self.ranks.size}
 
     @model_serializer(mode="wrap")
-    def _as_before_without_new_fields(
-        self, fields: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
+    def _as_before_without_new_fields(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = fields(self)
         if not self.predictions:
             found.pop("predictions", None)  # a caller may have left it out

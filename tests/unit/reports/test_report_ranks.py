@@ -122,9 +122,7 @@ def test_rates_of_several_numbers_of_ranks_are_listed_apart_and_never_compared(r
     assert why_no_rate(report.trials) == "several numbers of ranks trained them"
 
 
-def test_a_report_of_one_process_is_as_before_and_older_ones_are_read(
-    report: Report, tmp_path: Path
-) -> None:
+def test_a_report_of_one_process_is_as_before_and_older_ones_are_read(report: Report, tmp_path: Path) -> None:
     fields: dict[str, Any] = json.loads(report_json(report))
     assert [*("ranks" in trial for trial in fields["trials"])] == [True, True, False]
     for trial in fields["trials"]:
