@@ -110,9 +110,10 @@ def _ranks(_: Scene, trial: TrialState) -> Rows:
     return (
         ("number", numbers.count(group.size)),
         ("in messages", _percent(waiting_share_so_far(group.ranks.values()))),
-        ("received a step", f"{numbers.rate(None if received is None else received / numbers.MIB)} MiB"),
-        ("R of a part", f"{numbers.ratio(own)}, of a batch {numbers.ratio(whole)}"),
-        ("started again", numbers.count(trial.restarts)),
+        ("MiB a step", numbers.rate(None if received is None else received / numbers.MIB)),
+        ("R of a part", numbers.ratio(own)),
+        ("R of a batch", numbers.ratio(whole)),
+        ("restarts", numbers.count(trial.restarts)),
     )
 
 

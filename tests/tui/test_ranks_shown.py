@@ -105,6 +105,20 @@ def test_more_ranks_than_rows_are_a_strip_with_the_slowest_named(state_of: Calla
     assert slots.ranks().plain == "48 ranks"
 
 
+def test_the_strategy_screen_has_bytes_and_both_reuse_ratios(state_of: Callable[[str], RunState]) -> None:
+    state = state_of("ranks")
+    text = strategy_text(Scene.of(state, dark=True), newest(state)).plain
+    rows = text.split("ranks\n")[1].splitlines()[:6]
+    assert [tuple(row.rsplit(maxsplit=1)) for row in rows] == [
+        ("number", "2"),
+        ("in messages", "6%"),
+        ("MiB a step", "0.11"),
+        ("R of a part", "1.4"),
+        ("R of a batch", "3.4"),
+        ("restarts", "0"),
+    ]
+
+
 def test_one_process_shows_nothing_of_ranks(tmp_path: Path) -> None:
     state = read_run(build("mid", tmp_path / "run"))
     scene = Scene.of(state, dark=True)
