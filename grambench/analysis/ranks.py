@@ -50,10 +50,11 @@ def received_per_step(group: GroupState) -> float | None:
 
 def reuse_ratios(group: GroupState) -> tuple[float | None, float | None]:
     """Item appearances per distinct item of a batch: within the part of one rank, and in the whole batch."""
-    found = [
-        group.occurrences / items if items > 0 else None for items in (group.own_items, group.batch_items)
-    ]
-    return found[0], found[1]
+    samples = [rank.sample for rank in group.ranks.values() if rank.sample is not None]
+    occurrences = sum(sample.part_occurrences or 0 for sample in samples)
+    own = sum(sample.part_items or 0 for sample in samples)
+    whole = sum(sample.batch_items or 0 for sample in samples) / max(1, len(samples))
+    return occurrences / own if own > 0 else None, occurrences / whole if whole > 0 else None
 
 
 def _per_second(rank: RankState, counter: str) -> float | None:

@@ -106,11 +106,6 @@ class GroupState:
     """CF steps done before."""
     steps: int = 0
     """CF steps since then, at the newest samples."""
-    occurrences: int = 0
-    own_items: int = 0
-    """Of the batches at the samples: item appearances, and distinct items in each rank's part; summed."""
-    batch_items: int = 0
-    """Distinct items of these batches, each batch once."""
 
     @property
     def size(self) -> int:

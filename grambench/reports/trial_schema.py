@@ -363,7 +363,7 @@ class Ranks(Section):
     reuse_ratio_of_a_part: float | None
     """R of the users of one rank alone: appearances per distinct item in its part of a batch; sampled."""
     reuse_ratio: float | None
-    """R of a whole batch: appearances per distinct item; of the same batches."""
+    """R of a whole batch: appearances per distinct item; over the same batches."""
     received_bytes_per_step: float | None
     """Bytes of messages that a rank receives for a CF step, the mean over ranks and steps."""
     waiting_share: float | None

@@ -20,6 +20,8 @@ REPORT_S = 0.5
 """Seconds between progress events; each synchronises."""
 RANKS_S = 2.0
 """Training seconds between two samples of the ranks; the first is taken with the first report."""
+REUSE_STEPS = 8
+"""Of so many steps one is looked at for what a rank alone would have to encode."""
 
 
 @dataclass(slots=True)
@@ -84,12 +86,16 @@ class Tally:
         """Training seconds at this process's start, and at the last sample of the ranks."""
         self._items_before = 0
         """Items encoded before this process."""
+        self._reuse = np.zeros(3, dtype=np.int64)
+        """Sums of `_reuse` since its start."""
         self._windows = 0
         self._window_encode_s = 0.0
         system.group.counts = lambda: system.clock.running
 
-    def count(self, result: StepResult) -> None:
+    def count(self, result: StepResult, batch: Batch) -> None:
         """Count one CF step."""
+        if self.system.group.size > 1 and self.totals.steps % REUSE_STEPS == 0:
+            self._reuse += _reuse(batch)
         self.totals.add(result)
         self.system.guard.count_step()
         self._loss = self._loss.to(result.loss.device) + result.loss
@@ -132,10 +138,10 @@ class Tally:
                 peak_reserved_bytes=peak_reserved,
             )
         )
-        self._report_ranks(batch, train_s, peak_allocated)
+        self._report_ranks(train_s, peak_allocated)
         self._reported_ns = time.monotonic_ns()
 
-    def _report_ranks(self, batch: Batch, train_s: float, peak_bytes: int | None) -> None:
+    def _report_ranks(self, train_s: float, peak_bytes: int | None) -> None:
         """Emit a sample of each rank, where there are several and the last samples are old enough."""
         group, (began_s, sampled_s) = self.system.group, self._ranks_train_s
         (due,) = group.greatest(group.leads and train_s - sampled_s >= RANKS_S)
@@ -149,7 +155,7 @@ class Tally:
             group.received_bytes,
             self.system.encode.counts.items - self._items_before,
             -1 if peak_bytes is None else peak_bytes,
-            *_reuse(batch),
+            *self._reuse.tolist(),
         )
         for rank, (ran_s, wait_s, received, items, peak, *reuse) in enumerate(group.gather(own)):
             waited_s = None if wait_s < 0 else wait_s

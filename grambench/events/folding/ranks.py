@@ -26,9 +26,6 @@ def _rank_sample(known: Folded, source: str, event: ev.RankSample) -> None:
     rank = group.ranks.setdefault(event.rank, RankState())
     rank.before, rank.sample, rank.seen_s = rank.sample, event, known.state.elapsed_s
     group.steps = (trial.progress.step if trial.progress else 0) - group.began_step
-    group.occurrences += event.batch_occurrences or 0
-    group.own_items += event.batch_own_items or 0
-    group.batch_items += (event.batch_items or 0) if event.rank == 0 else 0
 
 
 def _group_of(trial: TrialState) -> GroupState:

@@ -68,9 +68,9 @@ class RankSample(Event):
     """By this rank."""
     peak_bytes: int | None = None
     """Peak memory that torch allocated on its GPU; None: a CPU."""
-    batch_occurrences: int | None = None
-    """Item appearances in its users of the newest batch; None: an older log."""
-    batch_own_items: int | None = None
-    """Distinct items among them: all that it would have to encode if it were alone."""
+    part_occurrences: int | None = None
+    """Item appearances in its parts of some batches (`Tally`); None: an older log."""
+    part_items: int | None = None
+    """Distinct items in each of these parts, summed."""
     batch_items: int | None = None
-    """Distinct items of the whole batch."""
+    """Distinct items in each of these batches, summed."""

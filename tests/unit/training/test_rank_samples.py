@@ -36,16 +36,18 @@ def test_a_sample_has_the_items_of_the_own_part_and_of_the_whole_batch(domain: s
     whole = tiny.sampler_of(domain, batch_size=6).batch(0)
     part = whole.part(1, 2)
     assert (part.rows, part.users) == (3, 6)
+    for _ in range(9):
+        tally.count(StepResult(torch.zeros(()), 6, 9, 4), part)
     for _ in range(2):
-        tally.count(StepResult(torch.zeros(()), 6, 9, 4))
         tally.report(part)
     samples = [event for event in emitted if isinstance(event, ev.RankSample)]
     assert [sample.rank for sample in samples] == [0, 1], "with the first report, then by the clock"
     own_N, all_N = (each.occurrences().host_items_N for each in (part, whole))
     found = samples[1]
-    assert found.batch_occurrences == len(own_N)
-    assert found.batch_own_items == len(np.unique(own_N))
-    assert found.batch_items == len(np.unique(all_N)) > found.batch_own_items
+    assert found.part_occurrences == 2 * len(own_N), "of nine steps the first and the ninth"
+    assert found.part_items == 2 * len(np.unique(own_N))
+    assert found.batch_items == 2 * len(np.unique(all_N))
+    assert found.batch_items > found.part_items
 
 
 def test_messages_count_only_while_the_trial_trains() -> None:
