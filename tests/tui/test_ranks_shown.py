@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
 import pytest
 
@@ -19,7 +19,8 @@ from tests.tui.logs import GIB, UUID, build
 
 @pytest.fixture(scope="module")
 def state_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunState]:
-    return lambda name: read_run(build(name, tmp_path_factory.mktemp(name) / "run"))
+    built = cache(lambda name: build(name, tmp_path_factory.mktemp(name) / "run"))
+    return lambda name: read_run(built(name))
 
 
 def newest(state: RunState) -> TrialState:
@@ -119,8 +120,8 @@ def test_the_strategy_screen_has_bytes_and_both_reuse_ratios(state_of: Callable[
     ]
 
 
-def test_one_process_shows_nothing_of_ranks(tmp_path: Path) -> None:
-    state = read_run(build("mid", tmp_path / "run"))
+def test_one_process_shows_nothing_of_ranks(state_of: Callable[[str], RunState]) -> None:
+    state = state_of("mid")
     scene = Scene.of(state, dark=True)
     assert ranks_text(scene, 80) == []
     assert "ranks" not in strategy_text(scene, newest(state)).plain
