@@ -5,7 +5,15 @@ from zlib import crc32
 
 from grambench.analysis.compared import Within, cost_of, within_of
 from grambench.analysis.confidence import ConfidenceInterval
-from grambench.analysis.pairs import Pair, cost_of_trial, log_costs, null_log_ratios, race_of, reference_label
+from grambench.analysis.pairs import (
+    Pair,
+    cost_of_trial,
+    log_costs,
+    null_log_ratios,
+    race_of,
+    reference_label,
+    trained_alike,
+)
 from grambench.analysis.rounds import paired_rounds
 from grambench.events.rounds import Round
 from grambench.events.state import RunState, TrialState
@@ -55,8 +63,10 @@ class LiveIntervals:
         return rounds[: len(rounds) - behind]
 
     def _reference_of(self, trial: TrialState) -> TrialState | None:
-        """None for the reference itself and for null tests."""
+        """None for the reference itself, for null tests, and where their rates are not compared."""
         if self._reference in (None, trial.label) or trial.is_null:
+            return None
+        if not trained_alike(self._state, trial.label, str(self._reference)):
             return None
         return self._state.named(trial.trial_name.of(str(self._reference)))
 

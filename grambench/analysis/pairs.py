@@ -8,7 +8,7 @@ from typing import Any
 
 from grambench.analysis import comparison
 from grambench.analysis.anytime import block_log_ratios
-from grambench.analysis.comparison import REFERENCES, samples_per_second
+from grambench.analysis.comparison import REFERENCES, group_sizes, samples_per_second
 from grambench.analysis.rounds import paired_rounds
 from grambench.analysis.time_to_target import Wait, arrival
 from grambench.analysis.verdict import MARGIN_AUC
@@ -215,17 +215,23 @@ def pair_of(
 ) -> Pair:
     """A trial and what it is compared with."""
     score, reached = target.score, _arrived_at(target, state.metric)
+    alike = trained_alike(state, trial.label, reference.label)
     return Pair(
         seed=trial.seed,
         repeat=trial.repeat,
-        candidate_cost=cost_of_trial(trial),
-        reference_cost=cost_of_trial(reference),
+        candidate_cost=cost_of_trial(trial) if alike else None,
+        reference_cost=cost_of_trial(reference) if alike else None,
         difference=_difference(trial, reference, state.metric),
         users=users,
         candidate=reached(trial) if score is not None else None,
         reference=reached(reference) if score is not None else None,
-        **race_of(paired_rounds(trial.rounds, reference.rounds)),
+        **race_of(paired_rounds(trial.rounds, reference.rounds) if alike else []),
     )
+
+
+def trained_alike(state: RunState, *labels: str) -> bool:
+    """Whether one number of ranks has trained all trials of these labels: else no rates are compared."""
+    return len(group_sizes(trial for trial in state.trials.values() if trial.label in labels)) < 2
 
 
 def race_of(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Any]:
@@ -251,9 +257,13 @@ def cost_of_trial(trial: TrialState) -> float | None:
 
 
 def log_costs(trials: Iterable[TrialState]) -> dict[str, list[float]]:
-    """Label -> log of the training seconds a sample of each of its processes, without null tests."""
+    """Label -> log of the training seconds a sample of each of its processes, without null tests.
+
+    Empty where several numbers of ranks have trained them.
+    """
     found: dict[str, list[float]] = {}
-    for trial in trials:
+    every = list(trials)
+    for trial in every if len(group_sizes(every)) < 2 else ():
         cost = None if trial.is_null else cost_of_trial(trial)
         if cost is not None:
             found.setdefault(trial.label, []).append(math.log(cost))
@@ -265,9 +275,9 @@ def null_log_ratios(state: RunState) -> list[float]:
     found = []
     for trial in state.trials.values():
         repeated = state.named(trial.trial_name.repeated) if trial.is_null else None
-        costs = [cost_of_trial(each) for each in (trial, repeated) if each is not None]
-        if len(costs) == 2 and costs[0] and costs[1]:
-            found.append(math.log(costs[1] / costs[0]))
+        ratio = comparison.ratio_over(trial, repeated)
+        if ratio is not None:
+            found.append(math.log(ratio))
     return found
 
 

@@ -7,13 +7,14 @@ people says of it in `folding/sentences.py`.
 from collections.abc import Iterable
 
 from grambench.events.codec import Record
-from grambench.events.folding import machine, run, setup, trial, worker
+from grambench.events.folding import machine, ranks, run, setup, trial, worker
 from grambench.events.folding.folded import Folded
 from grambench.events.folding.sentences import SENTENCES
 from grambench.events.state import LogLine, RunState
 
 LOG_KEPT = 500
-HANDLERS = run.HANDLERS | machine.HANDLERS | setup.HANDLERS | worker.HANDLERS | trial.HANDLERS
+_OF_WORKERS = setup.HANDLERS | worker.HANDLERS | trial.HANDLERS | ranks.HANDLERS
+HANDLERS = run.HANDLERS | machine.HANDLERS | _OF_WORKERS
 
 
 class Fold:

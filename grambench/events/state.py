@@ -21,11 +21,15 @@ from grambench.events.types import (
     Evaluated,
     FilesChecked,
     GpuSample,
+    GroupFormed,
     Outcome,
     Phase,
     PredictionsWritten,
     PrepareProgress,
     Progress,
+    RankSample,
+    RanksLaunched,
+    RankStarted,
     SamplerFinished,
     TrialPlanned,
     WarmedUp,
@@ -75,6 +79,54 @@ class HostState:
     pressure_percent: float | None = None
     throttled_percent: float | None = None
     swap_bytes_per_s: float | None = None
+
+
+@dataclass(slots=True)
+class RankState:
+    """One of the ranks that train a trial; its counters run since its process started."""
+
+    started: RankStarted | None = None
+    sample: RankSample | None = None
+    """The newest."""
+    before: RankSample | None = None
+    """The one before."""
+    seen_s: float | None = None
+    """Seconds of the run at the newest."""
+
+
+@dataclass(slots=True)
+class GroupState:
+    """The ranks of a trial since they were last started."""
+
+    launched: RanksLaunched | None = None
+    formed: GroupFormed | None = None
+    """None: they have not met yet."""
+    ranks: dict[int, RankState] = field(default_factory=dict)
+    began_step: int = 0
+    """CF steps done before."""
+    steps: int = 0
+    """CF steps since then, at the newest samples."""
+
+    @property
+    def size(self) -> int:
+        """W; before they have met, of those that are started."""
+        if self.formed is not None:
+            return self.formed.size
+        return self.launched.nproc * self.launched.nnodes if self.launched else 1
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What one number of ranks has trained of a trial."""
+
+    size: int
+    """Ranks; 1: one process."""
+    from_step: int
+    """CF steps done before."""
+    first: Progress | None
+    """Counters at which it is measured from; None: the trial's beginning."""
+    last: Progress
+    """The newest counters, of closed windows."""
 
 
 @dataclass(slots=True)
@@ -168,6 +220,12 @@ class TrialState:
     """Turns that it had and gave back."""
     switch_s: float = 0.0
     """Seconds that starting these turns cost; not part of the training seconds."""
+    group: GroupState | None = None
+    """Its ranks; None: one process trains it, or has not begun."""
+    restarts: int = 0
+    """How often its ranks started again because one of them had died."""
+    stretches: list[Stretch] = field(default_factory=list)
+    """In order; more than one if it was resumed with another number of ranks."""
     rounds: list[Round] = field(default_factory=list)
     """What its closed windows had cost at the end of each of these turns."""
     round_rows: RoundRows = field(default_factory=RoundRows)

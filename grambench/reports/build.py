@@ -320,6 +320,7 @@ def _seed_summaries(state: RunState) -> list[SeedSummary]:
 
 def _seed_summary(trials: list[TrialState]) -> SeedSummary:
     tests = [trial.test.metrics if trial.test else {} for trial in trials]
+    sizes = comparison.group_sizes(trials)
     spreads = {name: _spread([test.get(name) for test in tests]) for name in dict.fromkeys(chain(*tests))}
     return build_section(
         SeedSummary,
@@ -329,7 +330,7 @@ def _seed_summary(trials: list[TrialState]) -> SeedSummary:
         seeds=[trial.seed for trial in trials],
         test_auc=spreads.get("auc"),
         test={name: spread for name, spread in spreads.items() if spread is not None},
-        samples_per_s=_spread([comparison.samples_per_second(trial) for trial in trials]),
+        samples_per_s=_spread([comparison.samples_per_second(trial) for trial in trials if len(sizes) < 2]),
     )
 
 

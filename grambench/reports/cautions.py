@@ -1,5 +1,6 @@
 """What a careful reader should know: the logs' warnings, and outcomes that invalidate a comparison."""
 
+from grambench.analysis.comparison import group_sizes
 from grambench.events.disturbance import disturbances
 from grambench.events.state import RunState, TrialState
 from grambench.reports.trial_schema import Caution
@@ -8,6 +9,10 @@ from grambench.reports.trial_schema import Caution
 def trial_cautions(trial: TrialState) -> list[Caution]:
     """Warnings of one trial."""
     found = trial.warnings | {found.code: found.message for found in disturbances(trial)}
+    if len(group_sizes([trial])) > 1:
+        by = ", then ".join(str(stretch.size) for stretch in trial.stretches)
+        words = f"Trained by {by} ranks: its seconds are sums over them"
+        found["several-ranks"] = f"{words}, and ranks.parts has the rate of each."
     if trial.outcome == "diverged":
         found.setdefault("diverged", f"The trial diverged: {trial.reason or 'a loss was not finite'}.")
     return _listed(found)
@@ -22,6 +27,10 @@ def run_cautions(state: RunState) -> list[Caution]:
     for name in audit.unequal if audit is not None else ():
         words = f"{name} claims e2e's update, but its gradients differ on this model and data."
         found[f"audit-failed-{name}"] = words
+    sizes = sorted(group_sizes(state.trials.values()))
+    if len(sizes) > 1:
+        words = f"Trials were trained by {' and '.join(map(str, sizes))} ranks"
+        found["several-ranks"] = f"{words}: rates of different numbers are not compared."
     complaints = state.log_complaints
     if complaints:
         found["damaged-log"] = "; ".join(complaints) + "."

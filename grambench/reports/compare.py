@@ -27,7 +27,7 @@ from grambench.reports.over_runs import (
     test_score,
 )
 from grambench.reports.section import Model, Section, build_section
-from grambench.reports.trial_schema import Trial
+from grambench.reports.trial_schema import Trial, rates_of, why_no_rate
 
 _NO_PAIR = "the runs have no seed in common"
 
@@ -173,14 +173,13 @@ def _margin(source: Source) -> float:
 
 def _of_run(source: Source, label: str, target: Target) -> LabelOfRun:
     trials, row = source.of(label), metric_of(source)
-    rates = [rate for trial in trials if (rate := trial.times.samples_per_s)]
     scores = [score for trial in trials if (score := test_score(trial, row)) is not None]
     seconds, why = _seconds(trials, source, target)
     reference = reference_of(source)
     return build_section(
         LabelOfRun,
         reasons={
-            "samples_per_s": "no window was closed",
+            "samples_per_s": why_no_rate(trials),
             "test_score": "no trial was scored on the test part",
             "train_s_to_target": why,
             "speedup": f"the rate of {label} or {reference} was not measured"
@@ -189,7 +188,7 @@ def _of_run(source: Source, label: str, target: Target) -> LabelOfRun:
         },
         run=source.name,
         trials=len(trials),
-        samples_per_s=_geometric(rates),
+        samples_per_s=_geometric(rates_of(trials)),
         test_score=fmean(scores) if scores else None,
         train_s_to_target=seconds,
         speedup=_geometric([*speedups_of(source, label).values()]),

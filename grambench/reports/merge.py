@@ -20,6 +20,7 @@ from grambench.reports.comparable import (
 from grambench.reports.comparisons import build_comparison, read_pair
 from grambench.reports.over_runs import arrived_at, metric_of, target_over
 from grambench.reports.section import Model
+from grambench.reports.trial_schema import are_alike
 
 _Sides = tuple[str, str]
 """Candidate and reference."""
@@ -90,6 +91,9 @@ def _of(sources: Sequence[Source], sides: _Sides) -> list[schema.Comparison]:
 
 def _compared(sources: Sequence[Source], sides: _Sides, target: Target) -> Compared:
     pairs = [pair for source in sources for pair in _pairs(source, sides, target)]
+    trials = [trial for source in sources for label in sides for trial in source.of(label)]
+    if not are_alike(trials):
+        pairs = [replace(pair, candidate_cost=None, reference_cost=None, blocks=()) for pair in pairs]
     spec = sources[0].spec().model_dump(mode="json")
     reasons = [each.not_comparable for each in _of(sources, sides)]
     return compare(

@@ -10,6 +10,7 @@ from grambench.reports.comparison_schema import Comparison, Interval
 from grambench.reports.over_runs import test_score
 from grambench.reports.schema import Report
 from grambench.reports.section import OLDER_REPORT, Section
+from grambench.reports.trial_schema import rates_of, why_no_rate
 
 Numbers = dict[str, Any]
 """Nested by the parts of a name; None: missing."""
@@ -67,8 +68,8 @@ def _why(section: Section, field: str) -> str:
 def _means(source: Source, label: str, numbers: Numbers, reasons: dict[str, str]) -> None:
     trials, row = source.of(label), metric(source.report.run.selected_by)
     scores = [score for trial in trials if (score := test_score(trial, row)) is not None]
-    rates = [rate for trial in trials if (rate := trial.times.samples_per_s) is not None]
+    rates = rates_of(trials)
     numbers["auc"][label] = fmean(scores) if scores else None
     numbers["samples_per_s"][label] = fmean(rates) if rates else None
     reasons[f"auc.{label}"] = "no trial of it was scored on the test part"
-    reasons[f"samples_per_s.{label}"] = "no window of it was closed"
+    reasons[f"samples_per_s.{label}"] = why_no_rate(trials)

@@ -6,7 +6,7 @@ from grambench.analysis.comparison import REFERENCES
 from grambench.analysis.pairs import Arrived, Pair, Target, arrived_on, target_from
 from grambench.metrics.catalogue import Metric, metric
 from grambench.reports.comparable import Source, label_of
-from grambench.reports.trial_schema import Trial
+from grambench.reports.trial_schema import Trial, rates_of
 
 Block = tuple[int, int]
 """Seed and repeat."""
@@ -73,13 +73,13 @@ def pairs_between(own: Sequence[Trial], others: Sequence[Trial], target: Target,
 
 
 def _pair(trial: Trial, other: Trial, target: Target, row: Metric) -> Pair:
-    scores = test_score(trial, row), test_score(other, row)
+    scores, alike = (test_score(trial, row), test_score(other, row)), trial.sizes == other.sizes
     difference = None if None in scores else row.better * (scores[0] - scores[1])  # type: ignore[operator]
     return Pair(
         seed=trial.seed,
         repeat=trial.repeat,
-        candidate_cost=cost_of_trial(trial),
-        reference_cost=cost_of_trial(other),
+        candidate_cost=cost_of_trial(trial) if alike else None,
+        reference_cost=cost_of_trial(other) if alike else None,
         difference=difference,
         candidate=arrived_at(trial, target, row),
         reference=arrived_at(other, target, row),
@@ -90,7 +90,7 @@ def speedups_of(source: Source, label: str) -> dict[Block, float]:
     """Samples/s of a label over those of the run's reference, by seed and repeat."""
     found, references = {}, by_block(source.of(reference_of(source) or ""))
     for block, trial in by_block(source.of(label)).items():
-        rates = [each.times.samples_per_s for each in (trial, references.get(block)) if each is not None]
-        if len(rates) == 2 and rates[0] and rates[1]:
+        rates = rates_of([each for each in (trial, references.get(block)) if each is not None])
+        if len(rates) == 2:
             found[block] = rates[0] / rates[1]
     return found

@@ -1,5 +1,6 @@
 """The report's part about one trial: one strategy with one seed."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -320,6 +321,74 @@ class Curves(Model):
         return found
 
 
+class Rank(Section):
+    """One of the ranks since its process started."""
+
+    rank: int
+    """Its number, from 0."""
+    host: str | None
+    """Name of its machine."""
+    device: str | None
+    """`cpu`, `cuda:0` …"""
+    waiting_share: float | None
+    """Share of its training seconds in messages between ranks and waiting for them; 0 to 1."""
+    peak_bytes: int | None
+    """Peak memory that torch allocated on its GPU, in bytes."""
+
+
+class RankPart(Section):
+    """What one number of ranks has trained: rates of several numbers are never one number."""
+
+    ranks: int
+    """Ranks, a count; 1: one process."""
+    from_step: int
+    """CF steps done before."""
+    to_step: int
+    """CF steps at its end, as far as the trial kept them."""
+    samples_per_s: float | None
+    """Users trained on per training second, of a resumed trial from its first report on."""
+
+
+class Ranks(Section):
+    """The ranks of torch.distributed that train it together, since they were last started."""
+
+    size: int
+    """W, a count."""
+    nodes: int | None
+    """Machines, a count."""
+    backend: str | None
+    """What carries their messages: `nccl` or `gloo`."""
+    batch_size: int | None
+    """Users in a batch of all ranks, a count."""
+    reuse_ratio_of_a_part: float | None
+    """R of the users of one rank alone: appearances per distinct item in its part of a batch; sampled."""
+    reuse_ratio: float | None
+    """R of a whole batch: appearances per distinct item; over the same batches."""
+    received_bytes_per_step: float | None
+    """Bytes of messages that a rank receives for a CF step, the mean over ranks and steps."""
+    waiting_share: float | None
+    """Share of all ranks' training seconds in messages and waiting for one another; 0 to 1."""
+    restarts: int
+    """How often all ranks started again because one had died, a count."""
+    efficiency: float | None
+    """Samples/s over W times those of one process, a ratio."""
+    ranks: list[Rank]
+    """Each of them."""
+    parts: list[RankPart]
+    """What each number of ranks has trained, in order."""
+
+    @property
+    def several(self) -> bool:
+        """Whether it was ever trained by more than one process."""
+        return self.size > 1 or any(part.ranks > 1 for part in self.parts)
+
+
+def one_process() -> Ranks:
+    """Of a trial that one process trained, as all were in reports of earlier versions."""
+    why = "one process trained it"
+    return build_section(Ranks, None, otherwise=why, size=1, restarts=0, ranks=[], parts=[])
+
+
 class Trial(Section):
     """One label with one seed, the first time or again."""
 
@@ -375,6 +444,8 @@ class Trial(Section):
     """Stops of the process, and load on the machine."""
     load: Load = Field(default_factory=Load)
     """How hard its training worked the machine."""
+    ranks: Ranks = Field(default_factory=one_process)
+    """The ranks that trained it; left out for one process."""
     reuse_ratio: float | None
     """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
     speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]
@@ -388,9 +459,31 @@ class Trial(Section):
     warnings: list[Caution]
     """Warnings about this trial."""
 
+    @property
+    def sizes(self) -> set[int]:
+        """The numbers of ranks that have trained it."""
+        return {part.ranks for part in self.ranks.parts} or {self.ranks.size}
+
     @model_serializer(mode="wrap")
-    def _as_before_without_predictions(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_before_without_new_fields(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
         found: dict[str, Any] = fields(self)
         if not self.predictions:
             found.pop("predictions", None)  # a caller may have left it out
+        if not self.ranks.several:
+            found.pop("ranks", None)
         return found
+
+
+def rates_of(trials: Sequence[Trial]) -> list[float]:
+    """Samples/s of those that have been measured; empty where several numbers of ranks trained them."""
+    return [rate for trial in trials if are_alike(trials) and (rate := trial.times.samples_per_s)]
+
+
+def why_no_rate(trials: Sequence[Trial]) -> str:
+    """Why there are none."""
+    return "no window was closed" if are_alike(trials) else "several numbers of ranks trained them"
+
+
+def are_alike(trials: Sequence[Trial]) -> bool:
+    """Whether one number of ranks trained them all, so that their rates are comparable."""
+    return len(set().union(*(trial.sizes for trial in trials))) < 2

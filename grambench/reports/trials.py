@@ -14,6 +14,7 @@ from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import metric
 from grambench.reports.cautions import trial_cautions
+from grambench.reports.ranks import build_ranks
 from grambench.reports.section import OLDER_LOG, build_section
 from grambench.reports.trial_schema import (
     Curves,
@@ -34,7 +35,9 @@ from grambench.reports.trial_schema import (
 )
 
 CURVE_POINTS = 256
+_UNLIKE = "trained by other numbers of ranks"
 _NOT_TRAINED = "no training step was recorded"
+_SEVERAL = "trained by several numbers of ranks: ranks.parts has each"
 _UNWATCHED = "fewer than two samples were taken while it trained"
 
 
@@ -70,6 +73,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         energy=_energy(state, trial),
         disturbed=_disturbed(trial),
         load=_load(state, trial),
+        ranks=build_ranks(state, trial),
         reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
@@ -151,6 +155,8 @@ def _no_metric(evaluation: ev.Evaluated, name: str) -> str:
 
 def _unsettled(trial: TrialState) -> str:
     """Why a rate or ratio over whole windows is missing."""
+    if len(comparison.group_sizes([trial])) > 1:
+        return _SEVERAL
     return "no window of training steps was closed" if trial.progress else _NOT_TRAINED
 
 
@@ -165,7 +171,7 @@ def _times(state: RunState, trial: TrialState, target: Target) -> Times:
             **dict.fromkeys(("train_s", "encoder_s"), _NOT_TRAINED),
             "target_auc": target.source,
             "train_s_to_target": censored,
-            "epoch_s": "no epoch was finished",
+            "epoch_s": "no epoch was finished" if not trial.epochs else _SEVERAL,
             **dict.fromkeys(rates, _unsettled(trial)),
         },
         train_s_to_best=comparison.seconds_to_best(trial),
@@ -183,7 +189,8 @@ def _times(state: RunState, trial: TrialState, target: Target) -> Times:
 
 def epoch_seconds(trial: TrialState) -> float | None:
     """Median training seconds of the finished epochs; measured, never extrapolated."""
-    return median(epoch.train_s for epoch in trial.epochs) if trial.epochs else None
+    alike = len(comparison.group_sizes([trial])) < 2
+    return median(epoch.train_s for epoch in trial.epochs) if trial.epochs and alike else None
 
 
 def seconds_to_target(state: RunState, trial: TrialState, target: Target) -> tuple[float | None, str]:
@@ -313,6 +320,7 @@ def _speedup(
     if reference is None:
         return build_section(SpeedUp, None, otherwise=f"{strategy} did not run with seed {trial.seed}")
     target = target_of(state, spec)
+    alike = len(comparison.group_sizes((trial, reference))) < 2
     measures: dict[str, Callable[[TrialState], float | None]] = {
         "samples_per_s": comparison.samples_per_second,
         "epoch_s": epoch_seconds,
@@ -322,9 +330,9 @@ def _speedup(
     why: dict[str, str] = {}
     ratios: dict[str, Any] = dict.fromkeys(measures)
     for field, measure in measures.items():
-        own, other = measure(trial), measure(reference)
+        own, other = (measure(each) if alike else None for each in (trial, reference))
         missing = dict.fromkeys(t.name for t, value in ((trial, own), (reference, other)) if not value)
-        why[field] = f"not measured, or zero, for {' and '.join(missing)}"
+        why[field] = f"not measured, or zero, for {' and '.join(missing)}" if alike else _UNLIKE
         if own and other:
             ratios[field] = own / other if field == "samples_per_s" else other / own
     return build_section(

@@ -51,6 +51,8 @@ class Group:
         is_one_of_many = not alone and dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if is_one_of_many else (0, 1)
         self.leader = leader
+        self.counts: Callable[[], bool] = lambda: True
+        """Whether messages count now; a trial sets this to whether it trains."""
         self.waited_s = 0.0
         """Seconds that this rank has spent in messages, waiting for others included; on a CPU only."""
         self.received_bytes = 0
@@ -205,8 +207,9 @@ class Group:
             raise
         except RuntimeError as error:  # of any backend
             raise PeerLostError(str(error)) from error
-        self.waited_s += time.perf_counter() - began_s
-        self.received_bytes += received_bytes
+        if self.counts():
+            self.waited_s += time.perf_counter() - began_s
+            self.received_bytes += received_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ class Trainer:
                 batch = self._batch(step)
                 self._wait_for_turn(batch)
                 result = self.strategy.step(batch)
-                self.tally.count(result)
+                self.tally.count(result, batch)
                 ends = batch.ends_epoch or batch.ends_training
                 due = self.validations.falls_due(step + 1, result.window is not None, ends)
                 report, save = self._agree(step, due or result.window is not None)

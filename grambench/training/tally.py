@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,9 @@ from grambench.training.protocols import Batch, ClosedWindow, StepResult
 REPORT_S = 0.5
 """Seconds between progress events; each synchronises."""
 RANKS_S = 2.0
-"""Training seconds between two samples of the ranks."""
+"""Training seconds between two samples of the ranks; the first is taken with the first report."""
+REUSE_STEPS = 8
+"""Of so many steps one is looked at for what a rank alone would have to encode."""
 
 
 @dataclass(slots=True)
@@ -79,15 +82,20 @@ class Tally:
         self._loss = torch.zeros(())
         self._loss_users = 0
         self._reported_ns = 0
-        self._ranks_train_s = [0.0, 0.0]
+        self._ranks_train_s = [0.0, -math.inf]
         """Training seconds at this process's start, and at the last sample of the ranks."""
         self._items_before = 0
         """Items encoded before this process."""
+        self._reuse = np.zeros(3, dtype=np.int64)
+        """Sums of `_reuse` since its start."""
         self._windows = 0
         self._window_encode_s = 0.0
+        system.group.counts = lambda: system.clock.running
 
-    def count(self, result: StepResult) -> None:
+    def count(self, result: StepResult, batch: Batch) -> None:
         """Count one CF step."""
+        if self.system.group.size > 1 and self.totals.steps % REUSE_STEPS == 0:
+            self._reuse += _reuse(batch)
         self.totals.add(result)
         self.system.guard.count_step()
         self._loss = self._loss.to(result.loss.device) + result.loss
@@ -147,11 +155,13 @@ class Tally:
             group.received_bytes,
             self.system.encode.counts.items - self._items_before,
             -1 if peak_bytes is None else peak_bytes,
+            *self._reuse.tolist(),
         )
-        for rank, (ran_s, wait_s, received, items, peak) in enumerate(group.gather(own)):
+        for rank, (ran_s, wait_s, received, items, peak, *reuse) in enumerate(group.gather(own)):
             waited_s = None if wait_s < 0 else wait_s
             memory = None if peak < 0 else int(peak)
-            self._emit(ev.RankSample(rank, ran_s, waited_s, int(received), int(items), memory))
+            sample = ev.RankSample(rank, ran_s, waited_s, int(received), int(items), memory, *map(int, reuse))
+            self._emit(sample)
 
     def report_window(self, window: ClosedWindow) -> bool:
         """Emit a closed window; False if its drift or pseudo-loss is not finite."""
@@ -229,10 +239,18 @@ class Tally:
             self.totals, encoded = Totals(self.totals.steps, self.totals.samples), EncodingCounts()
         self._start = _Start(**{**state["start"], "totals": Totals(**state["start"]["totals"])})
         self.system.encode.counts, self._items_before = encoded, encoded.items
-        self._ranks_train_s = [state["train_s"], state["train_s"]]
+        self._ranks_train_s[0] = state["train_s"]
         self.system.clock.resume_from(state["train_s"], state["encode_s"])
         self.system.guard.good_steps.fill_(self.totals.steps)
         self._windows, self._window_encode_s = state["windows"], state["window_encode_s"]
+
+
+def _reuse(batch: Batch) -> tuple[int, int, int]:
+    """Item appearances in a rank's part of a batch, distinct items among them, and those of the whole."""
+    place = batch.at
+    step = slice(place.block.step_starts[place.step], place.block.step_ends[place.step])
+    own_N, all_N = (place.block.occurrences_of(rows).host_items_N for rows in (place.rows, step))
+    return len(own_N), len(np.unique(own_N)), len(np.unique(all_N))
 
 
 def _number(value: Tensor) -> float | None:

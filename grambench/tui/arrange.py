@@ -30,7 +30,7 @@ def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width:
     cards = screen.query_one("#cards")
     cards.styles.grid_size_columns = layout.card_columns
     cards.styles.grid_size_rows = layout.card_rows
-    cards.styles.grid_rows = str(int(layout.density))
+    cards.styles.grid_rows = str(layout.card)
     cards.styles.height = layout.cards
     cards.set_class(layout.density == Density.LINE, "-lines")
     heights = {"metric": layout.metric, "board": layout.board, "log": layout.log}

@@ -8,6 +8,7 @@ from textual.content import Content
 from grambench.analysis import comparison
 from grambench.analysis.compared import Compared
 from grambench.analysis.grade_facts import tuning_words
+from grambench.analysis.ranks import received_per_step, reuse_ratios, waiting_share_so_far
 from grambench.events.disturbance import disturbances
 from grambench.events.nvml_words import in_words
 from grambench.events.state import RunState, TrialState
@@ -15,6 +16,7 @@ from grambench.events.types import GpuSample
 from grambench.text import safe_text
 from grambench.tui.line_parts import bar, styled
 from grambench.tui.palette import conclusion_colour
+from grambench.tui.ranks_text import ranks_text
 from grambench.tui.scene import Scene
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, settings_words, test_score
@@ -99,6 +101,22 @@ def _memory(scene: Scene, trial: TrialState) -> Rows:
     )
 
 
+def _ranks(_: Scene, trial: TrialState) -> Rows:
+    group = trial.group
+    if group is None:
+        return ()
+    own, whole = reuse_ratios(group)
+    received = received_per_step(group)
+    return (
+        ("number", numbers.count(group.size)),
+        ("in messages", _percent(waiting_share_so_far(group.ranks.values()))),
+        ("MiB a step", numbers.rate(None if received is None else received / numbers.MIB)),
+        ("R of a part", numbers.ratio(own)),
+        ("R of a batch", numbers.ratio(whole)),
+        ("restarts", numbers.count(trial.restarts)),
+    )
+
+
 def _plan(_: Scene, trial: TrialState) -> Rows:
     plan = trial.plan
     return (
@@ -119,13 +137,14 @@ _PARTS: tuple[tuple[str, Callable[[Scene, TrialState], Rows]], ...] = (
     ("learning", _learning),
     ("windows", _windows),
     ("memory", _memory),
+    ("ranks", _ranks),
     ("plan", _plan),
 )
 """Title and rows of each table, from top to bottom; one without rows is omitted."""
 
 
 def machine_text(scene: Scene, width: int, facts: Mapping[str, Any] | None = None) -> Content:
-    """GPUs, host, software, and the memory of every worker; `facts` of the host are those of `run.json`."""
+    """Ranks, GPUs, host, software, and the memory of each worker; `facts` of the host are in `run.json`."""
     state = scene.state
     blocks = [_gpu(scene, gpu.last, width) for gpu in state.gpus.values()]
     if not blocks:
@@ -148,7 +167,7 @@ def machine_text(scene: Scene, width: int, facts: Mapping[str, Any] | None = Non
         rows.append(_meter(scene, "disk", taken, width, f"{numbers.gib(host.disk_free_bytes)} GiB free"))
     blocks.append(Content("\n").join(rows))
     blocks.append(_workers(scene, width))
-    return Content("\n\n").join(blocks)
+    return Content("\n\n").join([*ranks_text(scene, width), *blocks])
 
 
 def _host(state: RunState, facts: Mapping[str, Any]) -> tuple[str, str]:

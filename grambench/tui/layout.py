@@ -1,6 +1,6 @@
 """The layout at a given size: a pure function, so that every size can be tested."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import ceil
 
@@ -43,24 +43,40 @@ class Layout:
     log: int
     scrolls: bool
     """True when the body is taller than the screen."""
+    ranks: int = 0
+    """1: a card has one more row, for its ranks."""
+
+    @property
+    def card(self) -> int:
+        """Rows of a card, frame included."""
+        return self.density + self.ranks
 
     @property
     def cards(self) -> int:
         """Rows of all cards."""
-        return self.card_rows * self.density
+        return self.card_rows * self.card
 
 
-def plan(width: int, height: int, trials: int, banner: int) -> Layout:
+def plan(width: int, height: int, trials: int, banner: int, *, ranks: bool = False) -> Layout:
     """The layout of a screen of `width` by `height` cells with `trials` cards.
 
-    `banner`: rows of the lines that say how the run ended.
+    Args:
+        width: columns.
+        height: rows.
+        trials: a count.
+        banner: rows of the lines that say how the run ended.
+        ranks: several ranks train a trial: cards get a row for them if all else has room.
     """
     header = 1 if width >= LONG_HEADER or height < 22 else 2
     body = max(1, height - header - 1 - banner)
     trials = max(1, trials)
-    if width < STACKED_BELOW:
-        return _stacked(width, body, trials, header)
-    return _beside(width, body, trials, header)
+    arranged = _stacked if width < STACKED_BELOW else _beside
+    layout = arranged(width, body, trials, header)
+    if not ranks or layout.density == Density.LINE:
+        return layout
+    below = arranged(width, body - layout.card_rows, trials, header)
+    kept, left = ((each.density, each.side > 0, each.log > 0) for each in (layout, below))
+    return replace(below, ranks=1) if kept == left else layout
 
 
 def _grid(width: int, trials: int, density: Density, body: int = 0) -> tuple[int, int]:

@@ -90,6 +90,11 @@ def tolerance(value: float | None) -> str:
     return f"{digit}e{exponent}"
 
 
+def block(share: float) -> str:
+    """A share from 0 to 1 as a small block."""
+    return _SPARKS[max(0, min(len(_SPARKS) - 1, int(share * len(_SPARKS))))]
+
+
 def sparkline(values: Sequence[float], width: int) -> str:
     """The newest `width` values as small blocks, from half the largest shown to a little above it."""
     shown = [value for value in values[-width:] if math.isfinite(value)] if width > 0 else []

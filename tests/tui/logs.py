@@ -134,8 +134,9 @@ def trial(
     reason: str = "",
     test: bool = True,
     shift: float = 0.0,
+    ranks: tuple[int, int] | None = None,
 ) -> None:
-    """One trial: `epochs` of 6, then `ends` (None: it goes on)."""
+    """One trial: `epochs` of 6, then `ends` (None: it goes on); `ranks`: their number, and that of nodes."""
     name = f"{course.strategy}.s{seed}"
     to.write("", ev.WorkerSpawned(name, 4300))
     to.write("", ev.TurnGranted(name, 1))
@@ -144,6 +145,8 @@ def trial(
     to.write(
         name, ev.WorkerStarted(name, 4300, "cuda:0" if to.gpu else "cpu", device, uuid, versions, 8, "bf16")
     )
+    if ranks:
+        _meet(to, name, *ranks)
     to.write(name, ev.PhaseEntered("load"))
     to.now += 2.0
     to.write(
@@ -169,6 +172,8 @@ def trial(
         step = round(STEPS * (index + 1) / 10)
         used = course.memory * (0.86 + 0.1 * math.sin(index))
         to.write(name, _progress(course, index // 10 + 1, step, train_s, used, to.gpu))
+        if ranks:
+            _sample_ranks(to, name, ranks[0], course, step, train_s)
         to.sample(name, used, min(99.0, 60 + course.memory * 4))
         if course.window > 1 and step % course.window < STEPS / 10:
             drift = 0.34 / (1 + 0.1 * index)
@@ -190,6 +195,26 @@ def trial(
         to.write(name, ev.Evaluated("test", 6, 6 * STEPS, train_s, metrics, 73_152, 0, False, 1.5, True))
     to.write(name, ev.TrialFinished(ends, reason, 1 if ends == "failed" else 0))
     to.write("", ev.WorkerExited(name, 1 if ends == "failed" else 0))
+
+
+def _meet(to: Recorder, name: str, size: int, nodes: int) -> None:
+    to.write("", ev.RanksLaunched(name, size // nodes, nodes, "", "meeting", 3))
+    to.write(name, ev.GroupFormed(size, nodes, "gloo", 0))
+    for rank in range(size):
+        node, local = divmod(rank, size // nodes)
+        to.write(name, ev.RankStarted(rank, local, f"box-{node + 1}", 4300 + rank, "cpu"))
+
+
+def _sample_ranks(to: Recorder, name: str, size: int, course: Course, step: int, train_s: float) -> None:
+    """The higher its number, the less a rank has to wait; every seventh is far behind."""
+    occurrences = step * BATCH * 27
+    for rank in range(size):
+        share = 0.02 + 0.06 * (size - rank) / size if rank % 7 != 5 else 0.0
+        if size > 16:
+            share += 0.35 * (rank % 7 != 5) * abs(math.sin(rank))
+        items = round(occurrences / course.reuse / size)
+        counts = (int(1.2e5 * step), items, None, BATCH * 27 // size, BATCH * 19 // size, BATCH * 8)
+        to.write(name, ev.RankSample(rank, train_s, share * train_s, *counts))
 
 
 def _progress(course: Course, epoch: int, step: int, train_s: float, used: float, gpu: bool) -> ev.Progress:
@@ -320,6 +345,26 @@ def cpu(to: Recorder) -> None:
     mid(to)
 
 
+def ranks(to: Recorder) -> None:
+    """`mid` on a machine without a GPU, two ranks each."""
+    to.gpu = False
+    start(to, THREE)
+    prepare(to)
+    audit(to)
+    trial(to, COURSES["e2e"], test=False, ranks=(2, 1))
+    trial(to, COURSES["gram-1s"], test=False, ranks=(2, 1))
+    trial(to, COURSES["gram-1e"], epochs=3.4, ends=None, ranks=(2, 1))
+
+
+def many_ranks(to: Recorder) -> None:
+    """A strategy that 48 ranks on 6 machines train."""
+    to.gpu = False
+    start(to, ["gram-1s.s0"])
+    prepare(to)
+    audit(to)
+    trial(to, COURSES["gram-1s"], epochs=2.6, ends=None, ranks=(48, 6))
+
+
 def failing(to: Recorder) -> None:
     """e2e failed, the others go on."""
     start(to, THREE)
@@ -427,6 +472,8 @@ STATES: dict[str, Callable[[Recorder], None]] = {
         paused,
         one,
         cpu,
+        ranks,
+        many_ranks,
         failing,
         finished,
         six,

@@ -122,8 +122,8 @@ async def test_a_narrow_screen_loses_the_cards_frames_and_gets_them_back(
 @pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 8, 12])
 def test_a_plan_fills_the_body_exactly_or_scrolls(width: int, trials: int) -> None:
     for height in range(20, 81):
-        for banner in (0, 1, 3):
-            layout = plan(width, height, trials, banner)
+        for banner, ranks in ((0, False), (0, True), (1, False), (3, False), (3, True)):
+            layout = plan(width, height, trials, banner, ranks=ranks)
             body = height - layout.header - 1 - banner
             used = layout.cards + layout.metric
             used += layout.side + layout.board + layout.log if layout.stacked else layout.board

@@ -86,6 +86,11 @@ OTHERS = [
     Shot("race", "hostile", (80, 24)),
     Shot("race", "hostile", (120, 40)),
     Shot("strategy", "hostile", (80, 24)),
+    Shot("race", "ranks", (80, 24)),
+    Shot("race", "ranks", (160, 45), "light"),
+    Shot("system", "ranks", (80, 24)),
+    Shot("system", "many_ranks", (80, 24), "light"),
+    Shot("system", "many_ranks", (160, 45)),
 ]
 SHOTS = [*_matrix(), *OTHERS]
 

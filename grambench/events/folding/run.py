@@ -3,7 +3,7 @@
 from grambench.events import types as ev
 from grambench.events.energy import stop_crediting
 from grambench.events.folding.folded import Folded, Handler
-from grambench.events.state import SETUP
+from grambench.events.state import SETUP, TrialState
 from grambench.metrics.catalogue import SELECTS
 
 MARKS_KEPT = 100
@@ -33,6 +33,8 @@ def _preloading(known: Folded, _: str, __: ev.Preloading) -> None:
 def _worker_spawned(known: Folded, _: str, event: ev.WorkerSpawned) -> None:
     begun = known.worker(event.trial)
     begun.phase = begun.phase or "start"
+    if isinstance(begun, TrialState):
+        begun.group = None
     if begun.exit_code is not None:  # when resumed
         begun.outcome, begun.reason, begun.exit_code = None, "", None
 

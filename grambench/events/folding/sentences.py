@@ -107,6 +107,13 @@ def _decision_looked(event: ev.DecisionLooked, *_: object) -> Sentence:
     return "info", f"seed {event.seeds} of at most {event.most}: {words}{end}"
 
 
+def _group_formed(event: ev.GroupFormed, *_: object) -> Sentence:
+    if event.attempt:
+        return "warning", f"the ranks started again, attempt {event.attempt}"
+    nodes = "1 node" if event.nodes == 1 else f"{event.nodes} nodes"
+    return "info", f"{event.size} ranks on {nodes} ({event.backend})"
+
+
 def _trial_resumed(event: ev.TrialResumed, *_: object) -> Sentence:
     where = f"resumes at step {event.step:,}" if event.step else "starts over: there is no checkpoint"
     return "info", where
@@ -128,6 +135,7 @@ SENTENCES: dict[type[ev.Event], Callable[[Any, TrialState | None, Metric], Sente
     ev.WorkerExited: _worker_exited,
     ev.TrialDropped: _trial_dropped,
     ev.DecisionLooked: _decision_looked,
+    ev.GroupFormed: _group_formed,
     ev.TrialResumed: _trial_resumed,
     ev.RunPaused: lambda *_: ("info", "paused"),
     ev.RunResumed: lambda *_: ("info", "resumed"),

@@ -3,6 +3,7 @@
 import math
 
 from grambench.events import types as ev
+from grambench.events.folding import ranks
 from grambench.events.folding.folded import Folded, Handler, with_null
 
 WINDOWS_KEPT = 200
@@ -32,6 +33,7 @@ def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
     trial.windows = [window for window in trial.windows if window.window <= event.windows]
     trial.windows_closed = event.windows
     trial.resumed_steps.append(event.step)
+    ranks.resume(trial, event.step)
     trial.round_rows.cut(trial.rounds, event.train_s)
     trial.round_rows.disturbed = False
     if event.step == 0:
@@ -52,6 +54,7 @@ def _progress(known: Folded, source: str, event: ev.Progress) -> None:
     trial.progress = event
     if trial.plan is None or trial.plan.window_steps == 1:
         trial.settled = event
+        ranks.measure(trial)
     recent = known.recent.setdefault(source, [])
     recent.append(event)
     del recent[:-_RATE_EVENTS]
@@ -80,6 +83,7 @@ def _window_closed(known: Folded, source: str, event: ev.WindowClosed) -> None:
     del trial.windows[:-WINDOWS_KEPT]
     trial.windows_closed += 1
     trial.settled = trial.progress
+    ranks.measure(trial)
     if event.drift is not None:
         trial.drift_series.add(trial.train_s, event.drift)
 

@@ -68,3 +68,9 @@ class RankSample(Event):
     """By this rank."""
     peak_bytes: int | None = None
     """Peak memory that torch allocated on its GPU; None: a CPU."""
+    part_occurrences: int | None = None
+    """Item appearances in its parts of some batches (`Tally`); None: an older log."""
+    part_items: int | None = None
+    """Distinct items in each of these parts, summed."""
+    batch_items: int | None = None
+    """Distinct items in each of these batches, summed."""

@@ -34,6 +34,7 @@ from grambench.reports.render.tables import (
     Column,
     co2e_note,
     quality_columns,
+    ranks_words,
     resource_columns,
     rows_of,
     significance,
@@ -68,6 +69,7 @@ def _template() -> jinja2.Template:
         times=numbers.times,
         tolerance=numbers.tolerance,
         options=_options,
+        ranks=ranks_words,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")

@@ -34,6 +34,7 @@ _UNITS = {
     "per_s": "1/s",
     "_s": "s",
     "_bytes": "bytes",
+    "bytes_per_step": "bytes",
     "_percent": "%",
     "_mhz": "MHz",
     "_w": "W",
@@ -67,6 +68,12 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
         yield from _scores("validation", scores)
     for name in SECTIONS:
         yield from _section(name, getattr(trial, name))
+    if trial.ranks.several:
+        yield from _section("ranks", trial.ranks)
+        for rank in trial.ranks.ranks:
+            yield from _section(f"rank {rank.rank}", rank)
+        for number, part in enumerate(trial.ranks.parts, 1):
+            yield from _section(f"ranks part {number}", part)
     yield ("trial", "reuse_ratio", "", "", trial.reuse_ratio, "", trial.reasons.get("reuse_ratio", ""))
     for reference, ratios in trial.speedups.items():
         yield from _section(f"speedup over {reference}", ratios, unit="")
@@ -93,7 +100,7 @@ def _scores(part: str, scores: Scores) -> Iterator[tuple[Any, ...]]:
 def _section(part: str, section: Section, unit: str | None = None) -> Iterator[tuple[Any, ...]]:
     for name in type(section).model_fields:
         value = getattr(section, name)
-        if name != "reasons" and (value is None or isinstance(value, (int, float))):
+        if name not in ("reasons", "rank") and (value is None or isinstance(value, (int, float))):
             own = next((known for end, known in _UNITS.items() if name.endswith(end)), "")
             yield (part, name, "", "", value, own if unit is None else unit, section.reasons.get(name, ""))
 

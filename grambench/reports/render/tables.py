@@ -18,6 +18,7 @@ from grambench.reports.render.labels import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
+from grambench.reports.trial_schema import RankPart, Ranks, are_alike
 from grambench.views import numbers
 
 Format = Callable[[float | None], str]
@@ -53,10 +54,10 @@ def quality_columns(report: Report) -> list[Column]:
 def speed_columns() -> list[Column]:
     """Rates, and seconds of training."""
     return [
-        _measured("samples/s", lambda trial: trial.times.samples_per_s, numbers.rate),
+        _paced("samples/s", lambda trial: trial.times.samples_per_s, numbers.rate),
         Column("speed-up", speedup_cell),
         Column("R", lambda each: _mean(each, lambda trial: trial.reuse_ratio, _two)),
-        _measured("s/epoch", lambda trial: trial.times.epoch_s, numbers.seconds),
+        _paced("s/epoch", lambda trial: trial.times.epoch_s, numbers.seconds),
         _measured("s to best", lambda trial: trial.times.train_s_to_best, numbers.seconds),
         Column("s to target", _target_cell),
     ]
@@ -115,6 +116,37 @@ def co2e_note(labels: Sequence[LabelTrials], options: Options) -> str:
     return f"CO2e: {total}, by the user's factor of {options.co2_per_kwh:g} g/kWh and the energy of the GPU."
 
 
+def ranks_words(ranks: Ranks) -> str:
+    """What a page says of the ranks of a trial: `2 ranks on 1 node (gloo), batch 64; …`."""
+    share, efficiency = ranks.waiting_share, ranks.efficiency
+    shares = [rank.waiting_share for rank in ranks.ranks if rank.waiting_share is not None]
+    received = ranks.received_bytes_per_step
+    of_a_part, of_all = map(numbers.ratio, (ranks.reuse_ratio_of_a_part, ranks.reuse_ratio))
+    return "; ".join(
+        (
+            f"{_counted(ranks.size, 'rank')} on {_counted(ranks.nodes or 1, 'node')}"
+            f" ({ranks.backend or 'one process'}), batch {numbers.count(ranks.batch_size)}",
+            f"R {of_a_part} in a rank's part, {of_all} in the batch",
+            f"{numbers.rate(None if received is None else received / numbers.MIB)} MiB received a step",
+            f"waits {share:.0%} ({min(shares):.0%} to {max(shares):.0%})"
+            if share is not None
+            else f"waiting {ranks.reasons['waiting_share']}",
+            *([_counted(ranks.restarts, "restart")] if ranks.restarts else []),
+            *([f"efficiency {efficiency:.2f}"] if efficiency is not None else []),
+            *(_part_words(part) for part in ranks.parts if len(ranks.parts) > 1),
+        )
+    )
+
+
+def _part_words(part: RankPart) -> str:
+    steps = f"steps {part.from_step + 1:,} to {part.to_step:,}"
+    return f"{steps} by {_counted(part.ranks, 'rank')}: {numbers.rate(part.samples_per_s)} samples/s"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
 def rows_of(labels: Sequence[LabelTrials], columns: Sequence[Column]) -> list[list[str]]:
     """The cells of each label."""
     return [[column.cell(each) for column in columns] for each in labels]
@@ -130,6 +162,14 @@ def _score_column(row: Metric, marked: bool) -> Column:
 
 def _measured(title: str, measure: Measure, form: Format) -> Column:
     return Column(title, lambda each: mean_and_interval(each.estimate(measure), form))
+
+
+def _paced(title: str, measure: Measure, form: Format) -> Column:
+    """A measure that the number of ranks changes: a dash where there were several."""
+    return Column(
+        title,
+        lambda each: mean_and_interval(each.estimate(measure) if are_alike(each.trials) else None, form),
+    )
 
 
 def _target_cell(each: LabelTrials) -> str:

@@ -119,7 +119,8 @@ class RaceScreen(RunScreen):
     def _arrange(self, scene: Scene, banner: int) -> Density:
         """Lay the panels out for the size of the screen; returns the cards' density."""
         width, height = self.app.size
-        layout = plan(width, height, len(scene.state.trials), banner)
+        ranks = any(trial.group is not None for trial in scene.state.trials.values())
+        layout = plan(width, height, len(scene.state.trials), banner, ranks=ranks)
         arrangement = (layout, self.solo, board_width(scene.state, width))
         if arrangement != self._arrangement:
             self._arrangement = arrangement

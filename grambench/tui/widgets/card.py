@@ -6,6 +6,7 @@ from math import ceil
 from textual.content import Content
 
 from grambench.analysis import comparison
+from grambench.analysis.ranks import slowness, waiting_share
 from grambench.events.disturbance import disturbances
 from grambench.events.state import TrialState
 from grambench.text import safe_text
@@ -16,6 +17,9 @@ from grambench.tui.scene import Scene
 from grambench.tui.widgets.text import Lines
 from grambench.views import numbers
 from grambench.views.comparison_table import best_score, memory_of, test_score
+
+_SLOWER, _STRAGGLES = 0.005, 0.2
+"""How much longer than the median rank the slowest computes before it is named, and before it is marked."""
 
 
 class Card(Lines):
@@ -61,6 +65,8 @@ class Card(Lines):
             Density.NORMAL: slots.normal,
             Density.TALL: slots.tall,
         }[self._density]()
+        if len(lines) < self.content_size.height:
+            lines.append(slots.ranks())
         return Content("\n").join([line.truncate(width, ellipsis=True) for line in lines])
 
 
@@ -124,7 +130,7 @@ class _Slots:
             (6, Content.assemble((f"{self._title()} ", self.quiet), (self._best_score(), self.tones.text))),
             (3, styled(time, self.quiet)),
         ]
-        return [fill([*parts, *self._marks()[:2]], self.width, " ")]
+        return [fill([*parts, *self._marks()[:2], *self._ranks(least=-1)], self.width, " ")]
 
     # --- the slots -----------------------------------------------------------------------------
 
@@ -192,6 +198,27 @@ class _Slots:
             word, *amount = re.split(r" (?=\d)", f"! {disturbance.label}", maxsplit=1)
             parts.append((6 - 3 * index, styled(word, self.tones.warn)))
             parts += [(5 - 3 * index, styled(text, self.tones.warn)) for text in amount]
+        return parts
+
+    def ranks(self) -> Content:
+        """How many ranks train it, how much they wait, and which is the slowest."""
+        return fill(self._ranks(least=1), self.width)
+
+    def _ranks(self, least: int) -> Parts:
+        """The parts of that line, of importance `least` and above; none if one process trains it."""
+        group = self.trial.group
+        if group is None:
+            return []
+        parts: Parts = [(least + 2, styled(f"{group.size} ranks", self.quiet))]
+        share, slowest = waiting_share(group.ranks.values()), slowness(group)[:1]
+        if share is not None:
+            wait = Content.assemble(("wait ", self.quiet), (f"{100 * share:.0f} %", self.tones.text))
+            parts.append((least + 1, wait))
+        for rank, more in slowest:
+            if more >= _SLOWER:
+                look = self.tones.warn if more >= _STRAGGLES else self.tones.text
+                name = Content.assemble(("slowest ", self.quiet), (f"r{rank} +{100 * more:.0f} %", look))
+                parts.append((least, name))
         return parts
 
     def _trouble(self) -> Content | None:
