@@ -68,6 +68,18 @@ class Group:
                 dist.all_reduce(value)
         return value
 
+    def join(self, own: Sequence[Tensor], count: int, empty: Tensor) -> Tensor:
+        """See `models.ranks.Ranks`; a sum in which every number has one summand, and so exact."""
+        if self.size == 1:
+            return torch.cat(list(own))
+        rows = torch.zeros(count, dtype=torch.long)
+        rows[self.rank :: self.size] = torch.tensor([len(piece) for piece in own], dtype=torch.long)
+        sizes = self.sum(rows).tolist()
+        joined = empty.new_zeros(sum(sizes), *empty.shape[1:])
+        for piece, place in zip(own, joined.split(sizes)[self.rank :: self.size], strict=True):
+            place.copy_(piece)
+        return self.sum(joined)
+
     def sum_gradients(self, parameters: Sequence[nn.Parameter], found: Tensor) -> None:
         """Sum all gradients in one message; a rank without one contributes zeros, as it had no work.
 

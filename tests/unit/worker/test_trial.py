@@ -33,7 +33,7 @@ def test_a_part_that_serves_twice_is_kept_once(is_one_part: bool, monkeypatch: p
     honest = trial.make_evaluator
     monkeypatch.setattr(trial, "make_evaluator", make_evaluator)
     system, modules = build_system(spec, data, CPU, seed=0)
-    turn = SimpleNamespace(ending=lambda: None)
+    turn = SimpleNamespace(ending=lambda: None, agree=lambda: ())
     kept: list[UserScores] = []
     residence = placement(spec, data)
     evaluate = trial._evaluator(spec, data, system, modules, CPU, residence, turn, lambda: None, kept.append)
