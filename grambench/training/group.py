@@ -34,9 +34,13 @@ class Group:
     Every method is collective: all ranks call it, in the same order.
     """
 
-    def __init__(self, leader: int = 0) -> None:
-        """`leader`: the rank that follows the runner and writes the trial's log, scores and checkpoints."""
-        is_one_of_many = dist.is_available() and dist.is_initialized()
+    def __init__(self, leader: int = 0, *, alone: bool = False) -> None:
+        """
+        Args:
+            leader: the rank that follows the runner and writes the trial's log, scores and checkpoints.
+            alone: this process works without the other ranks.
+        """
+        is_one_of_many = not alone and dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if is_one_of_many else (0, 1)
         self.leader = leader
         self.waited_s = 0.0
