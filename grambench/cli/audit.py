@@ -34,7 +34,7 @@ def audit(
     nproc: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Also compare the gradients of N ranks on this CPU (at most 3) with one's."
+            metavar="N", min=1, help="Also compare gradients of N ranks (at most 3, on the CPU) with one's."
         ),
     ] = None,
     json_: JsonOption = False,
@@ -61,7 +61,8 @@ def audit(
     result = setup.audit
     if result is None:
         code = code if code > 0 else int(ExitCode.BUG)
-        complain(safe_text(setup.reason, 1000), code=code)
+        why = setup.reason or "The process that audits has ended without a word: was it killed?"
+        complain(safe_text(why, 1000), code=code)
         raise typer.Exit(code)
     if json_:
         vectors = None if setup.encoder is None else asdict(setup.encoder)

@@ -159,7 +159,9 @@ class PartEvaluator(ABC):
 
 
 def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
-    """Vectors [K, D] of a part's items, encoded by all ranks together; large numbers are encoded in chunks, so that only one table is held.
+    """Vectors [K, D] of a part's items; large numbers are encoded in chunks, so that only one table is held.
+
+    All ranks encode them together.
 
     A single call would hold its buckets' token ids, the buckets' vectors, and two more copies of the vectors.
     """

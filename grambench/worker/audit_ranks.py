@@ -63,7 +63,7 @@ class AuditedRanks:
             if self._store.check([_ERROR]):
                 why = self._store.get(_ERROR).decode()
             raise MachineError(
-                f"The gradients of {len(codes)} ranks could not be compared with those of one process: {why}.",
+                f"The gradients of {len(codes)} ranks could not be compared with one process's: {why}.",
                 "Ranks on one machine need its loopback device, and memory for a copy of the model each.",
             )
         return {name: (pair[0], pair[1]) for name, pair in json.loads(self._store.get(_FOUND)).items()}

@@ -16,6 +16,7 @@ from grambench.domains.news.evaluate import RankingEvaluator
 from grambench.models.ranks import ALONE, Ranks
 from grambench.training.group import Group
 from grambench.training.loop import LeftError
+from grambench.worker.turns import GroupTurn, OwnTurn
 
 RANKS = 2
 CHUNK = 16 * 3 * tiny.WIDTH
@@ -68,7 +69,7 @@ def scored(case: Case, ranks: Ranks = ALONE) -> Scored:
 
 def _scored(domain: str, ranks: Ranks, rounds: list[int], encoded: list[int]) -> Scored:
     made = tiny.tiny_system(domain=domain, dtype=torch.float32)
-    made.encoder.pool.register_forward_hook(lambda _module, _inputs, vectors_ND: encoded.append(len(vectors_ND)))
+    made.encoder.pool.register_forward_hook(lambda _pool, _inputs, vectors: encoded.append(len(vectors)))
     evaluate = evaluator(domain, ranks, lambda: rounds.append(1))
     evaluate.block = 3 if domain == "news" else 5
     scores_A = evaluate.score_all(made.system.encode, made.filter)
@@ -104,11 +105,15 @@ def as_rank(rank: int, store: str, alone: dict[Case, Scored]) -> None:
 
 def leave_together(group: Group) -> None:
     """A stop that one rank has seen ends the evaluation of both before the same round."""
-    rounds = []
+    rounds, own = [], OwnTurn()
+    turn = GroupTurn(group, own)
 
     def look() -> None:
         rounds.append(1)
-        if max(group.greatest(group.rank == 1 and len(rounds) == 2)):
+        if group.rank == 1 and len(rounds) == 2:
+            own.end("interrupted")
+        turn.agree()
+        if turn.ending():
             raise LeftError
 
     evaluate = evaluator("news", group, look)

@@ -58,9 +58,7 @@ GROUPS = {"honest": Group, "averaging": Averaging, "overflowing": Overflowing}
 def as_rank(rank: int, folder: str) -> None:
     """Audit with every group as one of the ranks."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS)
-    found = {
-        name: differences_of_ranks(SPEC, tiny.tiny_data(), group()) for name, group in GROUPS.items()
-    }
+    found = {name: differences_of_ranks(SPEC, tiny.tiny_data(), group()) for name, group in GROUPS.items()}
     if rank == 0:
         Path(folder, "found.json").write_text(json.dumps(found))
     else:
