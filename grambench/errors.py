@@ -27,7 +27,7 @@ MEANINGS = {
     ExitCode.ENVIRONMENT: "a device, model, package, disk or network is not available",
     ExitCode.PARTIAL: "some trials failed; the report is partial",
     ExitCode.GATE: "a condition of `--fail-on` holds",
-    ExitCode.NOT_EQUIVALENT: "done, but the audit found that single-step and E2E differ",
+    ExitCode.NOT_EQUIVALENT: "done, but the audit found gradients that should be equal and differ",
     ExitCode.NOT_COMPARABLE: "the runs cannot be compared",
     ExitCode.INTERRUPTED: "interrupted; resume it with `grambench run --resume RUN`",
     ExitCode.STOPPED: "stopped by the user",

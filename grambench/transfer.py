@@ -4,11 +4,11 @@ In a training step the device works ahead of the host. The host waits for it onl
 a test runs whole steps and fails at a read outside such a point.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -61,13 +61,14 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def stored(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
-    """A memory-mapped array copied to the device if `resident`, else to the host (pinned for CUDA)."""
-    return placed(np.array(array), device, resident)
+    """An array on the device if `resident`, else on the host (pinned for CUDA); not to be written to.
 
-
-def placed(array: NDArray[Any], device: torch.device, resident: bool) -> Tensor:
-    """Like `stored`, but the tensor may share the array's memory."""
-    tensor = torch.from_numpy(array)
+    On a CPU the tensor is the array's own memory: processes that map one file share its pages, and a write to
+    a read-only mapping would end the process.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        tensor = torch.from_numpy(array)
     if resident:
         return tensor.to(device)
     return tensor.pin_memory() if device.type == "cuda" else tensor

@@ -110,8 +110,10 @@ def _audit_error(state: RunState) -> float | None:
     audit = state.setup.audit
     if audit is None:
         return None
-    errors = [audit.encoder_relative, audit.filter_relative]
-    return math.inf if not audit.equivalent else max((e for e in errors if e is not None), default=None)
+    if not (audit.equivalent and audit.ranks_equivalent):
+        return math.inf
+    errors = [audit.encoder_relative, audit.filter_relative, audit.ranks_relative]
+    return max((e for e in errors if e is not None), default=None)
 
 
 def _foreign_cpu(trial: TrialState) -> float | None:

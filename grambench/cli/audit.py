@@ -31,37 +31,45 @@ def audit(
     assignments: SetOption = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     device: DeviceOption = None,
+    nproc: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Also compare gradients of N ranks (at most 3, on the CPU) with one's."
+        ),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare the gradients of e2e and gram-1s on one batch in float64; exit code 7 if they differ.
 
     First compare the encoder's item vectors with those of the original model; exit code 2 if they differ.
+    With ranks, also compare the gradients of several processes with those of one.
     """
     import json
     from dataclasses import asdict
 
     from grambench.cli.failure import complain
-    from grambench.cli.settings import resolve
+    from grambench.cli.settings import Options
     from grambench.domains.locate import locate
     from grambench.text import safe_text
 
-    spec = resolve(preset, assignments or [], device=device, data_dir=data_dir)
+    ranks = None if nproc is None else str(nproc)
+    options = Options(tuple(assignments or []), device=device, data_dir=data_dir, nproc=ranks)
+    spec = options.resolve(preset)
     if not spec.data.is_generated:
         locate(spec.data)
     setup, code = _set_up(spec, preset)
     result = setup.audit
     if result is None:
         code = code if code > 0 else int(ExitCode.BUG)
-        complain(safe_text(setup.reason, 1000), code=code)
+        why = setup.reason or "The process that audits has ended without a word: was it killed?"
+        complain(safe_text(why, 1000), code=code)
         raise typer.Exit(code)
     if json_:
         vectors = None if setup.encoder is None else asdict(setup.encoder)
         say_json(json.dumps({**asdict(result), "vectors": vectors}))
     else:
         _print(result, setup.encoder)
-    raise typer.Exit(
-        int(ExitCode.OK if result.equivalent and not result.unequal else ExitCode.NOT_EQUIVALENT)
-    )
+    raise typer.Exit(int(ExitCode.OK if result.passed else ExitCode.NOT_EQUIVALENT))
 
 
 def _set_up(spec: "Spec", preset: str) -> "tuple[SetupState, int]":
@@ -87,7 +95,7 @@ def _set_up(spec: "Spec", preset: str) -> "tuple[SetupState, int]":
 
 def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
     from grambench.text import safe_text
-    from grambench.views.console import self_words, vectors_line
+    from grambench.views.console import ranks_lines, self_words, vectors_line
 
     verdict = "equivalent" if result.equivalent else "NOT equivalent"
     say(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64{self_words(result)})")
@@ -98,6 +106,8 @@ def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
         f"  {result.users} users, {result.occurrences:,} occurrences of {result.unique_items:,} items"
         f"{'; ' + safe_text(result.note) if result.note else ''}"
     )
+    for line in ranks_lines(result):
+        say(line)
     for plugin in result.plugins:
         verdict = "has" if plugin["equivalent"] else "does NOT have"
         words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"

@@ -267,6 +267,7 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
     from grambench.views.comparison_table import own_settings, tuning_line
     from grambench.views.console import (
         predictions_lines,
+        ranks_lines,
         self_words,
         summary_table,
         vectors_line,
@@ -292,6 +293,8 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
         worst, itself = tolerance(audit.relative), self_words(audit)
         itself += f"; tolerance {tolerance(audit.tolerance)}" if itself else ""
         say(f"audit: gram-1s and e2e are {equivalent} (largest relative difference {worst}{itself})")
+        for line in ranks_lines(audit):
+            say(f"audit: {line}")
         for name in audit.unequal:
             say(f"audit: {safe_text(name, 40)} claims e2e's update, but does NOT have it")
     if state.setup.encoder is not None:

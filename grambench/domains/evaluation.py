@@ -18,6 +18,7 @@ from grambench.data.batches.epochs import distinct
 from grambench.metrics.ranking import RankingScores
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.filters.base import Filter, Scorer
+from grambench.models.ranks import ALONE, Ranks
 from grambench.transfer import HOST, read, sent, stored
 
 WHOLE_NUMBERS = 2**26
@@ -65,13 +66,16 @@ class PartEvaluator(ABC):
         device: torch.device,
         resident: bool = True,
         between: Callable[[], None] = lambda: None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """With `most`, a fixed sample of so many, the same for every strategy and seed.
 
         `resident`: the interactions are kept on `device`; else on the host.
-        `between` is called before each block.
+        `between` is called before each block, or before each round of them, one for each of `ranks`: equally
+        often on all ranks.
+        `ranks` share the encoder's calls and the blocks, which are those of one process; all have all scores.
         """
-        self.device, self.resident, self.between = device, resident, between
+        self.device, self.resident, self.between, self.ranks = device, resident, between, ranks
         self.stored_on = device if resident else HOST
         self.sampled = most is not None and most < samples
         self.samples_M = torch.arange(samples, device=self.stored_on)
@@ -112,7 +116,8 @@ class PartEvaluator(ABC):
         filter_.train(False)
         try:
             with torch.no_grad():
-                scores_A = self.scores(encode_all(encode, self.host_items_K), filter_)
+                table_KD = encode_all(encode, self.host_items_K, self.ranks)
+                scores_A = self.scores(table_KD, filter_)
         finally:
             encode.encoder.train(was_training)
             filter_.train(was_training)
@@ -123,14 +128,17 @@ class PartEvaluator(ABC):
         return np.arange(len(scores_A))
 
     def scores(self, table_KD: Tensor, filter_: Filter) -> Tensor:
-        """Scores of all blocks in one row, over vectors of the part's items."""
+        """Scores of all blocks in one row, in the type of the vectors, over those of the part's items."""
         whole = 3 * table_KD.numel() <= WHOLE_NUMBERS
         scorer = filter_.scorer(table_KD, whole)
+        rank, size = self.ranks.rank, self.ranks.size
+        blocks = self.samples_M.split(self.rows(whole, table_KD.shape[1]))
         pieces = []
-        for block_B in self.samples_M.split(self.rows(whole, table_KD.shape[1])):
+        for first in range(0, len(blocks), size):
             self.between()
-            pieces.append(self.score(scorer, block_B))
-        return torch.cat(pieces)
+            own = blocks[first : first + size][rank : rank + 1]  # none in the last round, maybe
+            pieces += [self.score(scorer, block_B).to(table_KD.dtype) for block_B in own]
+        return self.ranks.join(pieces, len(blocks), table_KD.new_empty(0))
 
     def find_items(self) -> None:
         """Look through all samples for the items to encode."""
@@ -150,17 +158,19 @@ class PartEvaluator(ABC):
         return stored(array, self.device, self.resident)
 
 
-def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64]) -> Tensor:
+def encode_all(encode: ItemEncoder, items_K: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
     """Vectors [K, D] of a part's items; large numbers are encoded in chunks, so that only one table is held.
+
+    All ranks encode them together.
 
     A single call would hold its buckets' token ids, the buckets' vectors, and two more copies of the vectors.
     """
     size = max(1, WHOLE_NUMBERS // (3 * max(1, encode.encoder.width)))
     if len(items_K) <= size:
-        return encode(items_K)
+        return encode(items_K, ranks)
     table_KD: Tensor | None = None
     for chunk in encode.chunks(items_K, size):
-        vectors_ND = encode(items_K[chunk])
+        vectors_ND = encode(items_K[chunk], ranks)
         if table_KD is None:
             table_KD = vectors_ND.new_empty(len(items_K), vectors_ND.shape[1])
         table_KD[sent(torch.from_numpy(chunk), vectors_ND.device)] = vectors_ND

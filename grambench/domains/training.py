@@ -14,6 +14,7 @@ from grambench.domains.evaluation import Evaluation, PartEvaluator
 from grambench.domains.prepared import Prepared
 from grambench.domains.registry import domain_module
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.ranks import ALONE, Ranks
 
 Evaluator = Callable[[ItemEncoder, Any], Evaluation]
 """Called with the encoder and the filter of its domain."""
@@ -63,13 +64,14 @@ def make_evaluator(
     device: torch.device,
     resident: bool = True,
     between: Callable[[], None] = lambda: None,
+    ranks: Ranks = ALONE,
 ) -> Evaluator:
     """Scores a part; with `evaluation.max_impressions` a fixed sample of it.
 
-    `between` is called before each block; what it raises ends the scoring.
+    `between` and `ranks` as for `PartEvaluator`; what `between` raises ends the scoring.
     """
     made: Evaluator = _module(data.manifest.domain).make_evaluator(
-        spec, data, data.parts[name], device=device, resident=resident, between=between
+        spec, data, data.parts[name], device=device, resident=resident, between=between, ranks=ranks
     )
     return made
 

@@ -29,7 +29,7 @@ _LONGEST = 2000
 _ENDS: dict[int, str] = {
     ExitCode.OK: "finished",
     ExitCode.PARTIAL: "finished, but trials failed",
-    ExitCode.NOT_EQUIVALENT: "finished, but the audit found that single-step and E2E differ",
+    ExitCode.NOT_EQUIVALENT: "finished, but the audit found gradients that should be equal and differ",
     ExitCode.INTERRUPTED: "was interrupted and can be resumed",
     ExitCode.STOPPED: "was stopped",
 }

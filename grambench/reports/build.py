@@ -255,6 +255,7 @@ def _audit(state: RunState) -> AuditFacts | None:
         reasons={
             "vectors": "not in the log: of an earlier version",
             "self_relative": "not measured: the gradients agree to 1e-10, or an older log does not say",
+            **({} if audit.ranks > 1 else {"ranks_relative": "one process trains each trial"}),
         },
         otherwise=_NOT_FINITE,
         vectors=_vectors(state.setup.encoder),

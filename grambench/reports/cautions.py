@@ -24,6 +24,9 @@ def run_cautions(state: RunState) -> list[Caution]:
     audit = state.setup.audit
     if audit is not None and not audit.equivalent:
         found.setdefault("audit-failed", "Single-step is not equivalent to E2E on this model and data.")
+    if audit is not None and not audit.ranks_equivalent:
+        words = f"{audit.ranks} ranks do not have the gradients of one process on this model and data."
+        found["audit-failed-ranks"] = words
     for name in audit.unequal if audit is not None else ():
         words = f"{name} claims e2e's update, but its gradients differ on this model and data."
         found[f"audit-failed-{name}"] = words

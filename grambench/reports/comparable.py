@@ -220,11 +220,14 @@ def _require_audited(source: Source) -> None:
             f"Finish it with `grambench run --resume {source.report.run.name}`.",
         )
     unequal = [plugin.strategy for plugin in audit.plugins if not plugin.equivalent]
-    wrong = [*(["gram-1s"] if not audit.equivalent else []), *unequal]
-    if wrong or (audit.vectors is not None and not audit.vectors.equal):
-        words = f"{wrong[0]} is not e2e" if wrong else "its encoder is not AutoModel's"
+    wrong = [f"{name} is not e2e" for name in (*["gram-1s"][audit.equivalent :], *unequal)]
+    if not audit.ranks_equivalent:
+        wrong.append(f"{audit.ranks} ranks are not one process")
+    if audit.vectors is not None and not audit.vectors.equal:
+        wrong.append("its encoder is not AutoModel's")
+    if wrong:
         raise NotComparableError(
-            f"The audit of {source.name} found that {words}.", "Run it again with what passes the audit."
+            f"The audit of {source.name} found that {wrong[0]}.", "Run it again with what passes the audit."
         )
 
 

@@ -164,6 +164,8 @@ def _not_comparable(state: RunState, spec: dict[str, Any], label: str, reference
     dropout = encoder.get("dropout") if isinstance(encoder, dict) else None
     if state.setup.audit is not None and not state.setup.audit.equivalent:
         return "the audit found that single-step is not E2E here"
+    if state.setup.audit is not None and not state.setup.audit.ranks_equivalent:
+        return f"the audit found that {state.setup.audit.ranks} ranks are not one process here"
     if dropout:
         return f"with an encoder dropout of {dropout:g} the strategies train different models"
     gone = [

@@ -247,6 +247,12 @@ class AuditFacts(GrownSection):
     self_relative: float | None = None
     """Largest relative difference of e2e from itself with a batch of other composition, a ratio; the
     tolerance follows it."""
+    ranks: int = 1
+    """Ranks on the CPU whose gradients were compared with those of one process, a count; 1: none were."""
+    ranks_relative: float | None = None
+    """Their largest relative difference, a ratio."""
+    ranks_equivalent: bool = True
+    """False where that is above the tolerance."""
 
 
 class Spread(Model):

@@ -471,7 +471,7 @@ def exit_code(state: RunState, ending: Ending | None = None, killed: bool = Fals
     needed = (trial.outcome for trial in state.trials.values() if trial.decided_after is None)
     if any(outcome not in ("completed", "early-stopped") for outcome in needed):
         return ExitCode.PARTIAL
-    if setup.audit is None or not setup.audit.equivalent or setup.audit.unequal:
+    if setup.audit is None or not setup.audit.passed:
         return ExitCode.NOT_EQUIVALENT
     return ExitCode.OK
 

@@ -1,4 +1,6 @@
-"""The equivalence audit: does gram-1s have the gradients of e2e on the run's model and data?"""
+"""The equivalence audit: does gram-1s have the gradients of e2e on the run's model and data?
+
+And have ranks that train together the gradients of one process?"""
 
 import math
 import time
@@ -17,12 +19,14 @@ from grambench.domains.training import TrainSampler, make_sampler
 from grambench.errors import ConfigError
 from grambench.events.types import AuditFinished, Event
 from grambench.training.encoder_check import check_encoder, require_equal
+from grambench.training.group import Group
 from grambench.training.phases import System, warm_up_encoder
 from grambench.training.protocols import Batch
 from grambench.training.strategies import ENCODER_AND_FILTER, OneStep, factory_of, make_strategy
 from grambench.training.strategies.e2e import EndToEnd
 from grambench.training.strategies.single_step import SingleStep
 from grambench.training.system import Modules, build_system
+from grambench.transfer import HOST
 
 TOLERANCE = 1e-10
 """Largest relative difference of gradients, where the model computes in float64 throughout."""
@@ -36,10 +40,16 @@ Differences = dict[str, tuple[float, float]]
 """By module: largest difference, absolute and relative."""
 MAX_TOKENS = 8192
 """Maximum number of token positions of the audited batch; users are dropped until it fits."""
+MOST_RANKS = 3
+"""Ranks that are audited where more train: more take as much memory, and show nothing new."""
 
 
 def audit(
-    spec: Spec, data: Prepared, device: torch.device, emit: Callable[[Event], None] = lambda _: None
+    spec: Spec,
+    data: Prepared,
+    device: torch.device,
+    emit: Callable[[Event], None] = lambda _: None,
+    of_ranks: Callable[[], Differences] | None = None,
 ) -> AuditFinished:
     """Compare both gradients in float64 with dropout 0, using the strategies' own code.
 
@@ -56,23 +66,19 @@ def audit(
         data: the prepared data.
         device: where the run trains.
         emit: receives the result of the encoder check.
+        of_ranks: waits for `differences_of_ranks` of `audited_ranks(spec)` processes; None: one process.
 
     Raises:
         ConfigError: the encoder's vectors differ from the model's, a token has no embedding, the model does
             not compute in float64, or a plug-in strategy that claims the update of e2e cannot be compared.
     """
     began = time.monotonic_ns()
-    plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
-    settings = spec.model_copy(update={"encoder": plain})
-    system, modules = build_system(settings, data, device, seed=spec.audit.seed)
-    drop_nothing(modules.filter)
+    system, modules = _without_dropout(spec, data, device)
     checked = check_encoder(system)
     if checked is not None:
         emit(checked)
         require_equal(checked, spec.encoder.model or "from scratch")
-    _run_experts_one_by_one(modules.encoder)
-    modules.encoder.to(torch.float64)
-    modules.filter.to(torch.float64)
+    _compute_in_float64(modules)
     _require_float64(system, spec.encoder.model or "from scratch")
     sampler = make_sampler(spec, data, device, seed=spec.audit.seed, batch_size=spec.audit.users, epochs=1)
     batch, note = _audited_batch(sampler, system)
@@ -80,7 +86,9 @@ def audit(
     candidate = _gradients(SingleStep(system), modules, batch)
     differences = _differences(reference, candidate)
     plugins = _audited_plugins(spec, system, modules, sampler, batch, reference)
-    exact = all(_is_within(each, TOLERANCE) for each in (differences, *plugins.values()))
+    ranks = of_ranks() if of_ranks is not None else None
+    all_found = (differences, *plugins.values(), *filter(None, [ranks]))
+    exact = all(_is_within(each, TOLERANCE) for each in all_found)
     self_relative = None if exact else _self_relative(system, modules, batch, reference)
     tolerance = tolerance_of(self_relative)
     return AuditFinished(
@@ -97,7 +105,58 @@ def audit(
         note=note,
         plugins=[_plugin_result(row, found, tolerance) for row, found in plugins.items()],
         self_relative=self_relative,
+        ranks=1 if ranks is None else audited_ranks(spec),
+        ranks_relative=None if ranks is None else max(relative for _, relative in ranks.values()),
+        ranks_equivalent=ranks is None or _is_within(ranks, tolerance),
     )
+
+
+def audited_ranks(spec: Spec) -> int:
+    """How many ranks are audited; 1: none, since one process trains each trial."""
+    return min(MOST_RANKS, spec.ranks.size)
+
+
+def differences_of_ranks(spec: Spec, data: Prepared, group: Group) -> Differences | None:
+    """As one of `audited_ranks(spec)` processes: their gradients in float64, against those of e2e in one.
+
+    The batch has two users for each rank and one more, so that the ranks' parts differ in size.
+
+    Args:
+        spec: as for `audit`.
+        data: the prepared data.
+        group: the processes.
+
+    Returns:
+        The larger differences of e2e and gram-1s, on the leader; None on the others.
+    """
+    system, modules = _without_dropout(spec, data, HOST)
+    _compute_in_float64(modules)
+    users = 2 * audited_ranks(spec) + 1
+    sampler = make_sampler(spec, data, HOST, seed=spec.audit.seed, batch_size=users, epochs=1)
+    batch, _ = _audited_batch(sampler, system)
+    strategies = EndToEnd(system, batch.users), SingleStep(system)
+    reference = _gradients(strategies[0], modules, batch) if group.leads else None
+    system.group = group
+    found = [_gradients(strategy, modules, group.part(batch)) for strategy in strategies]
+    if reference is None:
+        return None
+    both = [_differences(reference, candidate) for candidate in found]
+    return {name: max((each[name] for each in both), key=max) for name in reference}
+
+
+def _without_dropout(spec: Spec, data: Prepared, device: torch.device) -> tuple[System, Modules]:
+    """The run's networks with the weights of the audit's seed."""
+    plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
+    settings, alone = spec.model_copy(update={"encoder": plain}), Group(alone=True)
+    system, modules = build_system(settings, data, device, seed=spec.audit.seed, group=alone)
+    drop_nothing(modules.filter)
+    return system, modules
+
+
+def _compute_in_float64(modules: Modules) -> None:
+    _run_experts_one_by_one(modules.encoder)
+    modules.encoder.to(torch.float64)
+    modules.filter.to(torch.float64)
 
 
 def _run_experts_one_by_one(encoder: nn.Module) -> None:
@@ -245,6 +304,7 @@ def _tokens(system: System, batch: Batch) -> int:
 
 def _gradients(strategy: OneStep, modules: Modules, batch: Batch) -> Gradients:
     strategy.gradients(batch)
+    strategy.system.sum_gradients(strategy.system.encoder_optimizer, strategy.system.filter_optimizer)
     taken = {}
     for name, module in (("encoder", modules.encoder), ("filter", modules.filter)):
         parameters = list(module.parameters())

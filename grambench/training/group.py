@@ -42,7 +42,7 @@ class Group:
     Every method is collective: all ranks call it, in the same order.
     """
 
-    def __init__(self, leader: int = 0, alone: bool = False) -> None:
+    def __init__(self, leader: int = 0, *, alone: bool = False) -> None:
         """
         Args:
             leader: the rank that follows the runner and writes the trial's log, scores and checkpoints.
@@ -98,6 +98,18 @@ class Group:
         sums = torch.cat((rows.double().sum(dim=0).flatten(), rows.new_full((1,), len(rows)).double()))
         self.sum(sums)
         return (sums[:-1] / sums[-1]).view(rows.shape[1:]).to(rows.dtype)
+
+    def join(self, own: Sequence[Tensor], count: int, empty: Tensor) -> Tensor:
+        """See `models.ranks.Ranks`; a sum in which every number has one summand, and so exact."""
+        if self.size == 1:
+            return torch.cat(list(own))
+        rows = torch.zeros(count, dtype=torch.long)
+        rows[self.rank :: self.size] = torch.tensor([len(piece) for piece in own], dtype=torch.long)
+        sizes = self.sum(rows).tolist()
+        joined = empty.new_zeros(sum(sizes), *empty.shape[1:])
+        for piece, place in zip(own, joined.split(sizes)[self.rank :: self.size], strict=True):
+            place.copy_(piece)
+        return self.sum(joined)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], found: Tensor) -> None:
         """Sum all gradients in one message; a rank without one contributes zeros, as it had no work.

@@ -179,6 +179,18 @@ def self_words(audit: AuditFinished) -> str:
     return f"; the model repeats itself to {numbers.tolerance(audit.self_relative)}"
 
 
+def ranks_lines(audit: AuditFinished) -> list[str]:
+    """One line where ranks were audited."""
+    if audit.ranks == 1:
+        return []
+    verdict = "have" if audit.ranks_equivalent else "do NOT have"
+    worst = numbers.tolerance(audit.ranks_relative)
+    return [
+        f"{audit.ranks} ranks {verdict} the gradients of one process (largest relative difference {worst},"
+        f" tolerance {numbers.tolerance(audit.tolerance)}, float64, on the CPU)"
+    ]
+
+
 def predictions_lines(state: RunState) -> list[str]:
     """A line for each file of predictions."""
     return [

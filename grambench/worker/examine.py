@@ -9,7 +9,8 @@ from grambench.data.prepared.check import PreparedCheck, check_prepared, remove_
 from grambench.domains.prepared import open_prepared
 from grambench.errors import DataError
 from grambench.events import types as ev
-from grambench.training.audit import audit
+from grambench.training.audit import audit, audited_ranks
+from grambench.worker.audit_ranks import AuditedRanks
 from grambench.worker.device import Device
 from grambench.worker.integrity import DATA, BackgroundCheck
 from grambench.worker.prepare import prepare_data
@@ -99,7 +100,11 @@ def _audited(
     emit(ev.PhaseEntered("probe"))
     chosen = choose(spec, data, device, emit, engine)
     emit(ev.PhaseEntered("audit"))
-    return audit(settled(spec, chosen), data, device.torch, emit)
+    spec = settled(spec, chosen)
+    if (size := audited_ranks(spec)) == 1:
+        return audit(spec, data, device.torch, emit)
+    with AuditedRanks(spec, folder, size) as ranks:
+        return audit(spec, data, device.torch, emit, ranks.differences)
 
 
 def _unchecked(checked: list[ev.FilesChecked]) -> Iterator[ev.Warned]:

@@ -34,10 +34,14 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: `setup RUN [FD]`, `prepare RUN`, `trial RUN NAME [FD [DEVICE]]`,
-            `rank RUN NAME DEVICES` or `predict RUN NAME DIR`; FD is the descriptor for heartbeats to the
-            runner.
+            `rank RUN NAME DEVICES`, `audit RANK SIZE PORT` or `predict RUN NAME DIR`; FD is the descriptor
+            for heartbeats to the runner.
     """
     role, run, *rest = arguments
+    if role == "audit":
+        from grambench.worker.audit_ranks import main as audit
+
+        return audit([run, *rest])
     if role == "rank":
         from grambench.worker.ranks import main as rank
 
@@ -160,7 +164,7 @@ def _setup(spec: Spec, emit: Callable[[ev.Event], None], folder: Path) -> int:
     before, engine = prepared_before(folder), engine_of(folder)
     from grambench.worker.device import resolve_device
 
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
     sharing = spec.devices.count("cpu")
     device = resolve_device(spec.model_copy(update={"device": spec.devices[0]}), sharing)
@@ -215,7 +219,7 @@ def same_data(prepared: Path, before: ev.DataPrepared | None) -> Path:
 
 
 def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     emit(ev.PhaseEntered("prepare"))
     from grambench.domains.prepared import open_prepared
     from grambench.worker.examine import prepare_checked
@@ -228,7 +232,7 @@ def _prepare(spec: Spec, emit: Callable[[ev.Event], None]) -> int:
     return ExitCode.OK
 
 
-def _end_with_parent(descriptor: int) -> None:
+def end_with_parent(descriptor: int) -> None:
     """Exit when the control socket closes: arrays are written atomically, so none are torn."""
     with suppress(ConnectionResetError):  # the runner has died without reading all messages
         while os.read(descriptor, 4096):

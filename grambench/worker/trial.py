@@ -134,8 +134,7 @@ def _run_trial(
     sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
 
     def keep(scores: UserScores) -> None:
-        if trial.group.leads:
-            keep_scores(trial.folder, scores, emit)
+        keep_scores(trial.folder, scores, emit)
 
     evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require, keep)
 
@@ -331,14 +330,14 @@ def _evaluator(
     keep: Callable[[UserScores], None],
 ) -> Callable[[Literal["validation", "test"]], ev.Evaluated]:
     def look() -> None:
+        turn.agree()  # on all ranks before the same blocks, so that all leave together
         if turn.ending():
             raise LeftError
 
     group = system.group
-
     scored = {id(data.parts[name]): name for name in _SCORED}  # the same part under the paper's protocol
     made = {
-        part: make_evaluator(spec, data, name, device, kept.interactions, look)
+        part: make_evaluator(spec, data, name, device, kept.interactions, look, group)
         for part, name in scored.items()
     }
     parts = {name: made[id(data.parts[name])] for name in _SCORED}
@@ -346,7 +345,7 @@ def _evaluator(
     def evaluate(part: Literal["validation", "test"]) -> ev.Evaluated:
         began = time.monotonic_ns()
         result = parts[part](system.served or system.encode, modules.filter)
-        by_user = result.by_user() if part == "test" else None
+        by_user = result.by_user() if part == "test" and group.leads else None
         require()
         if by_user is not None:
             keep(by_user)

@@ -18,7 +18,7 @@ from grambench.data.batches.epochs import EpochSampler
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.news.impressions import Part
 from grambench.errors import DataError
-from grambench.transfer import placed, stored
+from grambench.transfer import stored
 
 _CHUNK = 1 << 16
 """Candidates indexed at once; at least those of one impression."""
@@ -94,11 +94,11 @@ class NewsSampler(EpochSampler[NewsBatch]):
             unclicked_C[unclicked : unclicked + len(unclicked_N)] = unclicked_N + first
             unclicked += len(unclicked_N)
         start_M = (unclicked_M.cumsum(dtype=np.int64) - unclicked_M).astype(dtype)
-        self.sample_impression = placed(impression_S, self.device, resident)
-        self.sample_candidate = placed(candidate_S, self.device, resident)
-        self.unclicked = placed(unclicked_C, self.device, resident)
-        self.unclicked_count = placed(unclicked_M, self.device, resident)
-        self.unclicked_start = placed(start_M, self.device, resident)
+        self.sample_impression = stored(impression_S, self.device, resident)
+        self.sample_candidate = stored(candidate_S, self.device, resident)
+        self.unclicked = stored(unclicked_C, self.device, resident)
+        self.unclicked_count = stored(unclicked_M, self.device, resident)
+        self.unclicked_start = stored(start_M, self.device, resident)
 
     def draw(self, epoch: int, samples_S: Tensor) -> Samples:
         """Clicks, the mask of those that are not padding, and candidates."""

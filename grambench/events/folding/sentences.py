@@ -37,8 +37,11 @@ def _encoder_checked(event: ev.EncoderChecked, *_: object) -> Sentence:
 
 def _audit_finished(event: ev.AuditFinished, *_: object) -> Sentence:
     verdict = "equivalent" if event.equivalent else "NOT equivalent"
-    severity = "info" if event.equivalent and not event.unequal else "error"
+    severity = "info" if event.passed else "error"
     others = "".join(f"; {name} is NOT equivalent" for name in event.unequal)
+    if event.ranks > 1:
+        verdict_of_ranks = "equivalent" if event.ranks_equivalent else "NOT equivalent"
+        others += f"; {event.ranks} ranks are {verdict_of_ranks} to one process"
     return severity, f"audit: gram-1s and e2e are {verdict} (relative {_size(event.relative)}){others}"
 
 

@@ -110,6 +110,17 @@ class AuditFinished(Event):
     self_relative: float | None = None
     """Largest relative difference of e2e from itself with a batch of other composition: what the model's own
     arithmetic leaves open. None: not measured, since the gradients agree to 1e-10."""
+    ranks: int = 1
+    """Ranks on the CPU whose gradients of both strategies were compared with those of e2e in one process;
+    1: none were."""
+    ranks_relative: float | None = None
+    """Their largest relative difference. None: not compared, or a gradient was not finite."""
+    ranks_equivalent: bool = True
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that was audited holds."""
+        return self.equivalent and self.ranks_equivalent and not self.unequal
 
     @property
     def unequal(self) -> list[str]:

@@ -34,6 +34,10 @@ class ItemVectors(nn.Module):
     packing: Packing | None = None
     """None: it reads one item per row."""
 
+    def no_items(self) -> Tensor:
+        """Vectors [0, D]."""
+        return next(self.parameters()).new_zeros(0, self.width)
+
     def lookup(self, ids: Tensor) -> Tensor:
         """Word embeddings [*, E] of token ids of any shape."""
         raise NotImplementedError

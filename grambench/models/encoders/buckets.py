@@ -18,6 +18,7 @@ from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.lengths import LENGTH_STEP, bucket_bounds, falling_order
+from grambench.models.ranks import ALONE, Ranks
 from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
@@ -48,9 +49,9 @@ class Layout(Protocol):
     """Maximum number of token positions per encoder call, including padding."""
 
     def vectors(
-        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64], ranks: Ranks = ALONE
     ) -> tuple[Tensor, int]:
-        """Vectors [N, D] in the order of the ids, and the number of encoder calls."""
+        """Vectors [N, D] in the order of the ids, and the number of encoder calls; ranks share the calls."""
         ...
 
     def positions(self, lengths_N: NDArray[np.int64]) -> int:
@@ -83,22 +84,23 @@ class Buckets:
         """Cost of an additional call, in token positions."""
 
     def vectors(
-        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64], ranks: Ranks = ALONE
     ) -> tuple[Tensor, int]:
-        """Vectors [N, D] in the order of the ids, and the number of encoder calls."""
+        """Vectors [N, D] in the order of the ids, and the number of encoder calls; ranks share the calls."""
         lengths_N = tokens.lengths[items_N]
         order_N = falling_order(lengths_N)
         sorted_N = sent(torch.from_numpy(items_N[order_N]), tokens.stored_on)
         falling_N = lengths_N[order_N]
         most = encoder.max_tokens or int(falling_N.max(initial=0)) + LENGTH_STEP
+        bounds = list(bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens))
         padded = [
             tokens.padded(sorted_N[start:stop], min(length, most))
-            for start, stop, length in bucket_bounds(falling_N, self.bucket_tokens, self.call_tokens)
+            for start, stop, length in bounds[ranks.rank :: ranks.size]
         ]
         words = _words(encoder, [ids_NL for ids_NL, _ in padded])
         pieces = [encoder(words_NLE, mask_NL) for words_NLE, (_, mask_NL) in zip(words, padded, strict=True)]
         back_N = sent(torch.from_numpy(np.argsort(order_N)), tokens.device)
-        return rows_at(torch.cat(pieces), back_N), len(pieces)
+        return rows_at(ranks.join(pieces, len(bounds), encoder.no_items()), back_N), len(pieces)
 
     def positions(self, lengths_N: NDArray[np.int64]) -> int:
         """Token positions with the lengths rounded up."""
@@ -166,15 +168,17 @@ class ItemEncoder:
     def bucket_tokens(self, tokens: int) -> None:
         self.layout.bucket_tokens = tokens
 
-    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+    def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         """Vectors [N, D] in the order of the ids; repeated ids are encoded repeatedly.
 
         The ids are on the host, which determines the shapes of the calls: nothing waits for the device.
+        With several `ranks`, the calls are those of one process, without a graph; they are not counted.
         """
         if not len(items_N):
-            return next(self.encoder.parameters()).new_zeros(0, self.encoder.width)
-        vectors_ND, calls = self.layout.vectors(self.encoder, self.tokens, items_N)
-        self.count(items_N, calls)
+            return self.encoder.no_items()
+        vectors_ND, calls = self.layout.vectors(self.encoder, self.tokens, items_N, ranks)
+        if ranks.size == 1:
+            self.count(items_N, calls)
         return vectors_ND
 
     def count(self, items_N: NDArray[np.int64], calls: int) -> None:

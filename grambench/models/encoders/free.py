@@ -16,6 +16,7 @@ from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.packed import PackedInput
 from grambench.models.encoders.tokens import ItemTokens
+from grambench.models.ranks import ALONE, Ranks
 from grambench.models.rows import rows_at
 from grambench.transfer import sent
 
@@ -65,7 +66,7 @@ class FreeItemEncoder(ItemEncoder):
         super().__init__(vectors, tokens, bucket_tokens=1)
         self.vectors = vectors
 
-    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+    def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         self.counts.items += len(items_N)
         vectors_ND: Tensor = self.vectors(sent(torch.from_numpy(items_N), self.tokens.device))
         return vectors_ND
@@ -85,7 +86,7 @@ class NoVectors(ItemVectors):
 class NoItemEncoder(ItemEncoder):
     """Returns vectors of width 0 instead of encoding."""
 
-    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+    def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         return torch.empty(len(items_N), 0, device=self.tokens.device)
 
 
@@ -148,10 +149,10 @@ class PulledItemEncoder(ItemEncoder):
         super().__init__(vectors, tokens, bucket_tokens, layout)
         self.vectors = vectors
 
-    def __call__(self, items_N: NDArray[np.int64]) -> Tensor:
+    def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         ids_N = sent(torch.from_numpy(items_N), self.tokens.device)
         met_N1 = self.vectors.met_I[ids_N][:, None]
-        return torch.where(met_N1, self.vectors.free(ids_N), super().__call__(items_N))
+        return torch.where(met_N1, self.vectors.free(ids_N), super().__call__(items_N, ranks))
 
 
 def free_vectors(encoder: ItemVectors) -> FreeVectors | None:

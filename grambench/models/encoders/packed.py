@@ -17,6 +17,7 @@ from torch import Tensor
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.lengths import LENGTH_STEP
+from grambench.models.ranks import ALONE, Ranks
 from grambench.transfer import sent
 
 ROW = 128
@@ -148,15 +149,16 @@ class PackedRows:
         """Positions per item that the pooling reads; None: those of the call's longest item."""
 
     def vectors(
-        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64]
+        self, encoder: ItemVectors, tokens: ItemTokens, items_N: NDArray[np.int64], ranks: Ranks = ALONE
     ) -> tuple[Tensor, int]:
-        """Vectors [N, D] in the order of the ids, and the number of calls."""
+        """Vectors [N, D] in the order of the ids, and the number of calls; ranks share the calls."""
         calls = list(self.calls(tokens, items_N))
-        pieces = [encoder.packed(call.on(tokens.device)) for call, _ in calls]
-        if len(calls) == 1:  # in order
+        pieces = [encoder.packed(call.on(tokens.device)) for call, _ in calls[ranks.rank :: ranks.size]]
+        if len(calls) == ranks.size == 1:  # in order
             return pieces[0], 1
         back_N = np.argsort(np.concatenate([rows for _, rows in calls]))
-        return torch.cat(pieces)[sent(torch.from_numpy(back_N), tokens.device)], len(pieces)
+        joined_ND = ranks.join(pieces, len(calls), encoder.no_items())
+        return joined_ND[sent(torch.from_numpy(back_N), tokens.device)], len(pieces)
 
     def positions(self, lengths_N: NDArray[np.int64]) -> int:
         """Token positions of the rows that items of these lengths fill."""

@@ -590,6 +590,26 @@ def test_a_failed_audit_is_a_warning(tmp_path: Path) -> None:
     assert [warning.code for warning in report.warnings] == ["audit-failed"]
 
 
+@pytest.mark.parametrize("relative", [3e-15, 0.5, math.inf])
+def test_an_audit_of_ranks_is_in_the_report_in_words_and_in_the_grade(
+    relative: float, tmp_path: Path
+) -> None:
+    run, holds = logs.write_whole(tmp_path), relative < 1e-10
+    numbers = (16, 80, 40, 1e-14, 1e-14, 1e-14, 1e-14, 0.1)
+    audit = ev.AuditFinished(True, 1e-10, *numbers, ranks=3, ranks_relative=relative, ranks_equivalent=holds)
+    run.log("setup", 50, audit)
+    report = built(tmp_path)
+    assert report.audit is not None
+    assert (report.audit.equivalent, report.audit.ranks, report.audit.ranks_equivalent) == (True, 3, holds)
+    assert report.audit.ranks_relative == (relative if math.isfinite(relative) else None)
+    verdict = "those" if holds else "NOT those"
+    assert f"Audit of 3 ranks: their gradients are **{verdict}** of one process" in render_markdown(report)
+    codes = {warning.code for warning in report.warnings}
+    assert ("audit-failed-ranks" in codes, "audit-failed" in codes) == (not holds, False)
+    words = "the audit found that 3 ranks are not one process here"
+    assert (words in report_json(report)) is not holds
+
+
 # --- numbers -----------------------------------------------------------------------------------
 
 

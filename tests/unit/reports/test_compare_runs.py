@@ -155,6 +155,15 @@ def test_other_data_other_weights_and_a_failed_audit_are_refused(tmp_path: Path)
             [first, whole_as(report, audit=report.audit.model_copy(update={"equivalent": False}))],
             "The audit of b found that gram-1s is not e2e",
         ),
+        (
+            [
+                first,
+                whole_as(
+                    report, audit=report.audit.model_copy(update={"ranks": 2, "ranks_equivalent": False})
+                ),
+            ],
+            "The audit of b found that 2 ranks are not one process",
+        ),
         ([first, whole_as(report, audit=None)], "b has no audit"),
         (
             [whole_as(first.report, **reading("1", first.report)), whole_as(report, **reading("2", report))],

@@ -95,10 +95,10 @@ def test_a_candidate_that_fails_or_gives_other_vectors_is_dropped_with_a_warning
 ) -> None:
     honest: Callable[..., tuple[torch.Tensor, int]] = PackedRows.vectors
 
-    def broken(self, encoder, tokens, items_N):  # type: ignore[no-untyped-def]
+    def broken(self, *arguments):  # type: ignore[no-untyped-def]
         if kind == "fails":
             raise torch.OutOfMemoryError("CUDA out of memory\nand more")
-        vectors_ND, calls = honest(self, encoder, tokens, items_N)
+        vectors_ND, calls = honest(self, *arguments)
         return vectors_ND * 1.01, calls
 
     monkeypatch.setattr(PackedRows, "vectors", broken)

@@ -33,13 +33,15 @@ def test_a_part_that_serves_twice_is_kept_once(is_one_part: bool, monkeypatch: p
     honest = trial.make_evaluator
     monkeypatch.setattr(trial, "make_evaluator", make_evaluator)
     system, modules = build_system(spec, data, CPU, seed=0)
-    turn = SimpleNamespace(ending=lambda: None)
+    agreed = []
+    turn = SimpleNamespace(ending=lambda: None, agree=lambda: agreed.append(1))
     kept: list[UserScores] = []
     residence = placement(spec, data)
     evaluate = trial._evaluator(spec, data, system, modules, CPU, residence, turn, lambda: None, kept.append)
     assert len(made) == (1 if is_one_part else 2)
     validation, test = evaluate("validation"), evaluate("test")
     assert (validation.part, test.part) == ("validation", "test")
+    assert len(agreed) == 2  # before the one block of each
     assert (validation.metrics == test.metrics) is is_one_part
     (scores,) = kept  # of the test alone
     assert np.nanmean(scores.values) == pytest.approx(test.metrics["auc"])
