@@ -248,8 +248,7 @@ class Tally:
 def _reuse(batch: Batch) -> tuple[int, int, int]:
     """Item appearances in a rank's part of a batch, distinct items among them, and those of the whole."""
     place = batch.at
-    step = slice(place.block.step_starts[place.step], place.block.step_ends[place.step])
-    own_N, all_N = (place.block.occurrences_of(rows).host_items_N for rows in (place.rows, step))
+    own_N, all_N = (place.block.occurrences_of(rows).host_items_N for rows in (place.rows, place.whole()))
     return len(own_N), len(np.unique(own_N)), len(np.unique(all_N))
 
 

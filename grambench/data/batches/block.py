@@ -129,6 +129,11 @@ class Place:
     step: int
     rows: slice
 
+    def whole(self) -> slice:
+        """The rows of the step of training, of which this may be one rank's part."""
+        first = self.step - self.step % self.block.ranks
+        return slice(self.block.step_starts[first], self.block.step_ends[first + self.block.ranks - 1])
+
     def is_whole_step(self) -> bool:
         """False for a micro-batch."""
         block = self.block

@@ -46,7 +46,7 @@ class Ranks:
         """`prepare`: called with its number by each rank before it works."""
         self.run, self.attempt, self.prepare = run, 0, prepare
         self.ours, self.theirs = socket.socketpair()
-        self.store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self.store, self.port = serve_store()
         self.pids = [self._fork(rank) for rank in range(SIZE)]
         self.tell(Grant(1))
 
@@ -97,7 +97,7 @@ class Ranks:
                 "GROUP_WORLD_SIZE": "1",
                 "TORCHELASTIC_RESTART_COUNT": str(self.attempt),
                 "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(self.store.port),
+                "MASTER_PORT": str(self.port),
                 ranks.LEADS: "1",
             }
             self.prepare(rank)
@@ -105,12 +105,24 @@ class Ranks:
         os._exit(code)
 
     def close(self) -> None:
-        for pid in self.pids:
+        for pid in (*self.pids, self.store):
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         self.ours.close()
         self.theirs.close()
+
+
+def serve_store() -> tuple[int, int]:
+    """Pid and port of a process with the agent's store: its threads must not be in the one that forks."""
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        os.write(writing, f"{store.port}\n".encode())
+        signal.pause()
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        return pid, int(said.readline())
 
 
 Begin = Callable[..., Ranks]
