@@ -184,7 +184,7 @@ def _report(result: Bench, case: Case, rounds: list[list[Measured]], alone: list
         times_one_rank=short(rate.over(one).median),
         waited=f"{100 * Sample(tuple(waited)).median:.0f} %" if result.device == "cpu" else "not measured",
         items_encoded_by_all=f"{sum(r.items_encoded for r in last):,}",
-        received_a_step=size(last[0].received_bytes / last[0].steps),
+        received_a_step=size(sum(r.received_bytes for r in last) / sum(r.steps for r in last)),
         by_the_formulas="the same" if not wrong else f"{size(wrong[0].expected_bytes)}: WRONG",
     )
     return len(wrong)
