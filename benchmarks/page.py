@@ -39,7 +39,7 @@ ORDER = (
 REMARKS = {
     "scaling_law": "What the predictions of [docs/scaling.md](scaling.md) rest on: U(n), the distinct items"
     " among n reads, as Σ 1 − (1 − p)ⁿ with p ∝ (rank + q)⁻ˢ.",
-    "scaling_ranks": "All ranks share two CPU cores with each other and with other work (load average 11):"
+    "scaling_ranks": "All ranks share two CPU cores with each other and with other work (load average 3):"
     " bytes and the sharing of items are what this shows. It is no evidence about speed, least of all about"
     " that of GPUs.",
     "inference": "Two known limits are missed: load on one side that is left in. They were found for blocks"

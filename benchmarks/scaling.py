@@ -19,7 +19,7 @@ from benchmarks.gpu_sizes import FULL, SMOKE, mind_spec
 from benchmarks.harness import HERE, Bench, Claim, Sample, quiet_machine, short
 from benchmarks.scaling_inputs import counted
 from benchmarks.scaling_law import Counted, counted_in_rows, counted_in_sampler
-from benchmarks.scaling_ranks import STRATEGIES, Case, Measured, Plan, Scaling, measure
+from benchmarks.scaling_ranks import STRATEGIES, Case, Measured, Plan, Scaling, measure, planned
 from benchmarks.scaling_tables import everything, size
 from benchmarks.trials import data_folder, prepared, sampler_of
 from grambench.domains.training import TrainSampler
@@ -28,6 +28,8 @@ PAGE = HERE.parent / "docs" / "scaling.md"
 SIZES = (8, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536)
 ROWS = {"mind-sample": ("behaviors.tsv", 51_282), "goodreads": ("train/behaviors.tsv", None)}
 """Real rows: a file in MIND's format, and the items of the catalogue if it is only a sample."""
+PLANNED = 8, 64
+"""Ranks whose exchange is planned, in one process."""
 SMOKE_OVERRIDES = (
     "data.synthetic.news=120",
     "data.synthetic.users=60",
@@ -148,8 +150,20 @@ def _ranks(given: argparse.Namespace, smoke: bool) -> int:
         alone = Case(case.strategy, "weak", 1)
         wrong += _report(result, case, [found[case] for found in rounds], [found[alone] for found in rounds])
     result.facts |= {"users of one rank": plan.users, "rounds": len(rounds), "preset": "demo"}
+    for size_ in PLANNED:
+        _planned(result, size_, smoke)
     result.claim(Claim("ranks whose received bytes are not those of the formulas", wrong, 0, "at most"))
     return result.finish()
+
+
+def _planned(result: Bench, ranks: int, smoke: bool) -> None:
+    """The host's plan of an exchange, at MIND-small's size."""
+    found = planned(mind_spec(SMOKE if smoke else FULL), ranks)
+    plans_s = {"by tokens": found.by_tokens_s, "by id": found.by_id_s}
+    for owners, plan_s in plans_s.items():
+        result.samples[f"plan, {ranks} ranks: {owners}, s an item"] = (plan_s / found.rows,)
+    in_ms = {f"{owners}, ms": short(1e3 * plan_s) for owners, plan_s in plans_s.items()}
+    result.facts[f"plan of a step on {ranks} ranks"] = {"items read": found.rows, **in_ms}
 
 
 def _report(result: Bench, case: Case, rounds: list[list[Measured]], alone: list[list[Measured]]) -> int:
@@ -170,7 +184,7 @@ def _report(result: Bench, case: Case, rounds: list[list[Measured]], alone: list
         times_one_rank=short(rate.over(one).median),
         waited=f"{100 * Sample(tuple(waited)).median:.0f} %" if result.device == "cpu" else "not measured",
         items_encoded_by_all=f"{sum(r.items_encoded for r in last):,}",
-        received_a_step=size(last[0].received_bytes / last[0].steps),
+        received_a_step=size(sum(r.received_bytes for r in last) / sum(r.steps for r in last)),
         by_the_formulas="the same" if not wrong else f"{size(wrong[0].expected_bytes)}: WRONG",
     )
     return len(wrong)

@@ -96,6 +96,8 @@ def h200_costs() -> Costs:
         filter_s=median("measure", "epoch: CF step, plain, ms") / 1e3,
         filter_user_s=captured_s / users,
         rest_s=step_s["e2e"] - tokens["e2e"] * token_s - captured_s,
+        deal_row_s=median("scaling_ranks", "plan, 64 ranks: by tokens, s an item"),
+        plan_row_s=median("scaling_ranks", "plan, 64 ranks: by id, s an item"),
     )
 
 
@@ -117,6 +119,8 @@ def toeic_costs() -> Costs:
         filter_s=cf_s,
         filter_user_s=0.0,
         rest_s=0.0,
+        deal_row_s=mind.deal_row_s,
+        plan_row_s=mind.plan_row_s,
     )
 
 
@@ -228,6 +232,9 @@ def _measured() -> list[Input]:
          "CF step, graph; in proportion to the users (A)"),
         ("a step of e2e or gram-1s beside encoder and filter", 1e3 * mind.rest_s, "ms", "measure",
          "the rest of those steps"),
+        ("plan of gram-1s, for each item that a rank reads", 1e9 * mind.deal_row_s, "ns", "scaling_ranks",
+         "64 ranks of 256 users; in proportion to the items of all ranks (A), on a GPU's host as here (A)"),
+        ("plan of gram-1e, the same", 1e9 * mind.plan_row_s, "ns", "scaling_ranks", ""),
         ("TOEIC: encoder, forward and backward", 1 / toeic.token_s, "tokens/s", "toeic_cuda",
          "1,600 at once"),
         ("TOEIC: encoder without a graph", 1 / toeic.forward_token_s, "tokens/s", "toeic_cuda", ""),
@@ -267,7 +274,10 @@ def _assumed() -> list[Input]:
             "A: as a copy on an H100 (`results/gpu.json`); a step touches each of its rows 6 times",
         ),
         Input(
-            "hidden by a sum under the backward pass", 100 * UNDER, "% of the encoder", "A; `by need` only"
+            "hidden by a sum under the backward pass",
+            100 * UNDER,
+            "% of the encoder",
+            "A; `graphs and overlap` only",
         ),
         Input(
             "R of 32 users, TOEIC", tasks()["toeic"].reuse(32), "", "A: the paper's speed-up of single-step"

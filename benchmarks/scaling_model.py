@@ -4,20 +4,19 @@ W ranks, a global batch of B users, b = B/W of them on each rank, o items that a
 D the width of a vector, P parameters, U(n) distinct items among n reads (`scaling_law`). All in float32.
 
     e2e       encoder(b o l) + filter(b) + rest + sum(P_encoder + P_filter)
-    gram-1s   encoder(U(B o) l / W) + filter(b) + rest + sum(…) + fetch(U(B o)) + give(U(B o))
-    gram-1e   U(epoch) forward / W + fetch  +  steps [filter(b) + sum(P_filter) + give(U(B o)) + table]
-              + mini-batches of M items [encoder step(M l / W) + sum(P_encoder)]
+    gram-1s   encoder(U(B o) l / W) + filter(b) + rest + sum(…) + fetch(U(b o)) + give(U(b o))
+    gram-1e   U(epoch) forward / W + steps [filter(b) + sum(P_filter) + fetch(U(b o)) + give(U(b o)) + table]
+              + mini-batches of M items [encoder step(M l / W) + sum(P_encoder) + fetch(M / W)]
 
-How ranks exchange rows is a `Design`: `TODAY` is what the product does (`grambench.training.group`).
+A `Design` is how ranks work together: `TODAY` is what the product does (`grambench.training.group`).
 """
 
 from dataclasses import dataclass, replace
 from math import ceil, log2
-from typing import Literal
 
 from benchmarks.scaling_law import Law
 
-FLOAT = 4
+FLOAT, DOUBLE = 4, 8
 _ROW_TRAFFIC = 6
 """Times that a step on the table reads or writes a row of it."""
 UNDER = 1 / 3
@@ -26,7 +25,7 @@ UNDER = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes that a rank receives today, exactly as `grambench.training.group` counts them."""
+    """Bytes that a rank receives, exactly as `grambench.training.group` counts them."""
 
     ranks: int
     encoder: int
@@ -35,46 +34,51 @@ class Traffic:
     width: int
     itemsize: int = FLOAT
 
-    def sum(self, numbers: int) -> int:
+    def sum(self, numbers: int, itemsize: int = 0) -> int:
         """`Group.sum`: both passes of a ring."""
-        return 2 * self.itemsize * numbers * (self.ranks - 1) // self.ranks
+        return 2 * (itemsize or self.itemsize) * numbers * (self.ranks - 1) // self.ranks
 
     def gradients(self, parameters: int) -> int:
         """`Group.sum_gradients`: the parameters, and whether a number was not finite."""
         return self.sum(parameters + 1)
 
-    def fetch(self, items: int) -> int:
-        """`Exchange.fetch`: the rows of all other ranks, padded to the longest share."""
-        return (self.ranks - 1) * ceil(items / self.ranks) * self.width * self.itemsize
+    def mean(self, numbers: int) -> int:
+        """`Group.mean` of rows of so many numbers: their sums and the count of rows, in float64."""
+        return self.sum(numbers + 1, DOUBLE)
 
-    def give(self, items: int) -> int:
-        """`Exchange.give`, and the sum of a table's gradients: the rows of all items."""
-        return self.sum(items * self.width)
+    def rows(self, rows: int) -> int:
+        """Rows of an `Exchange` that arrive from other ranks."""
+        return rows * self.width * self.itemsize
 
     def e2e(self) -> int:
         """A step of `e2e`."""
         return self.gradients(self.encoder + self.filter)
 
-    def single_step(self, items: int) -> int:
-        """A step of `gram-1s` or `e2e-unique` on so many distinct items."""
-        return self.e2e() + self.fetch(items) + self.give(items)
+    def single_step(self, rows: int) -> int:
+        """A step of `gram-1s` or `e2e-unique`; vectors and gradients are `rows`."""
+        return self.e2e() + self.rows(rows)
 
-    def table_step(self, items: int) -> int:
-        """A step of `gram-<N>s` on so many distinct items."""
-        return self.gradients(self.filter) + self.give(items)
+    def table_step(self, rows: int) -> int:
+        """A step of `gram-<N>s`; rows of the table and gradients are `rows`."""
+        return self.gradients(self.filter) + self.rows(rows)
 
-    def opening(self, items: int) -> int:
-        """Of a window of so many items."""
-        return self.fetch(items)
+    def fit(self, rows: int) -> int:
+        """An encoder step as a window closes: targets, gradients, and the loss."""
+        return self.rows(rows) + self.gradients(self.encoder) + self.sum(1)
 
-    def fit(self) -> int:
-        """Of an encoder step as a window closes: the gradients, and the loss."""
-        return self.gradients(self.encoder) + self.sum(1)
+    def drifts(self) -> int:
+        """Both drifts of a closed window: the mean vector, and four means of a number."""
+        return self.mean(self.width) + 4 * self.mean(1)
 
 
 def needed_bytes(ranks: int, items: float, width: int) -> float:
-    """Rows by need, in one direction: of a rank's own items, those that other ranks hold."""
+    """Rows in one direction, expected: of the items that a rank reads, those that other ranks hold."""
     return FLOAT * width * items * (ranks - 1) / ranks
+
+
+def dense_bytes(ranks: int, items: float, width: int) -> float:
+    """In both directions, if all ranks gathered the vectors of all distinct items and summed gradients."""
+    return 3 * needed_bytes(ranks, items, width)
 
 
 # --- machines, tasks, designs ---------------------------------------------------------------------
@@ -100,6 +104,10 @@ class Costs:
     """A filter step per user, where the GPU and not the host sets the pace."""
     rest_s: float
     """A step of e2e or gram-1s beside encoder and filter."""
+    deal_row_s: float = 0.0
+    """The host's plan of a step of gram-1s on several ranks, per item that any of them reads."""
+    plan_row_s: float = 0.0
+    """The same of gram-1e, whose rows are owned by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +135,6 @@ class Wires:
             2 * size * (near - 1) / near / self.within
             + 2 * size / near * (far - 1) / far / self.between
             + 2 * self.hop_s * log2(ranks)
-        )
-
-    def gather_s(self, ranks: int, size: float) -> float:
-        """An all-gather after which everyone holds `size` bytes; each byte enters a machine once."""
-        near, far = self._shape(ranks)
-        return (
-            size * (ranks - 1) / ranks / self.within
-            + size / near * (far - 1) / far / self.between
-            + self.hop_s * log2(ranks)
         )
 
     def exchange_s(self, ranks: int, size: float) -> float:
@@ -185,20 +184,18 @@ class Design:
     """How ranks work together."""
 
     name: str
-    rows: Literal["none", "all", "need"]
-    """Who receives a vector: nobody (each rank encodes what its users read), everybody, its readers."""
-    overlaps: bool = False
-    """Gradients are summed under the encoder's backward pass."""
+    exchanges: bool = True
+    """Vectors go to their readers; otherwise each rank encodes what its users read."""
     captures: bool = False
     """Several ranks run graphs, as one does."""
-    shards: bool = False
-    """A row of the table is held by one rank."""
+    overlaps: bool = False
+    """Gradients are summed under the encoder's backward pass."""
 
 
-TODAY = Design("as it is", "all")
-LOCAL = Design("local dedup", "none")
-GRAPHS = Design("with graphs", "all", captures=True)
-BY_NEED = Design("by need", "need", overlaps=True, captures=True, shards=True)
+TODAY = Design("as it is")
+LOCAL = Design("local dedup", exchanges=False)
+GRAPHS = Design("with graphs", captures=True)
+OVERLAP = Design("graphs and overlap", captures=True, overlaps=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,38 +251,36 @@ class Group:
 
     def e2e(self, design: Design = TODAY) -> Cost:
         """A step."""
-        return self._one_step(self.users / self.ranks * self.task.reads, 0.0, design)
+        return self._one_step(self.users / self.ranks * self.task.reads, design)
 
     def single_step(self, design: Design = TODAY) -> Cost:
         """A step of gram-1s."""
-        if design.rows == "none":
-            return self._one_step(self.own_distinct, 0.0, design)
-        return self._one_step(
-            self.distinct / self.ranks, self._fetch_s(design) + self._give_s(design), design
-        )
+        if not design.exchanges:
+            return self._one_step(self.own_distinct, design)
+        plan_s = self._plan_s(self.task.costs.deal_row_s)
+        return self._one_step(self.distinct / self.ranks, design, 2 * self._rows_s(self.own_distinct), plan_s)
 
     def multi_step(self, design: Design = TODAY) -> Cost:
         """An epoch of gram-1e."""
         task, ranks = self.task, self.ranks
         opened = task.law.distinct(task.reads * task.samples)
         opening_s = opened / ranks * task.tokens * task.costs.forward_token_s
-        joined_s = 0.0 if design.shards else self.wires.gather_s(ranks, opened * self._row_bytes)
         fits = ceil(opened / self.items)
         fit_s = self._fit_s(design)
-        summed_s = self._unhidden_s(task.encoder, fit_s, design)
-        moved_s = self._fetch_s(design) if design.shards else 0.0  # a table in shards is read by message, too
-        message_s = moved_s + self._give_s(design) + self._sum_s(task.filter)
+        fitted_s = self._rows_s(self.items / ranks) + self._unhidden_s(task.encoder, fit_s, design)
+        message_s = 2 * self._rows_s(self.own_distinct) + self._sum_s(task.filter)
+        filter_s = self._filter_s(design, self._plan_s(task.costs.plan_row_s))
         return Cost(
             opening_s + fits * fit_s,
-            self.steps * (self._filter_s(design) + self._table_s(design)),
-            joined_s + fits * summed_s + self.steps * message_s,
+            self.steps * (filter_s + self._table_s()),
+            fits * fitted_s + self.steps * message_s,
         )
 
-    def table_bytes(self, design: Design = TODAY) -> float:
+    def table_bytes(self) -> float:
         """On each GPU: h, h̃, and of each item of the catalogue a slot and an accumulator."""
         opened = self.task.law.distinct(self.task.reads * self.task.samples)
         all_bytes = 2 * opened * self._row_bytes + 16 * (self.task.catalogue or self.task.law.items)
-        return all_bytes / self.ranks if design.shards else all_bytes
+        return all_bytes / self.ranks
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -296,25 +291,27 @@ class Group:
     def _captures(self, design: Design) -> bool:
         return self.task.captured and (self.ranks == 1 or design.captures)
 
-    def _one_step(self, encoded: float, rows_s: float, design: Design) -> Cost:
+    def _plan_s(self, row_s: float) -> float:
+        return row_s * self.ranks * self.own_distinct if self.ranks > 1 else 0.0
+
+    def _one_step(self, encoded: float, design: Design, rows_s: float = 0.0, plan_s: float = 0.0) -> Cost:
         task = self.task
         least_s = task.costs.fit_s if self.ranks > 1 and self._captures(design) else task.costs.call_s
-        encoder_s = max(least_s, encoded * task.tokens * task.costs.token_s)
+        encoder_s = max(least_s + plan_s, encoded * task.tokens * task.costs.token_s)
         summed_s = self._unhidden_s(task.encoder + task.filter, encoder_s, design)
         return Cost(encoder_s, self._filter_s(design) + task.costs.rest_s, rows_s + summed_s)
 
-    def _filter_s(self, design: Design) -> float:
+    def _filter_s(self, design: Design, plan_s: float = 0.0) -> float:
         costs, own_s = self.task.costs, self.users / self.ranks * self.task.costs.filter_user_s
-        return own_s if self._captures(design) else max(costs.filter_s, own_s)
+        return max(plan_s + (0.0 if self._captures(design) else costs.filter_s), own_s)
 
     def _fit_s(self, design: Design) -> float:
         task, own = self.task, self.items / self.ranks
         captured_s = task.costs.fit_s + own * task.tokens * task.costs.fit_token_s
         return captured_s if self._captures(design) else max(task.costs.call_s, captured_s)
 
-    def _table_s(self, design: Design) -> float:
-        rows = self.distinct / self.ranks if design.shards else self.distinct
-        return _ROW_TRAFFIC * rows * self._row_bytes / self.wires.memory_rate
+    def _table_s(self) -> float:
+        return _ROW_TRAFFIC * self.distinct / self.ranks * self._row_bytes / self.wires.memory_rate
 
     def _sum_s(self, numbers: int) -> float:
         return self.wires.sum_s(self.ranks, FLOAT * numbers)
@@ -322,12 +319,5 @@ class Group:
     def _unhidden_s(self, numbers: int, encoder_s: float, design: Design) -> float:
         return max(0.0, self._sum_s(numbers) - (UNDER * encoder_s if design.overlaps else 0.0))
 
-    def _fetch_s(self, design: Design) -> float:
-        if design.rows == "need":
-            return self.wires.exchange_s(self.ranks, self.own_distinct * self._row_bytes)
-        return self.wires.gather_s(self.ranks, self.distinct * self._row_bytes)
-
-    def _give_s(self, design: Design) -> float:
-        if design.rows == "need":
-            return self._fetch_s(design)
-        return self.wires.sum_s(self.ranks, self.distinct * self._row_bytes)
+    def _rows_s(self, items: float) -> float:
+        return self.wires.exchange_s(self.ranks, items * self._row_bytes)

@@ -6,19 +6,23 @@ sharing of work are what this shows. On CUDA each rank has a GPU and NCCL carrie
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from benchmarks.scaling_model import Traffic
-from benchmarks.trials import prepared, spec_of, trial
+from benchmarks.trials import prepared, sampler_of, spec_of, trial
+from grambench.config.spec import Spec
+from grambench.data.batches import counter
 from grambench.domains.training import TrainSampler
+from grambench.training.group import ByTokens, Group, Items, Owners, by_id
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy
 from grambench.training.strategies.e2e import EndToEnd
@@ -26,6 +30,7 @@ from grambench.training.strategies.multi_step import MultiStep
 from grambench.worker.preload import load_libraries
 
 STRATEGIES = ("e2e", "gram-1s", "gram-1e")
+_PLANS = 9
 Scaling = Literal["weak", "strong"]
 
 
@@ -136,21 +141,84 @@ def _trained(case: Case, plan: Plan, device: torch.device) -> Measured:
 
 
 def expected_bytes(system: System, sampler: TrainSampler, strategy: Strategy, step: int) -> int:
-    """What a rank receives in a step, by the formulas, from the batches alone; fixed windows only."""
+    """What this rank receives in a step, by the formulas, from the batches alone.
+
+    Windows are fixed and not longer than an epoch, the table's optimiser is not `relative`.
+    """
     optimizers = system.encoder_optimizer, system.filter_optimizer
     encoder, filter_ = (sum(p.numel() for p in optimizer.parameters) for optimizer in optimizers)
     itemsize = next(system.encode.encoder.parameters()).element_size()
-    traffic = Traffic(system.group.size, encoder, filter_, system.encode.encoder.width, itemsize)
+    group = system.group
+    traffic = Traffic(group.size, encoder, filter_, system.encode.encoder.width, itemsize)
     batch = sampler.batch(step)
-    items = len(batch.unique().host_items_N)
+    parts = (batch.part(rank, group.size) for rank in range(group.size))
+    read_by_rank = [np.unique(part.occurrences().host_items_N) for part in parts]
     if isinstance(strategy, EndToEnd):
         return traffic.e2e()
     if not isinstance(strategy, MultiStep):
-        return traffic.single_step(items)
-    within, most = step % sampler.steps_per_epoch, strategy.window_steps
-    begins = within - within % most
-    steps = min(most, sampler.steps_per_epoch - begins)
-    window = len(sampler.items_ahead(step - within + begins, steps))
-    opening = traffic.opening(window) if within == begins else 0
-    fits = ceil(window / strategy.encoder_batch) if within == begins + steps - 1 else 0
-    return opening + traffic.table_step(items) + fits * traffic.fit()
+        return traffic.single_step(sum(rows_received(group, read_by_rank, system.owners)))
+    table = traffic.table_step(sum(rows_received(group, read_by_rank, by_id)))
+    fits = [traffic.fit(rows) for rows in _fetched_as_it_closes(group, sampler, strategy, step)]
+    return table + (sum(fits) + traffic.drifts() if fits else 0)
+
+
+def rows_received(group: Group, read_by_rank: Sequence[Items], owners_of: Owners) -> tuple[int, int]:
+    """Vectors that a rank reads of others', and gradients of its own items from others that read them."""
+    owners = owners_of(read_by_rank)
+    readers = [rank for rank in range(group.size) if rank != group.rank]
+    return int((owners[group.rank] != group.rank).sum()), sum(
+        int((owners[rank] == group.rank).sum()) for rank in readers
+    )
+
+
+def _fetched_as_it_closes(
+    group: Group, sampler: TrainSampler, strategy: MultiStep, step: int
+) -> Iterator[int]:
+    """Targets that other ranks hold, of each mini-batch of a window; none if none closes with this step."""
+    epoch, within = divmod(step, sampler.steps_per_epoch)
+    number, most = within // strategy.window_steps, strategy.window_steps
+    steps = min(most, sampler.steps_per_epoch - number * most)
+    if within != number * most + steps - 1:
+        return
+    items_U = sampler.items_ahead(step - steps + 1, steps)
+    windows = epoch * -(-sampler.steps_per_epoch // most) + number
+    for turn in range(strategy.spec.encoder_passes):
+        key = counter.key(strategy.seed, counter.Purpose.WINDOW_END, windows, turn)
+        shuffled_U = items_U[counter.permutation(key, len(items_U), torch.device("cpu")).numpy()]
+        for start in range(0, len(items_U), strategy.encoder_batch):
+            shares = group.shares(shuffled_U[start : start + strategy.encoder_batch])
+            yield rows_received(group, shares, by_id)[0]
+
+
+# --- the plan, on the host ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Seconds in which the host plans the exchange of a step, for one of so many ranks."""
+
+    ranks: int
+    rows: int
+    """Distinct items of each rank, summed."""
+    by_tokens_s: float
+    by_id_s: float
+
+
+def planned(spec: Spec, ranks: int) -> Planned:
+    """The shortest of several plans; `spec.training.batch_size` users on each rank, on one thread."""
+    users = spec.training.batch_size * ranks
+    data = prepared(spec)
+    training = spec.training.model_copy(update={"batch_size": users})
+    group, device = Group(), torch.device("cpu")
+    group.size = ranks
+    batch = sampler_of(spec.model_copy(update={"training": training}), data).batch(0)
+    read_by_rank = group.part(batch).read_by_rank()
+
+    def seconds(owners_of: Owners) -> float:
+        began_s = time.perf_counter()
+        group.exchange(read_by_rank, owners_of, device)
+        return time.perf_counter() - began_s
+
+    by_tokens = ByTokens(np.diff(data.token_offsets))
+    shortest = (min(seconds(owners_of) for _ in range(_PLANS)) for owners_of in (by_tokens, by_id))
+    return Planned(ranks, sum(map(len, read_by_rank)), *shortest)

@@ -21,15 +21,16 @@ from benchmarks.scaling_inputs import (
 )
 from benchmarks.scaling_law import Law
 from benchmarks.scaling_model import (
-    BY_NEED,
     GRAPHS,
     LOCAL,
+    OVERLAP,
     TODAY,
     Design,
     Group,
     Task,
     Traffic,
     Wires,
+    dense_bytes,
     needed_bytes,
 )
 
@@ -201,10 +202,10 @@ def _epochs(group: Group) -> Row:
     """Seconds, and how many times as fast as e2e."""
     e2e_s = group.steps * group.e2e().total
     found = {"e2e": seconds(e2e_s)}
-    for design in (LOCAL, TODAY, BY_NEED):
+    for design in (LOCAL, TODAY, OVERLAP):
         own_s = group.steps * group.single_step(design).total
         found[f"gram-1s, {design.name}"] = f"{seconds(own_s)} ({e2e_s / own_s:.1f}×)"
-    for design in (TODAY, GRAPHS, BY_NEED):
+    for design in (TODAY, GRAPHS, OVERLAP):
         own_s = group.multi_step(design).total
         found[f"gram-1e, {design.name}"] = f"{seconds(own_s)} ({e2e_s / own_s:.0f}×)"
     return found
@@ -224,17 +225,13 @@ def _efficiency(first: Group, group: Group) -> Row:
         ]
         return " / ".join(f"{a / b / group.ranks:.0%}" for a, b in zip(*pairs, strict=True))
 
-    return {f"efficiency of e2e / 1s / 1e, {design.name}": shares(design) for design in (TODAY, BY_NEED)}
+    return {f"efficiency of e2e / 1s / 1e, {design.name}": shares(design) for design in (TODAY, OVERLAP)}
 
 
 def _memory(group: Group) -> Row:
     """Of the table on each GPU."""
-
-    def held(design: Design) -> str:
-        needed = group.table_bytes(design)
-        return size(needed) + (" (does not fit)" if needed > group.wires.memory_bytes else "")
-
-    return {f"table, {design.name}": held(design) for design in (TODAY, BY_NEED)}
+    needed = group.table_bytes()
+    return {"table": size(needed) + (" (does not fit)" if needed > group.wires.memory_bytes else "")}
 
 
 def strong(task: Task) -> list[Row]:
@@ -244,7 +241,7 @@ def strong(task: Task) -> list[Row]:
     for ranks in (ranks for ranks in RANKS if ranks <= task.users):
         group = Group.strong(task, ONE_CARD_A_GPU, ranks)
         row = {"GPUs": f"{ranks}"}
-        for design in (TODAY, BY_NEED):
+        for design in (TODAY, OVERLAP):
             for name, cost in (
                 ("e2e, a step", Group.e2e),
                 ("gram-1s, a step", Group.single_step),
@@ -262,19 +259,19 @@ def received(task: Task) -> list[Row]:
     for ranks in (2, 4, 8, 64, 512):
         group = Group.weak(task, ONE_CARD_A_GPU, ranks)
         traffic = Traffic(ranks, task.encoder, task.filter, task.width)
-        items = round(group.distinct)
         needed = needed_bytes(ranks, group.own_distinct, task.width)
         rows.append(
             {
                 "GPUs": f"{ranks}",
                 "U of a GPU": f"{group.own_distinct:,.0f}",
-                "U of all": f"{items:,}",
+                "U of all": f"{group.distinct:,.0f}",
                 "gradients of both modules": size(traffic.e2e()),
                 "of the filter": size(traffic.gradients(task.filter)),
-                "vectors, to all (as it is)": size(traffic.fetch(items)),
-                "∂L/∂h or the table's rows, summed by all (as it is)": size(traffic.give(items)),
-                "vectors, by need": size(needed),
-                "∂L/∂h, by need": size(needed),
+                "vectors or the table's rows": size(needed),
+                "∂L/∂h": size(needed),
+                "both, if every rank received all rows (dense)": size(
+                    dense_bytes(ranks, group.distinct, task.width)
+                ),
             }
         )
     return rows
