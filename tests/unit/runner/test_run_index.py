@@ -1,5 +1,6 @@
 """The list of runs: honest states, and an index that spares the logs."""
 
+import gc
 import os
 import time
 from dataclasses import replace
@@ -160,7 +161,10 @@ def test_many_runs_are_listed_in_a_blink(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(run_index, "read_row", lambda folder: replace(row, run=folder.name))
     assert len([*run_rows(out, list_runs(out))]) == 2_000
     monkeypatch.setattr(run_index, "read_row", lambda folder: pytest.fail(f"{folder} was read again"))
-    began_s = time.process_time()
+    gc.freeze()  # else a collection looks through all that the tests before have made
+    began_s = time.thread_time()
     listed = [*run_rows(out, list_runs(out))]
-    assert time.process_time() - began_s < MOST_S
+    took_s = time.thread_time() - began_s
+    gc.unfreeze()
+    assert took_s < MOST_S
     assert {each.run for each in listed} == {str(number) for number in range(2_000)}

@@ -27,7 +27,7 @@ from grambench.worker import audit_ranks
 
 RANKS = 2
 SPEC = Spec(
-    encoder=tiny.encoder_spec(dropout=0.2),
+    encoder=tiny.encoder_spec(),
     filter=Filter(history=5, nrms={"heads": tiny.HEADS, "query": tiny.QUERY}),
     training=Training(negatives=3, batch_size=6),
     ranks=Ranks(nproc=RANKS),
