@@ -43,7 +43,7 @@ LEADS = "GRAMBENCH_LEADS"
 """Environment variable: `1` for the ranks of the supervisor's own agent."""
 AGAIN = 1
 """Exit code after which the agent starts all ranks again."""
-_ENDED, _LEADER, _VERSIONS, _TOKEN = "ended", "leader", "versions", "token"
+_ENDED, _LEADER, _VERSIONS, _TOKEN, _READY = "ended", "leader", "versions", "token", "ready"
 """Keys of the store."""
 _MEET_S = 600.0
 """Longest time that ranks take to load the libraries and meet."""
@@ -207,6 +207,7 @@ class _Rank:
         self._require_same(json.loads(keys.get(_VERSIONS)))
         if place.nodes > 1:
             self._require_shared(keys)
+        self._wait_for_all(keys, store)
         try:
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
@@ -224,6 +225,21 @@ class _Rank:
             for rank in range(place.size):
                 self.emit(ev.RankStarted(**json.loads(keys.get(f"rank-{rank}"))))
         return Group(leader)
+
+    def _wait_for_all(self, keys: "Store", store: "Store") -> None:
+        """Return once every rank is ready to be connected.
+
+        Raises:
+            PeerLostError: one has ended the trial, or is missing for too long.
+        """
+        from grambench.training.group import PeerLostError
+
+        keys.add(_READY, 1)
+        deadline_s = time.monotonic() + _MEET_S
+        while keys.add(_READY, 0) < self.place.size:
+            if store.check([_ENDED]) or time.monotonic() > deadline_s:
+                raise PeerLostError("not all ranks have come")
+            time.sleep(_LOOK_S / 4)
 
     def _require_same(self, leaders: dict[str, str]) -> None:
         """Refuse ranks whose libraries differ from the leader's: their numbers would, too."""
