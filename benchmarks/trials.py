@@ -22,6 +22,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, build_system
 from grambench.worker.planning import use_graphs
 from grambench.worker.prepare import prepare_data
+from grambench.worker.turns import OwnTurn
 
 CPU = torch.device("cpu")
 
@@ -90,26 +91,12 @@ class Point:
     auc: float
 
 
-class Never:
-    """The turn of a trial that nobody pauses; `until` may end it."""
+class Until(OwnTurn):
+    """The turn of a trial that nobody pauses; `ended` may end it."""
 
     def __init__(self, ended: Callable[[], bool]) -> None:
+        super().__init__()
         self._ended = ended
-
-    def must_wait(self) -> bool:
-        return False
-
-    def wait(self) -> None:
-        return None
-
-    def begin(self) -> float:
-        return 0.0
-
-    def extend(self, seconds: float) -> None:
-        return None
-
-    def give_back(self, train_s: float) -> ev.TurnEnded:
-        raise AssertionError("nobody withholds the turn")
 
     def ending(self) -> Ending | None:
         return "stopped" if self._ended() else None
@@ -153,7 +140,7 @@ def curve(
         emit=events.append,
         evaluate=evaluate,
         save_best=lambda _epoch, _step: True,
-        turn=Never(lambda: until(points)),
+        turn=Until(lambda: until(points)),
         memory=lambda: (None, None, None),
     )
     Trainer(made.system, made.strategy, made.sampler, effects, spec.training.patience).run()

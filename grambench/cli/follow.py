@@ -150,14 +150,15 @@ class Follow:
     def _stop(self, how: Literal["interrupt", "stop"]) -> None:
         """Interrupt it, so that it can be resumed, or end it for good."""
         self.left = ExitCode.INTERRUPTED if how == "interrupt" else ExitCode.STOPPED
+        number = signal.SIGINT if self._interrupts > 1 else signal.SIGTERM  # two of a kind may arrive as one
         if how == "stop":
             with contextlib.suppress(ConfigError):  # it has just ended
                 send(self.folder, Command("stop"))
         elif self.supervisor is not None:
             if self.supervisor.poll() is None:
-                self.supervisor.send_signal(signal.SIGTERM)
+                self.supervisor.send_signal(number)
         elif (process := supervisor_of(self.folder)) is not None:
-            process.terminate()
+            process.send_signal(number)
 
 
 def _say(line: str) -> None:

@@ -41,6 +41,7 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "data.duolingo": _source("duolingo"),
     "data.synthetic": _source("synthetic"),
     "data.synthetic_answers": _source("synthetic-answers"),
+    "ranks": lambda spec, _: spec.ranks.size > 1,
     "encoder.model": lambda spec, _: spec.encoder.model is not None,
     "encoder.revision": lambda spec, _: spec.encoder.model is not None,
     "encoder.layers": lambda spec, _: spec.encoder.model is not None,

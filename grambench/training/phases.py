@@ -64,8 +64,9 @@ class System:
 
     def sum_gradients(self, *optimizers: ScheduledAdam) -> None:
         """Before an update: sum the gradients of these optimisers over all ranks, in one message."""
-        parameters = [parameter for optimizer in optimizers for parameter in optimizer.parameters]
-        self.group.sum_gradients(parameters, self.guard.found)
+        if self.group.size > 1:
+            parameters = [parameter for optimizer in optimizers for parameter in optimizer.parameters]
+            self.group.sum_gradients(parameters, self.guard.found)
 
 
 def filter_loss(system: System, view: View, vectors_ND: Tensor) -> Tensor:
