@@ -80,10 +80,7 @@ class Ranks:
 
     def _forked(self) -> list[BaseProcess]:
         numbers = range(SIZE)
-        return [
-            _started(_rank, self.run, rank, self.attempt, self.port, self.theirs, self.prepare)
-            for rank in numbers
-        ]
+        return [_started(_rank, self.run, rank, self.port, self.theirs, self.prepare) for rank in numbers]
 
     def _kill(self) -> None:
         for process in self.processes:
@@ -130,7 +127,7 @@ def _set_up(run: Path, cache: Path, stdin: socket.socket) -> None:
     os._exit(worker(["setup", str(run)]))
 
 
-def _rank(run: Path, rank: int, attempt: int, port: int, control: socket.socket, prepare: Prepare) -> None:
+def _rank(run: Path, rank: int, port: int, control: socket.socket, prepare: Prepare) -> None:
     code = 99
     with contextlib.suppress(BaseException):
         os.setsid()
@@ -142,11 +139,13 @@ def _rank(run: Path, rank: int, attempt: int, port: int, control: socket.socket,
             "WORLD_SIZE": SIZE,
             "LOCAL_WORLD_SIZE": SIZE,
             "GROUP_WORLD_SIZE": 1,
-            "TORCHELASTIC_RESTART_COUNT": attempt,
             "MASTER_PORT": port,
             ranks.LEADS: 1,
         }
-        os.environ |= {name: str(number) for name, number in numbers.items()} | {"MASTER_ADDR": "127.0.0.1"}
+        os.environ |= {name: str(number) for name, number in numbers.items()} | {
+            "MASTER_ADDR": "127.0.0.1",
+            "TORCHELASTIC_RUN_ID": "test",
+        }
         prepare(rank)
         code = ranks.main([str(run), TRIAL, "cpu"])
     os._exit(code)

@@ -15,12 +15,12 @@ agent's store, and every rank ends with code 0, which the agent takes for succes
 import dataclasses
 import json
 import os
-import secrets
 import signal
 import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal
 from grambench.events.control import NoRoom, Restarted
 from grambench.fs import own_folder, write_atomic
+from grambench.worker.meeting import meet
 from grambench.worker.turns import GroupTurn, Heartbeat, OwnTurn, PipeTurn
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ LEADS = "GRAMBENCH_LEADS"
 """Environment variable: `1` for the ranks of the supervisor's own agent."""
 AGAIN = 1
 """Exit code after which the agent starts all ranks again."""
-_ENDED, _LEADER, _VERSIONS, _TOKEN, _READY = "ended", "leader", "versions", "token", "ready"
-"""Keys of the store."""
+_ENDED = "ended"
+"""Key of the store: how the trial has ended for good."""
 _MEET_S = 600.0
 """Longest time that ranks take to load the libraries and meet."""
 _PATIENCE = 0.8
@@ -65,8 +66,9 @@ class Place:
     local_rank: int
     local_size: int
     nodes: int
-    attempt: int
     leads: bool
+    launch: str
+    """Names what the agents have started together; the same after a restart."""
 
     @classmethod
     def of_environment(cls) -> "Place":
@@ -81,8 +83,8 @@ class Place:
             local_rank=number("LOCAL_RANK"),
             local_size=number("LOCAL_WORLD_SIZE"),
             nodes=number("GROUP_WORLD_SIZE"),
-            attempt=number("TORCHELASTIC_RESTART_COUNT"),
             leads=os.environ.get(LEADS) == "1" and number("LOCAL_RANK") == 0,
+            launch=os.environ["TORCHELASTIC_RUN_ID"],
         )
 
 
@@ -129,18 +131,15 @@ class _Rank:
         self.run, self.name, self.place, self.journal = run, name, place, journal
         self.emit = journal.append
         self.again = journal.lines > 0
+        self.token = run / name / "ranks" / "token"
         self.heartbeat = Heartbeat(0 if place.leads else None)
         self.turn = PipeTurn(0, self.heartbeat) if place.leads else OwnTurn()
-        if place.attempt:
-            self.heartbeat.send(Restarted(place.attempt))
 
     def work(self, devices: list[str]) -> int:
         """Meet the others, train with them; the exit code for the agent."""
         store: Store | None = None
         try:
             store = _store()
-            if store.check([_ENDED]):  # before this attempt, for good
-                return int(ExitCode.OK)
             self._train(devices, store)
         except Exception as error:
             return self._failed(error, store)
@@ -169,10 +168,8 @@ class _Rank:
         def no_room(reason: str) -> None:
             self.heartbeat.send(NoRoom(reason))
 
-        turn = GroupTurn(group, self.turn)
-        work = Trial(
-            spec, self.run, trial, device, self.emit, turn, self.again, engine, stops, no_room, group
-        )
+        turn, again = GroupTurn(group, self.turn), bool(group.told(self.again))
+        work = Trial(spec, self.run, trial, device, self.emit, turn, again, engine, stops, no_room, group)
         outcome, reason = run_trial(work)
         finished(outcome, reason, self.run, self.name, self.emit, removes=group.leads)
         import torch.distributed as dist
@@ -192,79 +189,74 @@ class _Rank:
         import torch.distributed as dist
 
         from grambench.training.group import Group, PeerLostError
-        from grambench.worker.device import versions
 
         place, has_gpu = self.place, device.torch.type == "cuda"
-        # the agent's store still has the addresses of ranks that have died: keys of its own for each attempt
-        keys = dist.PrefixStore(f"attempt-{place.attempt}", store)  # type: ignore[attr-defined]
         where, pid = socket.gethostname(), os.getpid()
         here = ev.RankStarted(place.rank, place.local_rank, where, pid, str(device.torch), device.gpu_uuid)
-        keys.set(f"rank-{place.rank}", json.dumps(dataclasses.asdict(here)))
-        if place.leads:
-            keys.set(_VERSIONS, json.dumps(versions()))
-            keys.set(_LEADER, str(place.rank))
-        leader = int(keys.get(_LEADER))
-        self._require_same(json.loads(keys.get(_VERSIONS)))
-        if place.nodes > 1:
-            self._require_shared(keys)
-        self._wait_for_all(keys, store)
+        met = meet(
+            store,
+            place.rank,
+            place.size,
+            dataclasses.asdict(here),
+            leads=self._of_the_leader() if place.leads else None,
+            join=self._require_same,
+            look=self._patience(store),
+        )
+        if met.number:
+            self.heartbeat.send(Restarted(met.number))
         try:
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
-                store=keys,
+                store=met.keys,
                 rank=place.rank,
                 world_size=place.size,
                 timeout=timedelta(seconds=_PATIENCE * spec.hang_s),
             )
         except RuntimeError as error:
             raise PeerLostError(str(error)) from error
-        self.emit(
-            ev.GroupFormed(place.size, place.nodes, "nccl" if has_gpu else "gloo", place.attempt, leader)
-        )
+        backend = "nccl" if has_gpu else "gloo"
+        self.emit(ev.GroupFormed(place.size, place.nodes, backend, met.number, met.leader))
         if place.leads:
-            for rank in range(place.size):
-                self.emit(ev.RankStarted(**json.loads(keys.get(f"rank-{rank}"))))
-        return Group(leader)
+            for facts in met.ranks:
+                self.emit(ev.RankStarted.from_fields(facts))
+        return Group(met.leader)
 
-    def _wait_for_all(self, keys: "Store", store: "Store") -> None:
-        """Return once every rank is ready to be connected.
-
-        Raises:
-            PeerLostError: one has ended the trial, or is missing for too long.
-        """
+    def _patience(self, store: "Store") -> Callable[[], None]:
+        """Raises PeerLostError once a rank has ended the trial, or is missing for too long."""
         from grambench.training.group import PeerLostError
 
-        keys.add(_READY, 1)
         deadline_s = time.monotonic() + _MEET_S
-        while keys.add(_READY, 0) < self.place.size:
+
+        def look() -> None:
             if store.check([_ENDED]) or time.monotonic() > deadline_s:
                 raise PeerLostError("not all ranks have come")
-            time.sleep(_LOOK_S / 4)
 
-    def _require_same(self, leaders: dict[str, str]) -> None:
-        """Refuse ranks whose libraries differ from the leader's: their numbers would, too."""
+        return look
+
+    def _of_the_leader(self) -> dict[str, str]:
+        """The versions that the others compare with their own, as they do a file in the run's folder."""
         from grambench.worker.device import versions
 
+        own_folder(self.token.parent)
+        write_atomic(self.token, self.place.launch)
+        return versions()
+
+    def _require_same(self, leader: dict[str, str]) -> None:
+        """Refuse other libraries, whose numbers would differ, and another folder."""
+        from grambench.worker.device import versions
+
+        where = socket.gethostname()
         for name, version in versions().items():
-            if name in _SAME and version != leaders[name]:
+            if name in _SAME and version != leader[name]:
                 raise MachineError(
-                    f"{socket.gethostname()} has {name} {version}, the leading machine {leaders[name]}.",
+                    f"{where} has {name} {version}, the leading machine {leader[name]}.",
                     "Install the same versions on all machines.",
                 )
-
-    def _require_shared(self, keys: "Store") -> None:
-        """Refuse machines that do not see the leader's files."""
-        token = self.run / self.name / "ranks" / "token"
-        if self.place.leads:
-            own_folder(token.parent)
-            words = secrets.token_hex(8)
-            write_atomic(token, words)
-            keys.set(_TOKEN, words)
-        wanted, deadline_s = keys.get(_TOKEN).decode(), time.monotonic() + _SHARED_S
-        while not (token.is_file() and token.read_text() == wanted):
+        deadline_s = time.monotonic() + _SHARED_S
+        while not (self.token.is_file() and self.token.read_text() == self.place.launch):
             if time.monotonic() > deadline_s:
                 raise MachineError(
-                    f"{self.run} on {socket.gethostname()} is not the folder of the leading machine.",
+                    f"{self.run} on {where} is not the folder of the leading machine.",
                     "Put --out in a folder that all machines share, under the same path.",
                 )
             time.sleep(_LOOK_S)

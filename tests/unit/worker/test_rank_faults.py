@@ -114,8 +114,8 @@ def test_a_fault_changes_nothing(seed: int, begin: Begin, undisturbed: str) -> N
     assert len(trial.events(TrialResumed)) == trial.attempt
 
 
-def test_every_rank_hears_of_a_stop(begin: Begin) -> None:
-    """Any rank's signal ends the trial for all, with a checkpoint."""
+def test_one_ranks_signal_ends_all_and_ranks_without_a_log_go_on(begin: Begin, undisturbed: str) -> None:
+    """As where a trial is resumed by more ranks than it had."""
     trial = begin()
     until(lambda: (trial.run / TRIAL / "checkpoints").is_dir(), "a checkpoint")
     os.kill(trial.pids[2], signal.SIGTERM)
@@ -123,6 +123,11 @@ def test_every_rank_hears_of_a_stop(begin: Begin) -> None:
     (finished,) = trial.events(TrialFinished)
     assert isinstance(finished, TrialFinished)
     assert finished.outcome in ("interrupted", "completed")
+    shutil.rmtree(trial.run / TRIAL / "ranks")
+    with contextlib.closing(Ranks(trial.run)) as again:
+        again.until_over()
+        assert again.attempt == 0
+    assert weights(trial) == undisturbed
 
 
 def out_of_memory(rank: int) -> None:
