@@ -5,7 +5,6 @@ Agents of other nodes are started by `grambench join`, from the `RanksLaunched` 
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import psutil
 
 from grambench.config.ranks import Ranks
 from grambench.events.types import RanksLaunched
-from grambench.runner.starts import Streams
+from grambench.runner.starts import Spawned, Streams
 
 LEADS = "GRAMBENCH_LEADS"
 """Environment variable that tells ranks whether their agent's first one leads (`worker/ranks.py`)."""
@@ -64,16 +63,12 @@ class AgentStart:
         return Agent(process, self._run, self._how.trial)
 
 
-class Agent:
+class Agent(Spawned):
     """A running torchrun agent; each of its ranks leads a process group of its own."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", run: Path, trial: str) -> None:
-        self._process, self._run, self._trial = process, run, trial
-
-    @property
-    def pid(self) -> int:
-        """Of the agent."""
-        return self._process.pid
+        super().__init__(process)
+        self._run, self._trial = run, trial
 
     def pids(self) -> list[int]:
         """The agent and its ranks."""
@@ -81,17 +76,9 @@ class Agent:
             return [self.pid, *(rank.pid for rank in psutil.Process(self.pid).children())]
         return [self.pid]
 
-    def wait(self, timeout_s: float) -> int | None:
-        """The agent's exit code, or None if it has not ended within the time; see `starts.Process`."""
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-
     def kill(self) -> None:
         """Kill the agent and all ranks on this machine, stopped ones and orphans included."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        super().kill()
         for rank in ranks_of(self._run, self._trial):
             with contextlib.suppress(psutil.Error):
                 rank.kill()

@@ -73,7 +73,7 @@ class PlainStart:
 
     def __call__(self, arguments: Sequence[str], streams: Streams) -> Process:
         """Start it; see `Start`."""
-        return _Spawned(
+        return Spawned(
             subprocess.Popen(
                 [sys.executable, "-P", "-m", "grambench.worker", *arguments],
                 stdin=streams.stdin,
@@ -86,7 +86,7 @@ class PlainStart:
         )
 
 
-class _Spawned:
+class Spawned:
     """A worker that `subprocess` has started."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
