@@ -83,7 +83,7 @@ class PipeTurn:
         self._granted.wait(timeout_s)
 
     def agree(self, *own: bool) -> tuple[bool, ...]:
-        """There is no other rank to ask."""
+        """The arguments: no other rank is asked."""
         return own
 
     def begin(self) -> float:
@@ -160,11 +160,11 @@ class OwnTurn:
         """Return at once."""
 
     def begin(self) -> float:
-        """There is no grant."""
+        """0: nothing is granted."""
         return 0.0
 
     def extend(self, seconds: float) -> None:
-        """There is no limit."""
+        """Do nothing: the turn has no limit."""
 
     def give_back(self, train_s: float) -> ev.TurnEnded:
         """The event, for this rank's own log."""
@@ -179,7 +179,7 @@ class OwnTurn:
         self._ending = self._ending or how
 
     def agree(self, *own: bool) -> tuple[bool, ...]:
-        """There is no other rank to ask."""
+        """The arguments: no other rank is asked."""
         return own
 
 
