@@ -28,6 +28,39 @@ class Architecture(Table):
         return self
 
 
+class Freeze(Table):
+    """`adapt = "freeze"`: embeddings and first layers stay as they are."""
+
+    layers: Positive | Literal["auto"] = "auto"
+    """Layers below the trained ones; `auto`: all but a sixth of them (10 of 12, as MicroLens and PixelRec)."""
+
+
+class Lora(Table):
+    """`adapt = "lora"`: low-rank updates of frozen weights (Hu et al., 2022); no dropout."""
+
+    rank: Positive = 8
+    """Rank r of an update B A."""
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """The update is scaled by alpha / r."""
+    scaling: Literal["rank", "sqrt-rank"] = "rank"
+    """`sqrt-rank`: by alpha / sqrt(r) (rsLoRA)."""
+    targets: Literal["auto", "all-linear"] | tuple[str, ...] = "auto"
+    """Which linear maps of a layer are updated: `auto`: of queries and values; or names such as `query`."""
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    """First layers without updates; their output is cached like that of `freeze`."""
+
+
+class Side(Table):
+    """`adapt = "side"`: a side network on states of the frozen transformer (IISAN, Fu et al., 2024)."""
+
+    layers: Positive | Literal["every-second"] = "every-second"
+    """How many layers it reads beside the embeddings, evenly spaced up to the last."""
+    pool: Literal["first", "mean"] = "first"
+    """A layer's state of an item: the first token's (IISAN), or the mean of all tokens'."""
+    width: Positive = 64
+    """Width of each block's bottleneck, in features."""
+
+
 class Encoder(Table):
     """Content encoder: text of an item -> vector."""
 
@@ -39,6 +72,17 @@ class Encoder(Table):
     """Instead of `model`: a BERT from scratch."""
     layers: Positive | None = None
     """Keep only the first layers of `model`; unset: all."""
+    adapt: Literal["full", "freeze", "lora", "side", "none"] = "full"
+    """What of the transformer is trained: all of it, its last layers, low-rank updates, a side network on its
+    states, or nothing. The pooling is trained in each case, if it has weights."""
+    cache: Literal["auto", "device", "host", "off"] = "auto"
+    """Where states below the trained layers lie, which are computed once for each item, in fp16: on the
+    device, or in a mapped file; `auto`: on the device up to `cache_gib`. `off`: computed in each step."""
+    cache_gib: Annotated[float, Field(ge=0)] = 4.0
+    """Largest cache on the device, in GiB (`cache = "auto"`)."""
+    freeze: Freeze = Freeze()
+    lora: Lora = Lora()
+    side: Side = Side()
     pooling: Literal["own-or-attention", "own-or-mean", "attention", "mean", "cls", "last"] = (
         "own-or-attention"
     )
@@ -61,6 +105,12 @@ class Encoder(Table):
     bucket_tokens: Annotated[int, Field(ge=64)] | Literal["auto"] = "auto"
     """Token positions in one call of the encoder; `auto`: 3072 on a CPU, where a call should stay within the
     caches; on a GPU the probe before the run chooses among sizes that fit its memory."""
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether states of frozen layers are computed once for each item."""
+        below = self.adapt in ("freeze", "side", "none") or (self.adapt == "lora" and self.lora.frozen_layers)
+        return bool(below) and self.cache != "off"
 
     @model_validator(mode="after")
     def _one_source(self) -> "Encoder":

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
 _RESERVED = "setup"
 MAY_DIFFER: dict[str, tuple[str, ...] | None] = {
+    "encoder": (
+        "adapt",
+        "cache",
+        "cache_gib",
+        "freeze.layers",
+        "lora.rank",
+        "lora.alpha",
+        "lora.scaling",
+        "lora.targets",
+        "lora.frozen_layers",
+        "side.layers",
+        "side.pool",
+        "side.width",
+    ),
     "encoder_optimizer": None,
     "filter_optimizer": None,
     "multi_step": None,
