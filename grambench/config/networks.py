@@ -32,7 +32,7 @@ class Freeze(Table):
     """`adapt = "freeze"`: embeddings and first layers stay as they are."""
 
     layers: Positive | Literal["auto"] = "auto"
-    """Layers below the trained ones; `auto`: all but a sixth of them (10 of 12, as MicroLens and PixelRec)."""
+    """Layers below the trained ones; `auto`: all but a sixth of them (10 of 12, as in MicroLens)."""
 
 
 class Lora(Table):

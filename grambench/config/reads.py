@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from grambench.config.data import NEWS_TABLES
 from grambench.config.filters import filter_kind
-from grambench.config.strategies import ROWS, StrategyRow, row_of
+from grambench.config.strategies import ROWS, StrategyRow, adapts, row_of
 from grambench.config.table import settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "encoder.model": lambda spec, _: spec.encoder.model is not None,
     "encoder.revision": lambda spec, _: spec.encoder.model is not None,
     "encoder.layers": lambda spec, _: spec.encoder.model is not None,
+    "encoder.adapt": lambda _, names: any(adapts(row_of(name)) for name in names),
     "encoder.freeze": lambda spec, _: spec.encoder.adapt == "freeze",
     "encoder.lora": lambda spec, _: spec.encoder.adapt == "lora",
     "encoder.side": lambda spec, _: spec.encoder.adapt == "side",

@@ -19,7 +19,7 @@ from grambench.config.optimizer import Optimizer
 from grambench.config.ranks import Ranks
 from grambench.config.reads import is_read
 from grambench.config.seeds import seeds_of
-from grambench.config.strategies import builtin_row, row_of
+from grambench.config.strategies import adapts, builtin_row, row_of
 from grambench.config.table import Positive, Rate, Share, Table
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import (
@@ -309,6 +309,27 @@ class Spec(Table):
             )
         if metric(name).needs_cold_items and not self.data.cold_items:
             raise ValueError(f"evaluation.select_by = {name} needs cold items: set data.cold_items above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _adapts_what_is_trained(self) -> "Spec":
+        for name in () if self.trials or self.encoder.adapt == "full" else self.training.strategies:
+            if not adapts(row_of(name)):
+                raise ValueError(
+                    f"{name} does not read encoder.adapt = {self.encoder.adapt}: name other strategies, or"
+                    " set it for the trials that do, as --trial 'lora: gram-1s, encoder.adapt=lora'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _compiles_a_whole_encoder(self) -> "Spec":
+        for entry in self.entries:
+            encoder = self.with_own(entry).encoder
+            if encoder.compile != "off" and encoder.keeps_states:
+                raise ValueError(
+                    f"encoder.compile = {encoder.compile} compiles the whole encoder, but {entry.label} runs"
+                    " a part of it on cached states: set encoder.cache = off, or do not compile"
+                )
         return self
 
     @model_validator(mode="after")

@@ -188,6 +188,11 @@ ROWS = (
 )
 
 
+def adapts(row: StrategyRow) -> bool:
+    """Whether a strategy trains the specified encoder as `encoder.adapt` says."""
+    return row.family != "baseline" or row.name == "speedyfeed"
+
+
 @cache
 def builtin_row(name: str) -> StrategyRow | None:
     """The row of a built-in strategy; None if there is none of this name."""

@@ -18,6 +18,7 @@ from grambench.domains.prepared import Prepared
 from grambench.domains.training import TrainSampler, make_sampler
 from grambench.errors import ConfigError
 from grambench.events.types import AuditFinished, Event
+from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.encoder_check import check_encoder, require_equal
 from grambench.training.group import Group
 from grambench.training.phases import System, warm_up_encoder
@@ -150,6 +151,8 @@ def _without_dropout(spec: Spec, data: Prepared, device: torch.device) -> tuple[
     settings, alone = spec.model_copy(update={"encoder": plain}), Group(alone=True)
     system, modules = build_system(settings, data, device, seed=spec.audit.seed, group=alone)
     drop_nothing(modules.filter)
+    if isinstance(system.encode, CachedItemEncoder):
+        system.encode.states.in_fp16 = False
     return system, modules
 
 

@@ -19,14 +19,19 @@ from torch import Tensor
 
 from grambench.errors import ConfigError
 from grambench.events.types import EncoderChecked
-from grambench.models.encoders.buckets import Buckets, Layout
+from grambench.models.encoders.base import ItemVectors
+from grambench.models.encoders.buckets import Buckets, ItemEncoder, Layout
+from grambench.models.encoders.cut import captured, layers_of
 from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.packed import PackedRows
+from grambench.models.encoders.side import SideEncoder
+from grambench.models.encoders.states import CachedItemEncoder, SideStates
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.lengths import LENGTH_STEP
 from grambench.training.phases import System
 
+_Content = TextEncoder | SideEncoder
 TOLERANCE = 1e-3
 """Largest relative norm of a difference, in fp32. Rounding gives 1e-7 in two layers and up to about 1e-5 in
 deep models; a wrong mask, position or neighbour gives 1e-2 or more."""
@@ -60,10 +65,12 @@ def check_encoder(system: System) -> EncoderChecked | None:
     Returns:
         The result; None if the strategy has no content encoder.
     """
-    encoder, tokens = system.encode.encoder, system.encode.tokens
+    encode, encoder, tokens = system.encode, system.encode.encoder, system.encode.tokens
     if isinstance(encoder, PulledVectors):
         encoder = encoder.content
-    if not isinstance(encoder, TextEncoder) or not len(tokens):
+    if isinstance(encode, CachedItemEncoder):
+        encoder, tokens = encode.states.encoder, encode.states.tokens
+    if not isinstance(encoder, (TextEncoder, SideEncoder)) or not len(tokens):
         return None
     began = time.monotonic_ns()
     items_N = compared_items(tokens.lengths)
@@ -71,8 +78,9 @@ def check_encoder(system: System) -> EncoderChecked | None:
     encoder.eval()
     try:
         with torch.no_grad():
-            computed_ND, _ = _layout(system.encode.layout, tokens).vectors(encoder, tokens, items_N)
-            with _plain_attention(encoder.backbone):
+            computed_ND = _computed(encode, encoder, items_N)
+            text = encoder if isinstance(encoder, TextEncoder) else encoder.text
+            with _plain_attention(text.backbone):
                 expected_ND = _one_by_one(encoder, tokens, items_N)
                 relative = _relative(computed_ND, expected_ND)
                 is_wrong = TOLERANCE < relative < math.inf
@@ -126,6 +134,17 @@ def compared_items(lengths_I: NDArray[np.int64]) -> NDArray[np.int64]:
     return candidates[places].astype(np.int64)
 
 
+def _computed(encode: ItemEncoder, encoder: ItemVectors, items_N: NDArray[np.int64]) -> Tensor:
+    """Vectors [N, D] in the run's layout, over states of frozen layers where the run caches these."""
+    if isinstance(encode, CachedItemEncoder):
+        encode.states.require(items_N)
+        if isinstance(encode.states, SideStates):
+            return encode.vectors(items_N)
+        encoder = encode.states
+    vectors_ND, _ = _layout(encode.layout, encode.tokens).vectors(encoder, encode.tokens, items_N)
+    return vectors_ND
+
+
 def _layout(layout: Layout, tokens: ItemTokens) -> Layout:
     """The run's layout; buckets such that items of all lengths share a call."""
     if isinstance(layout, PackedRows):
@@ -145,7 +164,7 @@ def _plain_attention(backbone: Any) -> Iterator[None]:
 
 
 def _one_by_one(
-    encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], by_words: bool = False
+    encoder: _Content, tokens: ItemTokens, items_N: NDArray[np.int64], by_words: bool = False
 ) -> Tensor:
     """Vectors [N, D], computed by the model from the token ids of one item at a time, or from embeddings."""
     return torch.cat(
@@ -154,18 +173,22 @@ def _one_by_one(
 
 
 def _by_the_model(
-    encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], padding: int, by_words: bool = False
+    encoder: _Content, tokens: ItemTokens, items_N: NDArray[np.int64], padding: int, by_words: bool = False
 ) -> Tensor:
     """Vectors [N, D] of items padded to the longest and by so many positions more."""
     length = min(int(tokens.lengths[items_N].max()) + padding, encoder.max_tokens or sys.maxsize)
     ids_NL, mask_NL = tokens.padded(torch.from_numpy(items_N).to(tokens.stored_on), length)
     inputs = {"inputs_embeds": encoder.lookup(ids_NL)} if by_words else {"input_ids": ids_NL}
-    hidden_NLD = encoder.backbone(**inputs, attention_mask=mask_NL.long()).last_hidden_state
-    vectors_ND: Tensor = encoder.pool(hidden_NLD, mask_NL)
+    inputs["attention_mask"] = mask_NL.long()
+    if isinstance(encoder, SideEncoder):
+        with captured(layers_of(encoder.text.backbone), encoder.read) as states:
+            encoder.text.backbone(**inputs)
+        return encoder.from_states(encoder.pool_states(states, mask_NL))
+    vectors_ND: Tensor = encoder.pool(encoder.backbone(**inputs).last_hidden_state, mask_NL)
     return vectors_ND
 
 
-def _cause(encoder: TextEncoder, tokens: ItemTokens, items_N: NDArray[np.int64], expected_ND: Tensor) -> str:
+def _cause(encoder: _Content, tokens: ItemTokens, items_N: NDArray[np.int64], expected_ND: Tensor) -> str:
     """Whether the model itself gives other vectors with padding, or from word embeddings (see the event)."""
     if _relative(_by_the_model(encoder, tokens, items_N, LENGTH_STEP), expected_ND) > TOLERANCE:
         return "padding"

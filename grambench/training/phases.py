@@ -107,7 +107,7 @@ def loss_backward(system: System, loss: Tensor, divisor: int) -> Tensor:
 
 def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) -> None:
     """`gram.encoder_backward`: backpropagate ∂𝓛/∂h through the graph of the vectors."""
-    if not len(vectors_ND):  # a rank without items
+    if not len(vectors_ND) or not vectors_ND.requires_grad:  # a rank without items; nothing is trained
         return
     with system.clock.encoding():
         gram.encoder_backward(vectors_ND, gradient_ND)
@@ -115,6 +115,9 @@ def encoder_backward(system: System, vectors_ND: Tensor, gradient_ND: Tensor) ->
 
 def pseudo_loss_backward(system: System, loss: Tensor, items: int) -> Tensor:
     """Gradients of a loss of the encoder only, divided by the items of the whole mini-batch."""
+    if not loss.requires_grad:  # nothing of the encoder is trained
+        system.guard.see(loss)
+        return loss.detach()
     with system.clock.encoding():
         return loss_backward(system, loss, items)
 

@@ -9,6 +9,7 @@ from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.domains.prepared import Prepared
 from grambench.domains.training import interaction_bytes
+from grambench.models.encoders.adapt import over_states
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder, Layout
 from grambench.models.encoders.free import (
@@ -111,7 +112,7 @@ def build_system(
     free = free_vectors(encoder)
     content = [p for p in encoder.parameters() if free is None or p is not free.rows_ID]
     system = System(
-        encode=_item_encoder(encoder, tokens, bucket_tokens, layout),
+        encode=_item_encoder(spec, encoder, tokens, bucket_tokens, layout),
         filter=filter_,
         encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
         filter_optimizer=ScheduledAdam(
@@ -159,10 +160,10 @@ def _allow_graphs(number: int) -> None:
 
 
 def _item_encoder(
-    encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None
+    spec: Spec, encoder: ItemVectors, tokens: ItemTokens, bucket_tokens: int, layout: Layout | None
 ) -> ItemEncoder:
     if isinstance(encoder, NoVectors):
         return NoItemEncoder(encoder, tokens, bucket_tokens)
     if isinstance(encoder, FreeVectors):
         return FreeItemEncoder(encoder, tokens)
-    return ItemEncoder(encoder, tokens, bucket_tokens, layout)
+    return over_states(encoder, ItemEncoder(encoder, tokens, bucket_tokens, layout), spec.encoder)

@@ -27,6 +27,7 @@ _PHASES = {
     "audit": "preparing",
     "load": "preparing",
     "probe": "preparing",
+    "cache": "preparing",
     "train": "training",
     "evaluate": "evaluating",
     "test": "evaluating",

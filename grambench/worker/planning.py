@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, free_vectors
 from grambench.models.encoders.packed import PackedRows
+from grambench.models.encoders.side import SideEncoder
+from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.words import WordEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.group import Group
@@ -101,14 +104,29 @@ def planned(
         ),
         label=name.label,
         settings=entry.settings,
+        **_adaptation(spec, modules),
     )
+
+
+def _adaptation(spec: Spec, modules: Modules) -> dict[str, Any]:
+    """What of the encoder is trained."""
+    encoder = modules.encoder
+    found: dict[str, Any] = {
+        "trainable_parameters": sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    }
+    if isinstance(encoder, (TextEncoder, SideEncoder)):
+        text = encoder if isinstance(encoder, TextEncoder) else encoder.text
+        number = getattr(text.backbone.config, "num_hidden_layers", None)
+        below = text.cut.below if text.cut is not None else number if text.is_frozen else 0
+        found |= {"adapt": spec.encoder.adapt, "layers": number, "frozen_layers": below or 0}
+    return found
 
 
 def _kept_states(strategy: Strategy) -> str:
     """The size of a frozen transformer's cache; empty where there is none."""
     if not isinstance(strategy, TrainedPooling):
         return ""
-    gib = strategy.states.states_TD.nbytes / 2**30
+    gib = strategy.states.file_bytes / 2**30
     return f"the token states of the frozen transformer are kept ({gib:.1f} GiB)"
 
 

@@ -33,6 +33,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
+from grambench.worker.frozen_states import open_states
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
 from grambench.worker.kept_scores import keep_scores
 from grambench.worker.planning import (
@@ -141,6 +142,15 @@ def _run_trial(
     turn.wait()
     if ending := turn.ending():
         return ending, f"{ending} before training"
+
+    def look() -> None:
+        if turn.ending():
+            raise LeftError
+
+    try:
+        cached_s = open_states(system, spec, data, trial.run, emit, look)
+    except LeftError:
+        return turn.ending() or "interrupted", "interrupted while states of frozen layers were computed"
     emit(ev.PhaseEntered("probe"))
     began_ns = time.monotonic_ns()
     can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
@@ -172,6 +182,7 @@ def _run_trial(
     patience, checkpoint_s = spec.training.patience, spec.training.checkpoint_s
     every, select_by = spec.evaluation.every, spec.evaluation.select_by
     trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, every, select_by)
+    trainer.begin_after(cached_s)
     if trial.again:
         training.resume(trainer, resumed)
     return training.finish(trainer, evaluate, resumed.trained if resumed else None, data)

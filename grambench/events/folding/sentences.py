@@ -55,6 +55,13 @@ def _warmed_up(event: ev.WarmedUp, *_: object) -> Sentence:
     return "info", f"encoder compiled in {event.compile_s:.1f} s, not counted as training"
 
 
+def _states_cached(event: ev.StatesCached, *_: object) -> Sentence:
+    done = "computed" if event.built else "read; an earlier trial computed them"
+    place = "on the device" if event.on_device else "in a mapped file"
+    size = f"{event.bytes / 2**20:,.0f} MiB in {event.dtype} {place}"
+    return "info", f"states of frozen layers {done} in {event.seconds:.1f} s, {size}"
+
+
 def _evaluated(event: ev.Evaluated, trial: TrialState | None, selected_by: Metric) -> Sentence:
     score = event.metrics.get(selected_by.name)
     words = "–" if score is None else f"{score:.4f}"
@@ -128,6 +135,7 @@ SENTENCES: dict[type[ev.Event], Callable[[Any, TrialState | None, Metric], Sente
     ev.EncoderChecked: _encoder_checked,
     ev.AuditFinished: _audit_finished,
     ev.WarmedUp: _warmed_up,
+    ev.StatesCached: _states_cached,
     ev.Evaluated: _evaluated,
     ev.PredictionsWritten: _predictions_written,
     ev.Preloading: _preloading,

@@ -49,6 +49,10 @@ def _warmed_up(known: Folded, source: str, event: ev.WarmedUp) -> None:
     known.trial(source).warmed_up = event
 
 
+def _states_cached(known: Folded, source: str, event: ev.StatesCached) -> None:
+    known.trial(source).states = event
+
+
 def _progress(known: Folded, source: str, event: ev.Progress) -> None:
     trial = known.trial(source)
     trial.progress = event
@@ -125,6 +129,7 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.TrialResumed: _trial_resumed,
     ev.Diverged: _diverged,
     ev.WarmedUp: _warmed_up,
+    ev.StatesCached: _states_cached,
     ev.Progress: _progress,
     ev.WindowClosed: _window_closed,
     ev.EpochFinished: _epoch_finished,

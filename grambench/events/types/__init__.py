@@ -8,6 +8,7 @@ All are imported from here, so that the log's reader knows each of them: a new e
 these modules, and a line below.
 """
 
+from grambench.events.types.adaptation import StatesCached as StatesCached
 from grambench.events.types.base import Event as Event
 from grambench.events.types.base import Outcome as Outcome
 from grambench.events.types.base import Phase as Phase

@@ -4,7 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-Phase = Literal["start", "prepare", "audit", "load", "probe", "train", "evaluate", "save", "test", "done"]
+Phase = Literal[
+    "start", "prepare", "audit", "load", "probe", "cache", "train", "evaluate", "save", "test", "done"
+]
 Outcome = Literal["completed", "early-stopped", "interrupted", "stopped", "skipped", "diverged", "failed"]
 """`interrupted`: by a signal or the runner's end; `--resume` continues the trial from its checkpoint."""
 

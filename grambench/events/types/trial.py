@@ -46,6 +46,14 @@ class TrialPlanned(Event):
     """Dotted key -> value of the trial's settings that replace the run's."""
     package: str = ""
     """Name and version of the package that the strategy comes from; empty: grambench."""
+    adapt: str = "full"
+    """What of the transformer is trained, as in `encoder.adapt`."""
+    trainable_parameters: int | None = None
+    """Trained parameters of the encoder; None: an older log, in which all are trained."""
+    layers: int | None = None
+    """Layers of the transformer; None: not known, as for baselines with other encoders."""
+    frozen_layers: int = 0
+    """Of these, first layers that are not trained."""
 
 
 @dataclass(frozen=True, slots=True)

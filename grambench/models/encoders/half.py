@@ -15,6 +15,8 @@ class _Copies(torch.autograd.Function):
         ctx.dtypes = [weight.dtype for weight in weights]
         copies = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
         torch._foreach_copy_(copies, list(weights))
+        trained = ctx.needs_input_grad
+        ctx.mark_non_differentiable(*[copies[i] for i in range(len(copies)) if not trained[i]])
         return tuple(copies)
 
     @staticmethod

@@ -195,7 +195,7 @@ class PackedRows:
         place = np.repeat(begins_N, lengths_N) + position
         flat = np.zeros((3, rows * self.row), np.int32)
         flat[1] = _PADDING
-        flat[0, place] = tokens.host_flat[np.repeat(tokens.host_offsets[items_N], lengths_N) + position]
+        flat[0, place] = tokens.flattened(items_N)
         flat[1, place] = np.repeat(np.arange(len(items_N)), lengths_N)
         flat[2, place] = position
         longest = self._longest or _rounded(int(lengths_N.max(initial=1)))

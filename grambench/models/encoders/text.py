@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from grambench.models.encoders.base import ItemVectors, Packing
+from grambench.models.encoders.cut import Cut, cut_below
 from grambench.models.encoders.half import in_bf16
 from grambench.models.encoders.packed import PackedInput
 from grambench.models.pooling import Pooling, make_pooling
@@ -65,19 +66,44 @@ class TextEncoder(ItemVectors):
         self.blank_padding = blank_padding
         self.word_scale = word_scale
         self.vocabulary = int(self._word_embeddings().weight.shape[0])
+        self.cut: Cut | None = None
+        """Where its frozen part ends; None: all or nothing of it is frozen."""
 
     def freeze(self) -> None:
         """Train only the pooling from now on, if it has weights: the transformer keeps no graph and has no
         dropout."""
         if next(self.pool.parameters(), None) is not None:
-            self.backbone.requires_grad_(False)
-            self.backbone.eval()
+            self.freeze_transformer()
+
+    def freeze_transformer(self) -> None:
+        """Train none of the transformer, which then keeps no graph and has no dropout."""
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+
+    def freeze_below(self, layers: int) -> None:
+        """Train nothing of the embeddings and the first layers, nor what other layers share with them.
+
+        Raises:
+            ConfigError: the model cannot be cut there.
+        """
+        frozen, self.cut = cut_below(self.backbone, layers, self.probe)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+    def probe(self) -> Tensor:
+        """Last hidden states [1, 3, D] of three tokens."""
+        ids_NL = torch.arange(1, 4, device=self._word_embeddings().weight.device)[None]
+        return self.states(self.lookup(ids_NL), torch.ones_like(ids_NL, dtype=torch.bool))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch between training and evaluation; a frozen transformer stays in evaluation."""
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
         super().train(mode)
         if self.is_frozen:
             self.backbone.eval()
+        elif self.cut is not None:
+            self.backbone.eval()
+            for layer in self.cut.layers[self.cut.below :]:
+                layer.train(mode)
         return self
 
     @property
@@ -109,13 +135,41 @@ class TextEncoder(ItemVectors):
             words_NLE = words_NLE * mask_NL[:, :, None]
         return self.hidden(words_NLE, mask_NL[:, None, None, :] if self.ready_mask else mask_NL.long())
 
-    def packed(self, call: PackedInput) -> Tensor:
-        """Item vectors [N, D] of items that share rows."""
+    def states_below(self, words_NLE: Tensor, mask_NL: Tensor) -> Tensor:
+        """Hidden states [N, L, D] where the frozen part ends, of padded items."""
+        if self.cut is None:
+            return self.states(words_NLE, mask_NL)
+        return self.cut.states_below(lambda: self.states(words_NLE, mask_NL))
+
+    def from_states(self, states_NLD: Tensor, mask_NL: Tensor) -> Tensor:
+        """Item vectors [N, D] of what `states_below` has computed."""
+        if self.cut is not None:
+            with self.cut.on_states(self._cast(states_NLD)):
+                states_NLD = self.states(self._blank(states_NLD), mask_NL)
+        vectors_ND: Tensor = self.pool(states_NLD, mask_NL)
+        return vectors_ND
+
+    def _cast(self, states: Tensor) -> Tensor:
+        return states.bfloat16() if self.half_weights else states
+
+    def _blank(self, states: Tensor) -> Tensor:
+        """Word embeddings for a call whose lower layers are left out, which do not matter."""
+        width = int(self._word_embeddings().weight.shape[1])
+        return states.new_zeros(1, 1, 1).expand(*states.shape[:-1], width)
+
+    def packed(self, call: PackedInput, states_GRD: Tensor | None = None) -> Tensor:
+        """Item vectors [N, D] of items that share rows; `states_GRD`: those of the frozen part."""
         assert self.packing is not None
         positions_GR, first = call.positions_GR(), self.packing.first_position
         if first:
             positions_GR = positions_GR + first
-        hidden_GRD = self.hidden(self.lookup(call.ids_GR()), call.mask_G1RR(), positions_GR)
+        if states_GRD is None:
+            hidden_GRD = self.hidden(self.lookup(call.ids_GR()), call.mask_G1RR(), positions_GR)
+        elif self.cut is None:
+            hidden_GRD = states_GRD
+        else:
+            with self.cut.on_states(self._cast(states_GRD)):
+                hidden_GRD = self.hidden(self._blank(states_GRD), call.mask_G1RR(), positions_GR)
         places_NL, mask_NL = call.places_NL()
         vectors_ND: Tensor = self.pool(rows_at(hidden_GRD.flatten(0, 1), places_NL), mask_NL)
         return vectors_ND

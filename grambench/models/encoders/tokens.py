@@ -1,5 +1,7 @@
 """Token ids of a catalogue. Legend: N items, L token positions."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +30,18 @@ class ItemTokens:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def flattened(self, items_N: NDArray[np.int64]) -> NDArray[np.signedinteger[Any]]:
+        """Token ids of the items, one item after another, on the host."""
+        ids: NDArray[np.signedinteger[Any]] = self.host_flat[self._places(items_N)]
+        return ids
+
+    def _places(self, items_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices of the items' tokens in the flat array."""
+        lengths_N = self.lengths[items_N]
+        position = np.arange(lengths_N.sum()) - np.repeat(np.cumsum(lengths_N) - lengths_N, lengths_N)
+        places: NDArray[np.int64] = np.repeat(self.host_offsets[items_N], lengths_N) + position
+        return places
 
     def padded(self, items_N: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Token ids [N, L] and mask [N, L] on the device; padding is token 0.

@@ -10,7 +10,7 @@ from grambench.config.spec import Spec
 from grambench.config.strategies import StrategyRow, row_of, window_steps
 from grambench.errors import ConfigError
 from grambench.models.encoders.free import PulledVectors
-from grambench.models.encoders.states import TokenStates
+from grambench.models.encoders.states import LayerStates
 from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import System
 from grambench.training.protocols import Sampler, Strategy
@@ -75,9 +75,10 @@ def _no_finetune(inputs: StrategyInputs) -> Strategy:
     encoder, tokens = system.encode.encoder, system.encode.tokens
     if not isinstance(encoder, TextEncoder) or not encoder.is_frozen:
         return NoFinetune(system, sampler)
-    if TokenStates.bytes_for(encoder, tokens) > inputs.spec.nofinetune.cache_gib * 2**30:
+    states = LayerStates(encoder, tokens, system.encode.bucket_tokens, in_fp16=False)
+    if states.file_bytes > inputs.spec.nofinetune.cache_gib * 2**30:
         return SingleStep(system, inputs.encoder_chunk)
-    return TrainedPooling(system, sampler, TokenStates(encoder, tokens, system.encode.bucket_tokens))
+    return TrainedPooling(system, sampler, states)
 
 
 def _pulled(system: System) -> PulledVectors:

@@ -13,6 +13,7 @@ from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.tokens import without
 from grambench.data.word_vectors import WordVectors, read_word_vectors
 from grambench.domains.prepared import Prepared
+from grambench.models.encoders.adapt import adapted
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.free import FreeVectors, NoVectors, PulledVectors
 from grambench.models.encoders.load import encoder_width, load_encoder
@@ -62,14 +63,19 @@ def with_filter(encoder: Callable[[NetworkInputs], ItemVectors]) -> Networks:
 
 
 def text_encoder(inputs: NetworkInputs) -> TextEncoder:
-    """The encoder of the specification."""
+    """The encoder of the specification, all of it trained."""
     spec = inputs.spec.encoder
     half = inputs.autocast and spec.precision == "bf16-weights"
     vocabulary_size = inputs.data.manifest.tokenizer.vocabulary_size
     return load_encoder(spec, vocabulary_size, inputs.autocast and not half, half)
 
 
-ENCODER_AND_FILTER = with_filter(text_encoder)
+def adapted_encoder(inputs: NetworkInputs) -> ItemVectors:
+    """The encoder of the specification, trained as `encoder.adapt` says."""
+    return adapted(text_encoder(inputs), inputs.spec.encoder)
+
+
+ENCODER_AND_FILTER = with_filter(adapted_encoder)
 """The specified encoder and filter."""
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from grambench.models.encoders.states import TokenStates
+from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.training.phases import System, dry_run, encode, encoder_backward, filter_backward
 from grambench.training.protocols import Batch, Sampler, State, StepResult
 from grambench.training.strategies.item_table import Window
@@ -62,9 +62,10 @@ class TrainedPooling(OneStep):
     """Each item passes through the transformer only once, in the epoch in which it first occurs; its token
     states are pooled at every step, and the pooling is trained with the filter's gradient."""
 
-    def __init__(self, system: System, sampler: Sampler, states: TokenStates) -> None:
+    def __init__(self, system: System, sampler: Sampler, states: LayerStates) -> None:
         super().__init__(system)
-        self.sampler, self.states, self.pooled = sampler, states, states.item_encoder()
+        self.sampler, self.states = sampler, states
+        self.pooled = CachedItemEncoder(states, states.buckets.bucket_tokens, states.buckets)
         self._known_I = np.zeros(len(system.encode.tokens), bool)
         self._epoch = -1
 
@@ -103,6 +104,6 @@ class TrainedPooling(OneStep):
         items_N = items_N[~self._known_I[items_N]]
         if len(items_N):
             with self.system.clock.encoding():
-                self.system.encode.count(items_N, self.states.fill(items_N))
+                self.system.encode.count(items_N, self.states.require(items_N))
             self._known_I[items_N] = True
         return len(items_N)
