@@ -6,7 +6,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -243,7 +243,7 @@ def _assign(tables: dict[str, Any], assignment: str) -> None:
             raise ConfigError(f"--set {assignment}: {part} is not a table.")
     if isinstance(table.get(parts[-1]), dict):
         raise ConfigError(f"{key.strip()} is given as a table and as a value.", "Keep one of them.")
-    table[parts[-1]] = _value(text.strip())
+    table[parts[-1]] = _value(text.strip(), parts)
 
 
 def _trial(words: str) -> dict[str, Any]:
@@ -257,12 +257,14 @@ def _trial(words: str) -> dict[str, Any]:
             "Write --trial 'label: strategy, table.key=value', for example"
             " --trial 'fast: gram-1e, encoder_optimizer.lr=3e-4'.",
         )
-    settings = {key.strip(): _value(value.strip()) for key, _, value in pairs}
+    settings = {key.strip(): _value(value.strip(), key.strip().split(".")) for key, _, value in pairs}
     return {"label": label.strip(), "strategy": strategy.strip(), "settings": settings}
 
 
-def _value(text: str) -> Any:
-    if text in ("none", "null"):
+def _value(text: str, path: Sequence[str]) -> Any:
+    """The value of a setting in words; `none` unsets it, unless that is one of its values."""
+    info = _info(path)
+    if text in ("none", "null") and (info is None or text not in get_args(info.annotation)):
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -130,14 +130,15 @@ class Cut:
 
 
 def cut_below(
-    backbone: nn.Module, layers: int, probe: Callable[[], Tensor]
+    backbone: nn.Module, layers: int, probe: Callable[[bool], Tensor]
 ) -> tuple[list[nn.Parameter], Cut]:
     """Cut a transformer, and find what has to stay frozen for states below the cut to stay valid.
 
     Args:
         backbone: the transformer.
         layers: below the cut.
-        probe: as for `Cut`.
+        probe: runs the whole transformer on a few tokens in order, or in reverse; returns its last hidden
+            states with a graph.
 
     Returns:
         Parameters that the lower part reads, or that nothing reads; and the cut.
@@ -148,13 +149,13 @@ def cut_below(
     """
     named = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     try:
-        cut = Cut(backbone, layers, probe)
+        cut = Cut(backbone, layers, lambda: probe(False))
         with torch.enable_grad():
-            whole = probe()
-            below = cut.states_below(probe)
+            whole = probe(False)
+            below = cut.states_below(lambda: probe(False))
             lower = torch.autograd.grad(below.sum(), named, allow_unused=True)
             with cut.on_states(below.detach()):
-                above = probe()
+                above = probe(True)  # the tokens themselves must not matter there
                 upper = torch.autograd.grad(above.sum(), named, allow_unused=True)
     except _CANNOT_CUT as error:
         raise _uncuttable(backbone) from error

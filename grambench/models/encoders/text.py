@@ -86,13 +86,17 @@ class TextEncoder(ItemVectors):
         Raises:
             ConfigError: the model cannot be cut there.
         """
+        mode = self.training
+        self.eval()
         frozen, self.cut = cut_below(self.backbone, layers, self.probe)
         for parameter in frozen:
             parameter.requires_grad_(False)
+        self.train(mode)
 
-    def probe(self) -> Tensor:
-        """Last hidden states [1, 3, D] of three tokens."""
-        ids_NL = torch.arange(1, 4, device=self._word_embeddings().weight.device)[None]
+    def probe(self, reverse: bool = False) -> Tensor:
+        """Last hidden states [1, 3, D] of three tokens, in order or in reverse."""
+        order = (3, 2, 1) if reverse else (1, 2, 3)
+        ids_NL = torch.tensor([order], device=self._word_embeddings().weight.device)
         return self.states(self.lookup(ids_NL), torch.ones_like(ids_NL, dtype=torch.bool))
 
     def train(self, mode: bool = True) -> Self:
