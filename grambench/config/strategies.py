@@ -49,6 +49,8 @@ class StrategyRow:
     vocabulary: Vocabulary = "encoder"
     encodes: Literal["occurrences", "items"] = "items"
     """What the encoder encodes of a batch: every occurrence, or each distinct item once."""
+    recomputes: bool = False
+    """Whether each backward pass runs the layers forward once more."""
     reads: tuple[str, ...] = ENCODER_AND_FILTER
     """Tables and settings that it reads beside those that all strategies read."""
     plan: tuple[Size, ...] = ()

@@ -40,6 +40,8 @@ from grambench.events.types import (
 from grambench.metrics.catalogue import SELECTS, Metric, metric
 
 SETUP = "setup"
+STATES = "states"
+"""Folder of states of frozen layers in a run's; removed when the run has completed."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from grambench.events.gpu_identity import candidates
 from grambench.events.series import Series
 from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import metric
+from grambench.reports.adaptation import build_adaptation
 from grambench.reports.cautions import trial_cautions
 from grambench.reports.ranks import build_ranks
 from grambench.reports.section import OLDER_LOG, build_section
@@ -74,6 +75,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         disturbed=_disturbed(trial),
         load=_load(state, trial),
         ranks=build_ranks(state, trial),
+        adaptation=build_adaptation(trial, spec),
         reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),

@@ -19,7 +19,7 @@ from grambench.events import types as ev
 from grambench.events.buffered_journal import BufferedJournal, disk_patience_s
 from grambench.events.control import Ending, NoRoom, Restarted, TurnOver
 from grambench.events.reader import read_run
-from grambench.events.state import SETUP, RunState
+from grambench.events.state import SETUP, STATES, RunState
 from grambench.runner import commands
 from grambench.runner.agents import AgentStart, launched
 from grambench.runner.decision import Decision
@@ -147,6 +147,8 @@ class Supervisor:
                 self._starts.close()
                 self._sampler.stop()
             code = exit_code(read_run(self.folder), self._ending, self._kill)
+            if code == ExitCode.OK:
+                fs.discard(self.folder / STATES)  # gigabytes, and computed again if they are ever needed
             self.resumable = True
             self._emit(ev.RunFinished(int(code), (time.monotonic_ns() - began) / 1e9))
             snapshots.stop()

@@ -56,6 +56,8 @@ class StepResult:
     unique_items: int
     """Items newly encoded for this step by this rank (multi-step: when they join the window)."""
     window: "ClosedWindow | None" = None
+    batch_items: int | None = None
+    """Distinct items of the batch that fall to this rank; None: `unique_items`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Totals:
     samples: int = 0
     occurrences: int = 0
     unique_items: int = 0
+    batch_items: int = 0
 
     def add(self, result: StepResult) -> None:
         """Count one CF step."""
@@ -39,6 +40,7 @@ class Totals:
         self.samples += result.users
         self.occurrences += result.occurrences
         self.unique_items += result.unique_items
+        self.batch_items += result.unique_items if result.batch_items is None else result.batch_items
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ class Tally:
                 items_encoded=encoded.items,
                 tokens_encoded=encoded.tokens,
                 loss=loss,
+                batch_items=totals.batch_items,
                 encoder_lr=self.system.encoder_optimizer.rate(),
                 filter_lr=self.system.filter_optimizer.rate(),
                 memory_allocated_bytes=current,
@@ -213,9 +216,10 @@ class Tally:
     def _sums(self) -> _Sums:
         """The counters of all ranks; those of steps and samples are the same on each."""
         own, encoded = self.totals, self.system.encode.counts
-        numbers = (own.occurrences, own.unique_items, *dataclasses.astuple(encoded), float(self._loss))
-        occurrences, unique_items, *counts, loss = self.system.group.total(*numbers)
-        totals = Totals(own.steps, own.samples, int(occurrences), int(unique_items))
+        items = own.occurrences, own.unique_items, own.batch_items
+        numbers = (*items, *dataclasses.astuple(encoded), float(self._loss))
+        occurrences, unique, of_batches, *counts, loss = self.system.group.total(*numbers)
+        totals = Totals(own.steps, own.samples, int(occurrences), int(unique), int(of_batches))
         return _Sums(totals, EncodingCounts(*map(int, counts)), loss)
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,12 +14,10 @@ from grambench.config.spec import Spec
 from grambench.domains.prepared import Prepared
 from grambench.errors import DataError, MachineError
 from grambench.events import types as ev
+from grambench.events.state import STATES
 from grambench.fs import discard, locked, sha256_file, write_atomic
 from grambench.models.encoders.states import CachedItemEncoder, FrozenStates
 from grambench.training.phases import System
-
-FOLDER = "states"
-"""In the run's folder; removed when the run has completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def open_states(
     if not isinstance(system.encode, CachedItemEncoder):
         return 0.0
     states = system.encode.states
-    path = run / FOLDER / f"{_key(states, data, spec)}.bin"
+    path = run / STATES / f"{_key(states, data, spec)}.bin"
     emit(ev.PhaseEntered("cache"))
     try:
         with locked(path.with_suffix(".lock")):

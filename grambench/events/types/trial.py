@@ -110,6 +110,8 @@ class Progress(Event):
     """torch's current device memory; None on a CPU."""
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+    batch_items: int | None = None
+    """Sum over steps of the distinct items of each batch; None: an older log."""
 
 
 @dataclass(frozen=True, slots=True)

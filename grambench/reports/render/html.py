@@ -31,6 +31,7 @@ from grambench.reports.render.tables import (
     INTERVALS,
     PEAKS,
     SPEEDUPS,
+    WORK,
     Column,
     co2e_note,
     quality_columns,
@@ -39,6 +40,7 @@ from grambench.reports.render.tables import (
     rows_of,
     significance,
     speed_columns,
+    work_columns,
 )
 from grambench.reports.schema import Report
 from grambench.text import safe_text
@@ -102,6 +104,9 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
         ),
         "speed": _table(labels, speed_columns(), "Speed", SPEEDUPS),
         "resources": _table(labels, resource_columns(report, options), *_resources(labels, options)),
+        "work": _table(labels, columns, "The encoder's work", WORK)
+        if (columns := work_columns(report))
+        else None,
         "figures": [
             (figure, Markup(svg_element(figure, f"run-{number_}-{figure.name}")) if figure.chart else None)
             for figure in figures_of(report, options.figure)

@@ -18,7 +18,7 @@ from grambench.reports.render.labels import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import RankPart, Ranks, are_alike
+from grambench.reports.trial_schema import RankPart, Ranks, Work, are_alike
 from grambench.views import numbers
 
 Format = Callable[[float | None], str]
@@ -27,6 +27,11 @@ LEVELS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 INTERVALS = "Means over seeds; ± is the half-width of their 95 % t interval, from three seeds on."
 
 PEAKS = "Memory is the largest over the trials: live tensors on a GPU, else the process's resident memory."
+WORK = (
+    "Factors by which the encoder does less than if it encoded every padded position and trained all layers:"
+    " padding is engineering, untrained layers are another model, cached layers are computed once, repeated"
+    " items and windows are GRAM's, and what is run again is their price. A dash there: no layer is left."
+)
 SPEEDUPS = "Speed-ups are in samples/s, with their interval between processes; R: occurrences / unique items."
 
 
@@ -74,6 +79,45 @@ def resource_columns(report: Report, options: Options) -> list[Column]:
             Column("kg CO2e", lambda each: _mean(each, lambda t: _co2e(t.energy.joules, factor), kilograms))
         )
     return columns
+
+
+def work_columns(report: Report) -> list[Column]:
+    """What saves the encoder's work; empty unless a trial trains a part of it, or what it trains is known."""
+    if all(trial.adaptation.work.repeated_items is None for trial in report.trials):
+        return []
+    factors: list[tuple[str, Callable[[Work], float | None]]] = [
+        ("padding", lambda work: work.padding),
+        ("untrained layers", lambda work: work.trained_layers),
+        ("cached layers", lambda work: work.cached_layers),
+        ("repeated items", lambda work: work.repeated_items),
+        ("windows", lambda work: work.windows),
+        ("run again", lambda work: work.recomputation),
+        ("product", lambda work: work.product),
+    ]
+    return [
+        Column("trains", lambda each: each.trials[0].adaptation.adapt or numbers.DASH),
+        Column("parameters", lambda each: numbers.count(each.trials[0].adaptation.trainable_parameters)),
+        *(_factor_column(title, factor) for title, factor in factors),
+        Column("cache MiB", lambda each: numbers.rate(_mib(each.trials[0].adaptation.cache_bytes))),
+        Column("cache s", lambda each: _mean(each, lambda t: t.adaptation.cache_s, numbers.seconds)),
+        Column("even after", lambda each: _mean(each, lambda t: t.adaptation.break_even_epochs, _epochs)),
+    ]
+
+
+def _factor_column(title: str, factor: Callable[[Work], float | None]) -> Column:
+    return Column(title, lambda each: _mean(each, lambda trial: factor(trial.adaptation.work), _times))
+
+
+def _times(value: float) -> str:
+    return f"{value:,.2f}×"
+
+
+def _epochs(value: float) -> str:
+    return f"{value:,.1f} epochs"
+
+
+def _mib(size: int | None) -> float | None:
+    return None if size is None else size / numbers.MIB
 
 
 def significance(report: Report) -> str:

@@ -77,7 +77,7 @@ class MultiStep:
         for items_N in batch.read_by_rank():
             window.touch(items_N)
         closed = self._close(window) if self.rule.is_over(window, batch) else None
-        return StepResult(loss, batch.users, view.occurrences, joined, closed)
+        return StepResult(loss, batch.users, view.occurrences, joined, closed, len(exchange.own_O))
 
     def _exchange(self, batch: Batch) -> Exchange:
         """Who holds the rows that a batch reads."""
