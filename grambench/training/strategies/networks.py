@@ -16,6 +16,7 @@ from grambench.domains.prepared import Prepared
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.free import FreeVectors, NoVectors, PulledVectors
 from grambench.models.encoders.load import encoder_width, load_encoder
+from grambench.models.encoders.lora import add_lora
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.words import AttentiveWordEncoder, BiLSTMEncoder
 from grambench.models.filters import make_filter
@@ -66,7 +67,10 @@ def text_encoder(inputs: NetworkInputs) -> TextEncoder:
     spec = inputs.spec.encoder
     half = inputs.autocast and spec.precision == "bf16-weights"
     vocabulary_size = inputs.data.manifest.tokenizer.vocabulary_size
-    return load_encoder(spec, vocabulary_size, inputs.autocast and not half, half)
+    encoder = load_encoder(spec, vocabulary_size, inputs.autocast and not half, half)
+    if spec.adapt == "lora":
+        add_lora(encoder.backbone, spec.lora, spec.lora.frozen_layers)
+    return encoder
 
 
 ENCODER_AND_FILTER = with_filter(text_encoder)
