@@ -41,14 +41,16 @@ def backbone_of(family: str, dtype: torch.dtype = torch.float64) -> Any:
     return (model.get_encoder() if model.config.is_encoder_decoder else model).to(dtype)
 
 
+def inputs_of(model: Any, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Random word embeddings, and a mask of real tokens."""
+    weight, generator = model.get_input_embeddings().weight, torch.Generator().manual_seed(0)
+    words = torch.randn(2, 8, weight.shape[1], generator=generator, dtype=torch.float64)
+    mask = torch.ones(2, 8, dtype=torch.long)
+    return {"inputs_embeds": words.to(dtype or weight.dtype), "attention_mask": mask}
+
+
 def states(model: Any) -> Tensor:
-    """Hidden states of random word embeddings."""
-    weight = model.get_input_embeddings().weight
-    words = torch.randn(
-        2, 8, weight.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    inputs = {"inputs_embeds": words.to(weight), "attention_mask": torch.ones(2, 8, dtype=torch.long)}
-    return model(**inputs).last_hidden_state
+    return model(**inputs_of(model)).last_hidden_state
 
 
 def along_random(states: Tensor) -> Tensor:
@@ -185,23 +187,15 @@ def test_draws_follow_the_seed_and_leave_later_draws_alone() -> None:
 def test_on_bf16_copies_updates_learn_and_frozen_weights_cost_no_gradient() -> None:
     model = with_lora("bert", dtype=torch.float32)
     leave_lora_start(model)
-    words = model.get_input_embeddings()(torch.arange(1, 9)[None])
-    output = in_bf16(model, inputs_embeds=words.bfloat16(), attention_mask=torch.ones(1, 8, dtype=torch.long))
-    hidden = output.last_hidden_state
+    hidden = in_bf16(model, **inputs_of(model, torch.bfloat16)).last_hidden_state
     assert hidden.dtype == torch.bfloat16
-    wanted = torch.autograd.grad(along_random(states_of(model, words)), lora_parameters(model))
+    wanted = torch.autograd.grad(along_random(states(model)), lora_parameters(model))
     asked = leaves_of(hidden)
     assert asked == set(lora_parameters(model))
     along_random(hidden.float()).backward()
     for weight, gradient in zip(lora_parameters(model), wanted, strict=True):
         assert weight.grad.dtype == torch.float32
         assert (weight.grad - gradient).norm() <= 0.05 * gradient.norm()
-
-
-def states_of(model: Any, words: Tensor) -> Tensor:
-    return model(
-        inputs_embeds=words, attention_mask=torch.ones(words.shape[:2], dtype=torch.long)
-    ).last_hidden_state
 
 
 def leaves_of(tensor: Tensor) -> set[Tensor]:
