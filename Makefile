@@ -57,7 +57,7 @@ $(EXPORTERS)/.installed: $(STAMP) pyproject.toml constraints.txt  # the trackers
 	$(EXPORTERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[readers]'
 	touch $@
 
-exporters: $(EXPORTERS)/.installed $(ENCODER)  ## TensorBoard, MLflow, W&B, Prometheus and sentence-transformers read what is exported, in .venv-exporters
+exporters: $(EXPORTERS)/.installed $(ENCODER)  ## TensorBoard, MLflow, W&B, Prometheus, sentence-transformers and peft read what is exported, in .venv-exporters; LoRA equals peft's
 	OMP_NUM_THREADS=1 $(EXPORTERS)/bin/python -m pytest tests/exporters -m readers
 
 bench: $(STAMP) $(ENCODER)  ## every claim of docs/benchmarks.md that takes minutes on a CPU, on a quiet machine

@@ -26,6 +26,7 @@ from grambench.data.tokenizer import FastTokenizer, build_wordpiece, tokenizer_f
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.events import types as ev
 from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.encoders.lora import leave_lora_start
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.reports.build import build_report
 from grambench.reports.render.model_card import render_card
@@ -106,7 +107,7 @@ class MadeRun:
         strategy: str = "gram-1e",
         model: str | None = None,
     ) -> "MadeRun":
-        """`model`: a pretrained one in place of the preset's, whose weights are changed by about 1 %."""
+        """`model`: a pretrained one in place of the preset's, whose trained weights change by about 1 %."""
         spec = load_preset(preset, [*TINY[preset], *changes], [strategy])
         if model is not None:
             encoder = spec.encoder.model_dump() | {"model": model, "architecture": None}
@@ -120,7 +121,9 @@ class MadeRun:
                 widen(module)
             else:
                 for parameter in module.parameters():
-                    parameter.data.mul_(1 + 0.01 * torch.randn(()))
+                    if parameter.requires_grad:
+                        parameter.data.mul_(1 + 0.01 * torch.randn(()))
+                leave_lora_start(module)
         modules.train(False)
         made = cls(create_run(spec, preset, out, ["grambench"]), spec, data, modules, TrialName(strategy, 0))
         save_weights(made.best, modules.state_dict(), {"epoch": 1, "step": STEP})

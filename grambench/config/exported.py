@@ -12,9 +12,11 @@ from grambench.fs import sha256_file
 
 EXPORTED_FILE = "grambench.json"
 FILTER_FILE, POOLING_FILE = "filter.safetensors", "pooling.safetensors"
+ADAPTER = "adapter"
+"""Folder of LoRA's updates in peft's format."""
 NAMES = (
     *(EXPORTED_FILE, "README.md", "config.json", "tokenizer.json", "tokenizer_config.json"),
-    *("special_tokens_map.json", "modules.json", "sentence_bert_config.json", "1_Pooling"),
+    *("special_tokens_map.json", "modules.json", "sentence_bert_config.json", "1_Pooling", ADAPTER),
     *("model.safetensors", "model.safetensors.index.json", FILTER_FILE, POOLING_FILE),
 )
 """What an export may write; weights of several files have other names."""

@@ -44,7 +44,7 @@ class Lora(Table):
     """The update is scaled by alpha / r."""
     scaling: Literal["rank", "sqrt-rank"] = "rank"
     """`sqrt-rank`: by alpha / sqrt(r) (rsLoRA)."""
-    targets: Literal["auto", "all-linear"] | tuple[str, ...] = "auto"
+    targets: Literal["auto", "all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
     """Which linear maps of a layer are updated: `auto`: of queries and values; or names such as `query`."""
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     """First layers without updates; their output is cached like that of `freeze`."""

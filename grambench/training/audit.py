@@ -18,6 +18,7 @@ from grambench.domains.prepared import Prepared
 from grambench.domains.training import TrainSampler, make_sampler
 from grambench.errors import ConfigError
 from grambench.events.types import AuditFinished, Event
+from grambench.models.encoders.lora import leave_lora_start
 from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.encoder_check import check_encoder, require_equal
 from grambench.training.group import Group
@@ -157,9 +158,11 @@ def _without_dropout(spec: Spec, data: Prepared, device: torch.device) -> tuple[
 
 
 def _compute_in_float64(modules: Modules) -> None:
+    """In float64, and with LoRA's updates away from their start."""
     _run_experts_one_by_one(modules.encoder)
     modules.encoder.to(torch.float64)
     modules.filter.to(torch.float64)
+    leave_lora_start(modules.encoder)
 
 
 def _run_experts_one_by_one(encoder: nn.Module) -> None:

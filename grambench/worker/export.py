@@ -3,6 +3,7 @@
 The last line of standard output is a refusal as JSON: `message` and `fix`.
 """
 
+import copy
 import json
 import sys
 import traceback
@@ -34,6 +35,7 @@ from grambench.fs import sha256_file, write_atomic
 from grambench.hub import hub_errors, hub_options
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import PulledVectors
+from grambench.models.encoders.lora import lora_modules, merge_lora
 from grambench.models.encoders.sentence import pooling_of
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
@@ -42,6 +44,7 @@ from grambench.training.checkpoint import load_weights, read_manifest
 from grambench.training.strategies import factory_of
 from grambench.training.strategies.networks import NetworkInputs
 from grambench.training.system import Modules
+from grambench.worker.adapter import save_adapter
 from grambench.worker.integrity import checks_of, require_inputs
 from grambench.worker.main import engine_of, prepared_before, quiet_libraries, read_spec, same_data
 from grambench.worker.prepare import prepare_data
@@ -104,10 +107,10 @@ def export(run: Path, trial: TrialName, step: int, folder: Path) -> Exported:
     content = modules.encoder.content if isinstance(modules.encoder, PulledVectors) else modules.encoder
     if not isinstance(content, TextEncoder):
         raise _no_text_encoder(entry.strategy)
-    pooling, fields = pooling_of(own.encoder), _fields(own)
-    _write_encoder(
-        content, pooling, _tokenizer(own.encoder, data), sum(each.limit for each in fields), folder
-    )
+    pooling, fields, base = pooling_of(own.encoder), _fields(own), _base(own.encoder, content)
+    plain = _merged(content)
+    _write_encoder(plain, pooling, _tokenizer(own.encoder, data), sum(each.limit for each in fields), folder)
+    save_adapter(content.backbone, own.encoder, base["base_model"], folder)
     save_file(_plain(modules.filter.state_dict()), folder / FILTER_FILE)
     checked = [folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
     exported = Exported(
@@ -116,8 +119,8 @@ def export(run: Path, trial: TrialName, step: int, folder: Path) -> Exported:
         trial=str(trial),
         strategy=entry.strategy,
         domain=spec.data.domain,
-        **_base(own.encoder, content),
-        parameters=sum(parameter.numel() for parameter in content.parameters()),
+        **base,
+        parameters=sum(parameter.numel() for parameter in plain.parameters()),
         width=content.width,
         pooling=pooling,
         pooling_query=own.encoder.pooling_query,
@@ -143,6 +146,15 @@ def _write_encoder(
         save_file(_plain(encoder.pool.state_dict()), folder / POOLING_FILE)
     else:
         _save_modules(pooling, encoder.width, limit, folder)
+
+
+def _merged(encoder: TextEncoder) -> TextEncoder:
+    """The encoder itself, or a copy in which LoRA's updates are part of the weights."""
+    if not lora_modules(encoder):
+        return encoder
+    plain = copy.deepcopy(encoder)
+    merge_lora(plain.backbone)
+    return plain
 
 
 def _base(spec: Encoder, encoder: TextEncoder) -> dict[str, Any]:

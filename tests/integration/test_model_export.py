@@ -1,5 +1,6 @@
 """Models that are exported, and loaded with transformers alone by the code of their cards."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import torch
 from exported_models import STEP, TINY, TITLES, MadeRun, family_model, in_a_fresh_process
 from huggingface_hub import ModelCard
 from live_runs import Bench
+from safetensors.torch import load_file
+from transformers import AutoModel
 
 import grambench
 from grambench.cli.export import export as command
@@ -35,6 +38,10 @@ MADE: dict[str, dict[str, Any]] = {
     "mobilebert": {"changes": ["encoder.pooling=mean"]},
     "gpt2": {"changes": ["encoder.pooling=last"]},
     "qwen2": {"changes": ["encoder.pooling=last"]},
+    "lora": {
+        "family": "gpt2",
+        "changes": ["encoder.pooling=last", "encoder.adapt=lora", "encoder.lora.scaling=sqrt-rank"],
+    },
 }
 FAMILIES = ("roberta", "mobilebert", "gpt2", "qwen2")
 """Positions that begin after padding, embeddings mixed with their neighbours', a causal model, and one whose
@@ -66,8 +73,8 @@ def exported(cache: Path, tmp_path_factory: pytest.TempPathFactory, bench: Bench
     out, found = tmp_path_factory.mktemp("models"), dict[str, Exported]()
     for name, options in MADE.items():
         made = dict(options)
-        if name in FAMILIES:
-            made["model"] = family_model(name, out / f"{name}-tiny")
+        if (family := made.pop("family", name)) in FAMILIES:
+            made["model"] = family_model(family, out / f"{name}-tiny")
         run, folder = MadeRun.of(out / "runs", *made.pop("changes", ()), **made), out / name
         if name == "attention":
             bench.variables["GRAMBENCH_CACHE"] = str(cache)
@@ -153,6 +160,27 @@ def test_files_are_those_of_their_pooling(exported: dict[str, Exported]) -> None
         assert {EXPORTED_FILE, "filter.safetensors", "config.json", "README.md"} <= written <= set(NAMES)
         has_weights = name in ("attention", "two fields", "crcf")
         assert ("pooling.safetensors" in written, modules <= written) == (has_weights, not has_weights)
+        assert ("adapter" in written) == (name == "lora")
+
+
+@torch.no_grad()
+def test_the_adapter_on_its_base_is_the_exported_model(exported: dict[str, Exported]) -> None:
+    folder, spec = exported["lora"].folder, exported["lora"].run.spec.encoder
+    settings = json.loads((folder / "adapter" / "adapter_config.json").read_bytes())
+    assert (settings["r"], settings["lora_alpha"], settings["use_rslora"]) == (8, 16.0, True)
+    assert (settings["fan_in_fan_out"], settings["base_model_name_or_path"]) == (True, None)
+    assert settings["target_modules"] == ["h.0.attn.c_attn", "h.1.attn.c_attn"]
+    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+    plain, merged = (AutoModel.from_pretrained(name).state_dict() for name in (spec.model, folder))
+    changed = {name for name in plain if not torch.equal(plain[name], merged[name])}
+    assert changed == {f"{path}.weight" for path in settings["target_modules"]}
+    for path in settings["target_modules"]:
+        a_RI, b_OR = (weights.pop(f"base_model.model.{path}.lora_{name}.weight") for name in "AB")
+        update_IO = 16 / 8**0.5 * (b_OR @ a_RI).T
+        assert torch.allclose(merged[f"{path}.weight"], plain[f"{path}.weight"] + update_IO, atol=1e-6)
+    assert not weights
+    parameters = json.loads((folder / EXPORTED_FILE).read_bytes())["parameters"]
+    assert parameters == sum(weight.numel() for weight in plain.values())
 
 
 @pytest.mark.parametrize("name", MADE)

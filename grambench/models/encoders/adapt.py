@@ -1,10 +1,13 @@
 """`encoder.adapt`: which part of the content encoder is trained."""
 
+import torch
+
 from grambench.config.networks import Encoder
 from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.cut import layers_of
+from grambench.models.encoders.lora import add_lora
 from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates, SideStates
 from grambench.models.encoders.text import TextEncoder
@@ -23,9 +26,14 @@ def adapted(encoder: TextEncoder, spec: Encoder) -> TextEncoder | SideEncoder:
         encoder.freeze_transformer()
     elif spec.adapt == "freeze":
         encoder.freeze_below(frozen_layers(encoder, spec))
+    elif spec.adapt == "lora":
+        if spec.lora.frozen_layers:
+            encoder.freeze_below(spec.lora.frozen_layers)
+        add_lora(encoder.backbone, spec.lora, spec.lora.frozen_layers)
     elif spec.adapt == "side":
         layers = None if spec.side.layers == "every-second" else spec.side.layers
-        return SideEncoder(encoder, layers, spec.side.pool, spec.side.width)
+        with torch.random.fork_rng(devices=[]):  # the filter starts the same with any kind
+            return SideEncoder(encoder, layers, spec.side.pool, spec.side.width)
     return encoder
 
 

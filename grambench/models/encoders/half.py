@@ -15,8 +15,6 @@ class _Copies(torch.autograd.Function):
         ctx.dtypes = [weight.dtype for weight in weights]
         copies = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
         torch._foreach_copy_(copies, list(weights))
-        trained = ctx.needs_input_grad
-        ctx.mark_non_differentiable(*[copies[i] for i in range(len(copies)) if not trained[i]])
         return tuple(copies)
 
     @staticmethod
@@ -30,7 +28,16 @@ class _Copies(torch.autograd.Function):
 
 
 def in_bf16(module: nn.Module, **inputs: Tensor) -> Any:
-    """The module's output with all parameters in bf16; gradients reach the fp32 parameters."""
-    names, weights = zip(*module.named_parameters(), strict=True)
-    copies = _Copies.apply(*weights)  # type: ignore[no-untyped-call]
-    return functional_call(module, dict(zip(names, copies, strict=True)), (), inputs)
+    """The module's output with all parameters in bf16; gradients reach the trained fp32 parameters."""
+    named = dict(module.named_parameters())
+    trained = {name: weight for name, weight in named.items() if weight.requires_grad}
+    frozen = {name: weight for name, weight in named.items() if not weight.requires_grad}
+    # apart from the trained ones, beside which their copies would get gradients as well
+    copies = {**_copies(trained), **_copies(frozen)}
+    return functional_call(module, copies, (), inputs)
+
+
+def _copies(named: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    if not named:
+        return {}
+    return dict(zip(named, _Copies.apply(*named.values()), strict=True))  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import FAMILIES, LAYERS, SMALL, encoder_of, saved_model
+from tiny_models import FAMILIES, LAYERS, encoder_of, saved_model
 from tiny_systems import CPU, VOCABULARY, encoder_spec, item_tokens, tiny_encoder
 from torch import Tensor, nn
 
@@ -24,10 +24,31 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.training.system import can_pack
 
 ITEMS = np.array([3, 0, 5, 1, 7, 3, 2, 6, 4])
-CUT = (
-    "bert roberta distilbert electra mpnet deberta deberta-v2 deberta-v3 modernbert nomic_bert mobilebert"
-    " megatron-bert big_bird umt5 bart gpt2 opt llama qwen3 gemma3 gpt_neox bloom lfm2"
-).split()
+CUT = [
+    "bert",
+    "roberta",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "deberta",
+    "deberta-v2",
+    "deberta-v3",
+    "modernbert",
+    "nomic_bert",
+    "mobilebert",
+    "megatron-bert",
+    "big_bird",
+    "umt5",
+    "bart",
+    "gpt2",
+    "opt",
+    "llama",
+    "qwen3",
+    "gemma3",
+    "gpt_neox",
+    "bloom",
+    "lfm2",
+]
 """Families whose cached states are compared, with every way of masks, positions and layers' outputs."""
 REFUSED = ["albert", "xlm", "squeezebert", "xlnet", "t5", "deberta with a convolution"]
 MORE = {"deberta with a convolution": ("deberta-v2", FAMILIES["deberta-v2"][1] | {"conv_kernel_size": 3})}
@@ -140,7 +161,12 @@ def test_dropout_acts_above_the_cut_only() -> None:
 
 @pytest.mark.parametrize(
     ("adapt", "trained"),
-    [("full", {"backbone", "pool"}), ("freeze", {"backbone", "pool"}), ("none", {"pool"}), ("side", {"side"})],
+    [
+        ("full", {"backbone", "pool"}),
+        ("freeze", {"backbone", "pool"}),
+        ("none", {"pool"}),
+        ("side", {"side"}),
+    ],
 )
 def test_what_each_kind_trains(adapt: str, trained: set[str]) -> None:
     spec = encoder_spec(adapt=adapt)
