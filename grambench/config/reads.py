@@ -9,6 +9,7 @@ from grambench.config.strategies import ROWS, StrategyRow, adapts, row_of
 from grambench.config.table import settings
 
 if TYPE_CHECKING:
+    from grambench.config.networks import Encoder
     from grambench.config.spec import Spec
 
 _Condition = Callable[["Spec", frozenset[str]], bool]
@@ -25,6 +26,15 @@ def _source(name: str) -> _Condition:
 
 def _filter(kind: str) -> _Condition:
     return lambda spec, names: filter_kind(spec) == kind or kind in names
+
+
+def _encoders(spec: "Spec") -> list["Encoder"]:
+    """Those of the run and of its trials with settings of their own."""
+    return [spec.encoder, *(spec.with_own(trial).encoder for trial in spec.trials)]
+
+
+def _adapt(kind: str) -> _Condition:
+    return lambda spec, _: any(encoder.adapt == kind for encoder in _encoders(spec))
 
 
 _ONLY_WHERE: dict[str, _Condition] = {
@@ -46,11 +56,13 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "encoder.revision": lambda spec, _: spec.encoder.model is not None,
     "encoder.layers": lambda spec, _: spec.encoder.model is not None,
     "encoder.adapt": lambda _, names: any(adapts(row_of(name)) for name in names),
-    "encoder.freeze": lambda spec, _: spec.encoder.adapt == "freeze",
-    "encoder.lora": lambda spec, _: spec.encoder.adapt == "lora",
-    "encoder.side": lambda spec, _: spec.encoder.adapt == "side",
-    "encoder.cache": lambda spec, _: spec.encoder.adapt != "full",
-    "encoder.cache_gib": lambda spec, _: spec.encoder.keeps_states and spec.encoder.cache == "auto",
+    "encoder.freeze": _adapt("freeze"),
+    "encoder.lora": _adapt("lora"),
+    "encoder.side": _adapt("side"),
+    "encoder.cache": lambda spec, _: any(encoder.adapt != "full" for encoder in _encoders(spec)),
+    "encoder.cache_gib": lambda spec, _: any(
+        encoder.keeps_states and encoder.cache == "auto" for encoder in _encoders(spec)
+    ),
     "encoder.architecture": lambda spec, _: spec.encoder.architecture is not None,
     "encoder.pooling_query": lambda spec, _: spec.encoder.pooling.endswith("attention"),
     "filter.history": _domain("news"),

@@ -78,7 +78,7 @@ def test_schedules_and_devices_are_values_of_their_settings() -> None:
         ("grambench run --preset ", preset_names()),
         ("grambench run --set training.ep", ["training.epochs="]),
         ("grambench watch mi", ["mind-7"]),
-        ("grambench presets demo-", ["demo-kt"]),
+        ("grambench presets demo-", ["demo-kt", "demo-modern"]),
     ],
 )
 def test_a_shell_is_given_them(tmp_path: Path, words: str, offered: list[str]) -> None:

@@ -30,6 +30,7 @@ def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
         "assist2009",
         "demo",
         "demo-kt",
+        "demo-modern",
         "duolingo-es",
         "duolingo-fr",
         "ednet",
@@ -38,6 +39,9 @@ def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
         "mind-large-body",
         "mind-small",
         "mind-small-body",
+        "modern",
+        "modern-goodreads",
+        "modern-mind-small",
         "my-kt",
         "my-news",
         "poj",
@@ -53,6 +57,17 @@ def test_the_paper_preset_has_the_papers_settings() -> None:
     assert (spec.training.batch_size, spec.training.negatives, spec.training.patience) == (256, 4, 10)
     assert (spec.encoder_optimizer.warmup_steps, spec.filter_optimizer.warmup_steps) == (40, 4000)
     assert (spec.encoder.dropout, spec.data.fields.title) == (0.0, 24)
+
+
+@pytest.mark.parametrize("name", ["demo-modern", "modern", "modern-goodreads", "modern-mind-small"])
+def test_the_modern_presets_race_every_adaptation_with_every_strategy(name: str) -> None:
+    spec = load_preset(name)
+    found = {(spec.with_own(trial).encoder.adapt, trial.strategy): trial.label for trial in spec.trials}
+    strategies = ("e2e", "gram-1s", "gram-1e")
+    assert found.keys() == {(adapt, s) for adapt in ("full", "freeze", "lora", "side") for s in strategies}
+    assert found["full", "gram-1e"] == "gram-1e"
+    assert found["lora", "gram-1e"] == "lora-1e"
+    assert spec.reference == "e2e"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_everything_that_mind_lacks_is_on_one_screen(capsys: pytest.CaptureFixtu
         assert words in printed.err
 
 
-@pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"demo", "demo-kt"}))
+@pytest.mark.parametrize("preset", sorted(set(preset_names()) - {"demo", "demo-kt", "demo-modern", "modern"}))
 def test_every_preset_says_what_it_lacks(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
     spec = load_preset(preset)
     with pytest.raises(DataError, match=f"^{preset} cannot start without its data"):
