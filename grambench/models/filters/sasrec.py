@@ -49,9 +49,9 @@ class SASRec(UserFilter):
         super().__init__(width)
         self.across_users = negatives == "in-batch"
         self.position = nn.Embedding(history, width)
-        nn.init.normal_(self.position.weight, std=0.02)
         self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, 4 * width) for _ in range(blocks))
+        self.apply(_draw)
 
     def user_vectors(self, clicks_BHD: Tensor, readable_BH: Tensor) -> Tensor:
         """States [B, D] of the latest clicks; positions count back from them, so that padding moves none."""
@@ -88,6 +88,14 @@ class SASRec(UserFilter):
         clicked_B1 = (users_BD * clicked_BD).sum(dim=1, keepdim=True)
         targets_B = torch.zeros(len(users_BD), dtype=torch.long, device=users_BD.device)
         return functional.cross_entropy(torch.cat((clicked_B1, others_BK), dim=1), targets_B, reduction="sum")
+
+
+def _draw(module: nn.Module) -> None:
+    """First values so small that a user starts as the latest click, as in PixelRec (Cheng et al., 2023)."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
 
 
 def is_negative(view: RankingView) -> Tensor:
