@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.base import RankingView
@@ -67,27 +66,27 @@ class SASRec(UserFilter):
         return latest_B1D[:, 0]
 
     def loss(self, item_vectors_ND: Tensor, view: RankingView) -> Tensor:
-        """Softmax cross-entropy of the clicked candidate, SUMMED over the users (eq. 8).
+        """Softmax cross-entropy of the clicked candidate, SUMMED over the users (eq. 8)."""
+        compute = self.in_batch_loss if self.across_users else super().loss
+        return compute(item_vectors_ND, view)
 
-        With `sampled` negatives it is among the user's own candidates. With `in-batch` it is among the
-        distinct candidates of all users, clicked and not, without those that the user's own history holds;
-        the clicked one counts once, also where it is in the history or another user's candidate.
+    def in_batch_loss(self, item_vectors_ND: Tensor, view: RankingView) -> Tensor:
+        """The loss among the distinct candidates of all users that are not in the user's own history.
 
-        `in-batch` is not the loss of MoRec, MicroLens and IISAN, whose columns are all positions of all
-        sequences, an item seen c times counting c times, less the logarithm of its share of the training
-        clicks. Here columns are distinct, so that an item's weight does not grow with its popularity in the
-        batch, which is what that logarithm corrects; there is one target a user, and the candidates include
-        items that were shown and not clicked.
+        The clicked one counts once, also where it is in the history or another user's candidate.
+
+        It is not the loss of MoRec, MicroLens and IISAN. Their columns are all positions of all sequences, an
+        item seen c times counting c times, less the logarithm of its share of the training clicks. Here
+        columns are distinct, so that an item's weight does not grow with its popularity in the batch, which
+        is what that logarithm corrects; they include items that were shown and not clicked, and there is one
+        target a user.
         """
-        if not self.across_users:
-            return super().loss(item_vectors_ND, view)
         users_BD = self.users(self.project(item_vectors_ND), view.history_BH, view.mask_BH, view.clicks_B)
         candidates_KD = rows_at(item_vectors_ND, view.candidates.flatten())
         clicked_BD = candidates_KD[:: view.candidates.shape[1]]
-        others_BK = (users_BD @ candidates_KD.T).masked_fill(~is_negative(view), float("-inf"))
+        negatives_BK = (users_BD @ candidates_KD.T).masked_fill(~is_negative(view), float("-inf"))
         clicked_B1 = (users_BD * clicked_BD).sum(dim=1, keepdim=True)
-        targets_B = torch.zeros(len(users_BD), dtype=torch.long, device=users_BD.device)
-        return functional.cross_entropy(torch.cat((clicked_B1, others_BK), dim=1), targets_B, reduction="sum")
+        return (torch.cat((clicked_B1, negatives_BK), dim=1).logsumexp(dim=1) - clicked_B1[:, 0]).sum()
 
 
 def _draw(module: nn.Module) -> None:
