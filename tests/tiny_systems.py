@@ -39,6 +39,8 @@ DOMAINS = ("news", "answers")
 WIDTH, HEADS, QUERY = 16, 4, 8
 ITEMS, VOCABULARY = 40, 50
 LR = 1e-3
+KINDS = {"mean": "news", "naml": "news", "sasrec": "news", "sasrec in-batch": "news", "sakt": "answers"}
+"""Filters of `tiny_system` besides each domain's first, and what they read."""
 DRIVEN_AS_A_GPU = False
 """Systems made from now on encode in packed rows, and step over fixed shapes."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import DOMAINS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
+from tiny_systems import DOMAINS, KINDS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
 from torch import Tensor
 
 from grambench.config.spec import Spec
@@ -84,9 +84,6 @@ def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str, domai
     assert_same(tiny.take_gradients(), wanted)
     loss = result if isinstance(result, Tensor) else result.loss
     assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
-
-
-KINDS = {"mean": "news", "naml": "news", "sasrec": "news", "sasrec in-batch": "news", "sakt": "answers"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
