@@ -143,8 +143,8 @@ class SASRec(Table):
     heads: Positive = 2
     """Heads of the self-attention; must divide the encoder's width."""
     negatives: Literal["sampled", "in-batch"] = "sampled"
-    """What the clicked item is told from: `sampled`, the user's own negatives (`training.negatives`);
-    `in-batch`, the distinct candidates of all users of the batch that the user has not clicked."""
+    """Of the clicked item: `sampled`, the user's own (`training.negatives`); `in-batch`, the distinct
+    candidates of all users of the batch, except those in the user's history."""
 
 
 class SAKT(Table):

@@ -1,4 +1,4 @@
-"""The user side of NAML (Wu et al., IJCAI 2019); its views of an article are the encoder's affair."""
+"""The user side of NAML (Wu et al., IJCAI 2019); its news encoder is replaced by the item vectors."""
 
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.users import UserFilter
