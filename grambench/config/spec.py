@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from grambench.config.baselines import CRCF, LanguageModel, NoContent, NoFinetune, SpeedyFeed, Words
 from grambench.config.data import Data
-from grambench.config.filters import filter_kind, filter_kinds
+from grambench.config.filters import filter_heads, filter_kind, filter_kinds, whole_batch_setting
 from grambench.config.networks import Encoder, Filter
 from grambench.config.optimizer import Optimizer
 from grambench.config.ranks import Ranks
@@ -435,10 +435,20 @@ class Spec(Table):
 
     @model_validator(mode="after")
     def _filter_fits_encoder(self) -> "Spec":
-        architecture = self.encoder.architecture
-        heads = self.filter.nrms.heads
-        if filter_kind(self) == "nrms" and architecture is not None and architecture.hidden_size % heads:
+        architecture, heads = self.encoder.architecture, filter_heads(self)
+        if architecture is not None and architecture.hidden_size % heads:
             raise ValueError(
-                f"filter.nrms.heads = {heads} must divide the encoder's width {architecture.hidden_size}"
+                f"filter.{filter_kind(self)}.heads = {heads} must divide the encoder's width"
+                f" {architecture.hidden_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _loss_of_a_user_can_be_computed_by_a_rank(self) -> "Spec":
+        setting = whole_batch_setting(self) if self.ranks.size > 1 else None
+        if setting is not None:
+            raise ValueError(
+                f"{setting[0]} = {setting[1]} needs the candidates of the whole batch, which"
+                f" {self.ranks.size} ranks would divide: choose another value, or use ranks.nproc = 1"
             )
         return self

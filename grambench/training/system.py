@@ -93,7 +93,7 @@ def build_system(
     vectors have their own.
 
     Raises:
-        ConfigError: `filter.nrms.heads` does not divide the encoder's width.
+        ConfigError: the heads of the filter do not divide the encoder's width.
         MachineError: the pretrained model, or word vectors, cannot be loaded.
     """
     torch.manual_seed(seed)

@@ -32,7 +32,9 @@ POOLINGS = ("attention", "mean", "cls", "last")
 MADE: dict[str, dict[str, Any]] = {
     **{name: {"changes": [f"encoder.pooling={name}"]} for name in POOLINGS},
     "two fields": {"changes": ["data.fields={title=6, abstract=9}"]},
+    "sequences": {"changes": ["encoder.pooling=cls", "filter.kind=sasrec", "filter.sasrec.blocks=1"]},
     "exercises": {"preset": "demo-kt"},
+    "attended exercises": {"preset": "demo-kt", "changes": ["filter.kind=sakt"]},
     "crcf": {"strategy": "crcf-1s"},
     "roberta": {"changes": ["encoder.pooling=cls"]},
     "mobilebert": {"changes": ["encoder.pooling=mean"]},
@@ -111,14 +113,17 @@ def test_grambench_itself_gives_the_same_vectors(name: str, exported: dict[str, 
             model.encode(["one"])
 
 
+@pytest.mark.parametrize("name", ["mean", "sequences"])
 @torch.no_grad()
-def test_a_history_scores_its_candidates_as_in_an_evaluation(exported: dict[str, Exported]) -> None:
-    found = exported["mean"]
+def test_a_history_scores_its_candidates_as_in_an_evaluation(
+    name: str, exported: dict[str, Exported]
+) -> None:
+    found = exported[name]
     model, vectors = grambench.load_exported(found.folder), found.run.vectors(ONE)
     clicks, candidates = [0, 1, 2, 3, 4, 0, 2], [4, 1]
     scores = model.score([TITLES[i] for i in clicks], [TITLES[i] for i in candidates])
-    padded = torch.tensor([[0, 0, *clicks[-5:]], [0] * 7])  # the filter reads 5 clicks
-    mask = torch.tensor([[False, False, *[True] * 5], [False] * 7])
+    padded = torch.tensor([clicks[-5:], [0] * 5])  # the filter reads 5 clicks
+    mask = torch.tensor([[True] * 5, [False] * 5])
     view = RankingView(padded, mask, torch.tensor([candidates, candidates]))
     wanted = found.run.modules.filter.scores(vectors, view)
     assert torch.allclose(scores, wanted[0], atol=1e-5)
@@ -127,9 +132,12 @@ def test_a_history_scores_its_candidates_as_in_an_evaluation(exported: dict[str,
         model.score(TITLES[:1], TITLES[1:], correct=[1])
 
 
+@pytest.mark.parametrize("name", ["exercises", "attended exercises"])
 @torch.no_grad()
-def test_answers_score_the_next_exercises_as_in_an_evaluation(exported: dict[str, Exported]) -> None:
-    found = exported["exercises"]
+def test_answers_score_the_next_exercises_as_in_an_evaluation(
+    name: str, exported: dict[str, Exported]
+) -> None:
+    found = exported[name]
     model, vectors = grambench.load_exported(found.folder), found.run.vectors(ONE)
     items, correct = [3, 1, 0, 2, 4, 1, 3], [1, 0, 0, 1, 1, 0, 1]
     logits = model.score([TITLES[i] for i in items], [TITLES[2], TITLES[4]], correct=correct)
@@ -191,7 +199,7 @@ def test_the_hub_reads_the_card(name: str, exported: dict[str, Exported]) -> Non
     assert {"grambench", found.run.trial.label} <= set(card.data.tags)
     (result,) = card.data.eval_results
     assert (result.metric_type, result.metric_value, result.metric_name) == ("auc", 0.59, "AUC, seed 0")
-    assert result.dataset_name == ("demo-kt" if name == "exercises" else "demo") + " (synthetic), " + (
+    assert result.dataset_name == ("demo-kt" if "exercises" in name else "demo") + " (synthetic), " + (
         "title + abstract" if name == "two fields" else "title"
     )
     assert "| AUC | 0.6100 | 0.5900 | – |" in card.text

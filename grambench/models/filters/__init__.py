@@ -5,12 +5,16 @@ from collections.abc import Callable
 from grambench.config.filters import filter_kind
 from grambench.config.networks import Filter as FilterSpec
 from grambench.config.spec import Spec
-from grambench.models.filters import nrms, tracer
+from grambench.models.filters import mean, naml, nrms, sakt, sasrec, tracer
 from grambench.models.filters.base import Filter
 
 FACTORIES: dict[str, Callable[[FilterSpec, int], Filter]] = {
     "nrms": nrms.make,
+    "mean": mean.make,
+    "naml": naml.make,
+    "sasrec": sasrec.make,
     "lstm": tracer.make,
+    "sakt": sakt.make,
 }
 """By the kind of the row: from the `filter` table and the width D of the item vectors."""
 

@@ -24,6 +24,8 @@ class Filter(Protocol):
     """A collaborative filter (an `nn.Module`); a view holds indices into the item vectors."""
 
     training: bool
+    across_users: bool = False
+    """Whether the loss of a user depends on other users of the view, so that it needs the whole batch."""
 
     def train(self, mode: bool = True) -> Any: ...
 
@@ -57,6 +59,8 @@ class RankingView:
     """The row b of each candidate, where users have different numbers of them."""
     clicks_B: NDArray[np.int64] | None = None
     """Real clicks of each history, on the host; None: they decide no shape, all histories share a call."""
+    items_N: Tensor | None = None
+    """Item ids that the indices refer to; None: every index is an item of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """End-to-end training: every occurrence of every item is encoded."""
 
+from functools import partial
+
 import torch
 
+from grambench import gram
 from grambench.training.phases import (
     System,
     encode,
@@ -18,7 +21,8 @@ class EndToEnd(OneStep):
     """`e2e`: one encoding per occurrence; padding is never encoded.
 
     The graphs of `micro_batch` users are held at once; gradients are accumulated to those of the whole
-    batch.
+    batch. A filter whose loss reads other users gets the vectors of the whole batch: the occurrences are
+    encoded without a graph, and again for the backward pass, micro-batch by micro-batch.
     """
 
     def __init__(self, system: System, micro_batch: int) -> None:
@@ -27,6 +31,8 @@ class EndToEnd(OneStep):
 
     def gradients(self, batch: Batch) -> StepResult:
         """Encode occurrences, filter, and backpropagate through both, micro-batch by micro-batch."""
+        if self.system.filter.across_users:
+            return self._across_users(batch)
         losses, occurrences = [], 0
         for part in batch.split(self.micro_batch):
             view = part.occurrences()
@@ -37,6 +43,18 @@ class EndToEnd(OneStep):
             occurrences += view.occurrences
         loss = torch.stack(losses).sum() if losses else self.system.guard.found.new_zeros(())
         return StepResult(loss, batch.users, occurrences, occurrences)
+
+    def _across_users(self, batch: Batch) -> StepResult:
+        view = batch.occurrences()
+        chunks = [part.occurrences().host_items_N for part in batch.split(self.micro_batch)]
+        loss = gram.single_step(
+            partial(encode, self.system),
+            chunks,
+            torch.arange(len(view.host_items_N), device=self.system.clock.device),
+            lambda vectors_ND: filter_backward(self.system, view, vectors_ND, batch.users),
+            partial(encoder_backward, self.system),
+        )
+        return StepResult(loss, batch.users, view.occurrences, view.occurrences)
 
 
 class EndToEndUnique(OneStep):

@@ -50,6 +50,15 @@ def test_a_strategy_s_own_settings_are_read_with_it_alone(strategy: str, key: st
     assert key not in read("demo", 'training.strategies=["e2e-unique"]')
 
 
+@pytest.mark.parametrize(
+    ("preset", "kind"), [("demo", "mean"), ("demo", "naml"), ("demo", "sasrec"), ("demo-kt", "sakt")]
+)
+def test_a_run_shows_the_table_of_its_filter_alone(preset: str, kind: str) -> None:
+    shown = {key for key in read(preset, f"filter.kind={kind}") if key.startswith("filter.")}
+    tables = {key.split(".")[1] for key in shown if key.count(".") == 2}
+    assert tables == (set() if kind == "mean" else {kind})
+
+
 def test_free_vectors_read_no_more_of_the_encoder_than_its_width() -> None:
     shown = read("demo", 'training.strategies=["nocontent"]')
     assert {key for key in shown if key.startswith("encoder.")} == {

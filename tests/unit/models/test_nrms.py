@@ -11,7 +11,8 @@ from tiny_systems import HEADS, QUERY, WIDTH, over_table, widen
 from torch import Tensor
 
 from grambench.domains.news.batch import NewsBatch
-from grambench.models.filters.nrms import CALL_POSITIONS, NRMS
+from grambench.models.filters.nrms import NRMS
+from grambench.models.filters.users import CALL_POSITIONS
 
 ITEMS = 20
 

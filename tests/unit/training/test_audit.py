@@ -16,6 +16,8 @@ from grambench.domains.news.batch import NewsBatch
 from grambench.domains.prepared import Prepared
 from grambench.errors import DataError
 from grambench.events.types import AuditFinished
+from grambench.models.filters import FACTORIES
+from grambench.models.filters.sasrec import SASRec
 from grambench.training import audit as module
 from grambench.training.audit import audit
 from grambench.training.protocols import Batch, StepResult
@@ -43,6 +45,22 @@ def test_real_strategies_are_equivalent_even_where_the_run_has_dropout() -> None
     assert found.users == 8
     assert found.unique_items < found.occurrences
     assert found.note == ""
+
+
+class Forgetful(SASRec):
+    """Does not say that its loss reads other users."""
+
+    loss = SASRec.in_batch_loss
+
+
+def test_a_loss_that_reads_other_users_must_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    filter_ = Filter(kind="sasrec", history=5, sasrec={"negatives": "in-batch"})
+    spec = SPEC.model_copy(update={"filter": filter_})
+    found = audit(spec, tiny_data(), CPU)
+    assert found.equivalent
+    assert max(found.encoder_absolute, found.filter_absolute) <= found.tolerance == 1e-10
+    monkeypatch.setitem(FACTORIES, "sasrec", lambda _, width: Forgetful(width, 1, HEADS, 5))
+    assert not audit(spec, tiny_data(), CPU).equivalent
 
 
 def scaled(function: Callable[..., None], factor: float) -> Callable[..., None]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import DOMAINS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
+from tiny_systems import DOMAINS, KINDS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
 from torch import Tensor
 
 from grambench.config.spec import Spec
@@ -43,15 +43,15 @@ class LiteralGram:
 
 
 class LiteralE2E:
-    """Autograd through unbatched, unpadded encodings of every occurrence, a user at a time."""
+    """Autograd through unbatched, unpadded encodings of every occurrence, a user at a time if it can be."""
 
     def __init__(self, tiny: Tiny) -> None:
         self.tiny = tiny
 
     def gradients(self, batch: Batch) -> Tensor:
         total = torch.zeros((), dtype=torch.float64)
-        for user in batch.split(1):
-            view = user.occurrences()
+        for part in [batch] if self.tiny.filter.across_users else batch.split(1):
+            view = part.occurrences()
             vectors = encode_one_by_one(self.tiny.encoder, self.tiny.spy.tokens, view.items_N.tolist())
             total = total + self.tiny.filter.loss(vectors, view)
         (total / batch.users).backward()
@@ -84,6 +84,18 @@ def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str, domai
     assert_same(tiny.take_gradients(), wanted)
     loss = result if isinstance(result, Tensor) else result.loss
     assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_filter_gets_the_gradient_of_plain_autograd(kind: str) -> None:
+    tiny, batch = tiny_system(domain=KINDS[kind], kind=kind), sampler_of(KINDS[kind]).batch(1)
+    wanted_loss = float(LiteralE2E(tiny).gradients(batch))
+    wanted = tiny.take_gradients()
+    for build in BUILD.values():
+        result = build(tiny).gradients(batch)
+        assert_same(tiny.take_gradients(), wanted)
+        loss = result if isinstance(result, Tensor) else result.loss
+        assert float(loss) == pytest.approx(wanted_loss, abs=1e-10)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -181,6 +193,15 @@ def test_e2e_encodes_each_occurrence_once_and_never_padding(micro_batch: int, do
     assert tiny.spy.times(with_graph=False) == {}
     assert result.occurrences == result.unique_items == tiny.spy.counts.items
     assert len(tiny.spy.seen) == -(-batch.users // micro_batch)
+
+
+def test_a_loss_across_users_encodes_each_occurrence_again_micro_batch_by_micro_batch() -> None:
+    tiny, batch = tiny_system(kind="sasrec in-batch"), sampler_of("news").batch(0)
+    result = EndToEnd(tiny.system, 4).step(batch)
+    occurrences = batch.occurrences().items_N.tolist()
+    assert tiny.spy.times(with_graph=False) == tiny.spy.times(with_graph=True) == counted(occurrences)
+    assert [call.with_graph for call in tiny.spy.seen] == [False, False, True, True]
+    assert result.occurrences == result.unique_items == len(occurrences)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

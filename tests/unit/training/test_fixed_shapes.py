@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from tiny_systems import DOMAINS, Tiny, assert_same, sampler_of, tiny_system
+from tiny_systems import DOMAINS, KINDS, Tiny, assert_same, sampler_of, tiny_system
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench.config.spec import MultiStep as MultiStepSpec
@@ -59,12 +59,17 @@ def bodies(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> list[Recorder]:
     return records
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("name", ["gram-1e", "gram-1s"])
+@pytest.mark.parametrize(
+    ("name", "domain", "kind"),
+    [
+        *((name, domain, "") for name in ("gram-1e", "gram-1s") for domain in DOMAINS),
+        *(("gram-1s", domain, kind) for kind, domain in KINDS.items()),
+    ],
+)
 def test_every_step_is_the_same_operations_and_none_waits_for_the_device(
-    name: str, domain: str, monkeypatch: pytest.MonkeyPatch
+    name: str, domain: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
+    tiny, sampler = tiny_system(domain=domain, kind=kind), sampler_of(domain)
     tiny.system.use_fixed_shapes(encoder_steps=False)
     strategy = build(tiny, sampler, name)
     strategy.step(sampler.batch(0))

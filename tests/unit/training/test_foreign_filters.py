@@ -53,14 +53,14 @@ class Difficulty(AnswerFilter):
         return self.map(rows_at(item_vectors_ND, view.asked_BL)).squeeze(2)
 
 
-NEWS = FilterRow(kind="mean", meaning="mean of the clicks", domains=("news",))
+NEWS = FilterRow(kind="mapped-mean", meaning="mean of the clicks, mapped", domains=("news",))
 ANSWERS = FilterRow(kind="difficulty", meaning="a logit an item", domains=("knowledge-tracing",))
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "ROWS", (NEWS, ANSWERS, *filters.ROWS))
-    monkeypatch.setitem(FACTORIES, "mean", lambda _spec, width: MeanOfClicks(width))
+    monkeypatch.setitem(FACTORIES, "mapped-mean", lambda _spec, width: MeanOfClicks(width))
     monkeypatch.setitem(FACTORIES, "difficulty", lambda _spec, width: Difficulty(width))
 
 
@@ -106,7 +106,7 @@ def test_every_row_has_a_factory_and_a_domain() -> None:
 
 def test_a_row_of_its_own_is_trained_as_exactly_as_any_filter() -> None:
     spec, data = spec_of(), data_of("news")
-    assert filter_kind(spec) == "mean"
+    assert filter_kind(spec) == "mapped-mean"
     found = audit(spec, data, CPU)
     assert found.equivalent
     assert max(found.encoder_relative, found.filter_relative) <= 1e-10

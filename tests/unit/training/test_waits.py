@@ -9,6 +9,7 @@ from tiny_systems import (
     CPU,
     DOMAINS,
     HEADS,
+    KINDS,
     QUERY,
     encoder_spec,
     news_sampler,
@@ -98,6 +99,19 @@ def test_steps_wait_at_marked_points_only(name: str, chunk: int | None, domain: 
         strategy.step(sampler.batch(step))
     assert waits.unmarked == []
     assert waits.marked  # or the test would see nothing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters_wait_at_marked_points_only(kind: str, waits: Waits) -> None:
+    tiny, sampler = tiny_system(domain=KINDS[kind], kind=kind), sampler_of(KINDS[kind])
+    strategy = make_strategy(
+        "e2e", tiny.system, sampler, spec=Spec(), micro_batch=4, encoder_chunk=None, seed=0
+    )
+    waits.unmarked.clear()
+    for step in range(4):
+        strategy.step(sampler.batch(step))
+    assert waits.unmarked == []
+    assert waits.marked
 
 
 @pytest.mark.parametrize("name", ["nocontent", "crcf-1s", "crcf-1e", "nofinetune"])
