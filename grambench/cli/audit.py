@@ -95,7 +95,7 @@ def _set_up(spec: "Spec", preset: str) -> "tuple[SetupState, int]":
 
 def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
     from grambench.text import safe_text
-    from grambench.views.console import ranks_lines, self_words, vectors_line
+    from grambench.views.console import adapts_lines, ranks_lines, self_words, vectors_line
 
     verdict = "equivalent" if result.equivalent else "NOT equivalent"
     say(f"gram-1s and e2e are {verdict} (tolerance {result.tolerance:.0e}, float64{self_words(result)})")
@@ -107,6 +107,8 @@ def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
         f"{'; ' + safe_text(result.note) if result.note else ''}"
     )
     for line in ranks_lines(result):
+        say(line)
+    for line in adapts_lines(result):
         say(line)
     for plugin in result.plugins:
         verdict = "has" if plugin["equivalent"] else "does NOT have"

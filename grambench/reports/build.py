@@ -22,6 +22,7 @@ from grambench.reports.comparison_schema import Look, UntilDecided
 from grambench.reports.comparisons import build_comparisons, build_grade, compared_in, most_seeds
 from grambench.reports.runfile import REPORT_FILE, RunFile, read_run_file
 from grambench.reports.schema import (
+    AdaptAudit,
     AuditFacts,
     Candidate,
     DataFacts,
@@ -260,6 +261,18 @@ def _audit(state: RunState) -> AuditFacts | None:
         otherwise=_NOT_FINITE,
         vectors=_vectors(state.setup.encoder),
         plugins=[_plugin_audit(found) for found in audit.plugins],
+        adapts=[_adapt_audit(found) for found in audit.adapts],
+    )
+
+
+def _adapt_audit(found: dict[str, Any]) -> AdaptAudit:
+    return build_section(
+        AdaptAudit,
+        otherwise=_NOT_FINITE,
+        adapt=str(found.get("adapt")),
+        equivalent=bool(found.get("equivalent")),
+        encoder_relative=_number(found.get("encoder_relative")),
+        filter_relative=_number(found.get("filter_relative")),
     )
 
 

@@ -215,6 +215,19 @@ class PluginAudit(Section):
     """The same of the filter."""
 
 
+class AdaptAudit(Section):
+    """Gradients of one way in which trials adapt the encoder, against those of e2e."""
+
+    adapt: str
+    """As `encoder.adapt`."""
+    equivalent: bool
+    """True when every relative difference is within the tolerance."""
+    encoder_relative: float | None
+    """Largest absolute difference over the encoder's largest absolute gradient, a ratio."""
+    filter_relative: float | None
+    """The same of the filter."""
+
+
 class AuditFacts(GrownSection):
     """Gradients of gram-1s against those of e2e on one batch of the run's data, in float64."""
 
@@ -244,6 +257,8 @@ class AuditFacts(GrownSection):
     """Whether the encoder computes what the original model computes."""
     plugins: list[PluginAudit] = Field(default_factory=list)
     """Strategies of other packages that claim e2e's update."""
+    adapts: list[AdaptAudit] = Field(default_factory=list)
+    """Each way in which the trials adapt the encoder; empty: there is one."""
     self_relative: float | None = None
     """Largest relative difference of e2e from itself with a batch of other composition, a ratio; the
     tolerance follows it."""

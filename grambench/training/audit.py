@@ -5,6 +5,8 @@ And have ranks that train together the gradients of one process?"""
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,11 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from grambench.config.spec import Spec
-from grambench.config.strategies import StrategyRow, row_of
+from grambench.config.strategies import StrategyRow, adapts, row_of
 from grambench.domains.prepared import Prepared
 from grambench.domains.training import TrainSampler, make_sampler
 from grambench.errors import ConfigError
-from grambench.events.types import AuditFinished, Event
+from grambench.events.types import AuditFinished, EncoderChecked, Event
 from grambench.models.encoders.lora import leave_lora_start
 from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.encoder_check import check_encoder, require_equal
@@ -57,7 +59,8 @@ def audit(
 
     First the encoder's vectors are compared with those of the model itself, in fp32. The batch is the first
     one drawn with the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, every user is taken
-    twice, so that encodings are shared.
+    twice, so that encodings are shared. Each way in which the run's trials adapt the encoder is audited;
+    LoRA's updates are moved away from their zero start.
 
     The differences are the larger of gram-1s's and of those of e2e in micro-batches of a third of the users.
     Plug-in strategies that claim the update of e2e are compared on the same batch. Where gradients differ by
@@ -76,10 +79,85 @@ def audit(
             not compute in float64, or a plug-in strategy that claims the update of e2e cannot be compared.
     """
     began = time.monotonic_ns()
+    own, *others = variants(spec)
+    first = _audited(own, data, device)
+    if first.checked is not None:
+        emit(first.checked)
+    ranks = of_ranks() if of_ranks is not None else None
+    first.settle(ranks)
+    found = [first, *(_audited(other, data, device).settled() for other in others)]
+    worst = _largest([each.differences for each in found])
+    return AuditFinished(
+        equivalent=all(each.equivalent for each in found),
+        tolerance=max(each.tolerance for each in found),
+        users=first.batch.users,
+        occurrences=first.batch.occurrences().occurrences,
+        unique_items=len(first.batch.unique().items_N),
+        encoder_absolute=worst["encoder"][0],
+        encoder_relative=worst["encoder"][1],
+        filter_absolute=worst["filter"][0],
+        filter_relative=worst["filter"][1],
+        seconds=(time.monotonic_ns() - began) / 1e9,
+        note=first.note,
+        plugins=[_plugin_result(row, differs, first.tolerance) for row, differs in first.plugins.items()],
+        self_relative=max((each.own for each in found if each.own is not None), default=None),
+        ranks=1 if ranks is None else audited_ranks(spec),
+        ranks_relative=None if ranks is None else max(relative for _, relative in ranks.values()),
+        ranks_equivalent=ranks is None or _is_within(ranks, first.tolerance),
+        adapts=[each.result() for each in found] if len(found) > 1 else [],
+    )
+
+
+def variants(spec: Spec) -> list[Spec]:
+    """The run's settings with those of each trial that adapts the encoder in another way; at least one."""
+    own = [spec.with_own(entry) for entry in spec.entries if adapts(row_of(entry.strategy))]
+    return list({each.encoder.model_dump_json(): each for each in own}.values()) or [spec]
+
+
+@dataclass(slots=True)
+class _Audited:
+    """What was found of one way to adapt the encoder."""
+
+    adapt: str
+    checked: EncoderChecked | None
+    batch: Batch
+    note: str
+    differences: Differences
+    plugins: dict[StrategyRow, Differences]
+    compare_with_itself: Callable[[], float | None]
+    own: float | None = None
+    """How much e2e differs from itself; None: not measured, or not finite."""
+
+    def settle(self, ranks: Differences | None) -> None:
+        """Compare e2e with itself if anything differs by more than `TOLERANCE`."""
+        all_found = (self.differences, *self.plugins.values(), *filter(None, [ranks]))
+        if not all(_is_within(each, TOLERANCE) for each in all_found):
+            self.own = self.compare_with_itself()
+
+    def settled(self) -> "_Audited":
+        """Itself, without the modules."""
+        self.settle(None)
+        self.compare_with_itself = lambda: None
+        return self
+
+    @property
+    def tolerance(self) -> float:
+        return tolerance_of(self.own)
+
+    @property
+    def equivalent(self) -> bool:
+        return _is_within(self.differences, self.tolerance)
+
+    def result(self) -> dict[str, Any]:
+        """As in the event."""
+        relative = {f"{name}_relative": pair[1] for name, pair in self.differences.items()}
+        return {"adapt": self.adapt, "equivalent": self.equivalent, **relative}
+
+
+def _audited(spec: Spec, data: Prepared, device: torch.device) -> _Audited:
     system, modules = _without_dropout(spec, data, device)
     checked = check_encoder(system)
     if checked is not None:
-        emit(checked)
         require_equal(checked, spec.encoder.model or "from scratch")
     _compute_in_float64(modules)
     _require_float64(system, spec.encoder.model or "from scratch")
@@ -87,30 +165,14 @@ def audit(
     batch, note = _audited_batch(sampler, system)
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
     candidates = SingleStep(system), EndToEnd(system, max(1, batch.users // 3))
-    differences = _largest([_differences(reference, _gradients(each, modules, batch)) for each in candidates])
-    plugins = _audited_plugins(spec, system, modules, sampler, batch, reference)
-    ranks = of_ranks() if of_ranks is not None else None
-    all_found = (differences, *plugins.values(), *filter(None, [ranks]))
-    exact = all(_is_within(each, TOLERANCE) for each in all_found)
-    self_relative = None if exact else _self_relative(system, modules, batch, reference)
-    tolerance = tolerance_of(self_relative)
-    return AuditFinished(
-        equivalent=_is_within(differences, tolerance),
-        tolerance=tolerance,
-        users=batch.users,
-        occurrences=batch.occurrences().occurrences,
-        unique_items=len(batch.unique().items_N),
-        encoder_absolute=differences["encoder"][0],
-        encoder_relative=differences["encoder"][1],
-        filter_absolute=differences["filter"][0],
-        filter_relative=differences["filter"][1],
-        seconds=(time.monotonic_ns() - began) / 1e9,
-        note=note,
-        plugins=[_plugin_result(row, found, tolerance) for row, found in plugins.items()],
-        self_relative=self_relative,
-        ranks=1 if ranks is None else audited_ranks(spec),
-        ranks_relative=None if ranks is None else max(relative for _, relative in ranks.values()),
-        ranks_equivalent=ranks is None or _is_within(ranks, tolerance),
+    return _Audited(
+        spec.encoder.adapt,
+        checked,
+        batch,
+        note,
+        _largest([_differences(reference, _gradients(each, modules, batch)) for each in candidates]),
+        _audited_plugins(spec, system, modules, sampler, batch, reference),
+        partial(_self_relative, system, modules, batch, reference),
     )
 
 

@@ -191,6 +191,16 @@ def ranks_lines(audit: AuditFinished) -> list[str]:
     ]
 
 
+def adapts_lines(audit: AuditFinished) -> list[str]:
+    """One line for each way in which the trials adapt the encoder, where there are several."""
+    lines = []
+    for each in audit.adapts:
+        encoder, filter_ = (numbers.tolerance(each.get(f"{name}_relative")) for name in ("encoder", "filter"))
+        verdict = "" if each.get("equivalent") else ": NOT equivalent"
+        lines.append(f"  {each.get('adapt')!s:<8} encoder {encoder}, filter {filter_}{verdict}")
+    return lines
+
+
 def predictions_lines(state: RunState) -> list[str]:
     """A line for each file of predictions."""
     return [

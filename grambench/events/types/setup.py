@@ -116,6 +116,9 @@ class AuditFinished(Event):
     ranks_relative: float | None = None
     """Their largest relative difference. None: not compared, or a gradient was not finite."""
     ranks_equivalent: bool = True
+    adapts: list[dict[str, Any]] = field(default_factory=list)
+    """For each way in which trials adapt the encoder, if there are several: adapt, and as above equivalent,
+    encoder_relative and filter_relative, whose largest are given above."""
 
     @property
     def passed(self) -> bool:

@@ -203,3 +203,31 @@ def test_data_without_a_sample_is_a_data_error() -> None:
     data.parts["train"] = make_part([[1]], [[2, 3]], [[0, 0]])
     with pytest.raises(DataError, match="no impression with both a clicked and an unclicked"):
         audited(data)
+
+
+def test_every_way_of_adapting_the_encoder_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"full": {}, "freeze": {"adapt": "freeze"}, "side": {"adapt": "side"}, "lora": {"adapt": "lora"}}
+    trials = [
+        {"label": kind, "strategy": "gram-1s", **{f"encoder.{key}": value for key, value in own.items()}}
+        for kind, own in kinds.items()
+    ]
+    spec = Spec.model_validate({**SPEC.model_dump(), "trials": tuple(trials)})
+    found = audit(spec, tiny_data(), CPU)
+    assert found.equivalent
+    assert [each["adapt"] for each in found.adapts] == list(kinds)
+    assert max(each["encoder_relative"] for each in found.adapts) == found.encoder_relative <= 1e-10
+
+    honest = SingleStep.gradients
+
+    def off(strategy: SingleStep, batch: Batch) -> StepResult:
+        """Wrong with low-rank updates alone."""
+        result = honest(strategy, batch)
+        for name, parameter in strategy.system.encode.encoder.named_parameters():
+            if name.endswith("lora_A"):
+                parameter.grad *= 1.001
+        return result
+
+    monkeypatch.setattr(SingleStep, "gradients", off)
+    found = audit(spec, tiny_data(), CPU)
+    assert not found.equivalent
+    assert [each["adapt"] for each in found.adapts if not each["equivalent"]] == ["lora"]
