@@ -86,7 +86,7 @@ def draws(space: Mapping[str, Range | Choices], spec: Spec, budget: int) -> list
         budget: number of draws.
     """
     steps = [math.sqrt(prime) for prime in itertools.islice(_primes(), len(space))]
-    own = {key: _own(spec, key) for key in space}
+    own = {key: own_value(spec, key) for key in space}
     seen, found = {tuple(own.values())}, [dict[str, Any]()]
     for number in itertools.count(1):
         if len(found) == budget:
@@ -190,7 +190,7 @@ def _space(spec: Spec) -> dict[str, Range | Choices]:
     if spec.tune.space and (unread := asked.keys() - space.keys()):
         raise ConfigError(f"tune: no contestant reads {min(unread)}.", "Remove it, or add one that does.")
     for key, where in space.items():
-        own = _own(spec, key)
+        own = own_value(spec, key)
         if isinstance(where, Range) and where.relative and not (_is_number(own) and own > 0):
             raise ConfigError(
                 f"tune: {key} is {own!r}, of which there are no multiples.", "Leave `relative` out."
@@ -209,14 +209,15 @@ def _require_enough(space: Mapping[str, Range | Choices], spec: Spec, budget: in
     lists = {key: choices for key, choices in space.items() if isinstance(choices, tuple)}
     if len(lists) < len(space):
         return
-    most = math.prod(map(len, lists.values())) + any(_own(spec, k) not in choices for k, choices in lists.items())
+    most = math.prod(map(len, lists.values())) + any(own_value(spec, k) not in choices for k, choices in lists.items())
     if budget > most:
         raise ConfigError(
             f"--budget is {budget}, but [tune] has {most} different draws.", f"Use --budget {most}."
         )
 
 
-def _own(spec: Spec, key: str) -> Any:
+def own_value(spec: Spec, key: str) -> Any:
+    """The run's value of a dotted setting."""
     return attrgetter(key)(spec)
 
 

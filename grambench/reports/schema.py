@@ -8,6 +8,7 @@ from grambench.metrics.catalogue import SELECTS
 from grambench.reports.comparison_schema import Comparison, Grade, UntilDecided
 from grambench.reports.section import Grown, GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
+from grambench.reports.tuning_schema import Tuning
 
 
 class Gpu(Section):
@@ -296,7 +297,7 @@ class NullTest(Section):
     """The apparent difference in percent."""
 
 
-class Report(Section):
+class Report(GrownSection):
     """A run, from its `run.json` and its logs."""
 
     schema_version: Literal[2]
@@ -325,6 +326,8 @@ class Report(Section):
     """How far the conditions of the run support its claims."""
     until_decided: UntilDecided | None
     """What a run that ends when it is decided has seen."""
+    tuning: Tuning | None = None
+    """How `grambench tune` chose the settings."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""
     warnings: list[Caution]
