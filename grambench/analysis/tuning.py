@@ -132,4 +132,3 @@ def _cautions(
         if isinstance(where, Range) and not _EDGE <= (at := position(where, own, value)) <= 1 - _EDGE:
             end = "lower" if at < _EDGE else "upper"
             yield f"the selected {key} = {value:g} lies at the {end} edge of its range: widen [tune]"
-

@@ -32,8 +32,9 @@ class Tune(Table):
     """What `grambench tune` varies."""
 
     space: dict[str, Range | Choices] = Field(default_factory=dict)
-    """Dotted setting -> `{ low, high }`, with `relative = true` as factors of the run's own value, or a list of
-    choices; in a preset written as `encoder_optimizer.lr = { low = 1e-5, high = 3e-3 }`. Unset: learning rates."""
+    """Dotted setting -> `{ low, high }`, with `relative = true` as factors of the run's own value, or a list
+    of choices; in a preset written as `encoder_optimizer.lr = { low = 1e-5, high = 3e-3 }`. Unset: learning
+    rates."""
 
     @model_validator(mode="before")
     @classmethod
@@ -76,5 +77,5 @@ DEFAULT_SPACE: dict[str, Range] = {
     "nocontent.optimizer.lr": Range(low=0.125, high=8, relative=True),
     "crcf.optimizer.lr": Range(low=0.125, high=8, relative=True),
 }
-"""Learning rates. The encoder's range also holds those of adapters and side networks, which want 5 to 20 times
-the rate of full fine-tuning."""
+"""Learning rates. The encoder's range also holds those of adapters and side networks, which want 5 to 20
+times the rate of full fine-tuning."""

@@ -77,7 +77,7 @@ def plan_tuning(spec: Spec, preset: str, budget: int, seed: int | None = None) -
 def draws(space: Mapping[str, Range | Choices], spec: Spec, budget: int) -> list[dict[str, Any]]:
     """Settings of each trial, the same for every contestant; the first changes nothing.
 
-    A Kronecker sequence, one irrational step per setting, that begins at the run's own value: so every draw is
+    A Kronecker sequence, one irrational step per setting, that begins at the run's own value: every draw is
     far from the others, and a larger budget only adds draws.
 
     Args:
@@ -112,7 +112,7 @@ def drawn(plan: TuningPlan, spec: Spec, entry: TrialEntry, draw: int) -> dict[st
 def tuning_spec(plan: TuningPlan, spec: Spec) -> Spec:
     """The tuning run: every contestant with every draw and one seed; the test part is not scored.
 
-    A race would only share the device among more trials: it is `sequential`, or `parallel` with several devices.
+    A race would share the device among more trials: it is `sequential`, or `parallel` with several devices.
 
     Raises:
         ConfigError: a drawn value cannot be used.
@@ -170,8 +170,8 @@ def _require_short_labels(spec: Spec, budget: int) -> None:
     for entry in spec.entries:
         if len(label := tuning_label(entry.label, budget - 1)) > LONGEST_LABEL:
             raise ConfigError(
-                f"The label {entry.label!r} is too long to be tuned: its trials are called up to {label!r}, and a"
-                f" label has {LONGEST_LABEL} characters at most.",
+                f"The label {entry.label!r} is too long to be tuned: its trials are called up to {label!r},"
+                f" and a label has {LONGEST_LABEL} characters at most.",
                 "Give it a shorter label with --trial 'LABEL: STRATEGY', or in [[trials]].",
             )
 
@@ -209,7 +209,8 @@ def _require_enough(space: Mapping[str, Range | Choices], spec: Spec, budget: in
     lists = {key: choices for key, choices in space.items() if isinstance(choices, tuple)}
     if len(lists) < len(space):
         return
-    most = math.prod(map(len, lists.values())) + any(own_value(spec, k) not in choices for k, choices in lists.items())
+    own_is_new = any(own_value(spec, key) not in choices for key, choices in lists.items())
+    most = math.prod(map(len, lists.values())) + own_is_new
     if budget > most:
         raise ConfigError(
             f"--budget is {budget}, but [tune] has {most} different draws.", f"Use --budget {most}."
@@ -240,8 +241,8 @@ def position(where: Range, own: Any, value: Any) -> float:
 def _value(where: Range | Choices, own: Any, step: float) -> Any:
     """The value so many steps from the run's own, round the range."""
     if not isinstance(where, Range):
-        start = where.index(own) if own in where else 0
-        return where[(start + int(step % 1 * len(where))) % len(where)]
+        first = where.index(own) if own in where else 0
+        return where[(first + int(step % 1 * len(where))) % len(where)]
     low, high = bounds(where, own)
     start = position(where, own, own) if _is_number(own) and low <= own <= high else 0.0
     value = low * (high / low) ** ((start + step) % 1)

@@ -58,7 +58,8 @@ class Tuning(Model):
     metric: str
     """The metric of the validation part that selected; the test part was not scored."""
     space: dict[str, Any]
-    """Dotted setting -> `low` and `high`, log-uniform, as factors of the run's value if `relative`; or choices."""
+    """Dotted setting -> `low` and `high`, log-uniform, as factors of the run's value if `relative`; or
+    choices."""
     contestants: list[TunedContestant]
     """In running order."""
     left_out: list[str]
