@@ -297,7 +297,7 @@ class NullTest(Section):
     """The apparent difference in percent."""
 
 
-class Report(GrownSection):
+class Report(Section):
     """A run, from its `run.json` and its logs."""
 
     schema_version: Literal[2]
@@ -326,7 +326,7 @@ class Report(GrownSection):
     """How far the conditions of the run support its claims."""
     until_decided: UntilDecided | None
     """What a run that ends when it is decided has seen."""
-    tuning: Tuning | None = None
+    tuning: Tuning | None
     """How `grambench tune` chose the settings."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""

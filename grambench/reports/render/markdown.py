@@ -10,6 +10,7 @@ import jinja2
 from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
+from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import co2e_note, ranks_words
@@ -40,7 +41,8 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
     """The report in words: environment, audit, strategies, seeds, warnings, and what is missing."""
     labels = by_label(report)
     co2e = {each.label: _co2e_of(each, options.co2_per_kwh) for each in labels if options.co2_per_kwh}
-    return _template().render(report=report, co2e=co2e, co2e_note=co2e_note(labels, options))
+    note = co2e_note(labels, options)
+    return _template().render(report=report, co2e=co2e, co2e_note=note, tuning=tuning)
 
 
 def _verdict(report: Report) -> str:

@@ -14,8 +14,9 @@ def summary(tuning: Tuning) -> str:
     trials = "1 trial" if tuning.budget == 1 else f"{tuning.budget} trials"
     return (
         f"{trials} of each contestant with seed {tuning.seed} and the same draws of"
-        f" {', '.join(tuning.space)}, selected by validation {metric(tuning.metric).title} (the run {tuning.run} scored no test part)."
-        f" They took {tuning.train_s:,.1f} training seconds, which are in no time of the final run."
+        f" {', '.join(tuning.space)}, selected by validation {metric(tuning.metric).title} (the run"
+        f" {tuning.run} scored no test part)."
+        f" They took {tuning.train_s:,.1f} training seconds, which the times of the final run leave out."
     )
 
 
