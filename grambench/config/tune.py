@@ -46,7 +46,7 @@ class Tune(Table):
         if not isinstance(nested, Mapping):
             return written
         tables = {name: table for name, table in written.items() if name != "space"}
-        return {"space": dict(_flat({**tables, **nested}))}
+        return {"space": {**dict(_flat(nested)), **dict(_flat(tables))}}
 
     @field_validator("space")
     @classmethod
@@ -64,7 +64,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if not isinstance(value, Mapping) or not value.keys().isdisjoint(known):
             if isinstance(value, Mapping) and (other := value.keys() - known):
                 raise ValueError(f"{prefix}{name} is a range of {', '.join(known)}, not {min(other)!r}")
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value
         else:
             yield from _flat(value, f"{prefix}{name}.")
 
