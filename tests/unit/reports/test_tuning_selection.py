@@ -11,13 +11,13 @@ from grambench.analysis.tuning import (
     TuningTrial,
     expected_bests,
     selected,
-    tuned_contestants,
 )
 from grambench.config.presets import load_preset
 from grambench.config.tuning import plan_tuning
 from grambench.events.state import RunState, TrialState
 from grambench.events.types import Evaluated, Outcome, Progress
 from grambench.metrics.catalogue import metric
+from grambench.reports.tuning import tuned_contestants
 
 AUC = metric("auc")
 
