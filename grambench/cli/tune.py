@@ -98,7 +98,7 @@ def tune(
     if resume is not None:
         folder = find_run(resume, out)
         if (preset, budget, tune_seed, options) != (None, None, None, Options()):
-            _require_same(folder, options, preset, budget or _BUDGET, tune_seed)
+            _require_same(folder, options, preset, budget, tune_seed)
         _resume(folder, command, mode)
     spec, found = resolved(options, preset or "", with_data=dry_run)
     plan = plan_tuning(spec, preset or spec.name, _BUDGET if budget is None else budget, tune_seed)
@@ -111,19 +111,20 @@ def tune(
 
 
 def _require_same(
-    folder: Path, options: "Options", preset: str | None, budget: int, seed: int | None
+    folder: Path, options: "Options", preset: str | None, budget: int | None, seed: int | None
 ) -> None:
     """Refuse to resume a tuning with other settings than those of the command line."""
-    from grambench.cli.settings import is_own
+    from grambench.cli.settings import Options, is_own
     from grambench.config.tuning import plan_tuning
     from grambench.runner.tunings import first_of, read_plan, require_same
 
     first = first_of(folder)
     plan, kept = read_plan(first)
-    name = preset or plan.preset
+    name, given = preset or plan.preset, preset is not None or options != Options()
     if is_own(name) and not options.sets_seeds:
         options = replace(options, seeds=",".join(map(str, kept.training.seeds)))
-    require_same(first, plan_tuning(options.resolve(name), name, budget, seed))
+    budget, seed = plan.budget if budget is None else budget, plan.seed if seed is None else seed
+    require_same(first, plan_tuning(options.resolve(name) if given else kept, name, budget, seed))
 
 
 def _resume(folder: Path, command: list[str], mode: "Mode") -> NoReturn:

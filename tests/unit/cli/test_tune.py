@@ -98,6 +98,8 @@ def test_an_interrupted_half_is_resumed_by_either_run_s_name(
     assert f"resume it with `grambench tune --resume {first}`" in err
     code, _, err = call(*TUNE[:6], "4", "--plain", "--resume", first.name)
     assert (code, "has different settings: budget: 3, now 4" in err) == (ExitCode.USAGE, True)
+    code, _, err = call("tune", "--budget", "4", "--plain", "--resume", first.name)
+    assert (code, "has different settings: budget: 3, now 4" in err) == (ExitCode.USAGE, True)
     begun: list[Path] = []
 
     def trains(folder: Path) -> None:
@@ -161,3 +163,11 @@ def test_an_ordinary_run_is_not_resumed_as_a_tuning(call: Callable[..., Any], tm
     (first / "tune.json").unlink()
     code, _, err = call("tune", "--plain", "--resume", first.name)
     assert (code, "is not part of a tuning" in err) == (ExitCode.USAGE, True)
+
+
+def test_a_damaged_plan_is_said(call: Callable[..., Any], tmp_path: Path) -> None:
+    call(*TUNE)
+    first, final = list_runs(tmp_path)
+    (first / "tune.json").write_text("{}")
+    code, _, err = call(*TUNE, "--resume", final.name)
+    assert (code, "tune.json cannot be read. Start a new tuning." in err) == (ExitCode.DATA, True)
