@@ -1,8 +1,10 @@
 """`grambench tune`: the same number of trials for every contestant, then final runs of what they selected."""
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -151,14 +153,14 @@ def _both(ready: Callable[[], Path], command: list[str], mode: "Mode") -> NoRetu
 
     folder, follow = _trained(ready, mode, stays=False)
     if follow is None:
-        say(f"`grambench tune --resume {named(folder)}` makes the final run once it has ended", err=True)
+        _tell([f"`grambench tune --resume {named(folder)}` makes the final run once it has ended"])
         raise typer.Exit
     if not is_done(folder):
         finish(folder, as_json=mode == "json", left=follow.code)
     plan, spec = read_plan(folder)
     tuning = build_tuning(plan, spec, read_run_file(folder), read_run(folder))
-    for line in _lines(tuning) if mode != "json" else ():
-        say(line, err=True)
+    if mode != "json":
+        _tell(_lines(tuning))
     if len(tuning.left_out) == len(tuning.contestants):
         words = "No trial of the tuning gave a validation score, so there is nothing to run."
         complain(words, f"`grambench report {named(folder)}` says why.", ExitCode.PARTIAL)
@@ -207,6 +209,14 @@ def _trained(ready: Callable[[], Path], mode: "Mode", *, stays: bool) -> "tuple[
             check_resumable(folder)
             follow.supervisor = start_supervisor(folder)
         return folder, follow if follow.watch(mode) else None
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Lines on stderr, on a terminal within its width."""
+    width = shutil.get_terminal_size().columns
+    for line in lines:
+        shown = textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False)
+        say(shown if sys.stderr.isatty() else line, err=True)
 
 
 def _lines(tuning: "Tuning") -> Iterator[str]:
