@@ -53,7 +53,7 @@ CHECKS = (
     Check(
         "tuned-alike", "tuning_gap_trials", "trials", "at most", 0, "everything", "Tuning",
         "The strategies were not tuned alike: their numbers of trials differ by {value:.0f}.",
-        "Give every strategy the same number of the same draws."),
+        "Give every strategy the same number of the same draws: grambench tune --budget 5."),
     Check(
         "source", "unidentified_changes", "files", "at most", 0, "repeatability", "The version of the code",
         "The code differs from its commit or release in {count}.",
@@ -103,7 +103,7 @@ CHECKS = (
     Check(
         "tuned", "least_tuning_trials", "trials", "at least", 5, "quality", "Tuning",
         "The least tuned strategy had {count}, fewer than {limit:.0f}.",
-        "Give every strategy the same 5 settings as [[trials]], and run the best again with fresh seeds."),
+        "Use grambench tune --budget 5: the same 5 settings for each, and final runs with fresh seeds."),
     Check(
         "selection", "selected_on_test", "trials", "at most", 0, "quality",
         "The part that selects checkpoints",

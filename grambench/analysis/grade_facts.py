@@ -50,17 +50,19 @@ def facts_of(
 
 
 def tuning_words(state: RunState, label: str) -> str:
-    """`not tuned`, or `tuned (2 of 3)`: how many settings of its strategy the run tried, of the most."""
+    """`not tuned`, or `tuned (2 of 3)`: how many settings were tried for it, of the most for any label."""
     tried = settings_tried(state)
-    strategy = next((t.strategy for t in state.trials.values() if t.label == label), "")
     most = max(tried.values(), default=1)
-    return "not tuned" if most == 1 else f"tuned ({tried.get(strategy, 1)} of {most})"
+    return "not tuned" if most == 1 else f"tuned ({tried.get(label, 1)} of {most})"
 
 
 def settings_tried(state: RunState) -> dict[str, int]:
-    """Strategy -> labels of it in the run, a count."""
+    """Label -> settings tried: by `grambench tune`, else labels of its strategy in the run, a count."""
+    if state.tuned:
+        return state.tuned
     labels = {trial.label: trial.strategy for trial in state.trials.values() if not trial.is_null}
-    return dict(Counter(labels.values()))
+    often = Counter(labels.values())
+    return {label: often[strategy] for label, strategy in labels.items()}
 
 
 def _tuning(facts: Facts, state: RunState) -> None:

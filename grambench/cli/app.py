@@ -28,6 +28,7 @@ from grambench.cli import (
     run,
     runs,
     suite,
+    tune,
 )
 from grambench.cli.failure import complain
 from grambench.cli.help import App, usage_error
@@ -47,6 +48,7 @@ app = App(
     epilog=f"Exit codes: {_CODES}.\n\nFor scripts and agents: docs/scripting.md and SKILL.md.",
 )
 app.command("run")(run.run)
+app.command("tune")(tune.tune)
 app.command("join")(join.join)
 app.command("watch")(runs.watch)
 app.command("replay")(replay.replay)

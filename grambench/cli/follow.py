@@ -22,6 +22,7 @@ from grambench.events.state import RunState
 from grambench.fs import read_regular
 from grambench.runner.commands import Command, send
 from grambench.runner.rundir import require_room, supervisor_of
+from grambench.runner.tunings import is_tuning
 from grambench.text import safe_text
 
 if TYPE_CHECKING:
@@ -47,10 +48,14 @@ class Follow:
     """Follows a run that this terminal starts, or one that is already running.
 
     Inside its `with` block Ctrl+C interrupts the run, even before the supervisor has started.
+
+    Args:
+        folder: of the run.
+        stays: the dashboard stays open at the run's end until the user leaves it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, stays: bool = True) -> None:
+        self.folder, self._stays = folder, stays
         self.supervisor: subprocess.Popen[bytes] | None = None
         """The run's supervisor, if this process started it."""
         self.left: ExitCode | None = None
@@ -118,7 +123,7 @@ class Follow:
             return None
         self._drawing = True
         try:
-            return show(self.folder)
+            return show(self.folder, stays=self._stays)
         finally:
             self._drawing = False
 
@@ -206,7 +211,7 @@ def in_foreground(
 
 def resume_command(folder: Path) -> str:
     """The command that resumes the run from the current folder."""
-    return f"grambench run --resume {named(folder)}"
+    return f"grambench {'tune' if is_tuning(folder) else 'run'} --resume {named(folder)}"
 
 
 def named(folder: Path) -> str:

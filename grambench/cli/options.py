@@ -5,7 +5,42 @@ from typing import Annotated
 import typer
 
 from grambench.cli import complete
+from grambench.config.strategies import ROWS
 
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        metavar="NAME",
+        help="A preset's name, or a .toml file.",
+        autocompletion=complete.presets,
+    ),
+]
+StrategiesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help=f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins.",
+        autocompletion=complete.strategies,
+    ),
+]
+TrialOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trial",
+        metavar="'LABEL: STRATEGY, TABLE.KEY=VALUE'",
+        help="A trial with its own settings; may be repeated.",
+    ),
+]
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="sequential, race (turns on one device) or parallel.",
+        autocompletion=complete.schedules,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

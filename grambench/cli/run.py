@@ -23,12 +23,15 @@ from grambench.cli.options import (
     LogToOption,
     MetricsPortOption,
     PredictionsOption,
+    PresetOption,
+    ScheduleOption,
     SetOption,
+    StrategiesOption,
+    TrialOption,
     WebhookOption,
 )
 from grambench.cli.output import say, say_json
 from grambench.cli.ranks import EndpointOption, NnodesOption, NprocOption
-from grambench.config.strategies import ROWS
 
 if TYPE_CHECKING:
     from grambench.analysis.conditions import Condition
@@ -36,33 +39,13 @@ if TYPE_CHECKING:
     from grambench.cli.settings import Options
     from grambench.config.ranks import Ranks
 
-_STRATEGIES_HELP = f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins."
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that holds the runs.")]
 
 
 def run(
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            "-p",
-            metavar="NAME",
-            help="A preset's name, or a .toml file.",
-            autocompletion=complete.presets,
-        ),
-    ] = None,
-    strategies: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help=_STRATEGIES_HELP, autocompletion=complete.strategies),
-    ] = None,
-    trials: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trial",
-            metavar="'LABEL: STRATEGY, TABLE.KEY=VALUE'",
-            help="A trial with its own settings; may be repeated.",
-        ),
-    ] = None,
+    preset: PresetOption = None,
+    strategies: StrategiesOption = None,
+    trials: TrialOption = None,
     assignments: SetOption = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help=DATA_DIR_HELP)] = None,
     seeds: Annotated[
@@ -85,14 +68,7 @@ def run(
         typer.Option(metavar="LABEL", help="With --until-decided: wait for this trial alone."),
     ] = None,
     device: DeviceOption = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="sequential, race (turns on one device) or parallel.",
-            autocompletion=complete.schedules,
-        ),
-    ] = None,
+    schedule: ScheduleOption = None,
     nproc: NprocOption = None,
     nnodes: NnodesOption = None,
     endpoint: EndpointOption = None,

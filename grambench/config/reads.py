@@ -90,6 +90,8 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "training.strategies": lambda spec, _: not spec.trials,
     "training.order": lambda spec, _: len(spec.training.seeds) * spec.training.repeats > 1,
     "training.decide": lambda spec, _: spec.training.until_decided is not None,
+    "evaluation.test": lambda spec, _: not spec.evaluation.test,
+    "tune": lambda spec, _: bool(spec.tune.space),
     "trials": lambda spec, _: bool(spec.trials),
 }
 """Settings and tables that are read only under a condition."""

@@ -29,7 +29,9 @@ from grambench.config.trials import (
     require_distinct,
     require_read,
     require_settings,
+    why_not_own,
 )
+from grambench.config.tune import Tune
 from grambench.errors import ConfigError
 from grambench.metrics.catalogue import SELECTS, metric, selecting
 
@@ -190,6 +192,9 @@ class Evaluation(Table):
     margin_auc: Share = 0.002
     """Differences of the test AUC (or score by `select_by`) below this do not matter: surely not lower by so
     much is "as good"."""
+    test: bool = True
+    """Score the test part once, with the selected checkpoint; `grambench tune` does not, so that nothing is
+    selected by it."""
 
     @field_validator("every")
     @classmethod
@@ -252,6 +257,7 @@ class Spec(Table):
     evaluation: Evaluation = Evaluation()
     audit: Audit = Audit()
     engine: Engine = Engine()
+    tune: Tune = Tune()
     trials: tuple[TrialEntry, ...] = ()
     """`[[trials]]` in place of `training.strategies`: each with a label, a strategy, and settings in place of
     the run's."""
@@ -264,6 +270,15 @@ class Spec(Table):
                 f"unknown device {device!r}: write auto, cpu, cuda or cuda:0, or several as cuda:0,cuda:1"
             )
         return device
+
+    @field_validator("tune")
+    @classmethod
+    def _tunes_what_may_differ(cls, tune: Tune, info: ValidationInfo) -> Tune:
+        if MAY_DIFFER.keys() <= info.data.keys():  # else another error is told
+            for key in tune.space:
+                if words := why_not_own(key, cls, info.data):
+                    raise ValueError(words)
+        return tune
 
     @field_validator("trials")
     @classmethod

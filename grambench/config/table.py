@@ -32,6 +32,8 @@ def settings(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str
         else:
             if name == "trials":
                 value = tuple(trial.table() for trial in value)
+            elif name == "space":
+                value = table.model_dump()[name]
             yield f"{prefix}{name}", value, (info.description or "").replace("\n", " ")
 
 

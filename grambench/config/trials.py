@@ -15,7 +15,8 @@ from grambench.config.trial_name import NULL
 if TYPE_CHECKING:
     from grambench.config.spec import Spec
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,23}")
+LONGEST_LABEL = 24
+_LABEL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_LABEL - 1}}}")
 _RESERVED = "setup"
 MAY_DIFFER: dict[str, tuple[str, ...] | None] = {
     "encoder": (
@@ -134,23 +135,29 @@ def require_settings(entry: TrialEntry, run: type[BaseModel], tables: Mapping[st
     Raises:
         ValueError: names the first such setting; for an unknown key also the closest match.
     """
+    for key in entry.settings:
+        if words := why_not_own(key, run, tables):
+            raise ValueError(f"{entry.label}: {words}")
+    own_tables(entry, tables)
+
+
+def why_not_own(key: str, run: type[BaseModel], tables: Mapping[str, Any]) -> str:
+    """Why a setting may not differ between trials, as for an unknown one; empty: it may."""
     allowed = [
         f"{table}.{name}"
         for table, names in MAY_DIFFER.items()
         for name in names or setting_names(type(tables[table]))
     ]
-    for key in entry.settings:
-        if key in allowed:
-            continue
-        if _is_setting(run, key, tables):
-            raise ValueError(
-                f"{entry.label}: {key} may not differ between the trials of a run, which share data, model,"
-                " evaluation and engine; set it for the whole run"
-            )
-        near = difflib.get_close_matches(key, [*allowed, *TrialEntry.model_fields], n=1)
-        meant = f"did you mean {near[0]!r}" if near else "write table.key, such as encoder_optimizer.lr"
-        raise ValueError(f"{entry.label}: there is no setting {key!r}; {meant}")
-    own_tables(entry, tables)
+    if key in allowed:
+        return ""
+    if _is_setting(run, key, tables):
+        return (
+            f"{key} may not differ between the trials of a run, which share data, model, evaluation and"
+            " engine; set it for the whole run"
+        )
+    near = difflib.get_close_matches(key, [*allowed, *TrialEntry.model_fields], n=1)
+    meant = f"did you mean {near[0]!r}" if near else "write table.key, such as encoder_optimizer.lr"
+    return f"there is no setting {key!r}; {meant}"
 
 
 def require_read(entry: TrialEntry, spec: "Spec") -> None:

@@ -337,6 +337,10 @@ class RunState:
     schedule: str = "sequential"
     select_by: str = SELECTS
     """The metric that selects checkpoints."""
+    scores_test: bool = True
+    """Each trial scores the test part at its end."""
+    tuned: dict[str, int] = field(default_factory=dict)
+    """Label -> trials of `grambench tune` that chose its settings; empty: it did not."""
     pid: int | None = None
     started_wall: str = ""
     elapsed_s: float = 0.0

@@ -41,6 +41,7 @@ from grambench.reports.schema import (
 )
 from grambench.reports.section import build_section, finite, printable
 from grambench.reports.trials import build_trial, build_worker
+from grambench.reports.tuning import read_tuning
 from grambench.reports.verdict import grade_of
 from grambench.text import redacted, safe_json
 
@@ -61,12 +62,14 @@ def build_report(folder: Path) -> Report:
     missing = _missing(state)
     compared = compared_in(state, run.spec, folder)
     target = target_of(state, run.spec)
+    tuning, not_tuned = read_tuning(folder)
     return build_section(
         Report,
         reasons={
             "data": "the data were not prepared",
             "audit": "the audit did not finish",
             "until_decided": "the run has a fixed number of seeds",
+            "tuning": not_tuned,
         },
         schema_version=2,
         run=_run_facts(run, state),
@@ -81,6 +84,7 @@ def build_report(folder: Path) -> Report:
         comparisons=build_comparisons(state, compared, target, run.run),
         grade=build_grade(grade_of(state, run.spec, run.host, compared)),
         until_decided=_until_decided(state, run.spec),
+        tuning=tuning,
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
     )
@@ -121,13 +125,13 @@ def _missing(state: RunState) -> list[str]:
     if state.setup.audit is None:
         found.append("The audit did not finish.")
     for trial in state.trials.values():
-        sentence = _missing_of(trial)
+        sentence = _missing_of(trial, state.scores_test)
         if sentence:
             found.append(f"{trial.name} {sentence}.")
     return found
 
 
-def _missing_of(trial: TrialState) -> str:
+def _missing_of(trial: TrialState, scores_test: bool) -> str:
     if trial.decided_after is not None:
         return ""
     if trial.outcome in ("failed", "stopped", "diverged", "interrupted", "skipped"):
@@ -138,7 +142,7 @@ def _missing_of(trial: TrialState) -> str:
         return f"has not ended (phase {trial.phase})"
     if trial.best is None:
         return "has no validation"
-    return "" if trial.test else "has no test scores"
+    return "" if trial.test or not scores_test else "has no test scores"
 
 
 def _run_facts(run: RunFile, state: RunState) -> RunFacts:

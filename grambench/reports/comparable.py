@@ -22,6 +22,8 @@ _OF_ONE_RUN = (
     "data.dir",
     "data.column_names",  # the fingerprint tells what it changes
     "trials",
+    "tune",
+    "evaluation.test",
     *(
         f"training.{name}"
         for name in ("strategies", "seeds", "repeats", "order", "until_decided", "decide", "checkpoint_s")

@@ -13,6 +13,9 @@ from grambench.reports.section import OLDER_REPORT
 _WELCH = ("samples_per_s_low", "samples_per_s_high")
 """Version 1's interval over epochs of one process, which covered .17 to .85 of the cases: it is not kept."""
 
+_LATER = ("tuning",)
+"""Parts that version 2 did not have from its beginning."""
+
 
 def read_report(path: Path) -> Report:
     """The report of a file; one of version 1 has no comparisons and no grade.
@@ -24,6 +27,10 @@ def read_report(path: Path) -> Report:
         fields = json.loads(path.read_bytes())
         if isinstance(fields, dict) and fields.get("schema_version") == 1:
             fields = _upgraded(fields)
+        if isinstance(fields, dict) and isinstance(fields.get("reasons"), dict):
+            later = [name for name in _LATER if name not in fields]
+            reasons = {**fields["reasons"], **dict.fromkeys(later, OLDER_REPORT)}
+            fields = {**fields, **dict.fromkeys(later), "reasons": reasons}
         return Report.model_validate_json(json.dumps(fields))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

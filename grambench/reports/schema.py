@@ -8,6 +8,7 @@ from grambench.metrics.catalogue import SELECTS
 from grambench.reports.comparison_schema import Comparison, Grade, UntilDecided
 from grambench.reports.section import Grown, GrownSection, Model, Section
 from grambench.reports.trial_schema import Caution, Trial, Worker
+from grambench.reports.tuning_schema import Tuning
 
 
 class Gpu(Section):
@@ -340,6 +341,8 @@ class Report(Section):
     """How far the conditions of the run support its claims."""
     until_decided: UntilDecided | None
     """What a run that ends when it is decided has seen."""
+    tuning: Tuning | None
+    """How `grambench tune` chose the settings."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""
     warnings: list[Caution]

@@ -20,6 +20,7 @@ from grambench.events.buffered_journal import BufferedJournal, disk_patience_s
 from grambench.events.control import Ending, NoRoom, Restarted, TurnOver
 from grambench.events.reader import read_run
 from grambench.events.state import SETUP, STATES, RunState
+from grambench.reports.tuning import trials_tried
 from grambench.runner import commands
 from grambench.runner.agents import AgentStart, launched
 from grambench.runner.decision import Decision
@@ -166,6 +167,7 @@ class Supervisor:
             schedule=self.spec.schedule,
             spec=self.spec.model_dump(mode="json"),
             strategies={entry.label: entry.strategy for entry in self.spec.trials},
+            tuned=trials_tried(self.folder),
         )
 
     # --- setup and trials ----------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Dashboard(App[str | None]):
         poll_s: seconds between two reads of the logs, at least 0.25.
         reader: where the state comes from; unset: the logs in `folder`.
         live: False for a replay, which quits without asking.
+        stays: False closes it when the run has ended.
     """
 
     CSS_PATH = "dashboard.tcss"
@@ -96,13 +97,19 @@ class Dashboard(App[str | None]):
     """The run has ended, is a replay, or its supervisor is gone: there is nothing to pause or stop."""
 
     def __init__(
-        self, folder: Path, *, poll_s: float = 0.25, reader: Reader | None = None, live: bool = True
+        self,
+        folder: Path,
+        *,
+        poll_s: float = 0.25,
+        reader: Reader | None = None,
+        live: bool = True,
+        stays: bool = True,
     ) -> None:
         super().__init__()
         self.register_theme(DARK_THEME)
         self.register_theme(LIGHT_THEME)
         self.theme = DARK_THEME.name
-        self._folder, self._live = folder, live
+        self._folder, self._live, self._stays = folder, live, stays
         self._poll_s = max(poll_s, SHORTEST_POLL_S)
         self._reader: Reader = reader or RunReader(folder)
         self._reported, self._gone = False, False
@@ -172,8 +179,8 @@ class Dashboard(App[str | None]):
         self.exit(None if self.is_over else "detach")
 
     def watch_is_over(self, is_over: bool) -> None:
-        """Close the quit dialog once the run has ended."""
-        if is_over and isinstance(self.screen, LeaveScreen):
+        """Close the quit dialog once the run has ended, or all, if nothing is to stay."""
+        if is_over and (not self._stays or isinstance(self.screen, LeaveScreen)):
             self.exit(None)
 
     def redraw(self, sides: bool = True) -> None:
@@ -292,8 +299,8 @@ class Dashboard(App[str | None]):
         yield SystemCommand("Quit", "Quit; asks first during a run", self.action_leave)
 
 
-def show(folder: Path) -> str | None:
-    """Run the dashboard on the terminal until the user leaves.
+def show(folder: Path, *, stays: bool = True) -> str | None:
+    """Run the dashboard on the terminal until the user leaves, or the run ends if it does not stay.
 
     Returns:
         What `Dashboard` returns.
@@ -303,4 +310,4 @@ def show(folder: Path) -> str | None:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise MachineError("The dashboard needs a terminal on stdin and stderr.", "Use --plain here.")
-    return Dashboard(folder).run()
+    return Dashboard(folder, stays=stays).run()

@@ -219,12 +219,13 @@ class _Training:
         trained: tuple[ev.Outcome, str] | None,
         data: Prepared,
     ) -> tuple[ev.Outcome, str]:
-        """Train, unless that was done before, and score the best weights on the test part."""
+        """Train, unless that was done before, and score the best weights on the test part, if it is read."""
         outcome, reason = trained or trainer.run()
         if self.system.fixed.trouble:  # its steps were plain from there on
             words = f"CUDA graphs could not be captured, and steps were plain: {self.system.fixed.trouble}"
             self.trial.emit(ev.Warned("no-graphs", words))
-        if outcome in ("completed", "early-stopped") and trainer.best is not None:
+        scores = self.trial.spec.evaluation.test and outcome in ("completed", "early-stopped")
+        if scores and trainer.best is not None:
             self._write(trainer.state_dict(), {}, {"trained": [outcome, reason], "strategy": {}})
             self.trial.emit(ev.PhaseEntered("test"))
             self.modules.load_state_dict(load_weights(self.trial.folder / "best"))

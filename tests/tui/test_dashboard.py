@@ -197,6 +197,13 @@ async def test_back_keeps_the_dashboard(run: Callable[[str], Dashboard], key: st
         assert app.is_running
 
 
+async def test_a_dashboard_that_is_not_to_stay_closes_when_the_run_has_ended(tmp_path: Path) -> None:
+    app = Dashboard(build("finished", tmp_path / "run"), stays=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: not app.is_running)
+    assert app.return_value is None
+
+
 async def test_a_replay_is_left_without_a_question(tmp_path: Path) -> None:
     app = Dashboard(build("mid", tmp_path / "run"), live=False)
     async with app.run_test(size=(80, 24)) as pilot:

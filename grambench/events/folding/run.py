@@ -16,6 +16,8 @@ def _run_started(known: Folded, _: str, event: ev.RunStarted) -> None:
     state.schedule = event.schedule
     scoring = event.spec.get("evaluation")
     state.select_by = str(scoring.get("select_by", SELECTS)) if isinstance(scoring, dict) else SELECTS
+    state.scores_test = not isinstance(scoring, dict) or scoring.get("test") is not False
+    state.tuned = event.tuned
     state.finished, state.exit_code, state.seconds = False, None, None  # when resumed
     state.paused, state.active = False, None
     known.turns_before, known.turns = known.turns_before + known.turns, 0

@@ -24,6 +24,8 @@ class RunStarted(Event):
     """The specification, as in `run.json`."""
     strategies: dict[str, str] = field(default_factory=dict)
     """Label -> strategy, of trials with a label of their own; any other label is the strategy's name."""
+    tuned: dict[str, int] = field(default_factory=dict)
+    """Label -> trials that chose its settings; empty: `grambench tune` did not choose them."""
 
 
 @dataclass(frozen=True, slots=True)

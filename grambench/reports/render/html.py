@@ -14,6 +14,7 @@ from grambench.analysis.sentences import signed
 from grambench.reports.comparable import Source
 from grambench.reports.comparison_schema import Comparison
 from grambench.reports.over_runs import reference_of
+from grambench.reports.render import tuning
 from grambench.reports.render.figures.chart import keys_of
 from grambench.reports.render.figures.figures import figures_of
 from grambench.reports.render.figures.svg import marker, palette_css, svg_element
@@ -56,7 +57,7 @@ def render_html(reports: Sequence[Report], options: Options) -> str:
     """A page that can be sent as it is; each report is in it, and can be saved from it."""
     runs = [_run(report, number, options) for number, report in enumerate(reports, 1)]
     keys = [key for report in reports for key in keys_of(by_label(report)).values()]
-    return _template().render(runs=runs, colours=Markup(palette_css(keys)))
+    return _template().render(runs=runs, colours=Markup(palette_css(keys)), tuning=tuning)
 
 
 @cache

@@ -10,6 +10,7 @@ import jinja2
 from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
+from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import WORK, co2e_note, ranks_words, work_columns
@@ -42,6 +43,7 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
     co2e = {each.label: _co2e_of(each, options.co2_per_kwh) for each in labels if options.co2_per_kwh}
     return _template().render(
         report=report,
+        tuning=tuning,
         labels=labels,
         work=work_columns(report),
         work_note=WORK,

@@ -80,6 +80,7 @@ def printed(
     ("words", "command"),
     [
         (("run", "--preset", "demo", "--dry-run"), "run --dry-run"),
+        (("tune", "--preset", "demo", "--dry-run"), "tune --dry-run"),
         (("presets",), "presets"),
         (("data", "list"), "data list"),
     ],

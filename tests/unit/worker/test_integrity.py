@@ -355,3 +355,14 @@ def test_a_worker_refuses_an_edited_specification(tmp_path: Path) -> None:
     document.write_text(document.read_text().replace('"batch_size": 16', '"batch_size": 17'))
     with pytest.raises(DataError, match=r"run\.json was changed since the run began"):
         read_spec(run)
+
+
+def test_the_test_part_is_not_scored_where_it_must_not_select(
+    folder: Path, device: Device, turn: PipeTurn, tmp_path: Path
+) -> None:
+    run, told = set_up(folder, device, tmp_path), list[ev.Event]()
+    spec = small("evaluation.test=false", "training.epochs=1")
+    assert run_trial(Trial(spec, run, TrialName("e2e", 0), device, told.append, turn))[0] == "completed"
+    assert [event.part for event in told if isinstance(event, ev.Evaluated)] == ["validation"]
+    assert (run / "e2e.s0" / "best").is_dir()
+    assert not (run / "e2e.s0" / "test_scores.npz").exists()
