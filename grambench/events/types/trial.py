@@ -102,6 +102,12 @@ class Progress(Event):
     """torch's current device memory; None on a CPU."""
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
+    encoder_clipped: float | None = None
+    """Share of the encoder's updates so far whose gradient was clipped; None: `clip_norm` is unset."""
+    encoder_gradient_norm: float | None = None
+    """Mean norm of the gradients of these updates before they were clipped."""
+    filter_clipped: float | None = None
+    filter_gradient_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
