@@ -176,7 +176,7 @@ class World:
         select_by: str = "auc",
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
-        optimizer = SimpleNamespace(rate=lambda: 0.5)
+        optimizer = SimpleNamespace(rate=lambda _: 0.5, clipped=lambda: (None, None))
         system = SimpleNamespace(
             encode=self.encode,
             encoder_optimizer=optimizer,
