@@ -40,6 +40,7 @@ class Batches:
             step=step,
             ends_epoch=step % 3 == 2,
             ends_training=step + 1 == self.total_steps,
+            progress=None,
             users=USERS,
         )
 
