@@ -38,7 +38,7 @@ def decaying(module: nn.Module) -> set[nn.Parameter]:
 
 
 class ScheduledAdam:
-    """Adam of one module and of free vectors beside it; encoder and filter take different numbers of steps."""
+    """Adam of a module, and of free vectors beside it; encoder and filter take different numbers of steps."""
 
     def __init__(
         self,
