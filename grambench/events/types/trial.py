@@ -103,7 +103,8 @@ class Progress(Event):
     peak_allocated_bytes: int | None = None
     peak_reserved_bytes: int | None = None
     encoder_clipped: float | None = None
-    """Share of the encoder's updates so far whose gradient was clipped; None: `clip_norm` is unset."""
+    """Share of the encoder's updates so far whose gradient was clipped; None: `clip_norm` is unset, or there
+    was no update."""
     encoder_gradient_norm: float | None = None
     """Mean norm of the gradients of these updates before they were clipped."""
     filter_clipped: float | None = None
