@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from grambench.config.optimizer import Optimizer, RowOptimizer
-from grambench.data.batches.base import Progress
+from grambench.data.batches.base import PlannedShare
 from grambench.models.encoders.free import FreeVectors
 from grambench.models.pooling import AdditiveAttention
 from grambench.training.guard import NonFiniteGuard
@@ -134,7 +134,7 @@ class ScheduledAdam:
             rows = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             self._rows.load_state_dict(rows)
 
-    def rate(self, progress: Progress | None = None) -> float:
+    def rate(self, progress: PlannedShare | None = None) -> float:
         """Learning rate of an update at this progress, not that of free vectors; with `noam`, of the next."""
         return rate_at(self.spec, self.steps + 1, progress)
 
@@ -148,7 +148,7 @@ class ScheduledAdam:
         updates, clipped, norms = read(self._clipping).tolist()
         return (clipped / updates, norms / updates) if updates else (None, None)
 
-    def step(self, progress: Progress | None = None) -> None:
+    def step(self, progress: PlannedShare | None = None) -> None:
         """One update from the gradients, which are then cleared.
 
         `progress`: what it takes of the planned training; only `linear` and `cosine` read it.
@@ -159,7 +159,7 @@ class ScheduledAdam:
         self.schedule(progress)
         self.update()
 
-    def schedule(self, progress: Progress | None = None) -> None:
+    def schedule(self, progress: PlannedShare | None = None) -> None:
         """Set the learning rate of the next update, and count it: the host's part of a step."""
         if self._adam is None and self._rows is None:
             return

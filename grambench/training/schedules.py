@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from grambench.config.optimizer import RowOptimizer
-from grambench.data.batches.base import Progress
+from grambench.data.batches.base import PlannedShare
 
 _DECAYS: dict[str, Callable[[float], float]] = {
     "linear": lambda passed: 1 - passed,
@@ -13,7 +13,7 @@ _DECAYS: dict[str, Callable[[float], float]] = {
 """Share of the training after the warm-up that has passed -> share of the rate."""
 
 
-def rate_at(spec: RowOptimizer, step: int, progress: Progress | None) -> float:
+def rate_at(spec: RowOptimizer, step: int, progress: PlannedShare | None) -> float:
     """The learning rate of an update.
 
     The warm-up counts the samples of this update, and the decay those before it, so that neither the first

@@ -21,7 +21,7 @@ Samples = tuple[Tensor, Tensor, Tensor]
 ViewT = TypeVar("ViewT", covariant=True)
 
 
-class Progress(NamedTuple):
+class PlannedShare(NamedTuple):
     """What a step takes of the planned training: shares of its samples, 0 to 1."""
 
     before: float
@@ -29,10 +29,10 @@ class Progress(NamedTuple):
     after: float
     """Trained after it."""
 
-    def split(self, parts: int) -> Iterator["Progress"]:
+    def split(self, parts: int) -> Iterator["PlannedShare"]:
         """Equal parts, in order."""
         ends = [self.before + (self.after - self.before) * part / parts for part in range(parts + 1)]
-        return map(Progress, ends, ends[1:])
+        return map(PlannedShare, ends, ends[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class SampleBatch(ABC, Generic[ViewT]):
     """Left out: it becomes a block of its own."""
     of_users: int | None = field(default=None, repr=False, kw_only=True)
     """Users of the whole batch, if this is a rank's part of one."""
-    progress: Progress | None = field(default=None, repr=False, compare=False, kw_only=True)
+    progress: PlannedShare | None = field(default=None, repr=False, compare=False, kw_only=True)
     """What the step takes of the planned training; None: a batch outside of it."""
     keys_B: Tensor = field(repr=False, compare=False, kw_only=True)
     """What each user's random numbers in this epoch are drawn from, in whatever part the user is."""

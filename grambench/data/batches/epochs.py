@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.base import Progress, SampleBatch, Samples
+from grambench.data.batches.base import PlannedShare, SampleBatch, Samples
 from grambench.data.batches.block import Block, Place
 from grambench.transfer import HOST, host_reads, read, sent
 
@@ -76,10 +76,12 @@ class EpochSampler(ABC, Generic[BatchT]):
         batch: BatchT = made(epoch, step, *ends, *samples, place=place, progress=progress, keys_B=keys_B)
         return batch
 
-    def progress(self, step: int, steps: int = 1) -> Progress:
+    def progress(self, step: int, steps: int = 1) -> PlannedShare:
         """What `steps` CF steps from `step` on take of the planned training; follows from the plan alone."""
         planned = self._samples_before(self.total_steps)
-        return Progress(self._samples_before(step) / planned, self._samples_before(step + steps) / planned)
+        return PlannedShare(
+            self._samples_before(step) / planned, self._samples_before(step + steps) / planned
+        )
 
     def _samples_before(self, step: int) -> int:
         epoch, within = divmod(step, self.steps_per_epoch)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench import gram
-from grambench.data.batches.base import Progress
+from grambench.data.batches.base import PlannedShare
 from grambench.models.encoders.packed import PackedCall, PackedInput, PackedRows
 from grambench.training.phases import System, encode, loss_backward, pseudo_loss_backward
 from grambench.training.strategies.item_table import Targets
@@ -29,7 +29,7 @@ def fit_encoder(
     passes: int,
     chunk: int,
     order: Callable[[int], Tensor],
-    progress: Progress | None = None,
+    progress: PlannedShare | None = None,
 ) -> Tensor:
     """Encoder steps on ½ ‖h̃ − CE(c)‖², each the mean over a mini-batch (eq. 2, 9).
 
@@ -51,7 +51,7 @@ def fit_encoder(
     orders = map(order, range(passes))
     shuffled = ((items_U[read(rows_U)], rows_U) for rows_U in orders)
     steps = passes * -(-len(items_U) // batch)
-    spread: Iterator[Progress | None] = progress.split(steps) if progress else itertools.repeat(None)
+    spread: Iterator[PlannedShare | None] = progress.split(steps) if progress else itertools.repeat(None)
 
     def step(items_N: NDArray[np.int64], rows_N: Tensor) -> list[Tensor]:
         targets_ND = targets(items_N, rows_N)

@@ -108,8 +108,8 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str, doma
 
 
 OPTIMISED = {
-    "clipping, linear": Optimizer(lr=LR, schedule="linear", warmup_share=0.15, clip_norm=0.02),
-    "AdamW, cosine": Optimizer(lr=LR, schedule="cosine", warmup_share=0.15, weight_decay=20.0),
+    "clipping, linear": Optimizer(lr=LR, schedule="linear", warmup_share=0.08, clip_norm=0.02),
+    "AdamW, cosine": Optimizer(lr=LR, schedule="cosine", warmup_share=0.08, weight_decay=20.0),
 }
 
 
@@ -121,7 +121,7 @@ def torch_reference(domain: str, spec: Optimizer, steps: int) -> Tiny:
     optimisers = [torch.optim.AdamW(_groups(module, spec.weight_decay), lr=spec.lr) for module in modules]
     for step in range(steps):
         batch = sampler.batch(step)
-        LiteralE2E(tiny).gradients(batch)
+        EndToEndUnique(tiny.system).gradients(batch)
         for module, optimiser in zip(modules, optimisers, strict=True):
             if spec.clip_norm is not None:
                 norm = torch.nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)

@@ -1,17 +1,16 @@
 """Schedules over the planned training, weight decay and clipping, as strategies use them."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import tiny_systems as made
 import torch
-from tiny_systems import DOMAINS, LR, Tiny, sampler_of, tiny_system
 from torch import Tensor
 
 from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep, Spec
-from grambench.data.batches.base import Progress
+from grambench.data.batches.base import PlannedShare
 from grambench.domains.news.sampler import NewsSampler
 from grambench.training.optim import ScheduledAdam, decaying
 from grambench.training.protocols import Strategy
@@ -22,12 +21,12 @@ from grambench.training.system import Modules
 from grambench.worker import resume
 
 STEPS = 10
-EVERYTHING = Optimizer(lr=LR, schedule="cosine", warmup_share=0.3, clip_norm=0.05, weight_decay=0.3)
+EVERYTHING = Optimizer(lr=made.LR, schedule="cosine", warmup_share=0.3, clip_norm=0.05, weight_decay=0.3)
 
 
 def over(spec: Optimizer) -> list[float]:
     """The rates of a training of equal steps."""
-    return [rate_at(spec, 1, progress) for progress in Progress(0.0, 1.0).split(STEPS)]
+    return [rate_at(spec, 1, progress) for progress in PlannedShare(0.0, 1.0).split(STEPS)]
 
 
 def test_linear_rises_over_the_warm_up_and_falls_to_0_behind_the_last_update() -> None:
@@ -59,7 +58,7 @@ def test_a_step_without_its_progress_is_an_error(schedule: str) -> None:
 
 @pytest.mark.parametrize("max_steps", [None, 8])
 def test_progress_counts_the_samples_of_short_batches_too(max_steps: int | None) -> None:
-    sampler = sampler_of("news", batch_size=8, max_steps=max_steps)
+    sampler = made.sampler_of("news", batch_size=8, max_steps=max_steps)
     batches = [sampler.batch(step) for step in range(sampler.total_steps)]
     planned = sum(batch.users for batch in batches)
     done = 0
@@ -71,18 +70,18 @@ def test_progress_counts_the_samples_of_short_batches_too(max_steps: int | None)
     assert len({batch.users for batch in batches}) > 1
 
 
-def build(name: str, rates: Optimizer, sampler: NewsSampler) -> tuple[Tiny, Strategy]:
-    tiny, spec = tiny_system(rates=rates), Spec(multi_step=MultiStep(encoder_batch=7))
-    made = make_strategy(name, tiny.system, sampler, spec=spec, micro_batch=4, encoder_chunk=5, seed=0)
-    return tiny, made
+def build(name: str, rates: Optimizer, sampler: NewsSampler) -> tuple[made.Tiny, Strategy]:
+    tiny, spec = made.tiny_system(rates=rates), Spec(multi_step=MultiStep(encoder_batch=7))
+    strategy = make_strategy(name, tiny.system, sampler, spec=spec, micro_batch=4, encoder_chunk=5, seed=0)
+    return tiny, strategy
 
 
 @pytest.mark.parametrize("name", ["gram-1s", "gram-2s", "gram-1e"])
 def test_the_updates_of_each_module_share_out_the_whole_training(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampler = sampler_of("news", batch_size=17)
-    tiny, strategy = build(name, Optimizer(lr=LR, schedule="linear"), sampler)
+    sampler = made.sampler_of("news", batch_size=17)
+    tiny, strategy = build(name, Optimizer(lr=made.LR, schedule="linear"), sampler)
     for optimizer in (tiny.system.encoder_optimizer, tiny.system.filter_optimizer):
         optimizer.taken = taken = []
         schedule = optimizer.schedule
@@ -108,7 +107,7 @@ def test_a_resumed_training_goes_on_bit_by_bit(name: str) -> None:
     """With clipping, whose counts are kept, weight decay, and a schedule; resumed within a window."""
 
     def train(first: int, before: resume.Resumed | None) -> tuple[dict[str, Tensor], resume.Resumed]:
-        sampler = sampler_of("news", max_steps=5)
+        sampler = made.sampler_of("news", max_steps=5)
         tiny, strategy = build(name, EVERYTHING, sampler)
         modules = Modules(tiny.encoder, tiny.filter)
         if before is not None:
@@ -123,16 +122,16 @@ def test_a_resumed_training_goes_on_bit_by_bit(name: str) -> None:
         return resume.collect(tiny.system, modules, strategy)[0], before
 
     whole, kept = train(0, None)
-    again, _ = train(3, replace(kept))
+    again, _ = train(3, kept)
     assert whole.keys() == again.keys()
     assert all(torch.equal(again[key], tensor) for key, tensor in whole.items())
     assert float(whole["filter_optimizer.clipping"][1]) >= 3
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", made.DOMAINS)
 def test_what_weight_decay_shrinks(domain: str) -> None:
     """Matrices of linear maps and of the LSTM; no embedding, norm, bias, query, nor start vector."""
-    tiny = tiny_system(domain=domain)
+    tiny = made.tiny_system(domain=domain)
     named = [*tiny.encoder.named_parameters(), *tiny.filter.named_parameters()]
     chosen = decaying(tiny.encoder) | decaying(tiny.filter)
     spared = {name for name, parameter in named if parameter not in chosen}
@@ -149,7 +148,7 @@ def test_what_weight_decay_shrinks(domain: str) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_gradient_to_be_clipped_that_is_not_finite_changes_neither_module(bad: float) -> None:
     """The loss may be finite; the filter, which is updated first, is not updated either."""
-    tiny, sampler = tiny_system(rates=Optimizer(clip_norm=0.1)), sampler_of("news")
+    tiny, sampler = made.tiny_system(rates=Optimizer(clip_norm=0.1)), made.sampler_of("news")
     strategy = SingleStep(tiny.system)
     strategy.step(sampler.batch(0))
     before, counts = tiny.parameters(), tiny.system.encoder_optimizer.clipped()
