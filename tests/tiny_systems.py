@@ -28,7 +28,7 @@ from grambench.models.filters.nrms import NRMS
 from grambench.models.filters.sakt import SAKT
 from grambench.models.filters.sasrec import SASRec
 from grambench.models.filters.tracer import LSTMTracer
-from grambench.training.optim import ScheduledAdam
+from grambench.training.optim import ScheduledAdam, decaying
 from grambench.training.phases import System
 from grambench.training.timing import TrainClock
 
@@ -41,6 +41,7 @@ ITEMS, VOCABULARY = 40, 50
 LR = 1e-3
 KINDS = {"mean": "news", "naml": "news", "sasrec": "news", "sasrec in-batch": "news", "sakt": "answers"}
 """Filters of `tiny_system` besides each domain's first, and what they read."""
+ADAM = Optimizer(lr=LR)
 DRIVEN_AS_A_GPU = False
 """Systems made from now on encode in packed rows, and step over fixed shapes."""
 
@@ -219,6 +220,7 @@ def tiny_system(
     bucket_tokens: int = 128,
     lstm_dropout: float = 0.0,
     masks: str = "counter",
+    rates: Optimizer = ADAM,
     **encoder_changes: object,
 ) -> Tiny:
     """A system on the CPU whose weights follow the seed; `kind`: another filter than the domain's first."""
@@ -237,12 +239,11 @@ def tiny_system(
     tokens = item_tokens(seed, items, longest)
     layout = PackedRows(int(tokens.lengths.max()), bucket_tokens) if DRIVEN_AS_A_GPU else None
     spy = SpyEncoder(encoder, tokens, bucket_tokens, layout)
-    rates = Optimizer(lr=LR)
     system = System(
         spy,
         user_model,
-        ScheduledAdam(encoder.parameters(), rates),
-        ScheduledAdam(user_model.parameters(), rates),
+        ScheduledAdam(encoder.parameters(), rates, decayed=decaying(encoder)),
+        ScheduledAdam(user_model.parameters(), rates, decayed=decaying(user_model)),
         TrainClock(CPU),
     )
     if DRIVEN_AS_A_GPU:

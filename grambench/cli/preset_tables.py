@@ -63,13 +63,16 @@ def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
         if _is_set(spec, key):
             yield _setting(key, value, width), ""
         else:
-            table, _, name = key.rpartition(".")
+            table, _, name = key.rpartition(".") if "." not in key else key.partition(".")
             said = f"{name} unset" if value is None else f"{name} = {_toml(value)}"
             defaults.setdefault(table, []).append(said)
+    alike: dict[str, list[str]] = {}
+    for table, pairs in defaults.items():
+        alike.setdefault(", ".join(pairs), []).append(table)
     yield "", ""
     yield "", "# The run also reads these defaults (`--explain` says what each setting means):"
-    for table, pairs in defaults.items():
-        yield from _comment(f"{table}: {', '.join(pairs)}" if table else ", ".join(pairs), width)
+    for said, tables in alike.items():
+        yield from _comment(": ".join(filter(None, (" and ".join(tables), said))), width)
     given = [key for key, _, _ in settings(spec) if _is_set(spec, key) and key != "training.strategies"]
     unread = [key for key in given if not is_read(spec, key)]
     if unread:
@@ -78,7 +81,7 @@ def listing(spec: Spec, width: int) -> Iterator[tuple[str, str]]:
 
 
 def _comment(words: str, width: int) -> Iterator[tuple[str, str]]:
-    for line in textwrap.wrap(words, width - 4, subsequent_indent="  ", break_on_hyphens=False):
+    for line in textwrap.wrap(words, width - 2, subsequent_indent="  ", break_on_hyphens=False):
         yield "", f"# {line}"
 
 

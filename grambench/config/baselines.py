@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from grambench.config.optimizer import Optimizer
+from grambench.config.optimizer import RowOptimizer
 from grambench.config.table import Positive, Rate, Table
 
 
@@ -41,13 +41,13 @@ class CRCF(Table):
     start: Literal["content", "random"] = "content"
     """What an item's free vector is when training first meets the item: its text's vector at that moment, or
     drawn from N(0, 1/width)."""
-    optimizer: Optimizer = Optimizer(lr=0.05)
+    optimizer: RowOptimizer = RowOptimizer(lr=0.05)
 
 
 class NoContent(Table):
     """Free item vectors instead of texts (`nocontent`)."""
 
-    optimizer: Optimizer = Optimizer(lr=0.02)
+    optimizer: RowOptimizer = RowOptimizer(lr=0.02)
 
 
 class NoFinetune(Table):

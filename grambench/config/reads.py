@@ -1,6 +1,7 @@
 """Which settings a run reads: the others change nothing in it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from grambench.config.data import NEWS_TABLES
@@ -37,6 +38,11 @@ def _adapt(kind: str) -> _Condition:
     return lambda spec, _: any(encoder.adapt == kind for encoder in _encoders(spec))
 
 
+def _schedule(table: str, *names: str) -> _Condition:
+    return lambda spec, _: attrgetter(table)(spec).schedule in names
+
+
+_OPTIMIZERS = ("encoder_optimizer", "filter_optimizer", "crcf.optimizer", "nocontent.optimizer")
 _ONLY_WHERE: dict[str, _Condition] = {
     "turn_s": lambda spec, _: spec.schedule == "race",
     "data.dir": lambda spec, _: not spec.data.is_generated,
@@ -73,10 +79,8 @@ _ONLY_WHERE: dict[str, _Condition] = {
     "filter.lstm": _filter("lstm"),
     "filter.sakt": _filter("sakt"),
     "filter.lstm.masks": lambda spec, _: spec.filter.lstm.dropout > 0,
-    "encoder_optimizer.warmup_steps": lambda spec, _: spec.encoder_optimizer.schedule == "noam",
-    "filter_optimizer.warmup_steps": lambda spec, _: spec.filter_optimizer.schedule == "noam",
-    "crcf.optimizer.warmup_steps": lambda spec, _: spec.crcf.optimizer.schedule == "noam",
-    "nocontent.optimizer.warmup_steps": lambda spec, _: spec.nocontent.optimizer.schedule == "noam",
+    **{f"{table}.warmup_steps": _schedule(table, "noam") for table in _OPTIMIZERS},
+    **{f"{table}.warmup_share": _schedule(table, "linear", "cosine") for table in _OPTIMIZERS},
     "multi_step.table_lr": lambda spec, _: spec.multi_step.table_optimizer != "relative",
     "multi_step.relative_lr": lambda spec, names: (
         spec.multi_step.table_optimizer == "relative"

@@ -268,6 +268,15 @@ class Divergence(Section):
     """The newest finite drift of a window, a ratio."""
 
 
+class Clipping(Section):
+    """How often the gradient of a module was clipped (`clip_norm`)."""
+
+    share: float | None
+    """Share of its updates; 0 to 1."""
+    mean_norm: float | None
+    """Mean norm of its gradient before that; of the mean loss, or of the pseudo-loss of multi-step GRAM."""
+
+
 class Windows(GrownSection):
     """Windows of multi-step GRAM; means are over the newest ones, which the fold keeps."""
 
@@ -507,6 +516,8 @@ class Trial(Section):
     """The ranks that trained it; left out for one process."""
     adaptation: Adaptation = Field(default_factory=not_adapted)
     """The trained part of the encoder; left out where the trial does not say."""
+    clipping: dict[Literal["encoder", "filter"], Clipping] = Field(default_factory=dict)
+    """Modules whose gradient was to be clipped; left out where there are none."""
     reuse_ratio: float | None
     """R = occurrences / unique items over the windows, a ratio (eq. 10, 11)."""
     speedups: dict[Literal["e2e", "e2e-unique"], SpeedUp]
@@ -534,6 +545,8 @@ class Trial(Section):
             found.pop("ranks", None)
         if self.adaptation.adapt is None:
             found.pop("adaptation", None)
+        if not self.clipping:
+            found.pop("clipping", None)
         return found
 
 

@@ -18,6 +18,7 @@ from grambench.reports.cautions import trial_cautions
 from grambench.reports.ranks import build_ranks
 from grambench.reports.section import OLDER_LOG, build_section
 from grambench.reports.trial_schema import (
+    Clipping,
     Curves,
     Disturbed,
     Divergence,
@@ -76,6 +77,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         load=_load(state, trial),
         ranks=build_ranks(state, trial),
         adaptation=build_adaptation(trial, spec),
+        clipping=_clipping(trial),
         reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
@@ -342,6 +344,22 @@ def _speedup(
         reasons=why,
         **ratios,
     )
+
+
+_MODULES: tuple[Literal["encoder", "filter"], ...] = ("encoder", "filter")
+
+
+def _clipping(trial: TrialState) -> dict[Literal["encoder", "filter"], Clipping]:
+    """By module; only those with `clip_norm` that have been updated."""
+    return {
+        module: build_section(
+            Clipping,
+            share=getattr(trial.progress, f"{module}_clipped"),
+            mean_norm=getattr(trial.progress, f"{module}_gradient_norm"),
+        )
+        for module in _MODULES
+        if getattr(trial.progress, f"{module}_clipped", None) is not None
+    }
 
 
 def _divergence(event: ev.Diverged | None) -> Divergence | None:

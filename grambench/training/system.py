@@ -25,7 +25,7 @@ from grambench.models.encoders.packed import PackedRows, row_length
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.training.group import Group
-from grambench.training.optim import ScheduledAdam
+from grambench.training.optim import ScheduledAdam, decaying
 from grambench.training.phases import System
 from grambench.training.strategies import factory_of
 from grambench.training.strategies.networks import FilterModule, NetworkInputs, item_tokens
@@ -114,9 +114,13 @@ def build_system(
     system = System(
         encode=_item_encoder(spec, encoder, tokens, bucket_tokens, layout),
         filter=filter_,
-        encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer),
+        encoder_optimizer=ScheduledAdam(content, spec.encoder_optimizer, decayed=decaying(encoder)),
         filter_optimizer=ScheduledAdam(
-            filter_.parameters(), factory.filter_optimizer(spec), free, factory.free_optimizer(spec)
+            filter_.parameters(),
+            factory.filter_optimizer(spec),
+            free,
+            factory.free_optimizer(spec),
+            decaying(filter_),
         ),
         clock=TrainClock(device),
         group=group or Group(),

@@ -121,6 +121,8 @@ class Tally:
             self.last_loss = loss, self.totals.steps
         self._loss, self._loss_users = torch.zeros_like(self._loss), 0
         current, peak_allocated, peak_reserved = self._memory()
+        encoder_clipped, encoder_norm = self.system.encoder_optimizer.clipped()
+        filter_clipped, filter_norm = self.system.filter_optimizer.clipped()
         self._emit(
             ev.Progress(
                 epoch=batch.epoch + 1,
@@ -134,11 +136,15 @@ class Tally:
                 tokens_encoded=encoded.tokens,
                 loss=loss,
                 batch_items=totals.batch_items,
-                encoder_lr=self.system.encoder_optimizer.rate(),
-                filter_lr=self.system.filter_optimizer.rate(),
+                encoder_lr=self.system.encoder_optimizer.rate(batch.progress),
+                filter_lr=self.system.filter_optimizer.rate(batch.progress),
                 memory_allocated_bytes=current,
                 peak_allocated_bytes=peak_allocated,
                 peak_reserved_bytes=peak_reserved,
+                encoder_clipped=encoder_clipped,
+                encoder_gradient_norm=encoder_norm,
+                filter_clipped=filter_clipped,
+                filter_gradient_norm=filter_norm,
             )
         )
         self._report_ranks(train_s, peak_allocated)

@@ -65,6 +65,15 @@ class TouchedRowsAdam:
         ):
             whole_ID.index_copy_(0, items_N, torch.where(held, old_ND, new_ND))
 
+    def merged(self) -> list[Tensor]:
+        """The gradient [N, D] of the dense matrix, without the rows that are zero, for changes in place."""
+        if not self.vectors.row_gradients:
+            return []
+        items_N, begins_N, gradient_ND = _sums(self.vectors.row_gradients)
+        once_ND = gradient_ND.masked_fill(~begins_N[:, None], 0)  # later summed again by `coalesced`
+        self.vectors.row_gradients[:] = [(items_N, once_ND)]
+        return [once_ND]
+
     def discard(self) -> None:
         """Clear the gradients."""
         self.vectors.row_gradients.clear()
@@ -76,9 +85,16 @@ def coalesced(gradients: Sequence[RowGradient]) -> RowGradient:
     Duplicate ids are kept, since dropping them would make the host wait for the number of distinct ids: each
     duplicate has the whole sum, so that writing its row twice is harmless.
     """
+    items_N, _, gradient_ND = _sums(gradients)
+    return items_N, gradient_ND
+
+
+def _sums(gradients: Sequence[RowGradient]) -> tuple[Tensor, Tensor, Tensor]:
+    """As `coalesced`, with a mask [N] of the first of each item's duplicates."""
     items_N, order_N = torch.cat([items_N for items_N, _ in gradients]).sort()
     gradient_ND = rows_at(torch.cat([gradient_ND for _, gradient_ND in gradients]), order_N)
     begins_N = torch.ones_like(items_N, dtype=torch.bool)
     begins_N[1:] = items_N[1:] != items_N[:-1]
     slot_N = begins_N.cumsum(0) - 1
-    return items_N, rows_at(torch.zeros_like(gradient_ND).index_add_(0, slot_N, gradient_ND), slot_N)
+    summed_ND = torch.zeros_like(gradient_ND).index_add_(0, slot_N, gradient_ND)
+    return items_N, begins_N, rows_at(summed_ND, slot_N)

@@ -12,7 +12,7 @@ from grambench.analysis.ranks import received_per_step, reuse_ratios, waiting_sh
 from grambench.events.disturbance import disturbances
 from grambench.events.nvml_words import in_words
 from grambench.events.state import RunState, TrialState
-from grambench.events.types import GpuSample
+from grambench.events.types import GpuSample, Progress
 from grambench.text import safe_text
 from grambench.tui.line_parts import bar, styled
 from grambench.tui.palette import conclusion_colour
@@ -73,9 +73,21 @@ def _learning(scene: Scene, trial: TrialState) -> Rows:
         ("loss", numbers.score(trial.loss_series.last)),
         ("encoder's rate", _small(progress.encoder_lr if progress else None)),
         ("filter's rate", _small(progress.filter_lr if progress else None)),
+        *_clipping(progress),
         (f"val {metric}, best", numbers.score(best_score(scene.state, trial))),
         (f"test {metric}", numbers.score(test_score(scene.state, trial))),
     )
+
+
+def _clipping(progress: Progress | None) -> Rows:
+    """How often gradients were clipped, and their mean norm before that."""
+    if progress is None:
+        return ()
+    found = (
+        ("encoder clipped", progress.encoder_clipped, progress.encoder_gradient_norm),
+        ("filter clipped", progress.filter_clipped, progress.filter_gradient_norm),
+    )
+    return [(name, f"{share:.0%}, norm {_small(norm)}") for name, share, norm in found if share is not None]
 
 
 def _windows(_: Scene, trial: TrialState) -> Rows:

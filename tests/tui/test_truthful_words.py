@@ -55,6 +55,16 @@ def test_columns_of_gpus_are_shown_only_with_one(tmp_path: Path) -> None:
         assert ("GPU GiB" in machine_text(scene, 100).plain) == shown
 
 
+def test_clipping_is_shown_where_gradients_are_clipped(tmp_path: Path) -> None:
+    scene = Scene.of(read_run(build("mid", tmp_path / "run")), dark=True)
+    trial = next(trial for trial in scene.state.trials.values() if trial.progress is not None)
+    assert "clipped" not in strategy_text(scene, trial).plain
+    trial.progress = replace(trial.progress, filter_clipped=0.25, filter_gradient_norm=0.5)
+    text = strategy_text(scene, trial).plain
+    assert "25%, norm 5.00e-01" in text
+    assert text.count("clipped") == 1
+
+
 def test_a_trial_that_was_not_resumed_does_not_speak_of_it(tmp_path: Path) -> None:
     scene = Scene.of(read_run(build("mid", tmp_path / "run")), dark=True)
     trial = next(iter(scene.state.trials.values()))

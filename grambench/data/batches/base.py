@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,20 @@ from grambench.data.batches.block import Block, Indexed, Place
 Samples = tuple[Tensor, Tensor, Tensor]
 """A domain's three tensors of a set of samples, in the order of its batch's fields."""
 ViewT = TypeVar("ViewT", covariant=True)
+
+
+class PlannedShare(NamedTuple):
+    """What a step takes of the planned training: shares of its samples, 0 to 1."""
+
+    before: float
+    """Trained before the step."""
+    after: float
+    """Trained after it."""
+
+    def split(self, parts: int) -> Iterator["PlannedShare"]:
+        """Equal parts, in order."""
+        ends = [self.before + (self.after - self.before) * part / parts for part in range(parts + 1)]
+        return map(PlannedShare, ends, ends[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,8 @@ class SampleBatch(ABC, Generic[ViewT]):
     """Left out: it becomes a block of its own."""
     of_users: int | None = field(default=None, repr=False, kw_only=True)
     """Users of the whole batch, if this is a rank's part of one."""
+    progress: PlannedShare | None = field(default=None, repr=False, compare=False, kw_only=True)
+    """What the step takes of the planned training; None: a batch outside of it."""
     keys_B: Tensor = field(repr=False, compare=False, kw_only=True)
     """What each user's random numbers in this epoch are drawn from, in whatever part the user is."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
-from grambench.data.batches.base import SampleBatch, Samples
+from grambench.data.batches.base import PlannedShare, SampleBatch, Samples
 from grambench.data.batches.block import Block, Place
 from grambench.transfer import HOST, host_reads, read, sent
 
@@ -71,9 +71,21 @@ class EpochSampler(ABC, Generic[BatchT]):
         ends = within + 1 == self.steps_per_epoch, step + 1 == self.total_steps
         samples = (tensor[rows] for tensor in drawn.samples)
         made: Any = self.batch_type
-        place = Place(drawn.block, number, rows)
-        batch: BatchT = made(epoch, step, *ends, *samples, place=place, keys_B=drawn.keys_S[rows])
+        place, keys_B = Place(drawn.block, number, rows), drawn.keys_S[rows]
+        progress = self.progress(step)
+        batch: BatchT = made(epoch, step, *ends, *samples, place=place, progress=progress, keys_B=keys_B)
         return batch
+
+    def progress(self, step: int, steps: int = 1) -> PlannedShare:
+        """What `steps` CF steps from `step` on take of the planned training; follows from the plan alone."""
+        planned = self._samples_before(self.total_steps)
+        return PlannedShare(
+            self._samples_before(step) / planned, self._samples_before(step + steps) / planned
+        )
+
+    def _samples_before(self, step: int) -> int:
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return epoch * self.samples + within * self.batch_size
 
     def items_ahead(self, step: int, steps: int) -> NDArray[np.int64]:
         """Distinct item ids, ascending, of the `steps` batches starting at `step`."""

@@ -112,6 +112,13 @@ class Progress(Event):
     peak_reserved_bytes: int | None = None
     batch_items: int | None = None
     """Sum over steps of the distinct items of each batch; None: an older log."""
+    encoder_clipped: float | None = None
+    """Share of the encoder's updates so far whose gradient was clipped; None: `clip_norm` is unset, or there
+    was no update."""
+    encoder_gradient_norm: float | None = None
+    """Mean norm of the gradients of these updates before they were clipped."""
+    filter_clipped: float | None = None
+    filter_gradient_norm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

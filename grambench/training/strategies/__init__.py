@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from grambench.config.optimizer import Optimizer
+from grambench.config.optimizer import Optimizer, RowOptimizer
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.config.spec import Spec
 from grambench.config.strategies import StrategyRow, row_of, window_steps
@@ -66,7 +66,7 @@ class Factory:
     networks: Networks = ENCODER_AND_FILTER
     filter_optimizer: Callable[[Spec], Optimizer] = lambda spec: spec.filter_optimizer
     """The filter's."""
-    free_optimizer: Callable[[Spec], Optimizer] = lambda spec: spec.crcf.optimizer
+    free_optimizer: Callable[[Spec], RowOptimizer] = lambda spec: spec.crcf.optimizer
     """That of the free item vectors, where there are any."""
 
 

@@ -103,11 +103,11 @@ class CRCFEpoch:
         window, view = self.content, batch.unique()
         content_UD = window.read(window.slots_I[view.items_N])
         loss, _ = pulled_backward(self.system, self.vectors, view, content_UD, self.pull, batch.users)
-        self.system.filter_optimizer.step()
+        self.system.filter_optimizer.step(batch.progress)
         window.steps += 1
         window.occurrences += view.occurrences
         ends = batch.ends_epoch or batch.ends_training
-        closed = self._close(window, batch.epoch) if ends else None
+        closed = self._close(window, batch) if ends else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed)
 
     def state_dict(self) -> State:
@@ -134,7 +134,7 @@ class CRCFEpoch:
             window.join(items_U, encode(self.system, items_U))
         return window
 
-    def _close(self, window: Window, epoch: int) -> ClosedWindow:
+    def _close(self, window: Window, batch: Batch) -> ClosedWindow:
         """Fit the encoder to the free vectors; the drift is their relative distance from CE(c)."""
         items_U = window.host_items_U
         with torch.no_grad():
@@ -150,10 +150,11 @@ class CRCFEpoch:
             passes=self.spec.encoder_passes,
             chunk=self.spec.encoder_batch,
             order=lambda turn: counter.permutation(
-                counter.key(self.seed, counter.Purpose.EPOCH_END, epoch, turn),
+                counter.key(self.seed, counter.Purpose.EPOCH_END, batch.epoch, turn),
                 len(items_U),
                 self.sampler.device,
             ),
+            progress=self.sampler.progress(batch.step + 1 - window.steps, window.steps),
         )
         self.content = None
         return ClosedWindow(window.steps, len(items_U), window.occurrences, drift, pseudo_loss)

@@ -4,7 +4,8 @@ Legend: U items, N of a mini-batch or a part of one, D width.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench import gram
+from grambench.data.batches.base import PlannedShare
 from grambench.models.encoders.packed import PackedCall, PackedInput, PackedRows
 from grambench.training.phases import System, encode, loss_backward, pseudo_loss_backward
 from grambench.training.strategies.item_table import Targets
@@ -27,6 +29,7 @@ def fit_encoder(
     passes: int,
     chunk: int,
     order: Callable[[int], Tensor],
+    progress: PlannedShare | None = None,
 ) -> Tensor:
     """Encoder steps on ½ ‖h̃ − CE(c)‖², each the mean over a mini-batch (eq. 2, 9).
 
@@ -38,16 +41,21 @@ def fit_encoder(
         passes: number of passes over the items.
         chunk: items whose graph is held at once; gradients of larger steps are accumulated.
         order: index of a pass -> its permutation [U], on the device.
+        progress: what the window takes of the planned training, over which the encoder's steps are spread:
+            at that of the window's end alone, an encoder fitted once would have a rate of almost 0, and one
+            fitted once an epoch no warm-up.
 
     Returns:
         The mean pseudo-loss per item during the last pass.
     """
     orders = map(order, range(passes))
     shuffled = ((items_U[read(rows_U)], rows_U) for rows_U in orders)
+    steps = passes * -(-len(items_U) // batch)
+    spread: Iterator[PlannedShare | None] = progress.split(steps) if progress else itertools.repeat(None)
 
     def step(items_N: NDArray[np.int64], rows_N: Tensor) -> list[Tensor]:
         targets_ND = targets(items_N, rows_N)
-        system.encoder_optimizer.schedule()
+        system.encoder_optimizer.schedule(next(spread))
         if len(items_N) == batch and (call := _fixed_call(system, items_N, chunk)):
             return [_fixed_step(system, call, targets_ND)]
         encode_, backward = (functools.partial(phase, system) for phase in (encode, pseudo_loss_backward))

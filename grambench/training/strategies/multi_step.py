@@ -71,20 +71,21 @@ class MultiStep:
 
         view = batch.unique()
         exchange = self._exchange(batch)
-        loss = self._filter_step(window, view, exchange, batch.users)
+        loss = self._filter_step(window, view, exchange, batch)
         window.steps += 1
         window.occurrences += view.occurrences
         for items_N in batch.read_by_rank():
             window.touch(items_N)
-        closed = self._close(window) if self.rule.is_over(window, batch) else None
+        closed = self._close(window, batch) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed, len(exchange.own_O))
 
     def _exchange(self, batch: Batch) -> Exchange:
         """Who holds the rows that a batch reads."""
         return self.system.group.exchange(batch.read_by_rank(), by_id, self.sampler.device)
 
-    def _filter_step(self, window: Window, view: View, exchange: Exchange, users: int) -> Tensor:
+    def _filter_step(self, window: Window, view: View, exchange: Exchange, batch: Batch) -> Tensor:
         """Steps (2) and (3) of Algorithm 1: update filter and table; returns the loss summed over users."""
+        users = batch.users
 
         def moves(view: View) -> tuple[Tensor]:
             held_O = exchange.slots(view.items_N)
@@ -97,7 +98,7 @@ class MultiStep:
             window.move(slots_O, self.table_optimizer.displacement(held_O, sum_gradient_OD))
             return (loss,)
 
-        self.system.filter_optimizer.schedule()
+        self.system.filter_optimizer.schedule(batch.progress)
         (loss,) = self.system.fixed.run(
             "step", view, moves, touched=lambda: self._touched(window), version=window.rows.moves
         )
@@ -113,7 +114,7 @@ class MultiStep:
                 window.join(view.host_items_N, encode(self.system, view.host_items_N))
         if not len(window.unknown(view.host_items_N)):
             with dry_run(self.system, self._touched(window)):
-                self._filter_step(window, view, self._exchange(batch), batch.users)
+                self._filter_step(window, view, self._exchange(batch), batch)
         items_N = view.host_items_N[: self.spec.encoder_batch]
         with torch.no_grad():
             targets_ND = encode(self.system, items_N)
@@ -126,6 +127,7 @@ class MultiStep:
                 passes=1,
                 chunk=self.chunk,
                 order=lambda _: torch.arange(len(items_N), device=self.sampler.device),
+                progress=batch.progress,
             )
 
     def _touched(self, window: Window) -> list[Tensor]:
@@ -182,7 +184,7 @@ class MultiStep:
             self.table_optimizer.measure(window)
         return len(own_N)
 
-    def _close(self, window: Window) -> ClosedWindow:
+    def _close(self, window: Window, batch: Batch) -> ClosedWindow:
         """Train the encoder on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
         items_U, device = window.host_items_U[window.touched_U], self.sampler.device
         pseudo_loss = fit_encoder(
@@ -195,6 +197,7 @@ class MultiStep:
             order=lambda turn: counter.permutation(
                 counter.key(self.seed, counter.Purpose.WINDOW_END, self.windows, turn), len(items_U), device
             ),
+            progress=self.sampler.progress(batch.step + 1 - window.steps, window.steps),
         )
         self.window = None
         self.windows += 1

@@ -36,7 +36,7 @@ class NoFinetune:
         view = batch.unique()
         vectors_ND = self.vectors.read(self.vectors.slots_I[view.items_N])
         loss, _ = filter_backward(self.system, view, vectors_ND, batch.users)
-        self.system.filter_optimizer.step()
+        self.system.filter_optimizer.step(batch.progress)
         return StepResult(loss, batch.users, view.occurrences, joined)
 
     def state_dict(self) -> State:

@@ -22,8 +22,10 @@ class OneStep(ABC):
         """One update of filter and encoder."""
         result, system = self.gradients(batch), self.system
         system.sum_gradients(system.filter_optimizer, system.encoder_optimizer)
-        system.filter_optimizer.step()
-        system.encoder_optimizer.step()
+        system.filter_optimizer.clip()
+        system.encoder_optimizer.clip()
+        system.filter_optimizer.step(batch.progress)
+        system.encoder_optimizer.step(batch.progress)
         return result
 
     def state_dict(self) -> State:

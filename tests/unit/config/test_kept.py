@@ -8,7 +8,7 @@ import pytest
 
 from grambench.config.changes import differences
 from grambench.config.kept import as_kept, read_kept
-from grambench.config.optimizer import Optimizer
+from grambench.config.optimizer import RowOptimizer
 from grambench.config.renamed import with_new_names
 from grambench.config.spec import Spec
 from grambench.runner.rundir import read_spec
@@ -31,7 +31,7 @@ def test_what_version_0_1_did_not_have_stays_as_it_was(written: dict[str, Any]) 
     assert (
         spec.crcf.optimizer
         == spec.nocontent.optimizer
-        == Optimizer(lr=0.003, schedule="noam", warmup_steps=7)
+        == RowOptimizer(lr=0.003, schedule="noam", warmup_steps=7)
     )
     assert (spec.crcf.start, spec.nofinetune.pooling, spec.crcf.pull) == ("random", "untrained", 0.1)
     assert (spec.speedyfeed.draw, spec.speedyfeed.expiry) == ("item", 20)

@@ -79,12 +79,25 @@ def test_a_strategy_that_replaces_the_filter_reads_none() -> None:
         ("x: gram-1e, gram_auto.drift=0.3", "gram_auto.drift has no effect on this trial of gram-1e"),
         ("x: gram-1e, multi_step.relative_lr=2.0", "multi_step.relative_lr has no effect"),
         ("x: e2e, encoder_optimizer.warmup_steps=9", "encoder_optimizer.warmup_steps has no effect"),
+        ("x: e2e, filter_optimizer.warmup_share=0.2", "filter_optimizer.warmup_share has no effect"),
         ("x: gram-1s, training.micro_batch=4", "training.micro_batch has no effect"),
     ],
 )
 def test_a_trial_s_setting_that_its_strategy_does_not_read_is_refused(words: str, key: str) -> None:
     with pytest.raises(ConfigError, match=f"command line: trials: x: {key}.*Remove it"):
         load_preset("demo", (), [words])
+
+
+@pytest.mark.parametrize("table", ["encoder_optimizer", "filter_optimizer", "crcf.optimizer"])
+@pytest.mark.parametrize(
+    ("schedule", "warm_up"),
+    [("constant", set()), ("noam", {"steps"}), ("linear", {"share"}), ("cosine", {"share"})],
+)
+def test_a_schedule_reads_its_own_warm_up(schedule: str, warm_up: set[str], table: str) -> None:
+    shown = read("demo", 'training.strategies=["crcf-1s"]', f"{table}.schedule={schedule}")
+    assert {key.rpartition("_")[2] for key in shown if f"{table}.warmup" in key} == warm_up
+    assert f"{table}.clip_norm" in shown
+    assert (f"{table}.weight_decay" in shown) == (table != "crcf.optimizer")
 
 
 def test_a_trial_may_set_what_another_of_its_settings_makes_it_read() -> None:

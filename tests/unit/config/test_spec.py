@@ -14,6 +14,7 @@ from grambench.config.presets import load_preset, preset_names
 from grambench.config.spec import _DROPOUT_OF_RANKS, Spec, Training
 from grambench.config.strategies import builtin_row
 from grambench.config.table import settings
+from grambench.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -129,6 +130,23 @@ def test_several_ranks_draw_the_masks_of_one_process(
 def test_every_dropout_has_its_condition_for_several_ranks() -> None:
     drops = {key for key, _, _ in settings(Spec()) if key.endswith("dropout")}
     assert set(_DROPOUT_OF_RANKS) == drops - {"filter.lstm.dropout"} | {"filter.lstm.masks"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "encoder_optimizer.clip_norm=0",
+        "filter_optimizer.clip_norm=nan",
+        "encoder_optimizer.weight_decay=-0.1",
+        "encoder_optimizer.warmup_share=1.0",
+        "crcf.optimizer.weight_decay=0.01",
+        "nocontent.optimizer.weight_decay=0.01",
+        "encoder_optimizer.schedule=step",
+    ],
+)
+def test_an_impossible_setting_of_an_optimiser_is_refused_by_its_name(setting: str) -> None:
+    with pytest.raises(ConfigError, match=setting.partition("=")[0]):
+        load_preset("demo", [setting])
 
 
 @pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])

@@ -246,6 +246,22 @@ def test_a_report_from_before_the_drift_of_the_spread_is_still_valid(tmp_path: P
     assert "written before" in windows.reasons["mean_spread_drift"]
 
 
+def test_how_often_a_module_was_clipped_is_in_the_report(tmp_path: Path) -> None:
+    run, name = Run(tmp_path), "gram-1e.s0"
+    run.log("", 0, logs.run_started(name))
+    run.log(name, 1, logs.progress(1, 1.0))
+    assert "clipping" not in json.loads(report_json(built(tmp_path)))["trials"][0]
+    run.log(name, 2, logs.progress(2, 2.0, encoder_clipped=0.25, encoder_gradient_norm=3.5))
+    assert list(trial_of(built(tmp_path), name).clipping) == ["encoder"]
+    norms = {"encoder_gradient_norm": math.inf, "filter_gradient_norm": 0.5}
+    run.log(name, 3, logs.progress(3, 3.0, encoder_clipped=1.0, filter_clipped=0.0, **norms))
+    report = built(tmp_path)
+    clipping = trial_of(report, name).clipping
+    assert (clipping["filter"].share, clipping["filter"].mean_norm) == (0.0, 0.5)
+    assert (clipping["encoder"].share, clipping["encoder"].mean_norm) == (1.0, None)
+    assert Report.model_validate_json(report_json(report)) == report
+
+
 # --- unfinished and broken runs ----------------------------------------------------------------
 
 

@@ -1,15 +1,18 @@
 """End-to-end, its two shortcuts and Algorithm 1 read literally: one gradient, one trajectory, in float64."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import DOMAINS, KINDS, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
-from torch import Tensor
+from tiny_systems import DOMAINS, KINDS, LR, Tiny, assert_same, encode_one_by_one, sampler_of, tiny_system
+from torch import Tensor, nn
 
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import Spec
+from grambench.training.optim import decaying
 from grambench.training.protocols import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
@@ -38,8 +41,8 @@ class LiteralGram:
 
     def step(self, batch: Batch) -> None:
         self.gradients(batch)
-        self.tiny.system.filter_optimizer.step()
-        self.tiny.system.encoder_optimizer.step()
+        self.tiny.system.filter_optimizer.step(batch.progress)
+        self.tiny.system.encoder_optimizer.step(batch.progress)
 
 
 class LiteralE2E:
@@ -59,8 +62,8 @@ class LiteralE2E:
 
     def step(self, batch: Batch) -> None:
         self.gradients(batch)
-        self.tiny.system.filter_optimizer.step()
-        self.tiny.system.encoder_optimizer.step()
+        self.tiny.system.filter_optimizer.step(batch.progress)
+        self.tiny.system.encoder_optimizer.step(batch.progress)
 
 
 BUILD: dict[str, Callable[[Tiny], object]] = {
@@ -114,6 +117,62 @@ def test_parameters_stay_those_of_plain_autograd_over_adam_steps(name: str, doma
         for key in start
         if "key.bias" not in key
     )
+
+
+OPTIMISED = {
+    "clipping, linear": Optimizer(lr=LR, schedule="linear", warmup_share=0.08, clip_norm=0.02),
+    "AdamW, cosine": Optimizer(lr=LR, schedule="cosine", warmup_share=0.08, weight_decay=20.0),
+}
+
+
+def torch_reference(domain: str, spec: Optimizer, steps: int) -> Tiny:
+    """Plain autograd, and torch's own AdamW, clipping and, over the samples of two epochs, schedules."""
+    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
+    planned, done, warm_up = 2 * sampler.samples, 0, spec.warmup_share
+    modules = (tiny.encoder, tiny.filter)
+    optimisers = [torch.optim.AdamW(_groups(module, spec.weight_decay), lr=spec.lr) for module in modules]
+    for step in range(steps):
+        batch = sampler.batch(step)
+        EndToEndUnique(tiny.system).gradients(batch)
+        for module, optimiser in zip(modules, optimisers, strict=True):
+            if spec.clip_norm is not None:
+                norm = torch.nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
+                assert norm > 1.5 * spec.clip_norm
+            for group in optimiser.param_groups:
+                group["lr"] = spec.lr * SHAPES[spec.schedule](done / planned, batch.users / planned, warm_up)
+            optimiser.step()
+            optimiser.zero_grad()
+        done += batch.users
+    return tiny
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    decayed = [parameter for parameter in module.parameters() if parameter in decaying(module)]
+    others = [parameter for parameter in module.parameters() if parameter not in decaying(module)]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+SHAPES: dict[str, Callable[[float, float, float], float]] = {
+    "linear": lambda before, own, w: min(1, (before + own) / w, (1 - before) / (1 - w)),
+    "cosine": lambda before, own, w: (
+        min(1, (before + own) / w) if before < w else (1 + math.cos(math.pi * (before - w) / (1 - w))) / 2
+    ),
+}
+"""Share trained before a step, the step's own, the warm-up's -> share of the learning rate."""
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("name", OPTIMISED)
+def test_clipping_decay_and_schedules_leave_every_way_to_the_gradient_equal(name: str, domain: str) -> None:
+    spec, start = OPTIMISED[name], tiny_system(domain=domain).parameters()
+    wanted = torch_reference(domain, spec, 3).parameters()
+    assert any(float((wanted[key] - start[key]).abs().max()) > LR for key in start)
+    for build in [*BUILD.values()][:-1]:
+        tiny, sampler = tiny_system(domain=domain, rates=spec), sampler_of(domain)
+        strategy = build(tiny)
+        for step in range(3):
+            strategy.step(sampler.batch(step))
+        assert_same(tiny.parameters(), wanted)
 
 
 def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided() -> None:

@@ -7,6 +7,7 @@ import torch
 from tiny_systems import DOMAINS, KINDS, Tiny, assert_same, sampler_of, tiny_system
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.config.spec import Spec
 from grambench.training import fixed_shapes
@@ -14,6 +15,7 @@ from grambench.training.strategies import make_strategy, multi_step
 from grambench.training.strategies.multi_step import MultiStep
 
 SPEC = MultiStepSpec(encoder_batch=8)
+CLIPPED = Optimizer(lr=1e-3, clip_norm=0.02, weight_decay=0.1, schedule="cosine")
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +71,7 @@ def bodies(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> list[Recorder]:
 def test_every_step_is_the_same_operations_and_none_waits_for_the_device(
     name: str, domain: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiny, sampler = tiny_system(domain=domain, kind=kind), sampler_of(domain)
+    tiny, sampler = tiny_system(domain=domain, kind=kind, rates=CLIPPED), sampler_of(domain)
     tiny.system.use_fixed_shapes(encoder_steps=False)
     strategy = build(tiny, sampler, name)
     strategy.step(sampler.batch(0))
@@ -140,10 +142,10 @@ def test_a_batch_that_does_not_fit_goes_the_plain_way(domain: str) -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_warming_up_moves_nothing(domain: str) -> None:
     """Before the first step, between two windows, and in the middle of one."""
-    tiny, sampler = tiny_system(domain=domain), sampler_of(domain)
+    tiny, sampler = tiny_system(domain=domain, rates=CLIPPED), sampler_of(domain)
     tiny.system.use_fixed_shapes()
     strategy = build(tiny, sampler, "gram-3s")
-    twin_tiny, twin_sampler = tiny_system(domain=domain), sampler_of(domain)
+    twin_tiny, twin_sampler = tiny_system(domain=domain, rates=CLIPPED), sampler_of(domain)
     twin_tiny.system.use_fixed_shapes()
     twin = build(twin_tiny, twin_sampler, "gram-3s")
     for step in range(sampler.total_steps):
@@ -151,6 +153,8 @@ def test_warming_up_moves_nothing(domain: str) -> None:
         found, wanted = strategy.step(sampler.batch(step)), twin.step(twin_sampler.batch(step))
         assert torch.equal(found.loss, wanted.loss)
     assert tiny.system.encode.counts == twin_tiny.system.encode.counts
+    assert tiny.system.filter_optimizer.clipped() == twin_tiny.system.filter_optimizer.clipped()
+    assert tiny.system.encoder_optimizer.clipped() == twin_tiny.system.encoder_optimizer.clipped()
     for name, value in tiny.parameters().items():
         assert torch.equal(value, twin_tiny.parameters()[name]), name
 

@@ -40,6 +40,7 @@ class Batches:
             step=step,
             ends_epoch=step % 3 == 2,
             ends_training=step + 1 == self.total_steps,
+            progress=None,
             users=USERS,
         )
 
@@ -176,7 +177,7 @@ class World:
         select_by: str = "auc",
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
-        optimizer = SimpleNamespace(rate=lambda: 0.5)
+        optimizer = SimpleNamespace(rate=lambda _: 0.5, clipped=lambda: (None, None))
         system = SimpleNamespace(
             encode=self.encode,
             encoder_optimizer=optimizer,

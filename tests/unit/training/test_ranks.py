@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from grambench.config.optimizer import Optimizer
 from grambench.config.spec import MultiStep, Spec
 from grambench.training import group as ranks_module
 from grambench.training.group import ByTokens, Group, by_id
@@ -28,8 +29,10 @@ class Case(NamedTuple):
     encoder_chunk: int | None = None
     lstm_dropout: float = 0.0
     """Above 0: of knowledge tracing only."""
+    rates: Optimizer = tiny.ADAM
 
 
+CLIPPED = Optimizer(lr=tiny.LR, clip_norm=0.02, weight_decay=0.1, schedule="linear")
 CASES = {
     "e2e": Case("e2e"),
     "e2e in micro-batches": Case("e2e", micro_batch=2),
@@ -40,6 +43,8 @@ CASES = {
     "gram-3s by SGD": Case("gram-3s", {"table_optimizer": "sgd", "table_lr": 0.1}),
     "gram-3s, frozen": Case("gram-3s", {"update": "frozen"}),
     "gram-1e": Case("gram-1e"),
+    "gram-1s in chunks, clipped": Case("gram-1s", encoder_chunk=5, rates=CLIPPED),
+    "gram-3s, clipped": Case("gram-3s", rates=CLIPPED),
     "gram-auto": Case("gram-auto"),
     "e2e in micro-batches, dropout": Case("e2e", micro_batch=2, lstm_dropout=0.3),
     "gram-1s in chunks, dropout": Case("gram-1s", encoder_chunk=5, lstm_dropout=0.3),
@@ -76,7 +81,7 @@ def sampler_of(domain: str) -> Any:
 def train(domain: str, case: Case, resumed: resume.Resumed | None = None) -> Trained:
     """Two epochs, or the rest of them."""
     sampler = sampler_of(domain)
-    made = tiny.tiny_system(domain=domain, lstm_dropout=case.lstm_dropout)
+    made = tiny.tiny_system(domain=domain, lstm_dropout=case.lstm_dropout, rates=case.rates)
     spec = Spec(multi_step=MultiStep(encoder_batch=7, **case.multi_step))
     strategy = make_strategy(
         case.strategy,
