@@ -212,10 +212,13 @@ def tiny_system(
     bucket_tokens: int = 128,
     lstm_dropout: float = 0.0,
     masks: str = "counter",
+    checkpointed: bool = False,
     **encoder_changes: object,
 ) -> Tiny:
     """A system on the CPU whose weights follow the seed."""
     encoder = tiny_encoder(seed, dtype, **encoder_changes)
+    if checkpointed:
+        encoder.checkpoint_layers()
     kinds = {
         "news": lambda: NRMS(WIDTH, HEADS, QUERY),
         "answers": lambda: LSTMTracer(WIDTH, layers=2, dropout=lstm_dropout, length=11, masks=masks),

@@ -57,9 +57,10 @@ def audit(
     one drawn with the audit's seed, cut to `MAX_TOKENS`; if none of its items repeats, every user is taken
     twice, so that encodings are shared.
 
-    Plug-in strategies that claim the update of e2e are compared on the same batch. Where gradients differ by
-    more than `TOLERANCE`, e2e is also compared with itself (`_self_relative`): a model that computes norms or
-    rotations in fp32 does not repeat itself more exactly, and is held to `FACTOR` times that.
+    Other strategies of the run that claim the update of e2e are compared on the same batch: those of plug-ins
+    and those with networks of their own (`e2e-gc`), in two micro-batches. Where gradients differ by more than
+    `TOLERANCE`, e2e is also compared with itself (`_self_relative`): a model that computes norms or rotations
+    in fp32 does not repeat itself more exactly, and is held to `FACTOR` times that.
 
     Args:
         spec: the specification, including the probe's choices.
@@ -70,7 +71,7 @@ def audit(
 
     Raises:
         ConfigError: the encoder's vectors differ from the model's, a token has no embedding, the model does
-            not compute in float64, or a plug-in strategy that claims the update of e2e cannot be compared.
+            not compute in float64, or a strategy that claims the update of e2e cannot be compared.
     """
     began = time.monotonic_ns()
     system, modules = _without_dropout(spec, data, device)
@@ -85,9 +86,9 @@ def audit(
     reference = _gradients(EndToEnd(system, batch.users), modules, batch)
     candidate = _gradients(SingleStep(system), modules, batch)
     differences = _differences(reference, candidate)
-    plugins = _audited_plugins(spec, system, modules, sampler, batch, reference)
+    others = _audited_others(spec, data, (system, modules), sampler, batch, reference)
     ranks = of_ranks() if of_ranks is not None else None
-    all_found = (differences, *plugins.values(), *filter(None, [ranks]))
+    all_found = (differences, *others.values(), *filter(None, [ranks]))
     exact = all(_is_within(each, TOLERANCE) for each in all_found)
     self_relative = None if exact else _self_relative(system, modules, batch, reference)
     tolerance = tolerance_of(self_relative)
@@ -103,7 +104,7 @@ def audit(
         filter_relative=differences["filter"][1],
         seconds=(time.monotonic_ns() - began) / 1e9,
         note=note,
-        plugins=[_plugin_result(row, found, tolerance) for row, found in plugins.items()],
+        plugins=[_plugin_result(row, found, tolerance) for row, found in others.items()],
         self_relative=self_relative,
         ranks=1 if ranks is None else audited_ranks(spec),
         ranks_relative=None if ranks is None else max(relative for _, relative in ranks.values()),
@@ -144,11 +145,15 @@ def differences_of_ranks(spec: Spec, data: Prepared, group: Group) -> Difference
     return {name: max((each[name] for each in both), key=max) for name in reference}
 
 
-def _without_dropout(spec: Spec, data: Prepared, device: torch.device) -> tuple[System, Modules]:
-    """The run's networks with the weights of the audit's seed."""
+def _without_dropout(
+    spec: Spec, data: Prepared, device: torch.device, strategy: str = "e2e"
+) -> tuple[System, Modules]:
+    """A strategy's networks with the weights of the audit's seed."""
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
     settings, alone = spec.model_copy(update={"encoder": plain}), Group(alone=True)
-    system, modules = build_system(settings, data, device, seed=spec.audit.seed, group=alone)
+    system, modules = build_system(
+        settings, data, device, seed=spec.audit.seed, strategy=strategy, group=alone
+    )
     drop_nothing(modules.filter)
     return system, modules
 
@@ -232,20 +237,27 @@ class _Third:
         return loss
 
 
-def _audited_plugins(
+def _audited_others(
     spec: Spec,
-    system: System,
-    modules: Modules,
+    data: Prepared,
+    common: tuple[System, Modules],
     sampler: TrainSampler,
     batch: Batch,
     reference: Gradients,
 ) -> dict[StrategyRow, Differences]:
-    """Differences of plug-in strategies that claim the update of e2e from it."""
-    return {
-        row: _differences(reference, _gradients(_claimed(row, spec, system, sampler, batch), modules, batch))
-        for row in map(row_of, spec.training.strategies)
-        if row.package and row.claims_equality
-    }
+    """Differences from e2e of other strategies that claim its update; `common` has the networks of most."""
+    found = {}
+    for row in dict.fromkeys(map(row_of, spec.training.strategies)):
+        own = not row.package and factory_of(row).networks is not ENCODER_AND_FILTER
+        if not row.claims_equality or not (row.package or own):
+            continue
+        system, modules = common
+        if own:
+            system, modules = _without_dropout(spec, data, sampler.device, row.name)
+            _compute_in_float64(modules)
+        strategy = _claimed(row, spec, system, sampler, batch)
+        found[row] = _differences(reference, _gradients(strategy, modules, batch))
+    return found
 
 
 def _plugin_result(row: StrategyRow, differences: Differences, tolerance: float) -> dict[str, Any]:
@@ -255,7 +267,7 @@ def _plugin_result(row: StrategyRow, differences: Differences, tolerance: float)
 
 
 def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: Batch) -> OneStep:
-    """A plug-in strategy on the audited system.
+    """A strategy on the audited system, in two micro-batches if it divides the batch.
 
     Raises:
         ConfigError: it cannot be compared with e2e.
@@ -265,11 +277,12 @@ def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler
         system,
         sampler,
         spec=spec,
-        micro_batch=batch.users,
+        micro_batch=-(-batch.users // 2),
         encoder_chunk=None,
         seed=spec.audit.seed,
     )
-    if factory_of(row).networks is ENCODER_AND_FILTER and isinstance(strategy, OneStep):
+    is_ours = not row.package or factory_of(row).networks is ENCODER_AND_FILTER
+    if is_ours and isinstance(strategy, OneStep):
         return strategy
     raise ConfigError(
         f"{row.name} of the plug-in {row.package} claims the update of e2e, but cannot be audited: it has"

@@ -106,13 +106,18 @@ def _multi_step(inputs: StrategyInputs, spec: MultiStepSpec, rule: WindowRule) -
     return MultiStep(inputs.system, inputs.sampler, spec, rule, inputs.seed, inputs.encoder_chunk)
 
 
+def _end_to_end(inputs: StrategyInputs) -> Strategy:
+    return EndToEnd(inputs.system, inputs.micro_batch)
+
+
 def _each_item_once(inputs: StrategyInputs) -> Strategy:
     return SingleStep(inputs.system)
 
 
 _PULLED = with_filter(networks.pulled_rows)
 FACTORIES: dict[str, Factory] = {
-    "e2e": Factory(lambda inputs: EndToEnd(inputs.system, inputs.micro_batch)),
+    "e2e": Factory(_end_to_end),
+    "e2e-gc": Factory(_end_to_end, with_filter(networks.checkpointed_encoder)),
     "e2e-unique": Factory(lambda inputs: EndToEndUnique(inputs.system)),
     "gram-1s": Factory(lambda inputs: SingleStep(inputs.system, inputs.encoder_chunk)),
     "gram-<N>s": Factory(_fixed),

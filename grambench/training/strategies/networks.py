@@ -13,6 +13,7 @@ from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.tokens import without
 from grambench.data.word_vectors import WordVectors, read_word_vectors
 from grambench.domains.prepared import Prepared
+from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.free import FreeVectors, NoVectors, PulledVectors
 from grambench.models.encoders.load import encoder_width, load_encoder
@@ -71,6 +72,22 @@ def text_encoder(inputs: NetworkInputs) -> TextEncoder:
 
 ENCODER_AND_FILTER = with_filter(text_encoder)
 """The specified encoder and filter."""
+
+
+def checkpointed_encoder(inputs: NetworkInputs) -> TextEncoder:
+    """The specified encoder with checkpointed layers (`e2e-gc`).
+
+    Raises:
+        ConfigError: its transformer, or its precision, does not support it.
+    """
+    if inputs.spec.encoder.precision == "bf16-weights":  # layers would run again on the fp32 weights
+        raise ConfigError(
+            "e2e-gc cannot run layers again with encoder.precision = bf16-weights.",
+            "Use --set encoder.precision=bf16.",
+        )
+    encoder = text_encoder(inputs)
+    encoder.checkpoint_layers()
+    return encoder
 
 
 def frozen_encoder(inputs: NetworkInputs) -> TextEncoder:
