@@ -21,7 +21,7 @@ from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.filters.base import RankingView
+from grambench.models.filters.base import AnswerView, RankingView
 from grambench.models.filters.nrms import NRMS
 from grambench.models.filters.tracer import LSTMTracer
 from grambench.training.optim import ScheduledAdam
@@ -252,10 +252,10 @@ def tiny_data(seed: int = 0, impressions: int = 24, domain: str = "news") -> Pre
     return Prepared(None, manifest, tokens, offsets, parts)
 
 
-def over_table(batch: NewsBatch | AnswerBatch) -> RankingView | AnswerBatch:
+def over_table(batch: NewsBatch | AnswerBatch) -> RankingView | AnswerView:
     """A view in which the ids of the catalogue index a table of all items."""
     if isinstance(batch, AnswerBatch):
-        return batch
+        return AnswerView(np.arange(ITEMS), batch.asked_BL, batch.mask_BL, batch.correct_BL)
     return RankingView(batch.history_BH, batch.mask_BH, batch.candidates_BC, clicks_B=batch.clicks_B)
 
 

@@ -106,6 +106,15 @@ ROWS = (
         ranks=True,
     ),
     StrategyRow(
+        name="e2e-cand",
+        meaning="the gradient reaches the encoder through candidates only: a cache that is never out of date",
+        family="end-to-end",
+        domains=("news", "knowledge-tracing"),
+        plan=("encoder_chunk",),
+        colours="e2e-like",
+        reads=_CHUNK,
+    ),
+    StrategyRow(
         name="gram-1s",
         meaning="single-step GRAM: the update of e2e from one encoding of each distinct item",
         family="single-step",

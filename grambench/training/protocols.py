@@ -36,6 +36,9 @@ class View(Protocol):
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view with its tensors replaced by these."""
 
+    def apart(self) -> Self:
+        """The view over its items twice: candidates index the first N vectors, histories the N after them."""
+
 
 Batch = SampleBatch[View]
 """The training samples of one CF step, in the terms that every domain shares."""
