@@ -55,6 +55,8 @@ class StrategyRow:
     """Tables and settings that it reads beside those that all strategies read."""
     plan: tuple[Size, ...] = ()
     """Attributes of the strategy that its plan reports."""
+    caution: str = ""
+    """A sentence for its report: what of its update differs from what its family suggests."""
     colours: Colours = "baseline"
     ranks: bool = False
     """Whether several ranks can train it together."""
@@ -110,6 +112,7 @@ ROWS = (
         meaning="the gradient reaches the encoder through candidates only: a cache that is never out of date",
         family="end-to-end",
         domains=("news", "knowledge-tracing"),
+        caution="Not the update of e2e: no gradient of the history reaches the encoder.",
         plan=("encoder_chunk",),
         colours="e2e-like",
         reads=_CHUNK,

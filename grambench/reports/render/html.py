@@ -39,6 +39,7 @@ from grambench.reports.render.tables import (
     rows_of,
     significance,
     speed_columns,
+    staleness_words,
 )
 from grambench.reports.schema import Report
 from grambench.text import safe_text
@@ -70,6 +71,7 @@ def _template() -> jinja2.Template:
         tolerance=numbers.tolerance,
         options=_options,
         ranks=ranks_words,
+        staleness=staleness_words,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")

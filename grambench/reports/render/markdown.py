@@ -12,7 +12,7 @@ from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
-from grambench.reports.render.tables import co2e_note, ranks_words
+from grambench.reports.render.tables import co2e_note, ranks_words, staleness_words
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -80,6 +80,7 @@ def _template() -> jinja2.Template:
         differing=_differing,
         traces=_traces,
         ranks=ranks_words,
+        staleness=staleness_words,
         metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")
