@@ -91,6 +91,7 @@ class TextEncoder(ItemVectors):
         """
         backbone: Any = self.backbone
         enable = getattr(backbone, "activation_checkpointing_enable", None)  # from transformers 5.23 on
+        backbone.config.use_cache = False
         try:
             (enable or backbone.gradient_checkpointing_enable)({"use_reentrant": False})
         except ValueError as error:
@@ -99,7 +100,6 @@ class TextEncoder(ItemVectors):
                 "Remove e2e-gc from the strategies, or choose another encoder; to save memory with this one,"
                 " lower training.micro_batch for e2e.",
             ) from error
-        backbone.config.use_cache = False
 
     @property
     def checkpointed_layers(self) -> int:

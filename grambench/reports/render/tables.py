@@ -140,14 +140,14 @@ def ranks_words(ranks: Ranks) -> str:
 
 
 def staleness_words(measured: Sequence[Staleness]) -> str:
-    """What a page says of vectors that are not encoded anew: `read vectors up to 3 CF steps old (…`."""
+    """What a page says of vectors not encoded for their step: `read vectors up to 3 CF steps old …`."""
     last, drifts = measured[-1], [each.drift for each in measured if each.drift is not None]
     oldest, age = max(each.max_age for each in measured), fmean(each.mean_age for each in measured)
-    drift = numbers.score(fmean(drifts) if drifts else None)
+    validations = _counted(len(measured), "validation")
     return (
-        f"read vectors up to {_counted(oldest, 'CF step')} old (mean {age:.1f}); they had drifted by"
-        f" {drift} of their spread (mean of {_counted(len(measured), 'validation')}),"
-        f" before the last by {numbers.score(last.drift)}"
+        f"read vectors up to {_counted(oldest, 'CF step')} old (mean {age:.1f}), whose drift of the spread"
+        f" was {numbers.score(last.drift)} before the last of {validations}"
+        f" (mean {numbers.score(fmean(drifts) if drifts else None)})"
     )
 
 

@@ -46,7 +46,9 @@ def test_every_page_says_how_old_the_vectors_were(folder: Path) -> None:
     cached, fresh = report.trials
     assert [(each.step, each.drift) for each in cached.staleness] == [(10, 0.25), (20, 0.75), (30, None)]
     assert cached.staleness[-1].reasons == {"drift": "not a finite number"}
-    words = "read vectors up to 3 CF steps old (mean 1.5); they had drifted by 0.5000 of their spread"
+    words = (
+        "read vectors up to 3 CF steps old (mean 1.5), whose drift of the spread was – before the last of 3"
+    )
     assert f"speedyfeed.s0 {words}" in render_markdown(report)
     assert f"speedyfeed.s0 {words}" in render_html([report], Options())
     assert "speedyfeed.s0,speedyfeed,speedyfeed,0,1,staleness,drift,20,20.0,0.75,," in render_csv(
