@@ -48,6 +48,7 @@ def test_every_page_says_how_old_the_vectors_were(folder: Path) -> None:
     assert cached.staleness[-1].reasons == {"drift": "not a finite number"}
     words = (
         "read vectors up to 3 CF steps old (mean 1.5), whose drift of the spread was – before the last of 3"
+        " validations (mean 0.5000)"
     )
     assert f"speedyfeed.s0 {words}" in render_markdown(report)
     assert f"speedyfeed.s0 {words}" in render_html([report], Options())
