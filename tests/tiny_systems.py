@@ -21,7 +21,7 @@ from grambench.models.encoders.load import load_encoder
 from grambench.models.encoders.packed import PackedRows
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
-from grambench.models.filters.base import RankingView
+from grambench.models.filters.base import AnswerView, RankingView
 from grambench.models.filters.mean import MeanOfClicks
 from grambench.models.filters.naml import NAML
 from grambench.models.filters.nrms import NRMS
@@ -221,10 +221,13 @@ def tiny_system(
     lstm_dropout: float = 0.0,
     masks: str = "counter",
     rates: Optimizer = ADAM,
+    checkpointed: bool = False,
     **encoder_changes: object,
 ) -> Tiny:
     """A system on the CPU whose weights follow the seed; `kind`: another filter than the domain's first."""
     encoder = tiny_encoder(seed, dtype, **encoder_changes)
+    if checkpointed:
+        encoder.checkpoint_layers()
     kinds = {
         "news": lambda: NRMS(WIDTH, HEADS, QUERY),
         "mean": lambda: MeanOfClicks(WIDTH),
@@ -262,10 +265,10 @@ def tiny_data(seed: int = 0, impressions: int = 24, domain: str = "news") -> Pre
     return Prepared(None, manifest, tokens, offsets, parts)
 
 
-def over_table(batch: NewsBatch | AnswerBatch) -> RankingView | AnswerBatch:
+def over_table(batch: NewsBatch | AnswerBatch) -> RankingView | AnswerView:
     """A view in which the ids of the catalogue index a table of all items."""
     if isinstance(batch, AnswerBatch):
-        return batch
+        return AnswerView(np.arange(ITEMS), batch.asked_BL, batch.mask_BL, batch.correct_BL)
     return RankingView(batch.history_BH, batch.mask_BH, batch.candidates_BC, clicks_B=batch.clicks_B)
 
 

@@ -92,7 +92,7 @@ def _recomputation(spec: Spec, trial: TrialState, cost: float) -> float | None:
     passes = spec.multi_step.encoder_passes if plan.window_steps > 1 else 1
     with_graph = seen.unique_items * passes
     without = seen.items_encoded - with_graph
-    if row_of(plan.strategy).recomputes:
+    if row_of(plan.strategy).passes > 3:
         without += seen.items_encoded
     return cost * seen.unique_items / (cost * with_graph + without) if with_graph + without > 0 else None
 

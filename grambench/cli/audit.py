@@ -112,7 +112,8 @@ def _print(result: "AuditFinished", vectors: "EncoderChecked | None") -> None:
         say(line)
     for plugin in result.plugins:
         verdict = "has" if plugin["equivalent"] else "does NOT have"
-        words = f"{plugin['strategy']} of {plugin['package']} {verdict} the update of e2e"
+        package = f" of {plugin['package']}" if plugin["package"] else ""
+        words = f"{plugin['strategy']}{package} {verdict} the update of e2e"
         say(safe_text(words, 200))
     if vectors is not None:
         say(vectors_line(vectors))

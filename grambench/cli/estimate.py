@@ -123,9 +123,9 @@ def _encoded(spec: Spec, strategy: str, items: int, steps: int, drawn: float) ->
     if row.family == "baseline" or row.package:
         return None
     if row.encodes == "occurrences":
-        return 3 * steps * drawn
+        return row.passes * steps * drawn
     if row.family != "multi-step":
-        return 3 * steps * _distinct(drawn, items)
+        return row.passes * steps * _distinct(drawn, items)
     found = row.match(strategy)
     numbers = found.groupdict() if found else {}
     window = float(numbers.get("steps") or 0) or steps * float(numbers.get("epochs") or 0.25)

@@ -14,7 +14,7 @@ from typing import Literal
 Vocabulary = Literal["encoder", "words", "language-model"]
 """Which tokenizer items need: the encoder's, whole words, or that of `lm-kt`'s language model."""
 Family = Literal["end-to-end", "single-step", "multi-step", "baseline"]
-Colours = Literal["e2e", "e2e-unique", "single", "steps", "epochs", "auto", "baseline"]
+Colours = Literal["e2e", "e2e-unique", "e2e-like", "single", "steps", "epochs", "auto", "baseline"]
 """Colour family in the dashboard's palette."""
 Size = Literal["micro_batch", "encoder_chunk", "encoder_batch"]
 
@@ -49,12 +49,14 @@ class StrategyRow:
     vocabulary: Vocabulary = "encoder"
     encodes: Literal["occurrences", "items"] = "items"
     """What the encoder encodes of a batch: every occurrence, or each distinct item once."""
-    recomputes: bool = False
-    """Whether each backward pass runs the layers forward once more."""
+    passes: int = 3
+    """Forward passes that encoding an item in a step costs, the backward pass counting as two."""
     reads: tuple[str, ...] = ENCODER_AND_FILTER
     """Tables and settings that it reads beside those that all strategies read."""
     plan: tuple[Size, ...] = ()
     """Attributes of the strategy that its plan reports."""
+    caution: str = ""
+    """A sentence for its report: what of its update differs from what its family suggests."""
     colours: Colours = "baseline"
     ranks: bool = False
     """Whether several ranks can train it together."""
@@ -86,12 +88,34 @@ ROWS = (
         ranks=True,
     ),
     StrategyRow(
+        name="e2e-gc",
+        meaning="e2e with gradient checkpointing: less memory, and each layer runs once more",
+        family="end-to-end",
+        claims_equality=True,
+        encodes="occurrences",
+        passes=4,
+        plan=("micro_batch",),
+        colours="e2e-like",
+        reads=(*ENCODER_AND_FILTER, "training.micro_batch"),
+        ranks=True,
+    ),
+    StrategyRow(
         name="e2e-unique",
         meaning="plain autograd through one encoding of each distinct item of a batch",
         family="end-to-end",
         claims_equality=True,
         colours="e2e-unique",
         ranks=True,
+    ),
+    StrategyRow(
+        name="e2e-cand",
+        meaning="the gradient reaches the encoder through candidates only: a cache that is never out of date",
+        family="end-to-end",
+        domains=("news", "knowledge-tracing"),
+        caution="Not the update of e2e: no gradient of the history reaches the encoder.",
+        plan=("encoder_chunk",),
+        colours="e2e-like",
+        reads=_CHUNK,
     ),
     StrategyRow(
         name="gram-1s",

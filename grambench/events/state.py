@@ -31,6 +31,7 @@ from grambench.events.types import (
     RanksLaunched,
     RankStarted,
     SamplerFinished,
+    StalenessMeasured,
     StatesCached,
     TrialPlanned,
     WarmedUp,
@@ -171,6 +172,8 @@ class TrialState:
     windows: list[WindowClosed] = field(default_factory=list)
     """The newest `WINDOWS_KEPT`."""
     windows_closed: int = 0
+    staleness: list[StalenessMeasured] = field(default_factory=list)
+    """Before each validation, in order; empty: every vector that the filter reads is encoded for its step."""
     drift_series: Series = field(default_factory=Series)
     """Training seconds -> drift at the close of a window."""
     checkpoint: CheckpointSaved | None = None

@@ -1,6 +1,7 @@
 """What a careful reader should know: the logs' warnings, and outcomes that invalidate a comparison."""
 
 from grambench.analysis.comparison import group_sizes
+from grambench.config.strategies import builtin_row
 from grambench.events.disturbance import disturbances
 from grambench.events.state import RunState, TrialState
 from grambench.reports.trial_schema import Caution
@@ -13,6 +14,9 @@ def trial_cautions(trial: TrialState) -> list[Caution]:
         by = ", then ".join(str(stretch.size) for stretch in trial.stretches)
         words = f"Trained by {by} ranks: its seconds are sums over them"
         found["several-ranks"] = f"{words}, and ranks.parts has the rate of each."
+    row = builtin_row(trial.strategy)
+    if row is not None and row.caution:
+        found["another-update"] = row.caution
     if trial.outcome == "diverged":
         found.setdefault("diverged", f"The trial diverged: {trial.reason or 'a loss was not finite'}.")
     return _listed(found)

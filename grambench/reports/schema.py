@@ -202,12 +202,12 @@ class VectorFacts(Section):
 
 
 class PluginAudit(Section):
-    """Gradients of a strategy of another package against those of e2e, on the same batch."""
+    """Gradients of another strategy that claims e2e's update against those of e2e, on the same batch."""
 
     strategy: str
     """Its name."""
     package: str
-    """Name and version of its package."""
+    """Name and version of its package; empty: grambench."""
     equivalent: bool
     """True when every relative difference is within the audit's tolerance."""
     encoder_relative: float | None
@@ -257,7 +257,7 @@ class AuditFacts(GrownSection):
     vectors: VectorFacts | None = None
     """Whether the encoder computes what the original model computes."""
     plugins: list[PluginAudit] = Field(default_factory=list)
-    """Strategies of other packages that claim e2e's update."""
+    """Strategies of other packages that claim e2e's update, and `e2e-gc`."""
     adapts: list[AdaptAudit] = Field(default_factory=list)
     """Each way in which the trials adapt the encoder; empty: there is one."""
     self_relative: float | None = None

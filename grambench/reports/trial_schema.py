@@ -308,6 +308,28 @@ class Windows(GrownSection):
     """Items encoded for a window but read by none of its steps."""
 
 
+class Staleness(Section):
+    """How far vectors that the filter read lay behind the encoder, of a sample of at most 64 items.
+
+    Measured before a validation, after a CF step; at the end of a window before the encoder is trained.
+    """
+
+    step: int
+    """CF steps done."""
+    train_s: float
+    """Training seconds at which it was measured; the measurement takes none."""
+    items: int
+    """Items in the sample, a count."""
+    mean_age: float
+    """CF steps since a vector was encoded: the mean."""
+    p90_age: float
+    """The same: the 90th percentile."""
+    max_age: int
+    """The same: the largest."""
+    drift: float | None
+    """Mean distance of the vectors from the encoder's, over these' mean distance from their mean, a ratio."""
+
+
 class Curves(Model):
     """[x, y] pairs with x in training seconds, thinned to at most 256 points; the newest is kept."""
 
@@ -524,6 +546,8 @@ class Trial(Section):
     """Reference strategy of the same seed -> ratios."""
     windows: Windows
     """Windows of multi-step GRAM."""
+    staleness: list[Staleness] = Field(default_factory=list)
+    """Before every validation; left out where each vector that the filter reads is encoded for its step."""
     validations: list[Scores]
     """Every evaluation of the validation part, in order."""
     curves: Curves
@@ -547,6 +571,8 @@ class Trial(Section):
             found.pop("adaptation", None)
         if not self.clipping:
             found.pop("clipping", None)
+        if not self.staleness:
+            found.pop("staleness", None)
         return found
 
 

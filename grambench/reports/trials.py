@@ -30,6 +30,7 @@ from grambench.reports.trial_schema import (
     Predictions,
     Scores,
     SpeedUp,
+    Staleness,
     Times,
     Trial,
     Windows,
@@ -81,6 +82,9 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         reuse_ratio=comparison.reuse_ratio(trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
+        staleness=[
+            build_section(Staleness, each, otherwise="not a finite number") for each in trial.staleness
+        ],
         validations=[build_scores(evaluation) for evaluation in trial.evaluations],
         curves=Curves(
             throughput=_points(trial.rate_series),

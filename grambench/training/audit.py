@@ -63,9 +63,10 @@ def audit(
     LoRA's updates are moved away from their zero start.
 
     The differences are the larger of gram-1s's and of those of e2e in micro-batches of a third of the users.
-    Plug-in strategies that claim the update of e2e are compared on the same batch. Where gradients differ by
-    more than `TOLERANCE`, e2e is also compared with itself (`_self_relative`): a model that computes norms or
-    rotations in fp32 does not repeat itself more exactly, and is held to `FACTOR` times that.
+    Other strategies of the run that claim the update of e2e are compared on the same batch: those of plug-ins
+    and those with networks of their own (`e2e-gc`), in two micro-batches. Where gradients differ by more than
+    `TOLERANCE`, e2e is also compared with itself (`_self_relative`): a model that computes norms or rotations
+    in fp32 does not repeat itself more exactly, and is held to `FACTOR` times that.
 
     Args:
         spec: the specification, including the probe's choices.
@@ -76,7 +77,7 @@ def audit(
 
     Raises:
         ConfigError: the encoder's vectors differ from the model's, a token has no embedding, the model does
-            not compute in float64, or a plug-in strategy that claims the update of e2e cannot be compared.
+            not compute in float64, or a strategy that claims the update of e2e cannot be compared.
     """
     began = time.monotonic_ns()
     own, *others = variants(spec)
@@ -99,7 +100,7 @@ def audit(
         filter_relative=worst["filter"][1],
         seconds=(time.monotonic_ns() - began) / 1e9,
         note=first.note,
-        plugins=[_plugin_result(row, differs, first.tolerance) for row, differs in first.plugins.items()],
+        plugins=[_plugin_result(row, found) for row in first.plugins],
         self_relative=max((each.own for each in found if each.own is not None), default=None),
         ranks=1 if ranks is None else audited_ranks(spec),
         ranks_relative=None if ranks is None else max(relative for _, relative in ranks.values()),
@@ -171,7 +172,7 @@ def _audited(spec: Spec, data: Prepared, device: torch.device) -> _Audited:
         batch,
         note,
         _largest([_differences(reference, _gradients(each, modules, batch)) for each in candidates]),
-        _audited_plugins(spec, system, modules, sampler, batch, reference),
+        _audited_others(spec, data, (system, modules), sampler, batch, reference),
         partial(_self_relative, system, modules, batch, reference),
     )
 
@@ -213,11 +214,15 @@ def _largest(found: Sequence[Differences]) -> Differences:
     return {name: max((each[name] for each in found), key=max) for name in found[0]}
 
 
-def _without_dropout(spec: Spec, data: Prepared, device: torch.device) -> tuple[System, Modules]:
-    """The run's networks with the weights of the audit's seed."""
+def _without_dropout(
+    spec: Spec, data: Prepared, device: torch.device, strategy: str = "e2e"
+) -> tuple[System, Modules]:
+    """A strategy's networks with the weights of the audit's seed."""
     plain = spec.encoder.model_copy(update={"dropout": 0.0, "compile": "off"})
     settings, alone = spec.model_copy(update={"encoder": plain}), Group(alone=True)
-    system, modules = build_system(settings, data, device, seed=spec.audit.seed, group=alone)
+    system, modules = build_system(
+        settings, data, device, seed=spec.audit.seed, strategy=strategy, group=alone
+    )
     drop_nothing(modules.filter)
     if isinstance(system.encode, CachedItemEncoder):
         system.encode.states.in_fp16 = False
@@ -305,30 +310,38 @@ class _Third:
         return loss
 
 
-def _audited_plugins(
+def _audited_others(
     spec: Spec,
-    system: System,
-    modules: Modules,
+    data: Prepared,
+    common: tuple[System, Modules],
     sampler: TrainSampler,
     batch: Batch,
     reference: Gradients,
 ) -> dict[StrategyRow, Differences]:
-    """Differences of plug-in strategies that claim the update of e2e from it."""
-    return {
-        row: _differences(reference, _gradients(_claimed(row, spec, system, sampler, batch), modules, batch))
-        for row in map(row_of, spec.training.strategies)
-        if row.package and row.claims_equality
-    }
+    """Differences from e2e of other strategies that claim its update; `common` has the networks of most."""
+    found = {}
+    for row in dict.fromkeys(map(row_of, spec.training.strategies)):
+        own = not row.package and factory_of(row).networks is not ENCODER_AND_FILTER
+        if not row.claims_equality or not (row.package or own):
+            continue
+        system, modules = common
+        if own:
+            system, modules = _without_dropout(spec, data, sampler.device, row.name)
+            _compute_in_float64(modules)
+        strategy = _claimed(row, spec, system, sampler, batch)
+        found[row] = _differences(reference, _gradients(strategy, modules, batch))
+    return found
 
 
-def _plugin_result(row: StrategyRow, differences: Differences, tolerance: float) -> dict[str, Any]:
-    relative = {f"{name}_relative": pair[1] for name, pair in differences.items()}
-    equivalent = _is_within(differences, tolerance)
+def _plugin_result(row: StrategyRow, found: Sequence[_Audited]) -> dict[str, Any]:
+    worst = _largest([each.plugins[row] for each in found])
+    relative = {f"{name}_relative": pair[1] for name, pair in worst.items()}
+    equivalent = all(_is_within(each.plugins[row], each.tolerance) for each in found)
     return {"strategy": row.name, "package": row.package, "equivalent": equivalent, **relative}
 
 
 def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler, batch: Batch) -> OneStep:
-    """A plug-in strategy on the audited system.
+    """A strategy on the audited system, in two micro-batches if it divides the batch.
 
     Raises:
         ConfigError: it cannot be compared with e2e.
@@ -338,11 +351,12 @@ def _claimed(row: StrategyRow, spec: Spec, system: System, sampler: TrainSampler
         system,
         sampler,
         spec=spec,
-        micro_batch=batch.users,
+        micro_batch=-(-batch.users // 2),
         encoder_chunk=None,
         seed=spec.audit.seed,
     )
-    if factory_of(row).networks is ENCODER_AND_FILTER and isinstance(strategy, OneStep):
+    is_ours = not row.package or factory_of(row).networks is ENCODER_AND_FILTER
+    if is_ours and isinstance(strategy, OneStep):
         return strategy
     raise ConfigError(
         f"{row.name} of the plug-in {row.package} claims the update of e2e, but cannot be audited: it has"

@@ -11,7 +11,8 @@ from grambench.events.control import Ending
 from grambench.metrics.catalogue import SELECTS, metric
 from grambench.metrics.ranking import NotFiniteError
 from grambench.training.phases import System
-from grambench.training.protocols import Batch, StepResult, Strategy
+from grambench.training.protocols import Batch, ReadsCached, StepResult, Strategy
+from grambench.training.strategies.staleness import measured
 from grambench.training.tally import Tally
 from grambench.training.validations import Validations
 
@@ -256,6 +257,7 @@ class Trainer:
 
     def _pause_to_validate(self, batch: Batch) -> None:
         self._rest()
+        self._report_staleness()
         if batch.ends_epoch:
             self.tally.report_epoch(batch.epoch + 1)
         if batch.ends_epoch or batch.ends_training:
@@ -265,6 +267,14 @@ class Trainer:
         if not batch.ends_training:
             self.effects.emit(ev.PhaseEntered("train"))
             self._resume()
+
+    def _report_staleness(self) -> None:
+        """Emit how old the vectors are that the last step read, where they were not encoded for it."""
+        if self.system.group.size > 1 or not isinstance(self.strategy, ReadsCached):
+            return
+        cached, train_s = self.strategy.cached(), self.system.clock.read()[0]
+        if cached is not None:
+            self.effects.emit(measured(self.system, cached, self.tally.totals.steps, train_s))
 
     def _validate(self, batch: Batch) -> None:
         """Evaluate, and save the weights if they are the best so far; may end the trial."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from grambench.config.spec import Training
 from grambench.gram import encoder_backward
+from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import System
 from grambench.training.protocols import Batch
 
@@ -102,7 +103,16 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
 
     The difference of two probes of the longest item cancels what does not grow with the number of items, such
     as bf16 copies of the weights. The probes' gradients are dropped, and their encodings are not counted.
+    Where layers are checkpointed, what the backward pass keeps while it runs one of them again is added.
     """
+    encoder, kept = system.encode.encoder, _kept_per_token(system, items_N)
+    if isinstance(encoder, TextEncoder) and (layers := encoder.checkpointed_layers):
+        with encoder.keeping_all():
+            kept += _kept_per_token(system, items_N) / layers
+    return max(1.0, kept)
+
+
+def _kept_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     longest = items_N[system.encode.tokens.lengths[items_N].argmax()]
     items = system.encode.layout.probe_items(int(system.encode.tokens.lengths[longest]))
     small, large = (np.full(count, longest) for count in (items // 2, items))
@@ -111,7 +121,7 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     kept = [_kept_bytes(parameters, functools.partial(system.encode, items_N)) for items_N in (small, large)]
     grown = kept[1] - kept[0]
     system.encode.counts = counts
-    return max(1.0, grown / (_positions(system, large) - _positions(system, small)))
+    return grown / (_positions(system, large) - _positions(system, small))
 
 
 def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -> int:

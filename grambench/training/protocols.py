@@ -5,7 +5,7 @@ Legend: B users, N items of a view, D width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ class View(Protocol):
 
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view with its tensors replaced by these."""
+
+    def apart(self) -> Self:
+        """The view over its items twice: candidates index the first N vectors, histories the N after them."""
 
 
 Batch = SampleBatch[View]
@@ -77,8 +80,31 @@ class ClosedWindow:
     """Items that were encoded for the window but not read by any of its steps."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What the filter read in place of vectors encoded for the step: a sample of the items."""
+
+    items_N: NDArray[np.int64]
+    """Ids on the host."""
+    vectors_ND: Tensor
+    """As they are after the step."""
+    ages_N: NDArray[np.int64]
+    """CF steps done since each was encoded, that of the encoding included."""
+    content_ND: Tensor | None = None
+    """CE(c) of the encoder that the window began with; None: encode them with the current one."""
+
+
 State = dict[str, Tensor | NDArray[Any] | int | float]
 """Values by name; missing ones have their initial value."""
+
+
+@runtime_checkable
+class ReadsCached(Protocol):
+    """A strategy whose filter reads vectors of an earlier encoder, or vectors moved since."""
+
+    def cached(self) -> Cached | None:
+        """A sample of what the last step read; None: no step yet."""
+        ...
 
 
 class Strategy(Protocol):

@@ -102,6 +102,18 @@ def _windows(_: Scene, trial: TrialState) -> Rows:
     )
 
 
+def _staleness(_: Scene, trial: TrialState) -> Rows:
+    """Of the vectors that its filter has read, before the newest validation."""
+    if not trial.staleness:
+        return ()
+    last = trial.staleness[-1]
+    return (
+        ("steps, mean", numbers.ratio(last.mean_age)),
+        ("steps, most", numbers.count(last.max_age)),
+        ("drift of the spread", numbers.score(last.drift)),
+    )
+
+
 def _memory(scene: Scene, trial: TrialState) -> Rows:
     progress, memory = trial.progress, memory_of(scene.state, trial)
     return (
@@ -148,6 +160,7 @@ _PARTS: tuple[tuple[str, Callable[[Scene, TrialState], Rows]], ...] = (
     ("speed", _speed),
     ("learning", _learning),
     ("windows", _windows),
+    ("age of vectors", _staleness),
     ("memory", _memory),
     ("ranks", _ranks),
     ("plan", _plan),

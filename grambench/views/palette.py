@@ -36,6 +36,7 @@ LIGHT = Tones("#1f2933", "#5f6c7a", "#c3ccd5", "#1f7a4d", "#8a6100", "#b3371f", 
 _FAMILIES: dict[Colours, tuple[tuple[tuple[str, str], ...], str]] = {
     "e2e": ((("#E69F00", "#B36B00"),), "●"),
     "e2e-unique": ((("#C2703D", "#8F4514"),), "○"),
+    "e2e-like": ((("#F2CF8D", "#7A5200"), ("#E2725B", "#A33B22")), "◐◑"),
     "single": ((("#56B4E9", "#1579B5"),), "■"),
     "steps": ((("#009E73", "#007355"), ("#4FC9A4", "#2E8F72"), ("#8FDCC4", "#51A68B")), "▲△"),
     "epochs": ((("#CC79A7", "#A8427B"), ("#E3AECB", "#BF6C9A"), ("#A85C8C", "#7D2F5C")), "◆◇"),

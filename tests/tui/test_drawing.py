@@ -117,6 +117,7 @@ def test_big_digits_are_three_even_rows() -> None:
 @pytest.mark.parametrize("dark", [True, False])
 def test_every_strategy_of_a_run_looks_different(dark: bool) -> None:
     names = ["e2e", "e2e-unique", "gram-1s", "gram-10s", "gram-50s", "gram-0.5e", "gram-1e", "gram-auto"]
+    names += ["e2e-gc", "e2e-cand"]
     found = looks({name: name for name in (*names, "nofinetune", "nocontent")}, dark)
     assert len({(look.colour, look.marker) for look in found.values()}) == len(names) + 2
     assert found["gram-1e"] == looks({"gram-1e": "gram-1e"}, dark)["gram-1e"]

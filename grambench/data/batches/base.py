@@ -66,6 +66,10 @@ class SampleBatch(ABC, Generic[ViewT]):
     def view(self, indexed: Indexed) -> ViewT:
         """The batch over these items."""
 
+    def candidates(self) -> NDArray[np.int64]:
+        """Ids, on the host, of what the loss scores: candidates, or the questions asked; with repetitions."""
+        raise NotImplementedError
+
     def __post_init__(self) -> None:
         if self.place is None:
             one, two, three = (getattr(self, name) for name in self.tensors)

@@ -37,6 +37,8 @@ class Purpose(IntEnum):
     """Which cached vectors SpeedyFeed uses: seed, purpose, step."""
     MASKS = 6
     """The key of a user's dropout masks: seed, purpose, epoch."""
+    STALENESS = 8
+    """Whose cached vectors are compared with fresh ones: seed, purpose."""
 
 
 def key(*parts: int) -> int:

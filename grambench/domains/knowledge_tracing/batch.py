@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grambench.data.batches import counter
@@ -23,14 +25,25 @@ class IndexedAnswers(AnswerView):
     items_N: Tensor
     """Item ids to encode."""
     occurrences: int
-    whole: Samples = field(repr=False)
-    """The three tensors before they were cut."""
+    whole: tuple[Tensor, ...] = field(repr=False)
+    """The three tensors before they were cut, and `answered_BL` where it differs."""
     keys_B: Tensor
     """See `SampleBatch`."""
 
     def buffers(self) -> tuple[Tensor, ...]:
         """Tensors whose shapes follow from the number of users alone."""
-        return *self.whole, self.keys_B
+        return self.keys_B, *self.whole
+
+    def apart(self) -> Self:
+        """See `View`: an item is a candidate where it is asked, and history where its answer is known."""
+        items = len(self.items_N)
+        return replace(
+            self,
+            items_N=torch.cat((self.items_N, self.items_N)),
+            host_items_N=np.concatenate((self.host_items_N, self.host_items_N)),
+            answered_BL=self.asked_BL + items,
+            whole=(*self.whole, self.whole[0] + items),
+        )
 
     def dropout_masks(self, layers: int, width: int, dropout: float, dtype: torch.dtype) -> Tensor:
         """See `AnswerView`."""
@@ -39,15 +52,16 @@ class IndexedAnswers(AnswerView):
 
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view, uncut, with other tensors in the shapes of `buffers`."""
-        asked_BL, mask_BL, correct_BL, keys_B = buffers
+        keys_B, asked_BL, mask_BL, correct_BL, *answered = buffers
         return replace(
             self,
             items_N=items_N,
             asked_BL=asked_BL,
             mask_BL=mask_BL,
             correct_BL=correct_BL,
+            answered_BL=answered[0] if answered else None,
             keys_B=keys_B,
-            whole=(asked_BL, mask_BL, correct_BL),
+            whole=tuple(buffers[1:]),
         )
 
 
@@ -69,6 +83,10 @@ class AnswerBatch(SampleBatch[IndexedAnswers]):
         """The items asked."""
         asked_SL, mask_SL, _ = samples
         return Block(asked_SL, mask_SL, step_ends)
+
+    def candidates(self) -> NDArray[np.int64]:
+        """See `SampleBatch`: every item asked."""
+        return self.at.block.occurrences_of(self.at.rows).host_items_N
 
     def view(self, indexed: Indexed) -> IndexedAnswers:
         """See `SampleBatch.view`."""

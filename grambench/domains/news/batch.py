@@ -32,6 +32,15 @@ class IndexedNews(RankingView):
         """Tensors whose shapes follow from the number of users alone."""
         return self.history_BH, self.mask_BH, self.candidates
 
+    def apart(self) -> Self:
+        """See `View`."""
+        return replace(
+            self,
+            items_N=torch.cat((self.items_N, self.items_N)),
+            host_items_N=np.concatenate((self.host_items_N, self.host_items_N)),
+            history_BH=self.history_BH + len(self.items_N),
+        )
+
     def over(self, items_N: Tensor, buffers: Sequence[Tensor]) -> Self:
         """The view with other tensors in the shapes of `buffers`."""
         history_BH, mask_BH, candidates = buffers
@@ -69,6 +78,12 @@ class NewsBatch(SampleBatch[IndexedNews]):
     def clicks_B(self) -> NDArray[np.int64]:
         """Real clicks of each history, on the host."""
         return self.at.block.counts(self.at.rows) - self.candidates_BC.shape[1]
+
+    def candidates(self) -> NDArray[np.int64]:
+        """See `SampleBatch`: the last occurrences of each user."""
+        host_N = self.at.block.occurrences_of(self.at.rows).host_items_N
+        ends_B1 = self.at.block.counts(self.at.rows).cumsum()[:, None]
+        return host_N[ends_B1 - 1 - np.arange(self.candidates_BC.shape[1])]
 
     def view(self, indexed: Indexed) -> IndexedNews:
         """See `SampleBatch.view`."""

@@ -22,6 +22,7 @@ def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
     trial = known.trial(source)
     known.recent.pop(source, None)
     trial.evaluations = [e for e in trial.evaluations if e.step <= event.step]
+    trial.staleness = [each for each in trial.staleness if each.step <= event.step]
     trial.best = next((e for e in reversed(trial.evaluations) if e.best), None)
     trial.test, trial.diverged, trial.predictions = None, None, []
     steps = 0
@@ -92,6 +93,11 @@ def _window_closed(known: Folded, source: str, event: ev.WindowClosed) -> None:
         trial.drift_series.add(trial.train_s, event.drift)
 
 
+def _staleness_measured(known: Folded, source: str, event: ev.StalenessMeasured) -> None:
+    trial = known.trial(source)
+    trial.staleness = [*(each for each in trial.staleness if each.step < event.step), event]
+
+
 def _epoch_finished(known: Folded, source: str, event: ev.EpochFinished) -> None:
     trial = known.trial(source)
     while trial.epochs and trial.epochs[-1].epoch >= event.epoch:  # when resumed
@@ -132,6 +138,7 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.StatesCached: _states_cached,
     ev.Progress: _progress,
     ev.WindowClosed: _window_closed,
+    ev.StalenessMeasured: _staleness_measured,
     ev.EpochFinished: _epoch_finished,
     ev.Evaluated: _evaluated,
     ev.CheckpointSaved: _checkpoint_saved,

@@ -105,8 +105,8 @@ class AuditFinished(Event):
     seconds: float
     note: str = ""
     plugins: list[dict[str, Any]] = field(default_factory=list)
-    """For each strategy of another package that claims e2e's update: strategy, package, and as above
-    equivalent, encoder_relative and filter_relative."""
+    """For each strategy of another package that claims e2e's update, and for e2e-gc: strategy, package, and
+    as above equivalent, encoder_relative and filter_relative."""
     self_relative: float | None = None
     """Largest relative difference of e2e from itself with a batch of other composition: what the model's own
     arithmetic leaves open. None: not measured, since the gradients agree to 1e-10."""
@@ -127,7 +127,7 @@ class AuditFinished(Event):
 
     @property
     def unequal(self) -> list[str]:
-        """Strategies of other packages whose claim does not hold."""
+        """Of these strategies those whose claim does not hold."""
         return [str(found.get("strategy")) for found in self.plugins if not found.get("equivalent")]
 
     @property

@@ -146,6 +146,23 @@ class WindowClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StalenessMeasured(Event):
+    """How far vectors that the filter read lie behind the encoder, before a validation; a sample of them."""
+
+    type: ClassVar[str] = "staleness_measured"
+    step: int
+    train_s: float
+    items: int
+    """Items in the sample, of those that the last step, or its window, has read."""
+    mean_age: float
+    """CF steps since a vector was encoded."""
+    p90_age: float
+    max_age: int
+    drift: float | None
+    """Mean ‖v − CE(c)‖ over the mean ‖CE(c) − mean of CE(c)‖; None: not finite."""
+
+
+@dataclass(frozen=True, slots=True)
 class EpochFinished(Event):
     """One pass over the train samples."""
 

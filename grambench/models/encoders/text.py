@@ -4,11 +4,14 @@ Legend: N items, L token positions, G packed rows, R positions of a row, X items
 embeddings, D width.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors, Packing
 from grambench.models.encoders.cut import Cut, cut_below
 from grambench.models.encoders.half import in_bf16
@@ -109,6 +112,43 @@ class TextEncoder(ItemVectors):
             for layer in self.cut.layers[self.cut.below :]:
                 layer.train(mode)
         return self
+
+    def checkpoint_layers(self) -> None:
+        """In training, keep only the input of each layer for the backward pass, which runs the layer again.
+
+        Raises:
+            ConfigError: the transformer does not support it.
+        """
+        backbone: Any = self.backbone
+        enable = getattr(backbone, "activation_checkpointing_enable", None)  # from transformers 5.23 on
+        backbone.config.use_cache = False
+        try:
+            (enable or backbone.gradient_checkpointing_enable)({"use_reentrant": False})
+        except ValueError as error:
+            raise ConfigError(
+                f"{type(backbone).__name__} does not support gradient checkpointing, which e2e-gc needs.",
+                "Remove e2e-gc from the strategies, or choose another encoder; to save memory with this one,"
+                " lower training.micro_batch for e2e.",
+            ) from error
+
+    @property
+    def checkpointed_layers(self) -> int:
+        """Layers that the backward pass runs again; 0: it keeps what it needs of all of them."""
+        config: Any = self.backbone.config
+        return int(config.num_hidden_layers) if self._checkpointed() else 0
+
+    @contextmanager
+    def keeping_all(self) -> Iterator[None]:
+        """Within the block, keep everything for the backward pass, whether or not layers are checkpointed."""
+        switched = self._checkpointed()
+        for module in switched:
+            module.gradient_checkpointing = False
+        yield
+        for module in switched:
+            module.gradient_checkpointing = True
+
+    def _checkpointed(self) -> list[Any]:
+        return [module for module in self.modules() if getattr(module, "gradient_checkpointing", False)]
 
     @property
     def is_frozen(self) -> bool:

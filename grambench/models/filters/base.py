@@ -75,6 +75,8 @@ class AnswerView:
     """True at real answers."""
     correct_BL: Tensor
     """1 right, 0 wrong; 0 at padding."""
+    answered_BL: Tensor | None = None
+    """The same items as the answers that later positions know; None: `asked_BL`."""
 
     def dropout_masks(self, layers: int, width: int, dropout: float, dtype: torch.dtype) -> Tensor:
         """Factors [B, L, layers, width]: 0 where a number is dropped, else 1 / (1 - dropout).
@@ -96,6 +98,14 @@ class RankingFilter(nn.Module, Filter):
 
 class AnswerFilter(nn.Module, Filter):
     """Base of filters whose scores are logits [B, L] of a right answer; undefined at padding."""
+
+    @staticmethod
+    def vectors(item_vectors_ND: Tensor, view: AnswerView) -> tuple[Tensor, Tensor]:
+        """Vectors [B, L, D] of the items where they are asked, and where their answers are known."""
+        asked_BLD = rows_at(item_vectors_ND, view.asked_BL)
+        if view.answered_BL is None:
+            return asked_BLD, asked_BLD
+        return asked_BLD, rows_at(item_vectors_ND, view.answered_BL)
 
     def loss(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Binary cross-entropy of the real answers, SUMMED over answers and users (eq. 8)."""

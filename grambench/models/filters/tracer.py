@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.base import AnswerFilter, AnswerView
-from grambench.models.rows import rows_at
 
 CORRECTNESS_WIDTH = POSITION_WIDTH = 16
 
@@ -105,8 +104,8 @@ class LSTMTracer(AnswerFilter):
 
     def scores(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Logit [B, L] of a right answer at each position; undefined at padding."""
-        asked_BLD = rows_at(item_vectors_ND, view.asked_BL)
-        answered = torch.cat((asked_BLD, self.correctness(view.correct_BL)), dim=2)[:, :-1]
+        asked_BLD, answered_BLD = self.vectors(item_vectors_ND, view)
+        answered = torch.cat((answered_BLD, self.correctness(view.correct_BL)), dim=2)[:, :-1]
         start = self.start.expand(len(answered), 1, -1)
         known = torch.cat((start, answered), dim=1)
         positions = self.position.weight[: known.shape[1]].expand(len(known), -1, -1)

@@ -41,6 +41,7 @@ from grambench.reports.render.tables import (
     rows_of,
     significance,
     speed_columns,
+    staleness_words,
     work_columns,
 )
 from grambench.reports.schema import Report
@@ -73,6 +74,7 @@ def _template() -> jinja2.Template:
         tolerance=numbers.tolerance,
         options=_options,
         ranks=ranks_words,
+        staleness=staleness_words,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")

@@ -68,6 +68,10 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
         yield from _scores("validation", scores)
     for name in SECTIONS:
         yield from _section(name, getattr(trial, name))
+    for measured in trial.staleness:
+        for name in ("mean_age", "p90_age", "max_age", "drift"):
+            head = "staleness", name, measured.step, measured.train_s
+            yield (*head, getattr(measured, name), "", measured.reasons.get(name, ""))
     if trial.ranks.several:
         yield from _section("ranks", trial.ranks)
         for rank in trial.ranks.ranks:

@@ -13,7 +13,7 @@ from grambench.reports.comparison_schema import Interval
 from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
-from grambench.reports.render.tables import WORK, co2e_note, ranks_words, work_columns
+from grambench.reports.render.tables import WORK, co2e_note, ranks_words, staleness_words, work_columns
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -89,6 +89,7 @@ def _template() -> jinja2.Template:
         differing=_differing,
         traces=_traces,
         ranks=ranks_words,
+        staleness=staleness_words,
         metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from grambench.metrics.catalogue import Metric
 from grambench.reports.render.labels import (
@@ -18,7 +19,7 @@ from grambench.reports.render.labels import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import RankPart, Ranks, Work, are_alike
+from grambench.reports.trial_schema import RankPart, Ranks, Staleness, Work, are_alike
 from grambench.views import numbers
 
 Format = Callable[[float | None], str]
@@ -179,6 +180,18 @@ def ranks_words(ranks: Ranks) -> str:
             *([f"efficiency {efficiency:.2f}"] if efficiency is not None else []),
             *(_part_words(part) for part in ranks.parts if len(ranks.parts) > 1),
         )
+    )
+
+
+def staleness_words(measured: Sequence[Staleness]) -> str:
+    """What a page says of vectors not encoded for their step: `read vectors up to 3 CF steps old …`."""
+    last, drifts = measured[-1], [each.drift for each in measured if each.drift is not None]
+    oldest, age = max(each.max_age for each in measured), fmean(each.mean_age for each in measured)
+    validations = _counted(len(measured), "validation")
+    return (
+        f"read vectors up to {_counted(oldest, 'CF step')} old (mean {age:.1f}), whose drift of the spread"
+        f" was {numbers.score(last.drift)} before the last of {validations}"
+        f" (mean {numbers.score(fmean(drifts) if drifts else None)})"
     )
 
 

@@ -15,6 +15,7 @@ from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import System
 from grambench.training.protocols import Sampler, Strategy
 from grambench.training.strategies import networks
+from grambench.training.strategies.candidates import CandidatesOnly
 from grambench.training.strategies.crcf import CRCFEpoch, CRCFStep
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
 from grambench.training.strategies.filter_only import FilterOnly
@@ -107,14 +108,20 @@ def _multi_step(inputs: StrategyInputs, spec: MultiStepSpec, rule: WindowRule) -
     return MultiStep(inputs.system, inputs.sampler, spec, rule, inputs.seed, inputs.encoder_chunk)
 
 
+def _end_to_end(inputs: StrategyInputs) -> Strategy:
+    return EndToEnd(inputs.system, inputs.micro_batch)
+
+
 def _each_item_once(inputs: StrategyInputs) -> Strategy:
     return SingleStep(inputs.system)
 
 
 _PULLED = with_filter(networks.pulled_rows)
 FACTORIES: dict[str, Factory] = {
-    "e2e": Factory(lambda inputs: EndToEnd(inputs.system, inputs.micro_batch)),
+    "e2e": Factory(_end_to_end),
+    "e2e-gc": Factory(_end_to_end, with_filter(networks.checkpointed_encoder)),
     "e2e-unique": Factory(lambda inputs: EndToEndUnique(inputs.system)),
+    "e2e-cand": Factory(lambda inputs: CandidatesOnly(inputs.system, inputs.encoder_chunk)),
     "gram-1s": Factory(lambda inputs: SingleStep(inputs.system, inputs.encoder_chunk)),
     "gram-<N>s": Factory(_fixed),
     "gram-<x>e": Factory(_fixed),

@@ -92,6 +92,8 @@ class Window:
         self.rows.clear()
         self._known_I, self._touched_I = np.zeros(catalogue, bool), np.zeros(catalogue, bool)
         self.frozen = frozen
+        self.joined_U = np.empty(0, np.int32)
+        """CF steps that the window had taken when each item joined."""
         self.steps = 0
         self.occurrences = 0
 
@@ -129,6 +131,7 @@ class Window:
         self.rows.start[before:count] = vectors_ND
         self.rows.table[before:count] = vectors_ND
         self.host_items_U, self.rows_held = np.concatenate((self.host_items_U, items_N)), count
+        self.joined_U = np.append(self.joined_U, np.full(len(items_N), self.steps, np.int32))
         self._known_I[items_N] = True
         device, places_N = self.slots_I.device, torch.from_numpy(self.group.slot(own_N))
         self.slots_I[sent(places_N, device)] = torch.arange(before, count, device=device)
@@ -159,6 +162,7 @@ class Window:
             "steps": self.steps,
             "occurrences": self.occurrences,
             "touched": self.touched_U,
+            "joined": self.joined_U,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -172,6 +176,7 @@ class Window:
         all_U = np.ones(len(self), bool)  # in version 0.1 a window encoded only items that it read
         read_U = np.asarray(state.get("touched", all_U), bool)
         self.touch(self.host_items_U[read_U])
+        self.joined_U = np.asarray(state.get("joined", self.joined_U), np.int32)
 
     def touched_rows(self) -> Tensor | slice:
         """Rows of the touched items, as indices; a full slice if all of them are (or none is)."""

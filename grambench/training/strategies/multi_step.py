@@ -3,6 +3,7 @@
 Legend: U items of the window, N items of one batch, D width.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,11 +11,13 @@ from grambench.config.spec import MultiStep as MultiStepSpec
 from grambench.data.batches import counter
 from grambench.training.group import Exchange, by_id
 from grambench.training.phases import System, dry_run, encode, filter_backward, warm_up_encoder
-from grambench.training.protocols import Batch, ClosedWindow, Sampler, State, StepResult, View
+from grambench.training.protocols import Batch, Cached, ClosedWindow, Sampler, State, StepResult, View
 from grambench.training.strategies.fit_encoder import fit_encoder
 from grambench.training.strategies.item_table import Rows, Window, held_by_all
+from grambench.training.strategies.staleness import sampled
 from grambench.training.strategies.table_optimizer import TableOptimizer
 from grambench.training.strategies.windows import WindowRule
+from grambench.transfer import sent
 
 _ROOM = 1.05
 """Capacity relative to the items of the first window: other epochs draw other negatives."""
@@ -45,6 +48,8 @@ class MultiStep:
         lr = spec.relative_lr if table == "relative" else spec.table_lr
         self.table_optimizer = TableOptimizer(table, lr, self.catalogue, sampler.device, system.group)
         self._epoch = -1
+        self._closed: Cached | None = None
+        """A sample of the last window, before its end trained the encoder."""
         self._rows: Rows | None = None
         """Tensors of the previous window, if steps run on fixed tensors."""
 
@@ -130,6 +135,18 @@ class MultiStep:
                 progress=batch.progress,
             )
 
+    def cached(self) -> Cached | None:
+        """See `ReadsCached`: rows of the open window, else of the last one as it closed."""
+        return self._sample(self.window) if self.window is not None else self._closed
+
+    def _sample(self, window: Window) -> Cached:
+        """Of the items that the window's steps have read."""
+        touched = window.touched_U.nonzero()[0]
+        places = touched[sampled(self.seed, window.host_items_U[touched])]
+        rows = sent(torch.from_numpy(places), self.sampler.device)
+        ages_N = window.steps - window.joined_U[places].astype(np.int64)
+        return Cached(window.host_items_U[places], window.read(rows), ages_N, window.start_UD[rows])
+
     def _touched(self, window: Window) -> list[Tensor]:
         """Tensors that a step on the table modifies."""
         table = [window.rows.table, *self.table_optimizer.touched()]
@@ -152,7 +169,7 @@ class MultiStep:
         self.table_optimizer.load_state_dict(state)
         self.rule.load_state_dict(_part(state, "rule."))
         window = _part(state, "window.")
-        self.window = None
+        self.window = self._closed = None
         if window:
             self.window = self._open()
             self.window.load_state_dict(window)
@@ -187,6 +204,7 @@ class MultiStep:
     def _close(self, window: Window, batch: Batch) -> ClosedWindow:
         """Train the encoder on the pseudo-loss ½ ‖h̃ − CE(c)‖² over shuffled mini-batches of touched items."""
         items_U, device = window.host_items_U[window.touched_U], self.sampler.device
+        self._closed = self._sample(window) if self.system.group.size == 1 else None
         pseudo_loss = fit_encoder(
             self.system,
             items_U,

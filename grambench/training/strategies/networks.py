@@ -13,6 +13,7 @@ from grambench.config.strategies import Vocabulary
 from grambench.data.prepared.tokens import without
 from grambench.data.word_vectors import WordVectors, read_word_vectors
 from grambench.domains.prepared import Prepared
+from grambench.errors import ConfigError
 from grambench.models.encoders.adapt import adapted
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.free import FreeVectors, NoVectors, PulledVectors
@@ -77,6 +78,22 @@ def adapted_encoder(inputs: NetworkInputs) -> ItemVectors:
 
 ENCODER_AND_FILTER = with_filter(adapted_encoder)
 """The specified encoder and filter."""
+
+
+def checkpointed_encoder(inputs: NetworkInputs) -> ItemVectors:
+    """The specified encoder, trained as `encoder.adapt` says, with checkpointed layers (`e2e-gc`).
+
+    Raises:
+        ConfigError: its transformer, or its precision, does not support it.
+    """
+    if inputs.spec.encoder.precision == "bf16-weights":  # layers would run again on the fp32 weights
+        raise ConfigError(
+            "e2e-gc cannot run layers again with encoder.precision = bf16-weights.",
+            "Use --set encoder.precision=bf16.",
+        )
+    encoder = text_encoder(inputs)
+    encoder.checkpoint_layers()
+    return adapted(encoder, inputs.spec.encoder)
 
 
 def frozen_encoder(inputs: NetworkInputs) -> TextEncoder:

@@ -13,8 +13,9 @@ from torch import Tensor
 from grambench.config.baselines import SpeedyFeed as SpeedyFeedSpec
 from grambench.data.batches import counter
 from grambench.training.phases import System, encode, encoder_backward, filter_backward
-from grambench.training.protocols import Batch, Sampler, State, StepResult
+from grambench.training.protocols import Batch, Cached, Sampler, State, StepResult
 from grambench.training.strategies.one_step import OneStep
+from grambench.training.strategies.staleness import sampled
 from grambench.transfer import read, sent
 
 _NEVER = -(1 << 62)
@@ -39,6 +40,9 @@ class SpeedyFeed(OneStep):
             catalogue, system.encode.encoder.width, dtype=dtype, device=sampler.device
         )
 
+        self._last: tuple[NDArray[np.int64], int] | None = None
+        """Items of the last step, and CF steps done after it."""
+
     def warm_up(self, batch: Batch) -> None:
         """Compute and drop the gradients of a batch; the cache stays empty."""
         before = self.encoded_at_I.copy()
@@ -62,7 +66,17 @@ class SpeedyFeed(OneStep):
             encoder_backward(self.system, encoded_FD, gradient_UD[places_F])
             self.cache_ID[sent(torch.from_numpy(fresh_F), self.device)] = encoded_FD.detach()
             self.encoded_at_I[fresh_F] = batch.step
+        self._last = items_U, batch.step + 1
         return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
+
+    def cached(self) -> Cached | None:
+        """See `ReadsCached`: what the last step took from the cache, and what it has put there."""
+        if self._last is None:
+            return None
+        items_U, steps = self._last
+        items_N = items_U[sampled(self.seed, items_U)]
+        vectors_ND = self.cache_ID[sent(torch.from_numpy(items_N), self.device)]
+        return Cached(items_N, vectors_ND, steps - self.encoded_at_I[items_N])
 
     def state_dict(self) -> State:
         """The cache, and the step at which each vector was encoded."""
@@ -72,6 +86,7 @@ class SpeedyFeed(OneStep):
         """Restore the state."""
         self.encoded_at_I = np.asarray(state["encoded_at"])
         self.cache_ID.copy_(torch.as_tensor(state["cache"]))
+        self._last = None
 
     def _looked_up(self, step: int, items_U: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mask [U] of the items taken from the cache."""

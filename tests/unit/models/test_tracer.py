@@ -34,7 +34,8 @@ def view(items: list[list[int]], correct: list[list[int]]) -> SimpleNamespace:
     def dropout_masks(*sizes: object) -> Tensor:
         return counter.dropout_masks(keys, longest, *sizes)
 
-    return SimpleNamespace(asked_BL=index, mask_BL=mask, correct_BL=right, dropout_masks=dropout_masks)
+    tensors = {"asked_BL": index, "mask_BL": mask, "correct_BL": right, "answered_BL": None}
+    return SimpleNamespace(**tensors, dropout_masks=dropout_masks)
 
 
 def literal_lstm(lstm: nn.LSTM, inputs: list[Tensor], masks: Tensor | None = None) -> list[Tensor]:

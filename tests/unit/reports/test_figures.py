@@ -177,7 +177,8 @@ def test_words_have_contrast_in_both_schemes(scheme: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "strategy", ["e2e", "e2e-unique", "gram-1s", "gram-10s", "gram-1e", "gram-auto", "nrms"]
+    "strategy",
+    ["e2e", "e2e-gc", "e2e-cand", "e2e-unique", "gram-1s", "gram-10s", "gram-1e", "gram-auto", "nrms"],
 )
 def test_colours_of_labels_have_contrast_in_both_schemes(strategy: str) -> None:
     for dark, ground in ((False, "#ffffff"), (True, "#0f1419")):

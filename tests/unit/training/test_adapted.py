@@ -60,11 +60,15 @@ ONE_STEP: dict[str, Callable[[System], Any]] = {
 class Adapted:
     """A tiny system whose encoder is trained in part."""
 
-    def __init__(self, adapt: str, domain: str, cache: str = "auto", packed: bool = False) -> None:
+    def __init__(
+        self, adapt: str, domain: str, cache: str = "auto", packed: bool = False, checkpointed: bool = False
+    ) -> None:
         spec = encoder_spec(**ADAPTS[adapt], cache=cache)
         torch.manual_seed(0)
         text = load_encoder(spec, VOCABULARY, autocast=False).double()
         widen(text)
+        if checkpointed:
+            text.checkpoint_layers()
         self.encoder = adapted(text, spec).double()
         torch.manual_seed(1)
         for parameter in self.encoder.parameters():
@@ -118,6 +122,9 @@ def test_gradients_over_cached_states_are_those_of_plain_autograd(adapt: str, do
     for build in ONE_STEP.values():
         build(adapted_.system).gradients(batch)
         assert_same(adapted_.take_gradients(), wanted)
+    checkpointed = Adapted(adapt, domain, checkpointed=True)
+    EndToEnd(checkpointed.system, 4).gradients(batch)
+    assert_same(checkpointed.take_gradients(), wanted)
     frozen = {name for name, p in adapted_.encoder.named_parameters(prefix="encoder") if not p.requires_grad}
     assert frozen
     assert all(not float(wanted[name].abs().max()) for name in frozen)

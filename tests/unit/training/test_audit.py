@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import CAUSAL, encoder_of, saved_model
+from tiny_models import CAUSAL, ENCODERS, encoder_of, saved_model
 from tiny_systems import CPU, HEADS, LR, QUERY, encoder_spec, make_part, tiny_data
 
 from grambench.config.networks import Filter
@@ -14,8 +15,9 @@ from grambench.config.optimizer import Optimizer
 from grambench.config.spec import Audit, Spec, Training
 from grambench.domains.news.batch import NewsBatch
 from grambench.domains.prepared import Prepared
-from grambench.errors import DataError
+from grambench.errors import ConfigError, DataError
 from grambench.events.types import AuditFinished
+from grambench.models.encoders.text import TextEncoder
 from grambench.models.filters import FACTORIES
 from grambench.models.filters.sasrec import SASRec
 from grambench.training import audit as module
@@ -61,6 +63,34 @@ def test_a_loss_that_reads_other_users_must_say_so(monkeypatch: pytest.MonkeyPat
     assert max(found.encoder_absolute, found.filter_absolute) <= found.tolerance == 1e-10
     monkeypatch.setitem(FACTORIES, "sasrec", lambda _, width: Forgetful(width, 1, HEADS, 5))
     assert not audit(spec, tiny_data(), CPU).equivalent
+
+
+def audited_checkpointed() -> AuditFinished:
+    strategies = SPEC.training.model_copy(update={"strategies": ("e2e", "e2e-gc")})
+    return audit(SPEC.model_copy(update={"training": strategies}), tiny_data(), CPU)
+
+
+def test_checkpointing_is_audited_in_micro_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = audited_checkpointed()
+    (gc,) = found.plugins
+    assert (gc["strategy"], gc["package"], gc["equivalent"]) == ("e2e-gc", "", True)
+    assert max(gc["encoder_relative"], gc["filter_relative"]) <= found.tolerance == 1e-10
+    monkeypatch.setattr(TextEncoder, "checkpoint_layers", lambda self: setattr(self, "word_scale", 1 + 1e-6))
+    wrong = audited_checkpointed()
+    assert wrong.equivalent
+    assert wrong.unequal == ["e2e-gc"]
+    assert not wrong.passed
+
+
+@pytest.mark.parametrize(("family", "precision"), [("albert", "fp32"), ("bert", "bf16-weights")])
+def test_a_model_without_checkpointing_is_refused_before_training(
+    family: str, precision: str, tmp_path: Path
+) -> None:
+    encoder = encoder_of(saved_model(ENCODERS[family], tmp_path)).model_copy(update={"precision": precision})
+    training = SPEC.training.model_copy(update={"strategies": ("e2e-gc",)})
+    with pytest.raises(ConfigError, match=r"e2e-gc (needs|cannot)") as refused:
+        audit(SPEC.model_copy(update={"encoder": encoder, "training": training}), tiny_data(), CPU)
+    assert refused.value.fix
 
 
 def scaled(function: Callable[..., None], factor: float) -> Callable[..., None]:

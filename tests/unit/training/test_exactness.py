@@ -191,6 +191,22 @@ def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided() -> No
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("micro_batch", [6, 4])
+def test_checkpointing_keeps_every_gradient(micro_batch: int, domain: str) -> None:
+    tiny, batch = tiny_system(domain=domain), sampler_of(domain).batch(0)
+    LiteralE2E(tiny).gradients(batch)
+    wanted = tiny.take_gradients()
+    tiny.encoder.checkpoint_layers()
+    EndToEnd(tiny.system, micro_batch).gradients(batch)
+    assert_same(tiny.take_gradients(), wanted)
+    tiny.encoder.backbone.embeddings.requires_grad_(False)  # the first layer's input then has no gradient
+    EndToEnd(tiny.system, micro_batch).gradients(batch)
+    found = tiny.take_gradients()
+    trained = [name for name in found if "embeddings" not in name]
+    assert_same({name: found[name] for name in trained}, {name: wanted[name] for name in trained})
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
 @settings(max_examples=15)
 @given(st.integers(0, 1000), st.integers(0, 7), st.integers(1, 40), st.integers(1, 8))
 def test_chunk_and_micro_batch_never_matter(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ from grambench.models.encoders.buckets import EncodingCounts
 from grambench.training.group import Group
 from grambench.training.guard import NonFiniteGuard
 from grambench.training.loop import Effects, LeftError, Trainer
-from grambench.training.protocols import ClosedWindow, StepResult
+from grambench.training.protocols import Cached, ClosedWindow, StepResult
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -217,6 +218,24 @@ def test_trains_every_step_and_evaluates_every_epoch() -> None:
     assert world.steps == 12
     assert [(e.epoch, e.step) for e in world.all(ev.Evaluated)] == [(1, 3), (2, 6), (3, 9), (4, 12)]
     assert [e.train_s for e in world.all(ev.Evaluated)] == [3.0, 6.0, 9.0, 12.0]
+
+
+def test_the_age_of_vectors_is_measured_before_each_validation_beside_the_clock() -> None:
+    class Caching(World):
+        def cached(self) -> Cached | None:
+            assert not self.clock.running
+            if self.steps < 6:
+                return None
+            vectors, ages = torch.tensor([[0.0, 2.0], [0.0, 0.0]]), np.array([1, 3])
+            return Cached(np.array([4, 7]), vectors, ages, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+
+    world = Caching()
+    world.run(9, every="2s")
+    wanted = ev.StalenessMeasured(6, 6.0, 2, 2.0, 3.0, 3, 0.5 / 0.5)
+    assert world.all(ev.StalenessMeasured)[0] == wanted
+    told = [type(e) for e in world.events if isinstance(e, (ev.StalenessMeasured, ev.Evaluated))]
+    pair = [ev.StalenessMeasured, ev.Evaluated]
+    assert told == [ev.Evaluated] * 3 + pair * 3
 
 
 def test_best_checkpoint_is_the_first_with_the_best_auc() -> None:

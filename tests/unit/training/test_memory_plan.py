@@ -45,6 +45,21 @@ def test_kept_bytes_grow_with_the_layers() -> None:
     assert four - two == pytest.approx(2 * (two - one), rel=0.02)
 
 
+def test_checkpointing_keeps_a_fraction_and_plans_larger_micro_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = shape(6, 16)
+    plain, checkpointed = (kept(architecture=layers, checkpointed=on) for on in (False, True))
+    inputs = 6 * 16 * 4  # one vector of each layer's width per position, in fp32
+    assert inputs < checkpointed - plain / 6 < 2 * inputs, "inputs of layers, and what is kept around them"
+    assert checkpointed < 0.35 * plain
+    monkeypatch.setattr("grambench.training.memory_plan.free_bytes", lambda _device: int(plain * 300))
+    systems = [tiny_system(dtype=torch.float32, architecture=layers, checkpointed=on) for on in (False, True)]
+    small, large = (plan_graphs(each.system, batch(), Training(), CPU).micro_batch for each in systems)
+    assert 1 <= small < large
+    assert systems[1].encoder.checkpointed_layers == 6, "the probe leaves checkpointing on"
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 def test_kept_bytes_are_those_of_activations_not_of_weights(
     autocast: bool, monkeypatch: pytest.MonkeyPatch

@@ -36,6 +36,7 @@ CLIPPED = Optimizer(lr=tiny.LR, clip_norm=0.02, weight_decay=0.1, schedule="line
 CASES = {
     "e2e": Case("e2e"),
     "e2e in micro-batches": Case("e2e", micro_batch=2),
+    "e2e-gc": Case("e2e-gc", micro_batch=2),
     "e2e-unique": Case("e2e-unique"),
     "gram-1s": Case("gram-1s"),
     "gram-1s in chunks": Case("gram-1s", encoder_chunk=5),
@@ -81,7 +82,10 @@ def sampler_of(domain: str) -> Any:
 def train(domain: str, case: Case, resumed: resume.Resumed | None = None) -> Trained:
     """Two epochs, or the rest of them."""
     sampler = sampler_of(domain)
-    made = tiny.tiny_system(domain=domain, lstm_dropout=case.lstm_dropout, rates=case.rates)
+    checkpointed = case.strategy == "e2e-gc"
+    made = tiny.tiny_system(
+        domain=domain, lstm_dropout=case.lstm_dropout, rates=case.rates, checkpointed=checkpointed
+    )
     spec = Spec(multi_step=MultiStep(encoder_batch=7, **case.multi_step))
     strategy = make_strategy(
         case.strategy,

@@ -81,7 +81,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
         yield mode
 
 
-STRATEGIES = ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-auto"]
+STRATEGIES = ["e2e", "e2e-unique", "e2e-cand", "gram-1s", "gram-3s", "gram-1e", "gram-auto"]
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

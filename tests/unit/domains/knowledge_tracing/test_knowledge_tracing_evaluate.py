@@ -1,7 +1,6 @@
 """Scores of students' answers against a loop over one student at a time."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from grambench.analysis.clustered import auc_influence
 from grambench.domains import evaluation
 from grambench.domains.knowledge_tracing.evaluate import AnswerEvaluator
 from grambench.domains.knowledge_tracing.sequences import Sequences
+from grambench.models.filters.base import AnswerView
 
 LENGTH = 6
 COLD = np.array([3, 8, 11, 20, 21, 30, 33, 39], np.int32)
@@ -31,7 +31,7 @@ def one_by_one(tiny: Tiny, part: Sequences) -> tuple[list[float], list[int], lis
         at = slice(max(int(part.offsets[user]), stop - LENGTH), stop)
         asked = torch.from_numpy(part.items[at]).long()[None]
         correct = torch.from_numpy(part.correct[at]).long()[None]
-        view = SimpleNamespace(asked_BL=asked, mask_BL=torch.ones_like(asked) == 1, correct_BL=correct)
+        view = AnswerView(None, asked, torch.ones_like(asked) == 1, correct)
         logits = tiny.filter.scores(vectors, view)[0].tolist()
         for logit, label, item, scored in zip(
             logits, part.correct[at].tolist(), part.items[at].tolist(), part.scored[at].tolist(), strict=True
