@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from grambench.config.networks import Filter as FilterSpec
 from grambench.models.filters.base import AnswerFilter, AnswerView
 from grambench.models.filters.blocks import AttentionBlock, require_heads
-from grambench.models.rows import rows_at
 
 
 def make(spec: FilterSpec, width: int) -> "SAKT":
@@ -47,8 +46,8 @@ class SAKT(AnswerFilter):
 
     def scores(self, item_vectors_ND: Tensor, view: AnswerView) -> Tensor:
         """Logit [B, L] of a right answer at each position; undefined at padding."""
-        asked_BLD = rows_at(item_vectors_ND, view.asked_BL)
-        answered = (asked_BLD + self.correctness(view.correct_BL))[:, :-1]
+        asked_BLD, known_BLD = self.vectors(item_vectors_ND, view)
+        answered = (known_BLD + self.correctness(view.correct_BL))[:, :-1]
         known_BLD = torch.cat((self.start.expand(len(answered), 1, -1), answered), dim=1)
         length = known_BLD.shape[1]
         states_BLD = known_BLD + self.position.weight[:length]
