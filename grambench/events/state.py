@@ -31,6 +31,7 @@ from grambench.events.types import (
     RanksLaunched,
     RankStarted,
     SamplerFinished,
+    TrialForecast,
     TrialPlanned,
     WarmedUp,
     WindowClosed,
@@ -151,6 +152,8 @@ class TrialState:
     started: WorkerStarted | None = None
     plan: TrialPlanned | None = None
     warmed_up: WarmedUp | None = None
+    forecast: TrialForecast | None = None
+    """The newest that was made of the whole trial."""
     progress: Progress | None = None
     settled: Progress | None = None
     """The counters when the last window closed: within a window the encoder's share is still missing, so

@@ -33,6 +33,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
+from grambench.worker.forecast import Probe, used_bytes
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
 from grambench.worker.kept_scores import keep_scores
 from grambench.worker.planning import (
@@ -124,6 +125,7 @@ def _run_trial(
         autocast=device.autocast,
         group=trial.group,
     )
+    base_bytes = used_bytes(device.torch)
     require_inputs(spec, row_of(entry.strategy).vocabulary, checks)
     for warning in word_warnings(modules, system):
         emit(warning)
@@ -160,8 +162,14 @@ def _run_trial(
         seed=seed,
     )
     emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
+    warm_ns = time.monotonic_ns()
     strategy.warm_up(trial.group.part(sampler.batch(0)))
+    system.clock.read()  # waits for the device
+    warm_s = (time.monotonic_ns() - warm_ns) / 1e9
     emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
+    if trial.group.size == 1 and resumed is None:
+        probe = Probe(spec, entry.strategy, system, sampler, strategy, plan, base_bytes, warm_s=warm_s)
+        emit(probe.forecast())
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)

@@ -49,6 +49,10 @@ def _warmed_up(known: Folded, source: str, event: ev.WarmedUp) -> None:
     known.trial(source).warmed_up = event
 
 
+def _forecast(known: Folded, source: str, event: ev.TrialForecast) -> None:
+    known.trial(source).forecast = event
+
+
 def _progress(known: Folded, source: str, event: ev.Progress) -> None:
     trial = known.trial(source)
     trial.progress = event
@@ -125,6 +129,7 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.TrialResumed: _trial_resumed,
     ev.Diverged: _diverged,
     ev.WarmedUp: _warmed_up,
+    ev.TrialForecast: _forecast,
     ev.Progress: _progress,
     ev.WindowClosed: _window_closed,
     ev.EpochFinished: _epoch_finished,
