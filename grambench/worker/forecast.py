@@ -9,7 +9,8 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
+from time import process_time
 
 import numpy as np
 import psutil
@@ -30,13 +31,13 @@ from grambench.training.protocols import Batch, Strategy
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 
-IN_RUN_S = 0.06
+IN_RUN_S = 0.08
 """Seconds of each measurement of a trial that is about to start."""
-_WARM_S = 0.25
-"""Its warm-up, a whole step, is repeated for the measurement if it took less; else it is the measurement."""
+_SLOW_S = 2.0
+"""A warm-up that takes longer is itself the measurement of a step; of shorter ones a first call costs more."""
 _LOOKED_AT = 4
 """Batches over which counts are averaged."""
-_FIRST, _GROWTH, _REPEATS = 4, 4, 3
+_FIRST, _GROWTH, _REPEATS = 2, 4, 3
 """Users or items of the first part that is measured, factor to the next one, and calls of the last."""
 _SAMPLE = 1 << 20
 """Parameters on which an update is timed."""
@@ -178,10 +179,8 @@ class Probe:
 
     def _warm_seconds(self, batch: Batch) -> tuple[int, float]:
         """Users of a part of the batch, and seconds of the warm-up on it."""
-        if self.warm_s is not None and self.warm_s > _WARM_S:
+        if self.warm_s is not None and self.warm_s > _SLOW_S:
             return batch.users, self.warm_s
-        if self.warm_s is not None:
-            return batch.users, self._seconds(lambda: self.strategy.warm_up(batch))
         return self._grown(batch.users, lambda users: self.strategy.warm_up(next(batch.split(users))))
 
     def _share_held(self, batch: Batch) -> float:
@@ -225,6 +224,7 @@ class Probe:
         with dry_run(system):
             held = most_held_bytes(self._parameters(), lambda: warm_up_encoder(system, items_N[:_FIRST]))
             fitted, both_s = self._grown(chunk, lambda items: warm_up_encoder(system, items_N[:items]))
+            forward(_FIRST)
             opened, forward_s = self._grown(len(items_N), forward)
         held_tokens = self._tokens(items_N) * chunk / len(items_N)
         seconds = dataclasses.replace(
@@ -252,18 +252,26 @@ class Probe:
         return [*self.system.encode.encoder.parameters(), *self.system.filter.parameters()]
 
     def _grown(self, most: int, call: Callable[[int], None]) -> tuple[int, float]:
-        """Seconds of the largest part, of at most `most`, for which there is time; the first call is cold."""
-        part = min(_FIRST, most)
-        call(part)
+        """Seconds of the largest part, of at most `most`, for which there is time; it was called before.
+
+        Time is that of this process, so that a busy machine does not make the parts smaller; of several
+        calls the fastest was disturbed least.
+        """
+        part, began = min(_FIRST, most), self._spent_s()
         took_s = self._seconds(lambda: call(part))
-        while part < most and took_s * _GROWTH < self.budget_s:
-            part = min(most, part * _GROWTH)
+        while part < most and (self._spent_s() - began) * _GROWTH < self.budget_s:
+            part, began = min(most, part * _GROWTH), self._spent_s()
             took_s = self._seconds(lambda: call(part))  # noqa: B023
-        took, left_s = [took_s], self.budget_s - took_s
-        while len(took) < _REPEATS and left_s > took_s:
-            took.append(self._seconds(lambda: call(part)))
-            left_s -= took[-1]
-        return part, median(took)
+        for calls in range(1, _REPEATS):
+            if (self._spent_s() - began) * (calls + 1) / calls > self.budget_s:
+                break
+            took_s = min(took_s, self._seconds(lambda: call(part)))
+        return part, took_s
+
+    def _spent_s(self) -> float:
+        """Seconds of computing: of this process on a CPU, where its threads share them."""
+        on_cpu = self.system.clock.device.type == "cpu"
+        return process_time() / torch.get_num_threads() if on_cpu else time.perf_counter()
 
     def _seconds(self, call: Callable[[], object]) -> float:
         self.system.clock.read()  # waits for the device
