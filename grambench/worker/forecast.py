@@ -34,7 +34,7 @@ from grambench.training.strategies.speedyfeed import SpeedyFeed
 IN_RUN_S = 0.08
 """Seconds of each measurement of a trial that is about to start."""
 _SLOW_S = 2.0
-"""A warm-up that takes longer is itself the measurement of a step; of shorter ones a first call costs more."""
+"""A warm-up that takes longer is the measurement of a step; a shorter one may consist of first calls."""
 _LOOKED_AT = 4
 """Batches over which counts are averaged."""
 _FIRST, _GROWTH, _REPEATS = 2, 4, 3
@@ -246,7 +246,10 @@ class Probe:
         optimizers = (self.system.encoder_optimizer, self.system.filter_optimizer)
         trained = sum(parameter.nbytes for optimizer in optimizers for parameter in optimizer.parameters)
         vectors = rows * row + sum(tensor.nbytes for tensor in kept)
-        return cost.Bytes(self.base_bytes, trained + touched, int(graph), vectors)
+        base = self.base_bytes
+        if self.system.clock.device.type == "cpu":  # with what the libraries have allocated at first calls
+            base = max(base, used_bytes(self.system.clock.device))
+        return cost.Bytes(base, trained + touched, int(graph), vectors)
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [*self.system.encode.encoder.parameters(), *self.system.filter.parameters()]
