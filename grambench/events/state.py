@@ -153,7 +153,7 @@ class TrialState:
     plan: TrialPlanned | None = None
     warmed_up: WarmedUp | None = None
     forecast: TrialForecast | None = None
-    """The newest that was made of the whole trial."""
+    """What it would cost; the newest prediction."""
     progress: Progress | None = None
     settled: Progress | None = None
     """The counters when the last window closed: within a window the encoder's share is still missing, so

@@ -28,11 +28,14 @@ from grambench.reports.render.markdown import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
+    FORECAST_TITLES,
+    FORECASTS,
     INTERVALS,
     PEAKS,
     SPEEDUPS,
     Column,
     co2e_note,
+    forecast_rows,
     quality_columns,
     ranks_words,
     resource_columns,
@@ -101,6 +104,7 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
             labels, quality_columns(report), "Test scores", f"{_WEIGHTS} {INTERVALS} {significance(report)}"
         ),
         "speed": _table(labels, speed_columns(), "Speed", SPEEDUPS),
+        "forecasts": {"titles": FORECAST_TITLES, "notes": FORECASTS, "rows": forecast_rows(report)},
         "resources": _table(labels, resource_columns(report, options), *_resources(labels, options)),
         "figures": [
             (figure, Markup(svg_element(figure, f"run-{number_}-{figure.name}")) if figure.chart else None)

@@ -42,6 +42,8 @@ _UNITS = {
     "co2e": "kg",
 }
 """End of a field's name -> its unit; others are ratios, scores or counts."""
+_FORECASTS = {"epoch_s": "s", "peak_bytes": "bytes", "reuse_ratio": ""}
+"""What is predicted -> its unit."""
 _CURVES = {"throughput": "1/s", "loss": "", "memory": "bytes", "drift": "", "energy": "J"}
 """Curve -> unit of its values."""
 _FORMULA = ("=", "+", "-", "@")
@@ -75,6 +77,9 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
         for number, part in enumerate(trial.ranks.parts, 1):
             yield from _section(f"ranks part {number}", part)
     yield ("trial", "reuse_ratio", "", "", trial.reuse_ratio, "", trial.reasons.get("reuse_ratio", ""))
+    if trial.forecast.is_made:
+        for name, unit in _FORECASTS.items():
+            yield from _section(f"forecast of {name}", getattr(trial.forecast, name), unit)
     for reference, ratios in trial.speedups.items():
         yield from _section(f"speedup over {reference}", ratios, unit="")
     yield from _co2e(trial, options)

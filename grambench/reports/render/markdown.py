@@ -12,7 +12,13 @@ from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
-from grambench.reports.render.tables import co2e_note, ranks_words
+from grambench.reports.render.tables import (
+    FORECAST_TITLES,
+    FORECASTS,
+    co2e_note,
+    forecast_rows,
+    ranks_words,
+)
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -40,7 +46,14 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
     """The report in words: environment, audit, strategies, seeds, warnings, and what is missing."""
     labels = by_label(report)
     co2e = {each.label: _co2e_of(each, options.co2_per_kwh) for each in labels if options.co2_per_kwh}
-    return _template().render(report=report, co2e=co2e, co2e_note=co2e_note(labels, options))
+    return _template().render(
+        report=report,
+        co2e=co2e,
+        co2e_note=co2e_note(labels, options),
+        forecasts=forecast_rows(report),
+        forecast_titles=FORECAST_TITLES,
+        forecast_notes=FORECASTS,
+    )
 
 
 def _verdict(report: Report) -> str:
