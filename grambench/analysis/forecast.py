@@ -28,7 +28,6 @@ class WindowWork:
 
     times: float
     """In an epoch; below 1 where a window is longer than an epoch."""
-    steps: int
     items: int
     """Distinct items of such a window."""
     tokens: int
@@ -124,8 +123,6 @@ def forecast(
 
 def _reuse(drawn: Drawn, step: StepWork, windows: Sequence[WindowWork]) -> float | None:
     """Occurrences over the items that the strategy has to encode for them (eq. 10, 11)."""
-    if windows:
-        steps = sum(window.times * window.steps for window in windows)
-        items = sum(window.times * window.items for window in windows)
-        return drawn.occurrences * steps / items if items else None
-    return drawn.occurrences / step.items if step.items else None
+    of_windows = sum(window.times * window.items for window in windows)
+    items = of_windows if windows else drawn.batches * step.items
+    return drawn.batches * drawn.occurrences / items if items else None

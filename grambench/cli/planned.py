@@ -58,7 +58,7 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
     if as_json:
         values = {key: to_jsonable_python(value) for key, value in settings.items()}
         document = {"preset": spec.name, "settings": values, "plan": lines}
-        forecasts = _measured(spec, found, probes)
+        forecasts = _measured(spec, found, probes, quiet=True)
         told = {"why": forecasts} if isinstance(forecasts, str) else dataclasses.asdict(forecasts)
         say_json(json.dumps({**document, "forecast": told}))
         return
@@ -72,7 +72,7 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
     _print_forecasts(spec, forecasts)
 
 
-def _measured(spec: Spec, found: Found, probes: bool) -> Forecasts | str:
+def _measured(spec: Spec, found: Found, probes: bool, quiet: bool = False) -> Forecasts | str:
     """What the trials would cost, or why it is not known."""
     if not probes:
         return "--no-probe"
@@ -81,7 +81,8 @@ def _measured(spec: Spec, found: Found, probes: bool) -> Forecasts | str:
     model = spec.encoder.model
     if model is not None and weights_of(model, spec.encoder.revision) is None:
         return "the model is not here yet"
-    say("measuring what each trial would cost, about 20 s; --no-probe skips it", err=True)
+    if not quiet:
+        say("measuring what each trial would cost, about 20 s; --no-probe skips it", err=True)
     return measure(spec)
 
 

@@ -49,6 +49,8 @@ def measure(spec: Spec) -> Forecasts | str:
         return f"it took more than {_PATIENCE_S:.0f} s; `grambench data prepare` does the first part once"
     except OSError as error:
         return f"the worker cannot be started: {error.strerror or error}"
+    if ended.returncode < 0:
+        return f"the worker was ended by signal {-ended.returncode}"
     if ended.returncode:
         refused = error_of(ended)
         return str(refused) if isinstance(refused, GrambenchError) else _last_line(ended.stderr)
@@ -58,4 +60,4 @@ def measure(spec: Spec) -> Forecasts | str:
 
 
 def _last_line(text: str) -> str:
-    return next(reversed(text.strip().splitlines()), "the worker gave no reason")
+    return next(reversed(text.strip().splitlines()), "the worker gives no reason")

@@ -106,20 +106,21 @@ class Probe:
 
     def _windows(self) -> tuple[list[cost.WindowWork], float]:
         """The windows of an epoch, and seconds to collect their items; none where each step is complete."""
-        most, of_epoch = self.strategy.window_steps, self.sampler.steps_per_epoch
-        if most == 1:
+        of_epoch, total = self.sampler.steps_per_epoch, self.sampler.total_steps
+        most = min(self.strategy.window_steps, total)
+        if self.strategy.window_steps == 1:
             return [], 0.0
         whole, rest = divmod(of_epoch, most)
         lengths = [(float(whole), most, 0), (1.0, rest, whole * most)]
-        if most > of_epoch:
-            lengths = [(of_epoch / most, min(most, self.sampler.total_steps), 0)]
+        if most > of_epoch or total < of_epoch:
+            lengths = [(of_epoch / most, most, 0)]
         windows, ahead_s = [], 0.0
         for times, steps, first in lengths:
             if times and steps:
                 began = time.perf_counter()
                 items_N = self.sampler.items_ahead(first, steps)
                 ahead_s += times * (time.perf_counter() - began)
-                windows.append(cost.WindowWork(times, steps, len(items_N), self._tokens(items_N)))
+                windows.append(cost.WindowWork(times, len(items_N), self._tokens(items_N)))
         return windows, ahead_s
 
     def _reuse_of_epoch(self, drawn: cost.Drawn) -> float | None:

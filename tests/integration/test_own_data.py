@@ -113,7 +113,7 @@ def test_a_dry_run_says_whether_a_model_in_a_folder_fits(
     folder, model = own_news(tmp_path / "own"), tmp_path / "model"
     model.mkdir()
     arguments = ["run", "--data-dir", str(folder), "--set", f"encoder.model={model}", "--dry-run"]
-    arguments += ["--schedule", "sequential"]
+    arguments += ["--schedule", "sequential", "--no-probe"]
     assert called(monkeypatch, arguments) == 2
     assert f"{model} is an empty folder" in capsys.readouterr().err
     (model / "config.json").write_text('{"model_type": "bert"}')

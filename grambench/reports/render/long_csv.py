@@ -78,8 +78,7 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
             yield from _section(f"ranks part {number}", part)
     yield ("trial", "reuse_ratio", "", "", trial.reuse_ratio, "", trial.reasons.get("reuse_ratio", ""))
     if trial.forecast.is_made:
-        for name, unit in _FORECASTS.items():
-            yield from _section(f"forecast of {name}", getattr(trial.forecast, name), unit)
+        yield from _forecast(trial)
     for reference, ratios in trial.speedups.items():
         yield from _section(f"speedup over {reference}", ratios, unit="")
     yield from _co2e(trial, options)
@@ -108,6 +107,14 @@ def _section(part: str, section: Section, unit: str | None = None) -> Iterator[t
         if name not in ("reasons", "rank") and (value is None or isinstance(value, (int, float))):
             own = next((known for end, known in _UNITS.items() if name.endswith(end)), "")
             yield (part, name, "", "", value, own if unit is None else unit, section.reasons.get(name, ""))
+
+
+def _forecast(trial: Trial) -> Iterator[tuple[Any, ...]]:
+    for name, unit in _FORECASTS.items():
+        scored = getattr(trial.forecast, name)
+        for field, of in (("predicted", unit), ("measured", unit), ("ratio", "")):
+            why = scored.reasons.get(field, "")
+            yield (f"forecast of {name}", field, "", "", getattr(scored, field), of, why)
 
 
 def _co2e(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
