@@ -4,8 +4,6 @@ Reads the specification as JSON from standard input. The last line of standard o
 or a refusal with `message` and `fix`, with the exit code of its error.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import gc
 import json
@@ -78,7 +76,7 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
     trials: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     for entry in spec.entries:
-        _return_memory()
+        gc.collect()  # the previous trial's memory is not the next one's
         try:
             found = _forecast(spec, entry, data[row_of(entry.strategy).vocabulary], device, budget_s)
             trials[entry.label] = dataclasses.asdict(found)
@@ -92,13 +90,6 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
         "failed": failed,
         "seconds": took_s,
     }
-
-
-def _return_memory() -> None:
-    """Return what the previous trial has used, so that it does not count as the next one's."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _drop(event: ev.Event) -> None:

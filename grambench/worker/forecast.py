@@ -4,6 +4,8 @@ A step is measured on growing parts of a batch for as long as there is time: a w
 Legend: N items, D width.
 """
 
+import contextlib
+import ctypes
 import dataclasses
 import functools
 import time
@@ -31,10 +33,8 @@ from grambench.training.protocols import Batch, Strategy
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 
-IN_RUN_S = 0.08
-"""Seconds of each measurement of a trial that is about to start."""
-_SLOW_S = 2.0
-"""A warm-up that takes longer is the measurement of a step; a shorter one may consist of first calls."""
+LEAST_S, MOST_S, OF_WARM_UP = 0.08, 2.0, 1 / 8
+"""Seconds of each measurement of a trial that is about to start: a share of its warm-up, within bounds."""
 _LOOKED_AT = 4
 """Batches over which counts are averaged."""
 _FIRST, _GROWTH, _REPEATS = 2, 4, 3
@@ -57,10 +57,8 @@ class Probe:
     plan: GraphPlan
     base_bytes: int
     """`used_bytes` once the system was built."""
-    budget_s: float = IN_RUN_S
+    budget_s: float
     """Seconds of each measurement."""
-    warm_s: float | None = None
-    """Seconds of the strategy's warm-up on the first batch; None: it was not warmed up."""
 
     def forecast(self, *, counts_epoch: bool = False) -> ev.TrialForecast:
         """Count, measure and predict; `counts_epoch`: also the distinct items of an epoch."""
@@ -164,7 +162,9 @@ class Probe:
         first = batches[0]
         small = next(first.split(_FIRST))
         held = most_held_bytes(self._parameters(), lambda: self.strategy.warm_up(small))
-        users, took_s = self._warm_seconds(first)
+        users, took_s = self._grown(
+            first.users, lambda users: self.strategy.warm_up(next(first.split(users)))
+        )
         sizes = [self._size(batch) for batch in batches]
         mean_s = took_s * fmean(sizes) / max(1, self._size(next(first.split(users))))
         update_s = sum(
@@ -177,12 +177,6 @@ class Probe:
         )
         graph = held * max(1.0, self._share_held(first) * max(sizes) / max(1, self._size(small)))
         return work, cost.Seconds(draw=0.0, step=mean_s + update_s), graph
-
-    def _warm_seconds(self, batch: Batch) -> tuple[int, float]:
-        """Users of a part of the batch, and seconds of the warm-up on it."""
-        if self.warm_s is not None and self.warm_s > _SLOW_S:
-            return batch.users, self.warm_s
-        return self._grown(batch.users, lambda users: self.strategy.warm_up(next(batch.split(users))))
 
     def _share_held(self, batch: Batch) -> float:
         """Share of a batch whose graph is held at once."""
@@ -297,7 +291,12 @@ class Probe:
 
 
 def used_bytes(device: torch.device) -> int:
-    """Memory in use: what torch has allocated on a GPU, or on a CPU the process's resident memory."""
+    """Memory in use: what torch has allocated on a GPU, or on a CPU the process's resident memory.
+
+    On a CPU what was freed is returned first, so that earlier work does not count.
+    """
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     return int(psutil.Process().memory_info().rss)

@@ -33,7 +33,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
-from grambench.worker.forecast import Probe, used_bytes
+from grambench.worker.forecast import LEAST_S, MOST_S, OF_WARM_UP, Probe, used_bytes
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
 from grambench.worker.kept_scores import keep_scores
 from grambench.worker.planning import (
@@ -162,13 +162,12 @@ def _run_trial(
         seed=seed,
     )
     emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
-    warm_ns = time.monotonic_ns()
     strategy.warm_up(trial.group.part(sampler.batch(0)))
-    system.clock.read()  # waits for the device
-    warm_s = (time.monotonic_ns() - warm_ns) / 1e9
-    emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
+    warmed_s = (time.monotonic_ns() - began_ns) / 1e9
+    emit(ev.WarmedUp(warmed_s, compile_s))
     if trial.group.size == 1 and resumed is None:
-        probe = Probe(spec, entry.strategy, system, sampler, strategy, plan, base_bytes, warm_s=warm_s)
+        budget_s = min(MOST_S, max(LEAST_S, OF_WARM_UP * (warmed_s - (compile_s or 0.0))))
+        probe = Probe(spec, entry.strategy, system, sampler, strategy, plan, base_bytes, budget_s)
         emit(probe.forecast())
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()

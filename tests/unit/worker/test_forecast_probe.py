@@ -81,14 +81,6 @@ def test_counts_are_those_of_the_epoch_that_follows(name: str) -> None:
     assert found.reuse_of_batch < found.reuse_of_epoch
 
 
-def test_a_slow_warm_up_is_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    probe, _ = probe_of("gram-1s")
-    monkeypatch.setattr(Probe, "_update_seconds", lambda *_: 0.0)
-    monkeypatch.setattr(Probe, "_batches", lambda self: ([self.sampler.batch(0)], 0.0))
-    slow = Probe(*(getattr(probe, name) for name in Probe.__slots__[:-1]), warm_s=50.0)
-    assert slow.forecast().epoch_s == pytest.approx(STEPS * 50.0)
-
-
 def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     probe, _ = probe_of("gram-1s")
     now, called = [0.0], []
