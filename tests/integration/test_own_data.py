@@ -161,7 +161,7 @@ def test_small_data_get_three_seeds_unless_the_user_chooses(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["run", "--data-dir", str(own_answers(tmp_path / "own")), *options, "--dry-run"]
+    arguments = ["run", "--data-dir", str(own_answers(tmp_path / "own")), *options, "--dry-run", "--no-probe"]
     assert called(monkeypatch, [*arguments, "--set", f"encoder.architecture={{{NARROW}}}"]) == 0
     printed = capsys.readouterr()
     assert f"; seeds {seeds}; " in printed.out
