@@ -35,7 +35,7 @@ from grambench.training.strategies.speedyfeed import SpeedyFeed
 
 LEAST_S, MOST_S, OF_WARM_UP = 0.08, 2.0, 1 / 8
 """Seconds of each measurement of a trial that is about to start: a share of its warm-up, within bounds."""
-_LOOKED_AT = 4
+_LOOKED_AT = 16
 """Batches over which counts are averaged."""
 _FIRST, _GROWTH, _REPEATS = 2, 4, 3
 """Users or items of the first part that is measured, factor to the next one, and calls of the last."""
