@@ -139,3 +139,14 @@ def test_a_refusal_is_the_answer(
     code, answer = answered(monkeypatch, capsys, Spec.model_validate({"data": data}, strict=False))
     assert code == ExitCode.DATA
     assert str(tmp_path / "nowhere") in answer["message"]
+
+
+@pytest.mark.parametrize("name", ["gram-1s", "gram-3s"])
+def test_no_part_of_a_batch_is_captured_as_a_graph(name: str) -> None:
+    probe, tiny = probe_of(name)
+    tiny.system.use_fixed_shapes()
+    fixed = tiny.system.fixed
+    probe.forecast()
+    assert (fixed.filter_steps, fixed.encoder_steps, fixed._places) == (True, True, {})
+    probe.strategy.step(probe.sampler.batch(0))
+    assert fixed._places
