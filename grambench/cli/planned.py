@@ -82,7 +82,7 @@ def _measured(spec: Spec, found: Found, probes: bool, quiet: bool = False) -> Fo
     if model is not None and weights_of(model, spec.encoder.revision) is None:
         return "the model is not here yet"
     if not quiet:
-        say("measuring what each trial would cost, about 20 s; --no-probe skips it", err=True)
+        say("measuring what each trial would cost, 5 to 20 s; --no-probe skips it", err=True)
     return measure(spec)
 
 

@@ -132,7 +132,7 @@ def run(
     ] = False,
     no_probe: Annotated[
         bool,
-        typer.Option("--no-probe", help="With --dry-run: measure nothing, which takes about 20 seconds."),
+        typer.Option("--no-probe", help="With --dry-run: measure nothing, which takes 5 to 20 seconds."),
     ] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
