@@ -136,7 +136,9 @@ def test_a_refusal_is_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = {"source": "mind", "dataset": "none", "dir": str(tmp_path / "nowhere")}
-    code, answer = answered(monkeypatch, capsys, Spec.model_validate({"data": data}, strict=False))
+    code, answer = answered(
+        monkeypatch, capsys, Spec.model_validate({"data": data, "cpu_threads": 1}, strict=False)
+    )
     assert code == ExitCode.DATA
     assert str(tmp_path / "nowhere") in answer["message"]
 
