@@ -41,6 +41,8 @@ class Found:
     """None: not counted."""
     cautions: tuple[str, ...] = ()
     """Warnings about it, in sentences."""
+    is_here: bool = True
+    """Whether it can be prepared without a download."""
 
 
 def look(spec: Spec) -> Found:
@@ -58,7 +60,7 @@ def look(spec: Spec) -> Found:
     except DataError as error:
         if spec.data.dir is not None:
             raise
-        return Found(f"missing. {error}", known)
+        return Found(f"missing. {error}", known, is_here=False)
     named = f"{safe_text(folder, 1000)} ({spec.data.source})"
     bytes_ = sum(size_of(path) for path in source_of(spec.data).files(folder, spec.data).values())
     if bytes_ > MOST_BYTES:
@@ -95,7 +97,7 @@ def plan(spec: Spec, found: Found) -> Iterator[str]:
     if seconds is None:
         yield "time: unknown before the probe and the first steps; the dashboard estimates it then"
     else:
-        rough = "if all epochs run; the dashboard knows better after the first steps"
+        rough = "by a formula that is right within a factor of 3, if all epochs run"
         yield f"time: {estimate.in_words(seconds)} on {where(spec)}, {rough}"
 
 

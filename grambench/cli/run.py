@@ -103,8 +103,12 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Show the resolved settings, data, model, memory and time, and exit.",
+            help="Show the resolved settings, data and model, measure what each trial would cost, and exit.",
         ),
+    ] = False,
+    no_probe: Annotated[
+        bool,
+        typer.Option("--no-probe", help="With --dry-run: measure nothing, which takes 5 to 20 seconds."),
     ] = False,
 ) -> None:
     """Train every strategy of a preset in turn and report how they compare."""
@@ -170,7 +174,7 @@ def run(
     require_names(conditions, spec)
     require_gpus(spec)
     if dry_run and found is not None:
-        print_plan(spec, found, as_json=json_)
+        print_plan(spec, found, as_json=json_, probes=not no_probe)
         return
     require_all(spec, preset or spec.name)
     if found is not None:

@@ -33,6 +33,7 @@ from grambench.events.types import (
     SamplerFinished,
     StalenessMeasured,
     StatesCached,
+    TrialForecast,
     TrialPlanned,
     WarmedUp,
     WindowClosed,
@@ -157,6 +158,8 @@ class TrialState:
     warmed_up: WarmedUp | None = None
     states: StatesCached | None = None
     """States of the frozen part of the encoder."""
+    forecast: TrialForecast | None = None
+    """What it would cost; the newest prediction."""
     progress: Progress | None = None
     settled: Progress | None = None
     """The counters when the last window closed: within a window the encoder's share is still missing, so

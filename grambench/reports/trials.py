@@ -23,11 +23,13 @@ from grambench.reports.trial_schema import (
     Disturbed,
     Divergence,
     Energy,
+    Forecast,
     Load,
     Memory,
     Plan,
     Point,
     Predictions,
+    Scored,
     Scores,
     SpeedUp,
     Staleness,
@@ -35,6 +37,7 @@ from grambench.reports.trial_schema import (
     Trial,
     Windows,
     Worker,
+    no_forecast,
 )
 
 CURVE_POINTS = 256
@@ -80,6 +83,7 @@ def build_trial(state: RunState, trial: TrialState, spec: dict[str, Any]) -> Tri
         adaptation=build_adaptation(trial, spec),
         clipping=_clipping(trial),
         reuse_ratio=comparison.reuse_ratio(trial),
+        forecast=_forecast(state, trial),
         speedups={reference: _speedup(state, trial, reference, spec) for reference in comparison.REFERENCES},
         windows=_windows(trial),
         staleness=[
@@ -249,6 +253,39 @@ def _no_reading(state: RunState, trial: TrialState, name: str) -> str:
     if name == "energy_j":
         return "the GPU gave neither an energy counter nor two readings of its power"
     return "NVML took no sample of the GPU while the trial ran"
+
+
+def _forecast(state: RunState, trial: TrialState) -> Forecast:
+    """The prediction beside what the report has measured."""
+    event, memory = trial.forecast, _memory(state, trial)
+    if event is None:
+        return no_forecast()
+    peak, peak_of = memory.torch_peak_allocated_bytes, "torch_peak_allocated_bytes"
+    if peak is None:
+        peak, peak_of = memory.rss_peak_bytes, "rss_peak_bytes"
+    reuse = comparison.reuse_ratio(trial)
+    return build_section(
+        Forecast,
+        event,
+        epoch_s=_scored(event.epoch_s, epoch_seconds(trial), "no epoch was finished"),
+        peak_bytes=_scored(event.peak_bytes, peak, memory.reasons.get(peak_of, "")),
+        reuse_ratio=_scored(event.reuse_ratio, reuse, _unsettled(trial)),
+    )
+
+
+def _scored(predicted: float | None, measured: float | None, why_unmeasured: str) -> Scored:
+    reasons = {
+        "predicted": "vectors are kept for longer than a window or step",
+        "measured": why_unmeasured,
+        "ratio": "it was not both predicted and measured",
+    }
+    return build_section(
+        Scored,
+        reasons=reasons,
+        predicted=None if predicted is None else float(predicted),
+        measured=None if measured is None else float(measured),
+        ratio=predicted / measured if predicted and measured else None,
+    )
 
 
 def _energy(state: RunState, trial: TrialState) -> Energy:

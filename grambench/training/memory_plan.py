@@ -6,7 +6,8 @@ plan follows from the free memory. There is no trial and error, so the search it
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +144,46 @@ def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -
     for parameter in parameters:
         parameter.grad = None
     return sum(kept.values())
+
+
+class _Held:
+    """A tensor that a graph has saved; the bytes of its storage count until the graph lets go of it."""
+
+    def __init__(self, tensor: Tensor, counts: "_Counts") -> None:
+        self.tensor, self._counts = tensor, counts
+        counts.add(tensor, 1)
+
+    def __del__(self) -> None:
+        self._counts.add(self.tensor, -1)
+
+
+class _Counts:
+    """Bytes of the storages that graphs hold now, and at most so far."""
+
+    def __init__(self, weights: set[int]) -> None:
+        self._weights, self._held = weights, Counter[int]()
+        self._now = self.most = 0
+
+    def add(self, tensor: Tensor, change: int) -> None:
+        storage = tensor.untyped_storage()
+        place, before = storage.data_ptr(), self._held[storage.data_ptr()]
+        self._held[place] = before + change
+        if place not in self._weights and (before == 0 or before + change == 0):
+            self._now += change * storage.nbytes()
+            self.most = max(self.most, self._now)
+
+
+def most_held_bytes(parameters: Iterable[nn.Parameter], run: Callable[[], object]) -> int:
+    """The most bytes that autograd holds at once for backward passes while `run` runs, excluding parameters.
+
+    With the temporaries of a backward pass, as for the plan's sizes.
+    """
+    counts = _Counts({parameter.untyped_storage().data_ptr() for parameter in parameters})
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: _Held(tensor, counts), lambda held: held.tensor
+    ):
+        run()
+    return int(counts.most * _BACKWARD_SHARE)
 
 
 def free_bytes(device: torch.device) -> int:

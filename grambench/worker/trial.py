@@ -33,6 +33,7 @@ from grambench.training.strategies import make_strategy
 from grambench.training.system import Modules, Placement, build_system, placement
 from grambench.worker import resume
 from grambench.worker.device import Device
+from grambench.worker.forecast import LEAST_S, MOST_S, OF_WARM_UP, Probe, used_bytes
 from grambench.worker.frozen_states import open_states
 from grambench.worker.integrity import DATA, FilesWatch, checks_of, require_inputs
 from grambench.worker.kept_scores import keep_scores
@@ -125,6 +126,7 @@ def _run_trial(
         autocast=device.autocast,
         group=trial.group,
     )
+    base_bytes = used_bytes(device.torch)
     require_inputs(spec, row_of(entry.strategy).vocabulary, checks)
     for warning in word_warnings(modules, system):
         emit(warning)
@@ -171,7 +173,12 @@ def _run_trial(
     )
     emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
     strategy.warm_up(trial.group.part(sampler.batch(0)))
-    emit(ev.WarmedUp((time.monotonic_ns() - began_ns) / 1e9, compile_s))
+    warmed_s = (time.monotonic_ns() - began_ns) / 1e9
+    emit(ev.WarmedUp(warmed_s, compile_s))
+    if trial.group.size == 1 and resumed is None:
+        budget_s = min(MOST_S, max(LEAST_S, OF_WARM_UP * (warmed_s - (compile_s or 0.0))))
+        probe = Probe(spec, entry.strategy, system, sampler, strategy, plan, base_bytes, budget_s)
+        emit(probe.forecast())
     if device.torch.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device.torch)

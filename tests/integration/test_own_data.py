@@ -113,7 +113,7 @@ def test_a_dry_run_says_whether_a_model_in_a_folder_fits(
     folder, model = own_news(tmp_path / "own"), tmp_path / "model"
     model.mkdir()
     arguments = ["run", "--data-dir", str(folder), "--set", f"encoder.model={model}", "--dry-run"]
-    arguments += ["--schedule", "sequential"]
+    arguments += ["--schedule", "sequential", "--no-probe"]
     assert called(monkeypatch, arguments) == 2
     assert f"{model} is an empty folder" in capsys.readouterr().err
     (model / "config.json").write_text('{"model_type": "bert"}')
@@ -161,7 +161,7 @@ def test_small_data_get_three_seeds_unless_the_user_chooses(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["run", "--data-dir", str(own_answers(tmp_path / "own")), *options, "--dry-run"]
+    arguments = ["run", "--data-dir", str(own_answers(tmp_path / "own")), *options, "--dry-run", "--no-probe"]
     assert called(monkeypatch, [*arguments, "--set", f"encoder.architecture={{{NARROW}}}"]) == 0
     printed = capsys.readouterr()
     assert f"; seeds {seeds}; " in printed.out

@@ -54,6 +54,10 @@ def _states_cached(known: Folded, source: str, event: ev.StatesCached) -> None:
     known.trial(source).states = event
 
 
+def _forecast(known: Folded, source: str, event: ev.TrialForecast) -> None:
+    known.trial(source).forecast = event
+
+
 def _progress(known: Folded, source: str, event: ev.Progress) -> None:
     trial = known.trial(source)
     trial.progress = event
@@ -136,6 +140,7 @@ HANDLERS: dict[type[ev.Event], Handler] = {
     ev.Diverged: _diverged,
     ev.WarmedUp: _warmed_up,
     ev.StatesCached: _states_cached,
+    ev.TrialForecast: _forecast,
     ev.Progress: _progress,
     ev.WindowClosed: _window_closed,
     ev.StalenessMeasured: _staleness_measured,

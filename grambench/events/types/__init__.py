@@ -45,6 +45,7 @@ from grambench.events.types.trial import Evaluated as Evaluated
 from grambench.events.types.trial import PredictionsWritten as PredictionsWritten
 from grambench.events.types.trial import Progress as Progress
 from grambench.events.types.trial import StalenessMeasured as StalenessMeasured
+from grambench.events.types.trial import TrialForecast as TrialForecast
 from grambench.events.types.trial import TrialPlanned as TrialPlanned
 from grambench.events.types.trial import TrialResumed as TrialResumed
 from grambench.events.types.trial import WarmedUp as WarmedUp

@@ -80,6 +80,31 @@ class WarmedUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TrialForecast(Event):
+    """What the trial will cost in one process, from a probe before its clock starts; the report scores it."""
+
+    type: ClassVar[str] = "trial_forecast"
+    epoch_s: float | None = None
+    """Training seconds of an epoch."""
+    peak_bytes: int | None = None
+    """Peak memory: on a GPU what torch allocates there, on a CPU the process's resident memory."""
+    reuse_ratio: float | None = None
+    """R of what the strategy encodes: over a window, or over a batch; None: vectors are kept for longer."""
+    reuse_of_batch: float | None = None
+    """Occurrences / distinct items of a batch."""
+    reuse_of_epoch: float | None = None
+    """Occurrences / distinct items of an epoch; None: not counted."""
+    items_per_epoch: int | None = None
+    """Item encodings, recomputation excluded."""
+    tokens_per_epoch: int | None = None
+    """Token positions of these, padding excluded."""
+    note: str = ""
+    """What the prediction leaves out; empty: nothing that is known."""
+    seconds: float | None = None
+    """Seconds that it took to measure and count."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress(Event):
     """Counters of a trial so far; read at a synchronised point, at most a few times a second."""
 

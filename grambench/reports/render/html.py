@@ -29,12 +29,15 @@ from grambench.reports.render.markdown import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
+    FORECAST_TITLES,
+    FORECASTS,
     INTERVALS,
     PEAKS,
     SPEEDUPS,
     WORK,
     Column,
     co2e_note,
+    forecast_rows,
     quality_columns,
     ranks_words,
     resource_columns,
@@ -106,6 +109,7 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
             labels, quality_columns(report), "Test scores", f"{_WEIGHTS} {INTERVALS} {significance(report)}"
         ),
         "speed": _table(labels, speed_columns(), "Speed", SPEEDUPS),
+        "forecasts": {"titles": FORECAST_TITLES, "notes": FORECASTS, "rows": forecast_rows(report)},
         "resources": _table(labels, resource_columns(report, options), *_resources(labels, options)),
         "work": _table(labels, columns, "The encoder's work", WORK)
         if (columns := work_columns(report))

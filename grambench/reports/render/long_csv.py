@@ -42,6 +42,8 @@ _UNITS = {
     "co2e": "kg",
 }
 """End of a field's name -> its unit; others are ratios, scores or counts."""
+_FORECASTS = {"epoch_s": "s", "peak_bytes": "bytes", "reuse_ratio": ""}
+"""What is predicted -> its unit."""
 _CURVES = {"throughput": "1/s", "loss": "", "memory": "bytes", "drift": "", "energy": "J"}
 """Curve -> unit of its values."""
 _FORMULA = ("=", "+", "-", "@")
@@ -79,6 +81,8 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
         for number, part in enumerate(trial.ranks.parts, 1):
             yield from _section(f"ranks part {number}", part)
     yield ("trial", "reuse_ratio", "", "", trial.reuse_ratio, "", trial.reasons.get("reuse_ratio", ""))
+    if trial.forecast.is_made:
+        yield from _forecast(trial)
     for reference, ratios in trial.speedups.items():
         yield from _section(f"speedup over {reference}", ratios, unit="")
     yield from _co2e(trial, options)
@@ -107,6 +111,14 @@ def _section(part: str, section: Section, unit: str | None = None) -> Iterator[t
         if name not in ("reasons", "rank") and (value is None or isinstance(value, (int, float))):
             own = next((known for end, known in _UNITS.items() if name.endswith(end)), "")
             yield (part, name, "", "", value, own if unit is None else unit, section.reasons.get(name, ""))
+
+
+def _forecast(trial: Trial) -> Iterator[tuple[Any, ...]]:
+    for name, unit in _FORECASTS.items():
+        scored = getattr(trial.forecast, name)
+        for field, of in (("predicted", unit), ("measured", unit), ("ratio", "")):
+            why = scored.reasons.get(field, "")
+            yield (f"forecast of {name}", field, "", "", getattr(scored, field), of, why)
 
 
 def _co2e(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:

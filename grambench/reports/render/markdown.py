@@ -13,7 +13,16 @@ from grambench.reports.comparison_schema import Interval
 from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
-from grambench.reports.render.tables import WORK, co2e_note, ranks_words, staleness_words, work_columns
+from grambench.reports.render.tables import (
+    FORECAST_TITLES,
+    FORECASTS,
+    WORK,
+    co2e_note,
+    forecast_rows,
+    ranks_words,
+    staleness_words,
+    work_columns,
+)
 from grambench.reports.schema import Environment, Report
 from grambench.reports.trial_schema import Memory, Trial
 from grambench.text import safe_text
@@ -49,6 +58,9 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
         work_note=WORK,
         co2e=co2e,
         co2e_note=co2e_note(labels, options),
+        forecasts=forecast_rows(report),
+        forecast_titles=FORECAST_TITLES,
+        forecast_notes=FORECASTS,
     )
 
 

@@ -19,7 +19,7 @@ from grambench.reports.render.labels import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import RankPart, Ranks, Staleness, Work, are_alike
+from grambench.reports.trial_schema import Forecast, RankPart, Ranks, Scored, Staleness, Work, are_alike
 from grambench.views import numbers
 
 Format = Callable[[float | None], str]
@@ -159,6 +159,31 @@ def co2e_note(labels: Sequence[LabelTrials], options: Options) -> str:
         return f"CO2e is not known: {why}."
     total = f"{kilograms(co2e_kg(sum(joules), options.co2_per_kwh))} kg for {len(joules)} trials"
     return f"CO2e: {total}, by the user's factor of {options.co2_per_kwh:g} g/kWh and the energy of the GPU."
+
+
+FORECASTS = "Predicted by a probe before the clock started / measured (predicted over measured)."
+FORECAST_TITLES = ("s/epoch", "peak MiB", "R", "leaves out")
+
+
+def forecast_rows(report: Report) -> list[tuple[str, list[str]]]:
+    """Trial -> a cell for each of `FORECAST_TITLES`, of the trials of which something was predicted."""
+    made = [trial for trial in report.trials if trial.forecast.is_made]
+    return [(trial.name, _forecast_cells(trial.forecast)) for trial in made]
+
+
+def _forecast_cells(forecast: Forecast) -> list[str]:
+    """`9.4 / 10.2 (0.92)`, and the note."""
+    return [
+        _scored_cell(forecast.epoch_s, numbers.seconds),
+        _scored_cell(forecast.peak_bytes, lambda value: numbers.count(value and value / numbers.MIB)),
+        _scored_cell(forecast.reuse_ratio, numbers.ratio),
+        forecast.note,
+    ]
+
+
+def _scored_cell(scored: Scored, form: Format) -> str:
+    ratio = "" if scored.ratio is None else f" ({scored.ratio:.2f})"
+    return f"{form(scored.predicted)} / {form(scored.measured)}{ratio}"
 
 
 def ranks_words(ranks: Ranks) -> str:

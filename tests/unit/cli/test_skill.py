@@ -79,7 +79,7 @@ def printed(
 @pytest.mark.parametrize(
     ("words", "command"),
     [
-        (("run", "--preset", "demo", "--dry-run"), "run --dry-run"),
+        (("run", "--preset", "demo", "--dry-run", "--no-probe"), "run --dry-run"),
         (("tune", "--preset", "demo", "--dry-run"), "tune --dry-run"),
         (("presets",), "presets"),
         (("data", "list"), "data list"),

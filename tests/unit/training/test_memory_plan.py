@@ -1,6 +1,7 @@
 """Automatic sizes: what autograd keeps is measured, what is given is respected."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from grambench.training.memory_plan import (
     _equal_parts,
     free_bytes,
     kept_bytes_per_token,
+    most_held_bytes,
     plan_graphs,
 )
+from grambench.training.strategies.e2e import EndToEnd
 
 
 def shape(layers: int, width: int) -> Architecture:
@@ -129,3 +132,28 @@ def test_free_memory_is_less_than_the_machine_s() -> None:
     import psutil
 
     assert 0 < free_bytes(CPU) <= psutil.virtual_memory().total
+
+
+def test_what_graphs_hold_is_counted_while_they_hold_it() -> None:
+    weight = torch.nn.Parameter(torch.ones(1000))
+
+    def graph(layers: int) -> None:
+        result = weight * torch.full((1000,), 2.0)  # keeps the other factor, 4000 bytes
+        for _ in range(layers):
+            result = result.exp()  # keeps its result
+        result.sum().backward()
+
+    one, four = (most_held_bytes([weight], functools.partial(graph, layers)) for layers in (1, 4))
+    assert (one, four) == (int(1.4 * 8000), int(1.4 * 20_000))
+    both = most_held_bytes([weight], lambda: [graph(1), graph(4), graph(1)])
+    assert both == four  # one after the other
+
+
+def test_an_end_to_end_step_holds_the_graph_of_one_micro_batch() -> None:
+    tiny, drawn = tiny_system(dtype=torch.float32), batch()
+    parameters = [*tiny.encoder.parameters(), *tiny.filter.parameters()]
+    held = [
+        most_held_bytes(parameters, functools.partial(EndToEnd(tiny.system, users).warm_up, drawn))
+        for users in (1, 2, 6)
+    ]
+    assert held[0] < held[1] < held[2] < 6 * held[0]

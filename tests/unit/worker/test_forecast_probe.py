@@ -1,0 +1,154 @@
+"""Forecasts of trials: what is counted is what an epoch then does, and nothing changes."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_systems import CPU, HEADS, QUERY, Tiny, encoder_spec, news_sampler, random_part, tiny_system
+
+from grambench.config.networks import Filter
+from grambench.config.spec import MultiStep, Spec
+from grambench.errors import ExitCode
+from grambench.events import types as ev
+from grambench.training.memory_plan import GraphPlan
+from grambench.training.strategies import make_strategy
+from grambench.worker import dry_run, forecast
+from grambench.worker.forecast import Probe, used_bytes
+
+STEPS = 7
+SMALL = {
+    "data": {
+        "source": "synthetic",
+        "fields": {"title": 6},
+        "synthetic": {"news": 60, "users": 80, "train_impressions": 120, "dev_impressions": 40},
+    },
+    "encoder": {
+        "pooling_query": 8,
+        "architecture": {
+            "hidden_size": 16,
+            "layers": 1,
+            "heads": 2,
+            "intermediate_size": 16,
+            "vocabulary": 500,
+        },
+    },
+    "filter": {"history": 4, "nrms": {"heads": 2, "query": 8}},
+    "cpu_threads": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def every_batch_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means over batches are exact."""
+    monkeypatch.setattr(forecast, "_LOOKED_AT", STEPS)
+
+
+def probe_of(name: str) -> tuple[Probe, Tiny]:
+    tiny = tiny_system(dtype=torch.float32)
+    sampler = news_sampler(random_part(), batch_size=7)
+    assert sampler.samples == STEPS * 7
+    spec = Spec(
+        encoder=encoder_spec(),
+        filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
+        multi_step=MultiStep(encoder_batch=8, encoder_passes=2),
+    )
+    plan = GraphPlan(2, None, "")
+    strategy = make_strategy(name, tiny.system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
+    return Probe(spec, name, tiny.system, sampler, strategy, plan, used_bytes(CPU), 0.01), tiny
+
+
+@pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e"])
+def test_counts_are_those_of_the_epoch_that_follows(name: str) -> None:
+    probe, tiny = probe_of(name)
+    before, drawn = tiny.parameters(), torch.get_rng_state()
+    found = probe.forecast(counts_epoch=True)
+    assert all(torch.equal(before[key], value) for key, value in tiny.parameters().items())
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert tiny.spy.counts.items == 0
+    epochs = 2 if name == "gram-2e" else 1
+    results = [probe.strategy.step(probe.sampler.batch(step)) for step in range(epochs * STEPS)]
+    close = 0.03 if name in ("gram-3s", "gram-2e") else 1e-9  # the first window and epoch stand for all
+    items, tokens = tiny.spy.counts.items / epochs, tiny.spy.counts.tokens / epochs
+    assert found.items_per_epoch == pytest.approx(items, rel=close)
+    assert found.tokens_per_epoch == pytest.approx(tokens, rel=close)
+    encoded = sum(result.unique_items for result in results)
+    occurrences = sum(result.occurrences for result in results)
+    assert found.reuse_ratio == pytest.approx(occurrences / encoded, rel=close)
+    assert found.epoch_s > 0
+    assert found.reuse_of_batch < found.reuse_of_epoch
+
+
+def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe, _ = probe_of("gram-1s")
+    now, called = [0.0], []
+    monkeypatch.setattr(Probe, "_spent_s", lambda _: now[0])
+
+    def seconds(_: Probe, call: Callable[[], None]) -> float:
+        call()
+        now[0] += 0.0001 * called[-1]
+        return 0.0001 * called[-1]
+
+    monkeypatch.setattr(Probe, "_seconds", seconds)
+    assert probe._grown(100, called.append) == (32, pytest.approx(0.0032))
+    assert called == [2, 8, 32, 32, 32]  # 128 would take more than .01 s
+    called.clear()
+    assert probe._grown(3, called.append)[0] == 3
+
+
+def answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spec: Spec
+) -> tuple[int, dict]:
+    monkeypatch.setattr("sys.stdin", io.StringIO(spec.model_dump_json()))
+    code = dry_run.main(["0.05"])
+    return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRAMBENCH_CACHE", str(tmp_path))
+    strategies = ["e2e", "gram-1e", "nofinetune", "nocontent", "crcf-1s", "crcf-1e", "speedyfeed"]
+    monkeypatch.setattr(dry_run, "use_graphs", lambda spec, system, modules: _fail_on(system, "nocontent"))
+    spec = Spec.model_validate(
+        {**SMALL, "training": {"strategies": strategies, "batch_size": 16, "epochs": 2}}, strict=False
+    )
+    code, answer = answered(monkeypatch, capsys, spec)
+    assert (code, answer["threads"]) == (0, 1)
+    assert answer["failed"] == {"nocontent": "no such kernel"}
+    found = {label: ev.TrialForecast.from_fields(fields) for label, fields in answer["trials"].items()}
+    assert list(found) == [name for name in strategies if name != "nocontent"]
+    assert all(each.epoch_s > 0 and each.peak_bytes > 0 for each in found.values())
+    assert found["gram-1e"].reuse_ratio == pytest.approx(found["e2e"].reuse_of_epoch)
+    assert found["nofinetune"].note == "the first epoch also encodes every item once"
+    assert "upper bound" in found["speedyfeed"].note
+
+
+def _fail_on(system: object, strategy: str) -> None:
+    if type(system.encode).__name__ == "FreeItemEncoder":
+        assert strategy == "nocontent"
+        raise RuntimeError("no such kernel\nof this device")
+
+
+def test_a_refusal_is_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"source": "mind", "dataset": "none", "dir": str(tmp_path / "nowhere")}
+    code, answer = answered(
+        monkeypatch, capsys, Spec.model_validate({"data": data, "cpu_threads": 1}, strict=False)
+    )
+    assert code == ExitCode.DATA
+    assert str(tmp_path / "nowhere") in answer["message"]
+
+
+@pytest.mark.parametrize("name", ["gram-1s", "gram-3s"])
+def test_no_part_of_a_batch_is_captured_as_a_graph(name: str) -> None:
+    probe, tiny = probe_of(name)
+    tiny.system.use_fixed_shapes()
+    fixed = tiny.system.fixed
+    probe.forecast()
+    assert (fixed.filter_steps, fixed.encoder_steps, fixed._places) == (True, True, {})
+    probe.strategy.step(probe.sampler.batch(0))
+    assert fixed._places
