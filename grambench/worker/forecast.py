@@ -26,6 +26,7 @@ from grambench.config.strategies import row_of
 from grambench.domains.training import TrainSampler
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, NoItemEncoder, free_vectors
+from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.memory_plan import GraphPlan, most_held_bytes
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System, dry_run, encode, filter_loss, warm_up_encoder
@@ -246,20 +247,23 @@ class Probe:
         encoder, row = self.system.encode.encoder, self.system.encode.encoder.width * 4
         rows = len(self.system.encode.tokens) + 2 * max((window.items for window in windows), default=0)
         kept = [value for value in self.strategy.state_dict().values() if isinstance(value, torch.Tensor)]
-        if isinstance(self.strategy, TrainedPooling):
-            kept.append(self.strategy.states.states_TD)
         free = free_vectors(encoder)
         touched = free.rows_ID.nbytes if free is not None and free.touched_only else 0
         optimizers = (self.system.encoder_optimizer, self.system.filter_optimizer)
         trained = sum(parameter.nbytes for optimizer in optimizers for parameter in optimizer.parameters)
         vectors = rows * row + sum(tensor.nbytes for tensor in kept)
+        if isinstance(self.strategy, TrainedPooling):
+            vectors += self.strategy.states.file_bytes
+        if isinstance(self.system.encode, CachedItemEncoder):
+            vectors += self.system.encode.states.file_bytes
         base = self.base_bytes
         if self.system.clock.device.type == "cpu":  # with what the libraries have allocated at first calls
             base = max(base, used_bytes(self.system.clock.device))
         return cost.Bytes(base, trained + touched, int(graph), vectors)
 
     def _parameters(self) -> list[torch.nn.Parameter]:
-        return [*self.system.encode.encoder.parameters(), *self.system.filter.parameters()]
+        modules = self.system.encode.encoder, self.system.filter
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
 
     def _grown(self, most: int, call: Callable[[int], None]) -> tuple[int, float]:
         """Seconds of the largest part, of at most `most`, for which there is time; it was called before.
