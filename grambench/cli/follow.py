@@ -268,6 +268,7 @@ def finish(
 
 
 def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
+    from grambench.analysis.ranking import places, ranking_sentence, scores_by_label
     from grambench.cli.screen import wide_screen
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
@@ -287,7 +288,8 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
         say(f"{label}: {words}")
-    _print_wrapped(verdict_lines(verdict.compared, verdict.grade), console.width)
+    won = ranking_sentence(places(scores_by_label(state), state.metric.better), state.metric.title)
+    _print_wrapped(verdict_lines(verdict.compared, verdict.grade, won), console.width)
     for trial in state.trials.values():
         for disturbance in disturbances(trial):
             say(f"warning: {trial.name}: {disturbance.message}")

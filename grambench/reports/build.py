@@ -11,6 +11,7 @@ import pydantic
 
 from grambench.analysis import comparison
 from grambench.analysis.pairs import target_of
+from grambench.analysis.ranking import Place, places, scores_by_label
 from grambench.config.changes import spec_digest
 from grambench.events import types as ev
 from grambench.events.reader import read_run
@@ -30,6 +31,7 @@ from grambench.reports.schema import (
     Environment,
     HostFacts,
     NullTest,
+    PlaceFacts,
     PluginAudit,
     Report,
     RunFacts,
@@ -85,6 +87,7 @@ def build_report(folder: Path) -> Report:
         grade=build_grade(grade_of(state, run.spec, run.host, compared)),
         until_decided=_until_decided(state, run.spec),
         tuning=tuning,
+        places=[_place(each) for each in places(scores_by_label(state), state.metric.better)],
         seeds=_seed_summaries(state),
         warnings=run_cautions(state),
     )
@@ -267,6 +270,12 @@ def _audit(state: RunState) -> AuditFacts | None:
         plugins=[_plugin_audit(found) for found in audit.plugins],
         adapts=[_adapt_audit(found) for found in audit.adapts],
     )
+
+
+def _place(found: Place) -> PlaceFacts:
+    why = "it is the best, or has no seed in common with it"
+    short = "there are fewer than 3 common seeds" if found.behind is not None else why
+    return build_section(PlaceFacts, found, reasons={"behind": why}, otherwise=short)
 
 
 def _adapt_audit(found: dict[str, Any]) -> AdaptAudit:

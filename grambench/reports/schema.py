@@ -282,6 +282,25 @@ class Spread(Model):
     """Sample standard deviation (n − 1), in the same unit."""
 
 
+class PlaceFacts(Section):
+    """A label's place by its mean test score (`evaluation.select_by`), in the score's own unit."""
+
+    label: str
+    """The label."""
+    mean: float
+    """Mean test score over its seeds."""
+    seeds: int
+    """Seeds with a test score, a count."""
+    behind: float | None
+    """Mean by which the best label is better with the same seed."""
+    low: float | None
+    """Lower end of its t interval; those of all pairs of labels hold together with 95 %."""
+    high: float | None
+    """Upper end of it."""
+    told_apart: bool
+    """True where the interval is above 0."""
+
+
 class SeedSummary(Section):
     """One label over its seeds."""
 
@@ -343,6 +362,8 @@ class Report(Section):
     """What a run that ends when it is decided has seen."""
     tuning: Tuning | None
     """How `grambench tune` chose the settings."""
+    places: list[PlaceFacts] = Field(default_factory=list)
+    """Labels by their mean test score, best first; empty for fewer than three, and in older reports."""
     seeds: list[SeedSummary]
     """Labels with two or more seeds."""
     warnings: list[Caution]

@@ -211,9 +211,10 @@ def predictions_lines(state: RunState) -> list[str]:
     ]
 
 
-def verdict_lines(compared: Sequence[Compared], grade: Grade | None) -> list[str]:
-    """A line for each comparison, the grade's headline, and the first lost marks with what mends them."""
-    lines = [safe_text(f"verdict: {each.sentence} {each.cost_sentence}", 1000) for each in compared]
+def verdict_lines(compared: Sequence[Compared], grade: Grade | None, ranking: str = "") -> list[str]:
+    """Who won, a line for each comparison, the grade's headline, and the first lost marks with a mend."""
+    lines = [safe_text(ranking, 4000)] if ranking else []
+    lines += [safe_text(f"verdict: {each.sentence} {each.cost_sentence}", 1000) for each in compared]
     if grade is None or not compared:
         return lines
     lines.append(f"self-grade: {grade.headline()}")

@@ -39,6 +39,7 @@ from grambench.reports.render.tables import (
     co2e_note,
     forecast_rows,
     quality_columns,
+    ranking_of,
     ranks_words,
     resource_columns,
     rows_of,
@@ -99,6 +100,7 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
     text = report.model_dump_json()
     return {
         "report": report,
+        "ranking": ranking_of(report),
         "id": f"run-{number_}",
         "headline": _headline(report),
         "others": sorted(report.comparisons, key=lambda each: not each.primary)[1:],

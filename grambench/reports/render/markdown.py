@@ -19,6 +19,7 @@ from grambench.reports.render.tables import (
     WORK,
     co2e_note,
     forecast_rows,
+    ranking_of,
     ranks_words,
     staleness_words,
     work_columns,
@@ -52,6 +53,7 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
     co2e = {each.label: _co2e_of(each, options.co2_per_kwh) for each in labels if options.co2_per_kwh}
     return _template().render(
         report=report,
+        ranking=ranking_of(report),
         tuning=tuning,
         labels=labels,
         work=work_columns(report),

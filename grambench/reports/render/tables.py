@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from grambench.analysis.ranking import Place, ranking_sentence
 from grambench.metrics.catalogue import Metric
 from grambench.reports.render.labels import (
     Estimate,
@@ -80,6 +81,12 @@ def resource_columns(report: Report, options: Options) -> list[Column]:
             Column("kg CO2e", lambda each: _mean(each, lambda t: _co2e(t.energy.joules, factor), kilograms))
         )
     return columns
+
+
+def ranking_of(report: Report) -> str:
+    """Who won, as a sentence; empty for fewer than three labels."""
+    found = [Place(**each.model_dump(exclude={"reasons"})) for each in report.places]
+    return ranking_sentence(found, selecting_metric(report).title)
 
 
 def work_columns(report: Report) -> list[Column]:
