@@ -134,14 +134,15 @@ def cut(
     whole: bool = False,
     rows: int | None = None,
     dev_rows: int | None = DEV_ROWS,
+    books: int = BOOKS,
 ) -> tuple[int, int]:
     """Write the rows that are used, with all books; how many train and dev rows.
 
-    `rows`: only the first so many train rows, with the books that are read.
+    `rows`: only the first so many train rows, with the books that are read; `books`: how many are frequent.
     """
     train = _lines(source / "train" / "behaviors.tsv")
     dev = _lines(source / "dev" / "behaviors.tsv")
-    kept = train[:ROWS] if whole else _of_frequent_books(train, BOOKS)
+    kept = train[:ROWS] if whole else _of_frequent_books(train, books)
     parts = {"train": kept[:rows], "dev": dev if whole else dev[:dev_rows]}
     for name, part in parts.items():
         (target / name).mkdir(parents=True)
