@@ -23,7 +23,7 @@ SHORT = (
     "adaptive",
     "dashboard_overhead",
 )
-LONG = ("buckets", "ablation", "day_of_log", "toeic", "goodreads", "auto_window")
+LONG = ("buckets", "ablation", "day_of_log", "toeic", "goodreads", "modern", "frozen", "auto_window")
 
 
 def main() -> int:

@@ -20,6 +20,8 @@ ORDER = (
     "epoch",
     "adaptive",
     "goodreads",
+    "modern",
+    "frozen",
     "auto_window",
     "chunked",
     "buckets",
