@@ -102,7 +102,7 @@ def _key(states: FrozenStates[Any], data: Prepared, spec: Spec) -> str:
     for name, parameter in encoder.named_parameters():
         if not parameter.requires_grad:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
 
