@@ -274,5 +274,6 @@ def test_every_backward_pass_of_the_package_goes_through_the_method() -> None:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("backward", "grad")
     ]
-    assert len(calls) == 2
-    assert all(call.startswith("gram.py:") for call in calls), calls
+    places = sorted(call.partition(":")[0] for call in calls)
+    # cut.py asks autograd which weights a state depends on, once, and trains nothing
+    assert places == ["gram.py", "gram.py", *["models/encoders/cut.py"] * 2], calls

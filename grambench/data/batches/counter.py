@@ -37,7 +37,7 @@ class Purpose(IntEnum):
     """Which cached vectors SpeedyFeed uses: seed, purpose, step."""
     MASKS = 6
     """The key of a user's dropout masks: seed, purpose, epoch."""
-    STALENESS = 8
+    STALENESS = 7
     """Whose cached vectors are compared with fresh ones: seed, purpose."""
 
 

@@ -6,7 +6,7 @@ from tiny_systems import item_tokens, tiny_encoder
 
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.packed import PackedRows
-from grambench.models.encoders.states import TokenStates
+from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.models.pooling import MaskedFirst, MaskedLast, make_pooling
 
 VECTORS = torch.arange(24.0, dtype=torch.float64).reshape(2, 4, 3)
@@ -38,13 +38,12 @@ def test_only_attention_has_weights() -> None:
 def test_every_layout_pools_the_models_own_state_of_that_token(pooling: str, place: int) -> None:
     encoder, tokens = tiny_encoder(pooling=pooling).eval(), item_tokens(longest=40)
     items = torch.tensor([5, 0, 5, 12, 3]).numpy()
-    states = TokenStates(encoder, tokens, 256)
-    states.fill(items)
+    states = CachedItemEncoder(LayerStates(encoder, tokens, 256, in_fp16=False), 256)
     wanted = []
     for item in items:
         ids = torch.from_numpy(tokens.host_flat[slice(*tokens.host_offsets[item : item + 2])].astype("int64"))
         wanted.append(encoder.backbone(input_ids=ids[None]).last_hidden_state[0, place])
     layouts = (None, PackedRows(40, 256))
     found = [ItemEncoder(encoder, tokens, 256, layout)(items) for layout in layouts]
-    for vectors in (*found, states.item_encoder()(items)):
+    for vectors in (*found, states(items)):
         assert torch.allclose(vectors, torch.stack(wanted), rtol=0, atol=1e-10)
