@@ -19,6 +19,7 @@ from grambench.reports.render.figures.chart import keys_of
 from grambench.reports.render.figures.figures import figures_of
 from grambench.reports.render.figures.svg import marker, palette_css, svg_element
 from grambench.reports.render.labels import LabelTrials, by_label, selecting_metric
+from grambench.reports.render.leader import leader_words
 from grambench.reports.render.markdown import (
     environment_line,
     environment_of,
@@ -44,7 +45,7 @@ from grambench.reports.render.tables import (
     rows_of,
     significance,
     speed_columns,
-    staleness_words,
+    staleness_lines,
     work_columns,
 )
 from grambench.reports.schema import Report
@@ -77,7 +78,6 @@ def _template() -> jinja2.Template:
         tolerance=numbers.tolerance,
         options=_options,
         ranks=ranks_words,
-        staleness=staleness_words,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")
@@ -102,6 +102,8 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
         "id": f"run-{number_}",
         "headline": _headline(report),
         "others": sorted(report.comparisons, key=lambda each: not each.primary)[1:],
+        "leader": leader_words(report),
+        "staleness": staleness_lines(labels),
         "raced": any(each.cost.within for each in report.comparisons),
         "reference": reference_of(Source(report.run.name, report)),
         "metric": selecting_metric(report).title,
