@@ -48,7 +48,10 @@ def _leads(leads: Mapping[str, Sequence[float]], better: int) -> str:
     if not known:
         return "Whether its lead is sure takes three seeds or more."
     sure = [label for label, found in known.items() if min(better * found.low, better * found.high) > 0]
-    groups = (("surely ahead of", sure), ("not surely ahead of", [label for label in leads if label not in sure]))
+    groups = (
+        ("surely ahead of", sure),
+        ("not surely ahead of", [label for label in leads if label not in sure]),
+    )
     words = "; ".join(
         f"{how} {', '.join(_lead(label, leads[label], intervals[label]) for label in named)}"
         for how, named in groups

@@ -1,7 +1,6 @@
 """Which label has the best mean test score, and how surely."""
 
 import json
-from pathlib import Path
 
 import pytest
 from rich_report import rich_report
