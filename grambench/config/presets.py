@@ -73,7 +73,12 @@ def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Sp
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
         given.add("trials")
-    merged = _over(tables, _renamed(changes, "command line"))
+    changes = _renamed(changes, "command line")
+    if not trials and (named := _named(_strategies(changes), tables.get("trials"))):
+        del changes["training"]["strategies"]
+        changes["trials"] = named
+        given.add("trials")
+    merged = _over(tables, changes)
     if _has_several_places(merged) and "schedule" not in given | own:
         merged["schedule"] = "parallel"
     spec = validate(merged, str(path), frozenset(given))
@@ -219,6 +224,16 @@ def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 def _strategies(tables: Mapping[str, Any]) -> Any:
     training = tables.get("training")
     return training.get("strategies") if isinstance(training, Mapping) else None
+
+
+def _named(names: Any, entries: Any) -> list[Any]:
+    """Trials of a preset by their labels, any other name as a strategy; empty: none has settings of its own."""
+    if not (isinstance(names, list) and isinstance(entries, list)):
+        return []
+    tables = [entry for entry in entries if isinstance(entry, dict)]
+    labelled = {entry.get("label") or entry.get("strategy"): entry for entry in tables}
+    found = [labelled.get(name, {"strategy": name}) for name in names]
+    return found if any(len(entry) > 1 for entry in found) else []
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
