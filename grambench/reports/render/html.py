@@ -19,7 +19,6 @@ from grambench.reports.render.figures.chart import keys_of
 from grambench.reports.render.figures.figures import figures_of
 from grambench.reports.render.figures.svg import marker, palette_css, svg_element
 from grambench.reports.render.labels import LabelTrials, by_label, selecting_metric
-from grambench.reports.render.leader import leader_words
 from grambench.reports.render.markdown import (
     environment_line,
     environment_of,
@@ -102,7 +101,6 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
         "id": f"run-{number_}",
         "headline": _headline(report),
         "others": sorted(report.comparisons, key=lambda each: not each.primary)[1:],
-        "leader": leader_words(report),
         "staleness": staleness_lines(labels),
         "raced": any(each.cost.within for each in report.comparisons),
         "reference": reference_of(Source(report.run.name, report)),

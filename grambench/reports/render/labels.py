@@ -51,15 +51,11 @@ class LabelTrials:
 
     def estimate(self, measure: Measure) -> Estimate | None:
         """Mean over seeds, each the mean of its repeats; None: no trial has the number."""
-        return estimate_of(list(self.by_seed(measure).values()))
-
-    def by_seed(self, measure: Measure) -> dict[int, float]:
-        """Seed -> mean of its repeats, of the seeds that have the number."""
-        found: dict[int, list[float]] = {}
+        by_seed: dict[int, list[float]] = {}
         for trial in self.trials:
             if (value := measure(trial)) is not None:
-                found.setdefault(trial.seed, []).append(value)
-        return {seed: fmean(values) for seed, values in found.items()}
+                by_seed.setdefault(trial.seed, []).append(value)
+        return estimate_of([fmean(values) for values in by_seed.values()])
 
     def largest(self, measure: Measure) -> float | None:
         """Over all trials; None: no trial has the number."""

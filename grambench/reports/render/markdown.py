@@ -12,7 +12,6 @@ from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
 from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
-from grambench.reports.render.leader import leader_words
 from grambench.reports.render.options import Options
 from grambench.reports.render.tables import (
     FORECAST_TITLES,
@@ -57,7 +56,6 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
         labels=labels,
         work=work_columns(report),
         work_note=WORK,
-        leader=leader_words(report),
         staleness=staleness_lines(labels),
         co2e=co2e,
         co2e_note=co2e_note(labels, options),
