@@ -227,7 +227,7 @@ def _strategies(tables: Mapping[str, Any]) -> Any:
 
 
 def _named(names: Any, entries: Any) -> list[Any]:
-    """Trials of a preset by their labels, any other name as a strategy; empty: none has settings of its own."""
+    """Trials of a preset by their labels, other names as strategies; empty: none has own settings."""
     if not (isinstance(names, list) and isinstance(entries, list)):
         return []
     tables = [entry for entry in entries if isinstance(entry, dict)]
