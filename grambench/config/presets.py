@@ -72,13 +72,9 @@ def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Sp
     given = {new_key(assignment.partition("=")[0].strip()) for assignment in assignments}
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
+    if trials or "training.strategies" in given:
         given.add("trials")
-    changes = _renamed(changes, "command line")
-    if not trials and (named := _named(_strategies(changes), tables.get("trials"))):
-        del changes["training"]["strategies"]
-        changes["trials"] = named
-        given.add("trials")
-    merged = _over(tables, changes)
+    merged = _over(tables, _renamed(changes, "command line"))
     if _has_several_places(merged) and "schedule" not in given | own:
         merged["schedule"] = "parallel"
     spec = validate(merged, str(path), frozenset(given))
@@ -204,21 +200,28 @@ def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """A child's tables over its parent's.
 
     Its `model` takes the place of the parent's `architecture`, its `until_decided` that of the parent's
-    `seeds`, its `trials` that of the parent's `training.strategies`, and the other way round.
+    `seeds`, its `trials` that of the parent's `training.strategies`, and the other way round; these may
+    name trials of the parent by their labels.
     """
     merged = _merge(base, top)
     if top.get("trials") and not _strategies(top) and _strategies(merged):
-        merged["training"] = {k: v for k, v in merged["training"].items() if k != "strategies"}
+        merged["training"] = _without(merged["training"], "strategies")
     elif _strategies(top) and not top.get("trials"):
-        merged.pop("trials", None)
+        named = _named(_strategies(top), merged.pop("trials", None))
+        if named:
+            merged |= {"trials": named, "training": _without(merged["training"], "strategies")}
     for table, one, other in _RIVALS:
         chosen = top.get(table)
         if not isinstance(chosen, Mapping):
             continue
         for key, rival in ((one, other), (other, one)):
             if key in chosen and rival not in chosen:
-                merged[table] = {k: v for k, v in merged[table].items() if k != rival}
+                merged[table] = _without(merged[table], rival)
     return merged
+
+
+def _without(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name != key}
 
 
 def _strategies(tables: Mapping[str, Any]) -> Any:
