@@ -5,10 +5,13 @@ input and a third for that of its weights, which low-rank updates save.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
 from grambench.events.state import TrialState
+
+if TYPE_CHECKING:
+    from grambench.config.spec import Spec
 
 _POSITIONS = {
     "news": lambda spec: spec.filter.history + 1 + spec.training.negatives,
@@ -59,7 +62,7 @@ class EncoderWork:
         )
 
 
-def encoder_work(spec: Spec, trial: TrialState) -> EncoderWork | None:
+def encoder_work(spec: "Spec", trial: TrialState) -> EncoderWork | None:
     """The factors of a trial so far; None: nothing is known of its layers or its items.
 
     Args:
@@ -84,7 +87,7 @@ def encoder_work(spec: Spec, trial: TrialState) -> EncoderWork | None:
     )
 
 
-def _recomputation(spec: Spec, trial: TrialState, cost: float) -> float | None:
+def _recomputation(spec: "Spec", trial: TrialState, cost: float) -> float | None:
     """One forward and backward pass of each item over all passes."""
     plan, seen = trial.plan, trial.settled
     assert plan is not None

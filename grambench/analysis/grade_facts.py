@@ -57,12 +57,16 @@ def tuning_words(state: RunState, label: str) -> str:
 
 
 def settings_tried(state: RunState) -> dict[str, int]:
-    """Label -> settings tried: by `grambench tune`, else labels of its strategy in the run, a count."""
+    """Label -> settings tried: by `grambench tune`, else labels that train its strategy alike, a count.
+
+    What is trained of the encoder makes another contestant: `lora-1s` is no second try of `gram-1s`.
+    """
     if state.tuned:
         return state.tuned
-    labels = {trial.label: trial.strategy for trial in state.trials.values() if not trial.is_null}
-    often = Counter(labels.values())
-    return {label: often[strategy] for label, strategy in labels.items()}
+    planned = [(trial, trial.plan) for trial in state.trials.values() if trial.plan and not trial.is_null]
+    contestants = {trial.label: (trial.strategy, plan.adapt) for trial, plan in planned}
+    often = Counter(contestants.values())
+    return {label: often[contestant] for label, contestant in contestants.items()}
 
 
 def _tuning(facts: Facts, state: RunState) -> None:

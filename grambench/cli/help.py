@@ -20,7 +20,7 @@ from grambench.errors import ExitCode
 if TYPE_CHECKING:
     from typer._click import Command, Context, Parameter
 
-DATA_DIR_HELP = "Folder of your data, in any format of docs/data.md; `run` needs no --preset with it."
+DATA_DIR_HELP = "Folder of your data, in any format of docs/data.md; `run` and `tune` then need no --preset."
 """Of `--data-dir`; docs/data.md has the formats."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -21,7 +21,8 @@ StrategiesOption = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
-        help=f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins.",
+        help=f"Comma-separated, from {', '.join(row.name for row in ROWS)} and plug-ins; or labels of the "
+        "preset's [[trials]].",
         autocompletion=complete.strategies,
     ),
 ]

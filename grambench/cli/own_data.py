@@ -95,7 +95,7 @@ def plan(spec: Spec, found: Found) -> Iterator[str]:
     yield from _memory(spec, weights)
     seconds = _seconds(spec, found)
     if seconds is None:
-        yield "time: unknown before the probe and the first steps; the dashboard estimates it then"
+        yield "time: unknown before steps are measured"
     else:
         rough = "by a formula that is right within a factor of 3, if all epochs run"
         yield f"time: {estimate.in_words(seconds)} on {where(spec)}, {rough}"

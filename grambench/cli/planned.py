@@ -63,13 +63,20 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
         say_json(json.dumps({**document, "forecast": told}))
         return
     for key, value in settings.items():
-        say(f"{key} = {value}")
+        say(f"{key} = {_shown(value)}")
     say("\n" + "\n".join(lines))
     forecasts = _measured(spec, found, probes)
     if isinstance(forecasts, str):
         say(f"forecast: none ({safe_text(forecasts, 400)})")
         return
     _print_forecasts(spec, forecasts)
+
+
+def _shown(value: object) -> str:
+    """A setting's value; of `trials` a line for each."""
+    if isinstance(value, tuple) and any(isinstance(entry, dict) for entry in value):
+        return "".join(f"\n  {entry}" for entry in value)
+    return str(value)
 
 
 def _measured(spec: Spec, found: Found, probes: bool, quiet: bool = False) -> Forecasts | str:

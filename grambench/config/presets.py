@@ -72,6 +72,7 @@ def _loaded(path: Path, assignments: Sequence[str], trials: Sequence[str]) -> Sp
     given = {new_key(assignment.partition("=")[0].strip()) for assignment in assignments}
     if trials:
         changes["trials"] = [_trial(words) for words in trials]
+    if trials or "training.strategies" in given:
         given.add("trials")
     merged = _over(tables, _renamed(changes, "command line"))
     if _has_several_places(merged) and "schedule" not in given | own:
@@ -199,26 +200,43 @@ def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     """A child's tables over its parent's.
 
     Its `model` takes the place of the parent's `architecture`, its `until_decided` that of the parent's
-    `seeds`, its `trials` that of the parent's `training.strategies`, and the other way round.
+    `seeds`, its `trials` that of the parent's `training.strategies`, and the other way round; these may
+    name trials of the parent by their labels.
     """
     merged = _merge(base, top)
     if top.get("trials") and not _strategies(top) and _strategies(merged):
-        merged["training"] = {k: v for k, v in merged["training"].items() if k != "strategies"}
+        merged["training"] = _without(merged["training"], "strategies")
     elif _strategies(top) and not top.get("trials"):
-        merged.pop("trials", None)
+        named = _named(_strategies(top), merged.pop("trials", None))
+        if named:
+            merged |= {"trials": named, "training": _without(merged["training"], "strategies")}
     for table, one, other in _RIVALS:
         chosen = top.get(table)
         if not isinstance(chosen, Mapping):
             continue
         for key, rival in ((one, other), (other, one)):
             if key in chosen and rival not in chosen:
-                merged[table] = {k: v for k, v in merged[table].items() if k != rival}
+                merged[table] = _without(merged[table], rival)
     return merged
+
+
+def _without(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name != key}
 
 
 def _strategies(tables: Mapping[str, Any]) -> Any:
     training = tables.get("training")
     return training.get("strategies") if isinstance(training, Mapping) else None
+
+
+def _named(names: Any, entries: Any) -> list[Any]:
+    """Trials of a preset by their labels, other names as strategies; empty: none has own settings."""
+    if not (isinstance(names, list) and isinstance(entries, list)):
+        return []
+    tables = [entry for entry in entries if isinstance(entry, dict)]
+    labelled = {entry.get("label") or entry.get("strategy"): entry for entry in tables}
+    found = [labelled.get(name, {"strategy": name}) for name in names]
+    return found if any(len(entry) > 1 for entry in found) else []
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

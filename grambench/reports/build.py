@@ -280,12 +280,7 @@ def _place(found: Place) -> PlaceFacts:
 
 def _adapt_audit(found: dict[str, Any]) -> AdaptAudit:
     return build_section(
-        AdaptAudit,
-        otherwise=_NOT_FINITE,
-        adapt=str(found.get("adapt")),
-        equivalent=bool(found.get("equivalent")),
-        encoder_relative=_number(found.get("encoder_relative")),
-        filter_relative=_number(found.get("filter_relative")),
+        AdaptAudit, otherwise=_NOT_FINITE, adapt=str(found.get("adapt")), **_gradients(found)
     )
 
 
@@ -295,10 +290,17 @@ def _plugin_audit(found: dict[str, Any]) -> PluginAudit:
         otherwise=_NOT_FINITE,
         strategy=str(found.get("strategy")),
         package=str(found.get("package")),
-        equivalent=bool(found.get("equivalent")),
-        encoder_relative=_number(found.get("encoder_relative")),
-        filter_relative=_number(found.get("filter_relative")),
+        **_gradients(found),
     )
+
+
+def _gradients(found: dict[str, Any]) -> dict[str, Any]:
+    """What a comparison of gradients with `e2e`'s came to."""
+    return {
+        "equivalent": bool(found.get("equivalent")),
+        "encoder_relative": _number(found.get("encoder_relative")),
+        "filter_relative": _number(found.get("filter_relative")),
+    }
 
 
 def _vectors(checked: ev.EncoderChecked | None) -> VectorFacts | None:

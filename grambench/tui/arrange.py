@@ -33,6 +33,7 @@ def arrange(screen: Screen[None], layout: Layout, solo: str | None, board_width:
     cards.styles.grid_rows = str(layout.card)
     cards.styles.height = layout.cards
     cards.set_class(layout.density == Density.LINE, "-lines")
+    cards.set_class(layout.most_cards is not None, "-scrolls")
     heights = {"metric": layout.metric, "board": layout.board, "log": layout.log}
     sides = _side_names()
     heights |= dict.fromkeys(sides[: layout.side_panels], layout.side)

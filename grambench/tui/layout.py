@@ -45,6 +45,8 @@ class Layout:
     """True when the body is taller than the screen."""
     ranks: int = 0
     """1: a card has one more row, for its ranks."""
+    most_cards: int | None = None
+    """Rows that the cards get where they need more: they scroll, to the trial in training."""
 
     @property
     def card(self) -> int:
@@ -53,8 +55,9 @@ class Layout:
 
     @property
     def cards(self) -> int:
-        """Rows of all cards."""
-        return self.card_rows * self.card
+        """Rows that the cards take."""
+        rows = self.card_rows * self.card
+        return rows if self.most_cards is None else min(rows, self.most_cards)
 
 
 def plan(width: int, height: int, trials: int, banner: int, *, ranks: bool = False) -> Layout:
@@ -105,7 +108,13 @@ def _beside(width: int, body: int, trials: int, header: int) -> Layout:
             fit = max(1, metric // _SIDE_ROWS)
             return Layout(False, header, density, columns, rows, metric, metric, fit, bottom, bottom, False)
     columns, rows = _grid(width, trials, Density.LINE)
-    return Layout(False, header, Density.LINE, columns, rows, 9, 9, 1, board, board, True)
+    if (most := _most_cards(rows, body)) is None:
+        return Layout(False, header, Density.LINE, columns, rows, 9, 9, 1, board, board, True)
+    board = max(low_board, (body - most) // 2)
+    metric = max(9, body - most - board)
+    scrolls, fit = most + metric + board > body, metric // _SIDE_ROWS
+    line = Density.LINE
+    return Layout(False, header, line, columns, rows, metric, metric, fit, board, board, scrolls, 0, most)
 
 
 def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
@@ -126,5 +135,11 @@ def _stacked(width: int, body: int, trials: int, header: int) -> Layout:
                 True, header, density, columns, rows, metric, side, fit, board, log + more_log, False
             )
     columns, rows = _grid(width, trials, Density.LINE, body)
-    metric = max(8, min(12, body - rows))
-    return Layout(True, header, Density.LINE, columns, rows, metric, 0, 0, board, 0, True)
+    most = _most_cards(rows, body)
+    metric = max(8, min(12, body - (most or rows)))
+    return Layout(True, header, Density.LINE, columns, rows, metric, 0, 0, board, 0, True, 0, most)
+
+
+def _most_cards(rows: int, body: int) -> int | None:
+    """Rows for cards of one line that would fill more than half the body: a third of it."""
+    return body // 3 if rows > body // 2 else None

@@ -51,7 +51,9 @@ def test_what_is_shown_of_a_preset_is_that_preset(presets: Command, name: str) -
     spec = load_preset(name)
     read = list(settings_read(spec))
     assert list(settings_read(validate(tomllib.loads(out), "stdout"))) == read
-    assert max(map(len, out.splitlines())) <= 80
+    lines = out.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("  { label = ")) <= 80
+    assert max(map(len, lines)) <= 100, "a trial is an inline table, which TOML keeps on one line"
     assert all(key.rpartition(".")[2] in out for key, _, _ in read)
     explained = presets(name, "--explain")[1]
     assert list(settings_read(validate(tomllib.loads(explained), "stdout"))) == read

@@ -24,6 +24,7 @@ from grambench.tui.budget import LONGEST_S, Budget
 from grambench.tui.layout import Density, plan
 from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import LeaveScreen
+from grambench.tui.screens.race import RaceScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.header import Header
@@ -119,7 +120,7 @@ async def test_a_narrow_screen_loses_the_cards_frames_and_gets_them_back(
 
 
 @pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 160, 200, 320])
-@pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 8, 12])
+@pytest.mark.parametrize("trials", [1, 2, 3, 4, 7, 8, 12, 72])
 def test_a_plan_fills_the_body_exactly_or_scrolls(width: int, trials: int) -> None:
     for height in range(20, 81):
         for banner, ranks in ((0, False), (0, True), (1, False), (3, False), (3, True)):
@@ -132,6 +133,29 @@ def test_a_plan_fills_the_body_exactly_or_scrolls(width: int, trials: int) -> No
             if not layout.stacked:
                 assert layout.board == layout.log
             assert layout.cards + layout.metric <= body or layout.card_rows > 4
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_many_cards_leave_room_for_the_plot_and_show_the_trial_in_training(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    log = Recorder(tmp_path)
+    names = [f"{name}.s{seed}" for seed in range(24) for name in COURSES]
+    log.write("", ev.RunStarted("r", "demo", names, 1))
+    trial(log, COURSES["gram-1e"], seed=20, epochs=1, ends=None)
+    app = Dashboard(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        (card,) = (card for card in app.query(Card) if card.trial_name == "gram-1e.s20")
+        box = app.query_one("#cards")
+        await until(pilot, lambda: box.region.contains_region(card.region))
+        assert box.region.height <= size[1] // 3
+        assert app.screen.region.contains_region(app.query_one("#metric").region)
+        assert faults(app) == []
+        box.scroll_home(animate=False)
+        assert isinstance(app.screen, RaceScreen)
+        app.screen.show(app.scene)
+        await drawn(pilot)
+        assert box.scroll_y == 0, "the user scrolls until another trial begins"
 
 
 async def test_q_leaves_a_finished_run_at_once(run: Callable[[str], Dashboard]) -> None:

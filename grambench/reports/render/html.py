@@ -45,7 +45,7 @@ from grambench.reports.render.tables import (
     rows_of,
     significance,
     speed_columns,
-    staleness_words,
+    staleness_lines,
     work_columns,
 )
 from grambench.reports.schema import Report
@@ -78,7 +78,6 @@ def _template() -> jinja2.Template:
         tolerance=numbers.tolerance,
         options=_options,
         ranks=ranks_words,
-        staleness=staleness_words,
         sign=lambda conclusion: _SIGNS[conclusion],
     )
     return environment.get_template("report.html.j2")
@@ -104,6 +103,7 @@ def _run(report: Report, number_: int, options: Options) -> dict[str, Any]:
         "id": f"run-{number_}",
         "headline": _headline(report),
         "others": sorted(report.comparisons, key=lambda each: not each.primary)[1:],
+        "staleness": staleness_lines(labels),
         "raced": any(each.cost.within for each in report.comparisons),
         "reference": reference_of(Source(report.run.name, report)),
         "metric": selecting_metric(report).title,

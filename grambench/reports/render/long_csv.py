@@ -51,7 +51,7 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 def render_csv(reports: Sequence[Report], options: Options) -> str:
-    """Test scores, every validation, times, memory, energy, windows, speed-ups and curves of each trial."""
+    """Test scores, every validation, times, memory, energy, windows, adaptation, speed-ups and curves."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -81,6 +81,11 @@ def _rows(trial: Trial, options: Options) -> Iterator[tuple[Any, ...]]:
         for number, part in enumerate(trial.ranks.parts, 1):
             yield from _section(f"ranks part {number}", part)
     yield ("trial", "reuse_ratio", "", "", trial.reuse_ratio, "", trial.reasons.get("reuse_ratio", ""))
+    if trial.adaptation.adapt is not None:
+        yield from _section("adaptation", trial.adaptation)
+        yield from _section("encoder's work", trial.adaptation.work)
+    for module, clipping in trial.clipping.items():
+        yield from _section(f"clipping of the {module}", clipping)
     if trial.forecast.is_made:
         yield from _forecast(trial)
     for reference, ratios in trial.speedups.items():

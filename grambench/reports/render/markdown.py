@@ -21,7 +21,7 @@ from grambench.reports.render.tables import (
     forecast_rows,
     ranking_of,
     ranks_words,
-    staleness_words,
+    staleness_lines,
     work_columns,
 )
 from grambench.reports.schema import Environment, Report
@@ -58,6 +58,7 @@ def render_markdown(report: Report, options: Options = _NO_OPTIONS) -> str:
         labels=labels,
         work=work_columns(report),
         work_note=WORK,
+        staleness=staleness_lines(labels),
         co2e=co2e,
         co2e_note=co2e_note(labels, options),
         forecasts=forecast_rows(report),
@@ -103,7 +104,7 @@ def _template() -> jinja2.Template:
         differing=_differing,
         traces=_traces,
         ranks=ranks_words,
-        staleness=staleness_words,
+        times=_times,
         metric_title=lambda name: metric(name).title,
     )
     return environment.get_template("report.md.j2")
@@ -122,7 +123,11 @@ def number(value: float | None, digits: int = 0) -> str:
 def _speedup(trial: Trial) -> str:
     """Samples/s over e2e of the same seed."""
     found = trial.speedups.get("e2e")
-    return DASH if found is None or found.samples_per_s is None else f"{found.samples_per_s:,.2f}×"
+    return _times(found.samples_per_s if found else None)
+
+
+def _times(ratio: float | None) -> str:
+    return DASH if ratio is None else f"{ratio:,.2f}×"
 
 
 def interval(found: Interval | None) -> str:

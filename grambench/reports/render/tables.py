@@ -108,7 +108,7 @@ def work_columns(report: Report) -> list[Column]:
         *(_factor_column(title, factor) for title, factor in factors),
         Column("cache MiB", lambda each: numbers.rate(_mib(each.trials[0].adaptation.cache_bytes))),
         Column("cache s", lambda each: _mean(each, lambda t: t.adaptation.cache_s, numbers.seconds)),
-        Column("even after", lambda each: _mean(each, lambda t: t.adaptation.break_even_epochs, _epochs)),
+        Column("break-even epochs", lambda each: _mean(each, lambda t: t.adaptation.break_even_epochs, _one)),
     ]
 
 
@@ -120,8 +120,8 @@ def _times(value: float) -> str:
     return f"{value:,.2f}×"
 
 
-def _epochs(value: float) -> str:
-    return f"{value:,.1f} epochs"
+def _one(value: float) -> str:
+    return f"{value:,.1f}"
 
 
 def _mib(size: int | None) -> float | None:
@@ -215,16 +215,25 @@ def ranks_words(ranks: Ranks) -> str:
     )
 
 
-def staleness_words(measured: Sequence[Staleness]) -> str:
-    """What a page says of vectors not encoded for their step: `read vectors up to 3 CF steps old …`."""
-    last, drifts = measured[-1], [each.drift for each in measured if each.drift is not None]
-    oldest, age = max(each.max_age for each in measured), fmean(each.mean_age for each in measured)
-    validations = _counted(len(measured), "validation")
+def staleness_lines(labels: Sequence[LabelTrials]) -> list[str]:
+    """What a page says of vectors not encoded for their step: `gram-1e read vectors up to 12 CF steps …`."""
+    measured = {each.label: [trial.staleness for trial in each.trials if trial.staleness] for each in labels}
+    return [_staleness_words(label, trials) for label, trials in measured.items() if trials]
+
+
+def _staleness_words(label: str, trials: Sequence[Sequence[Staleness]]) -> str:
+    every = [each for trial in trials for each in trial]
+    oldest, age = max(each.max_age for each in every), fmean(each.mean_age for each in every)
     return (
-        f"read vectors up to {_counted(oldest, 'CF step')} old (mean {age:.1f}), whose drift of the spread"
-        f" was {numbers.score(last.drift)} before the last of {validations}"
-        f" (mean {numbers.score(fmean(drifts) if drifts else None)})"
+        f"{label} read vectors up to {_counted(oldest, 'CF step')} old (mean {age:.1f}); their mean drift, in"
+        f" units of the spread: {_drift([trial[-1] for trial in trials])} at the last validation,"
+        f" {_drift(every)} over all"
     )
+
+
+def _drift(measured: Sequence[Staleness]) -> str:
+    drifts = [each.drift for each in measured if each.drift is not None]
+    return numbers.score(fmean(drifts) if drifts else None)
 
 
 def _part_words(part: RankPart) -> str:

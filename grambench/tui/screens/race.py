@@ -60,6 +60,7 @@ class RaceScreen(RunScreen):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._arrangement: tuple[Layout, str | None, int] | None = None
+        self._in_view: str | None = None
 
     def compose(self) -> ComposeResult:
         """All panels, from top to bottom."""
@@ -87,6 +88,7 @@ class RaceScreen(RunScreen):
         rows = self._show_banner(scene)
         self._mount_cards(scene)
         density = self._arrange(scene, rows)
+        self._scroll_cards(scene.state.active)
         self.query_one(Header).show(scene)
         for card in self.query(Card):
             card.show(scene, density)
@@ -123,9 +125,17 @@ class RaceScreen(RunScreen):
         layout = plan(width, height, len(scene.state.trials), banner, ranks=ranks)
         arrangement = (layout, self.solo, board_width(scene.state, width))
         if arrangement != self._arrangement:
-            self._arrangement = arrangement
+            self._arrangement, self._in_view = arrangement, None
             arrange(self, *arrangement)
         return layout.density
+
+    def _scroll_cards(self, active: str | None) -> None:
+        """Bring the card of the trial in training into view when it begins; then the user may scroll."""
+        cards = {card.trial_name: card for card in self.query(Card)}
+        if active in cards and active != self._in_view:
+            self._in_view = active
+            box = self.query_one("#cards")
+            self.call_after_refresh(box.scroll_to_widget, cards[active], animate=False)
 
     def on_resize(self, _: Resize) -> None:
         """Lay the panels out for the new size."""

@@ -8,6 +8,7 @@ import pytest
 
 from grambench.cli import planned
 from grambench.cli.own_data import Found
+from grambench.config.presets import load_preset
 from grambench.config.ranks import Ranks
 from grambench.config.spec import Spec
 from grambench.errors import ExitCode
@@ -46,6 +47,14 @@ def test_each_trial_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["gram-auto", *["–"] * 7] in rows
     assert "gram-auto: as if\nx: no forecast (no kernel)\n" in text
     assert "training of all trials" not in text  # one is unknown
+
+
+def test_trials_of_their_own_settings_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, spec=load_preset("demo-modern")).splitlines()
+    first = lines.index("trials = ") + 1
+    assert lines[first] == "  {'label': 'e2e', 'strategy': 'e2e'}"
+    assert lines[first + 11].startswith("  {'label': 'side-1e', 'strategy': 'gram-1e', ")
+    assert lines[first + 12] == ""
 
 
 def test_all_epochs_of_all_seeds_are_added_up(

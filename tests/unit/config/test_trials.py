@@ -127,6 +127,20 @@ def test_either_form_takes_the_place_of_the_other_of_the_parent(preset: str) -> 
     assert [entry.label for entry in load_preset(preset, (), ("x: gram-1s",)).entries] == ["x"]
 
 
+def test_strategies_pick_trials_of_the_preset_by_label(preset: str, tmp_path: Path) -> None:
+    picked = load_preset(preset, ['training.strategies=["fast", "gram-1s"]'])
+    assert [(entry.label, entry.strategy) for entry in picked.entries] == [
+        ("fast", "gram-1e"),
+        ("gram-1s", "gram-1s"),
+    ]
+    assert picked.entries[0] == load_preset(preset).entries[1]
+    child = tmp_path / "child.toml"
+    child.write_text('extends = "own"\n[training]\nstrategies = ["fast", "gram-1s"]\n')
+    assert load_preset(str(child)) == picked
+    with pytest.raises(ConfigError, match=r"^command line: trials: unknown strategy 'slow'"):
+        load_preset(preset, ['training.strategies=["fast", "slow"]'])
+
+
 def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "both.toml"
     path.write_text(TWO_RATES + '\n[training]\nstrategies = ["e2e"]\n')

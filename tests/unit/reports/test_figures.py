@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def test_the_product_of_the_factors_is_the_speedup(with_batches: bool, rich: Rep
             assert ("distinct items of a batch" in factors) == with_batches
             assert each.speedup is not None
             assert math.prod(factors.values()) == pytest.approx(each.speedup[0], rel=1e-9)
+
+
+def test_another_encoder_under_e2e_shares_no_items(rich: Report) -> None:
+    labels = by_label(rich)
+    reference = next(each for each in labels if each.is_reference)
+    frozen = replace(reference, label="freeze-e2e", is_reference=False)
+    factors = factors_of(frozen, [*labels, frozen])
+    assert factors["distinct items of a batch"] == factors["distinct items of a window"] == 1.0
 
 
 def test_factors_are_left_out_where_a_rate_is_missing(rich: Report) -> None:

@@ -30,6 +30,8 @@ from grambench.reports.render.options import Options
 from grambench.reports.render.pictures import render_png, render_svg
 from grambench.reports.render.plain_json import render_json
 from grambench.reports.schema import Report
+from grambench.reports.section import build_section
+from grambench.reports.trial_schema import Adaptation, Clipping, Work
 
 KEPT = Path(__file__).parents[2] / "kept_runs"
 NONE, CO2 = Options(), Options(co2_per_kwh=380.0)
@@ -205,6 +207,23 @@ def test_csv_has_every_part_and_a_reason_where_a_number_is_missing(rich: Report,
     assert found["night-1", "gram-1e.s0", "curve", "drift"] == 4
     assert len({row["trial"] for row in rows if row["run"] == "night-1"}) == len(PLANS) * len(SEEDS)
     assert all(bool(row["value"]) != bool(row["reason"]) for row in rows)
+
+
+def test_csv_has_what_of_the_encoder_is_trained_and_clipped(whole: Report) -> None:
+    work = build_section(Work, None, otherwise="not known", cached_layers=1.25)
+    own = {
+        "adaptation": build_section(
+            Adaptation, None, otherwise="not known", adapt="freeze", cache_s=1.5, work=work
+        ),
+        "clipping": {"encoder": Clipping(reasons={}, share=0.5, mean_norm=2.0)},
+    }
+    report = whole.model_copy(update={"trials": [whole.trials[0].model_copy(update=own)]})
+    rows = list(csv.DictReader(io.StringIO(render_csv([report], NONE))))
+    values = {(row["part"], row["metric"]): row["value"] for row in rows}
+    assert values["adaptation", "cache_s"] == "1.5"
+    assert values["encoder's work", "cached_layers"] == "1.25"
+    assert values["clipping of the encoder", "share"] == "0.5"
+    assert all(row["reason"] for row in rows if not row["value"])
 
 
 @pytest.mark.parametrize(("joules", "kilograms"), [(3.6e6, 0.38), (None, None)])

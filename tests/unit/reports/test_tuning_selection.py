@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +16,12 @@ from grambench.analysis.tuning import (
 from grambench.config.presets import load_preset
 from grambench.config.tuning import plan_tuning
 from grambench.events.state import RunState, TrialState
-from grambench.events.types import Evaluated, Outcome, Progress
+from grambench.events.types import Evaluated, Outcome, Progress, TrialPlanned
 from grambench.metrics.catalogue import metric
 from grambench.reports.tuning import tuned_contestants
 
 AUC = metric("auc")
+PLAN = TrialPlanned("gram-1e", 0, 1, 1, 1, 1, 1, 1)
 
 
 def tried(draw: int, score: float | None, train_s: float = 1.0) -> TuningTrial:
@@ -76,13 +78,15 @@ def test_contestants_are_read_from_the_trials_of_the_tuning_run() -> None:
 
 def test_tuning_is_graded_by_the_trials_that_chose_the_settings() -> None:
     names = ("e2e.s0", "gram-1e.s0", "slow.s0")
-    trials = {name: TrialState(name, name[:-3].replace("slow", "gram-1e"), 0) for name in names}
+    trials = {name: TrialState(name, name[:-3].replace("slow", "gram-1e"), 0, plan=PLAN) for name in names}
     by_labels = RunState(trials=dict(trials))
     assert settings_tried(by_labels) == {"e2e": 1, "gram-1e": 2, "slow": 2}
     assert (tuning_words(by_labels, "e2e"), tuning_words(by_labels, "slow")) == (
         "tuned (1 of 2)",
         "tuned (2 of 2)",
     )
+    trials["slow.s0"].plan = replace(PLAN, adapt="lora")
+    assert tuning_words(RunState(trials=dict(trials)), "slow") == "not tuned"
     tuned = RunState(trials=dict(trials), tuned=dict.fromkeys(("e2e", "gram-1e", "slow"), 5))
     assert tuning_words(tuned, "e2e") == "tuned (5 of 5)"
     numbers = facts_of(tuned, {}, {}, []).numbers

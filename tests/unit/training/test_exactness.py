@@ -89,9 +89,8 @@ def test_every_gradient_is_that_of_plain_autograd(name: str, pooling: str, domai
     assert float(loss) == pytest.approx(float(wanted_loss), abs=1e-10)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_filter_gets_the_gradient_of_plain_autograd(kind: str) -> None:
-    tiny, batch = tiny_system(domain=KINDS[kind], kind=kind), sampler_of(KINDS[kind]).batch(1)
+def loss_of_plain_autograd(tiny: Tiny, batch: Batch) -> float:
+    """That of a batch; every way to compute the update has it, and its gradients."""
     wanted_loss = float(LiteralE2E(tiny).gradients(batch))
     wanted = tiny.take_gradients()
     for build in BUILD.values():
@@ -99,6 +98,12 @@ def test_every_filter_gets_the_gradient_of_plain_autograd(kind: str) -> None:
         assert_same(tiny.take_gradients(), wanted)
         loss = result if isinstance(result, Tensor) else result.loss
         assert float(loss) == pytest.approx(wanted_loss, abs=1e-10)
+    return wanted_loss
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_filter_gets_the_gradient_of_plain_autograd(kind: str) -> None:
+    loss_of_plain_autograd(tiny_system(domain=KINDS[kind], kind=kind), sampler_of(KINDS[kind]).batch(1))
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -179,13 +184,7 @@ def test_dropout_of_the_filter_drops_the_same_however_a_batch_is_divided() -> No
     tiny, plain = tiny_system(domain="answers", lstm_dropout=0.4), tiny_system(domain="answers")
     for step in (3, 5):  # the short one at the end of an epoch, and one of the next
         batch = sampler_of("answers", batch_size=7).batch(step)
-        wanted_loss = float(LiteralE2E(tiny).gradients(batch))
-        wanted = tiny.take_gradients()
-        for build in BUILD.values():
-            result = build(tiny).gradients(batch)
-            assert_same(tiny.take_gradients(), wanted)
-            loss = result if isinstance(result, Tensor) else result.loss
-            assert float(loss) == pytest.approx(wanted_loss, abs=1e-10)
+        wanted_loss = loss_of_plain_autograd(tiny, batch)
         undropped = EndToEndUnique(plain.system).gradients(batch).loss
         assert float(undropped) != pytest.approx(wanted_loss, abs=1e-3)
 

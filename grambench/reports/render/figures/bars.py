@@ -103,7 +103,7 @@ def factors_of(each: LabelTrials, labels: Sequence[LabelTrials]) -> dict[str, fl
         _block(t): t.reuse_ratio for found in labels if found.strategy in _SINGLE_STEP for t in found.trials
     }
     own = [t for t in each.trials if _block(t) in against]
-    of_batch = [batches.get(_block(t)) for t in own]
+    of_batch = [_no_more(batches.get(_block(t)), t.reuse_ratio) for t in own]
     known = of_batch if all(of_batch) else [None] * len(own)
     pairs = [
         (_rates(t, reuse), _rates(against[_block(t)], None)) for t, reuse in zip(own, known, strict=True)
@@ -118,6 +118,11 @@ def _means(pairs: Sequence[tuple[Any, Any]]) -> dict[str, float]:
         for name, found in values.items()
         if found and all(found)
     }
+
+
+def _no_more(of_batch: float | None, own: float | None) -> float | None:
+    """R of a batch, as far as a trial uses it: `e2e` of another encoder encodes every occurrence."""
+    return min(of_batch, own) if of_batch and own else of_batch
 
 
 def _block(trial: Trial) -> tuple[int, int]:
