@@ -12,8 +12,11 @@ from grambench.reports.section import build_section
 from grambench.reports.trial_schema import Adaptation, Work, not_adapted
 
 _NOT_CACHED = "no states are cached"
-_NOT_KNOWN = "no item was encoded yet, or the specification cannot be read here"
-_NO_LAYER = "no layer is left to run in a step"
+_NOT_KNOWN = (
+    "no item was encoded yet, the strategy trains another encoder or none, or the specification cannot be"
+    " read here"
+)
+_NO_LAYER = "no layer is left to run in a step, or items encoded without a gradient are not counted apart"
 
 
 def build_adaptation(trial: TrialState, spec: dict[str, Any]) -> Adaptation:
