@@ -76,7 +76,8 @@ def open_states(
     place = spec.encoder.cache
     on_device = place == "device" or (place == "auto" and written.bytes <= spec.encoder.cache_gib * 2**30)
     states.open(path, on_device)
-    emit(_event(states, written, on_device, built=found is None))
+    (built,) = system.group.greatest(int(found is None))  # maybe by another rank of the trial
+    emit(_event(states, written, on_device, bool(built)))
     return written.seconds
 
 

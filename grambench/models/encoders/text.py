@@ -135,7 +135,8 @@ class TextEncoder(ItemVectors):
     def checkpointed_layers(self) -> int:
         """Layers that the backward pass runs again; 0: it keeps what it needs of all of them."""
         config: Any = self.backbone.config
-        return int(config.num_hidden_layers) if self._checkpointed() else 0
+        below = 0 if self.cut is None else self.cut.below
+        return int(config.num_hidden_layers) - below if self._checkpointed() else 0
 
     @contextmanager
     def keeping_all(self) -> Iterator[None]:
