@@ -86,7 +86,7 @@ def test_tuning_is_graded_by_the_trials_that_chose_the_settings() -> None:
     )
     plan = TrialPlanned("gram-1e", 0, 9, 9, 8, 1, 1, 1, adapt="lora")
     trials["slow.s1"] = replace(trials["slow.s0"], name="slow.s1")  # waits
-    trials["slow.s0"] = replace(trials["slow.s0"], plan=plan)  # another model is no other setting of the first
+    trials["slow.s0"] = replace(trials["slow.s0"], plan=plan)  # another model
     assert tuning_words(RunState(trials=dict(trials)), "slow") == "not tuned"
     tuned = RunState(trials=dict(trials), tuned=dict.fromkeys(("e2e", "gram-1e", "slow"), 5))
     assert tuning_words(tuned, "e2e") == "tuned (5 of 5)"
