@@ -89,9 +89,11 @@ class TextEncoder(ItemVectors):
         Raises:
             ConfigError: the model cannot be cut there.
         """
-        mode = self.training
+        mode, precision = self.training, (self.autocast, self.half_weights)
         self.eval()
+        self.autocast = self.half_weights = False  # states would hang on the bf16 copies of all weights
         frozen, self.cut = cut_below(self.backbone, layers, self.probe)
+        self.autocast, self.half_weights = precision
         for parameter in frozen:
             parameter.requires_grad_(False)
         self.train(mode)

@@ -150,6 +150,27 @@ def test_the_published_side_network() -> None:
     assert read_layers(6, 4) == [0, 2, 3, 4, 6]
 
 
+@pytest.mark.parametrize("precision", ["autocast", "half_weights"])
+def test_a_cut_in_bf16_trains_the_same_layers_on_the_same_states(precision: str) -> None:
+    found = []
+    for changed in (False, True):
+        encoder = tiny_encoder(dtype=torch.float32)
+        setattr(encoder, precision, changed)
+        encoder.freeze_below(1)
+        found.append({name for name, p in encoder.named_parameters() if p.requires_grad})
+    assert getattr(encoder, precision)
+    assert found[1] == found[0] != set()
+    plain = ItemEncoder(encoder, item_tokens(), 128)
+    vectors, wanted = gradients(encoder, plain)
+    states = LayerStates(encoder, item_tokens(), 128, in_fp16=True)
+    cached, own = gradients(encoder, CachedItemEncoder(states, 128))
+    assert cached.dtype == torch.float32
+    assert float((cached - vectors).abs().max()) <= 0.02 * float(vectors.abs().max())
+    assert {name for name, gradient in own.items() if gradient is not None} == found[0]
+    largest = max(float(wanted[name].norm()) for name in found[0])
+    assert all(float((own[name] - wanted[name]).norm()) <= 0.02 * largest for name in found[0])
+
+
 def test_dropout_acts_above_the_cut_only() -> None:
     encoder = tiny_encoder(dropout=0.5)
     encoder.freeze_below(1)
