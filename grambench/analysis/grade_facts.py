@@ -57,7 +57,7 @@ def tuning_words(state: RunState, label: str) -> str:
 
 
 def settings_tried(state: RunState) -> dict[str, int]:
-    """Label -> settings tried: by `grambench tune`, else labels of its strategy and `encoder.adapt`: counts."""
+    """Label -> settings tried: by `grambench tune`, else labels of its strategy and `encoder.adapt`."""
     if state.tuned:
         return state.tuned
     trials = [trial for trial in state.trials.values() if not trial.is_null]

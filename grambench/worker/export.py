@@ -36,8 +36,8 @@ from grambench.hub import hub_errors, hub_options
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.lora import lora_modules, merge_lora
-from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.sentence import pooling_of
+from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.pooling import Pooling
