@@ -196,9 +196,9 @@ def _is_setting(run: type[BaseModel], key: str, tables: Mapping[str, Any]) -> bo
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Flatten nested tables to dotted keys."""
+    """Flatten nested tables to dotted keys; lists, as kept in JSON, to tuples."""
     for name, value in tables.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value

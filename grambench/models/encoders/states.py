@@ -282,6 +282,10 @@ class CachedItemEncoder(ItemEncoder):
         super().__init__(states, states.rows, bucket_tokens, layout)
         self.states = states
 
+    def without_cache(self) -> ItemEncoder:
+        """The same vectors, from all layers each time."""
+        return ItemEncoder(self.states.encoder, self.states.tokens, self.bucket_tokens, self.layout)
+
     def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         self.states.require(items_N)
         if not isinstance(self.states, SideStates):

@@ -217,6 +217,12 @@ def test_freezing_all_layers_is_refused() -> None:
         adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
 
 
+def test_lora_above_all_layers_is_refused() -> None:
+    spec = encoder_spec(adapt="lora", lora={"rank": 2, "frozen_layers": 2})
+    with pytest.raises(ConfigError, match=r"lora\.frozen_layers = 2 leaves no layer to update"):
+        adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
+
+
 SMALL_SHAPE = {"hidden_size": 8, "heads": 2, "intermediate_size": 8}
 
 
@@ -256,6 +262,8 @@ def test_a_file_of_all_states_gives_what_they_give_on_demand(side: bool, tmp_pat
         found = CachedItemEncoder(written, 128)(ITEMS)
         assert float((found - wanted).detach().abs().max()) < 2e-3 * float(wanted.detach().abs().max())
         assert written.states_RS.dtype == torch.float16
+    plain = CachedItemEncoder(demanded, 128).without_cache()(ITEMS)
+    assert 0 < float((plain - wanted).detach().abs().max()) < 2e-3 * float(wanted.detach().abs().max())
     (tmp_path / "states").write_bytes(b"short")
     with pytest.raises(ValueError, match="has 5 bytes instead of"):
         written.open(tmp_path / "states", True)
