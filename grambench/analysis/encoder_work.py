@@ -5,10 +5,13 @@ input and a third for that of its weights, which low-rank updates save.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from grambench.config.spec import Spec
 from grambench.config.strategies import adapts, row_of
 from grambench.events.state import TrialState
+
+if TYPE_CHECKING:
+    from grambench.config.spec import Spec
 
 _POSITIONS = {
     "news": lambda spec: spec.filter.history + 1 + spec.training.negatives,
@@ -63,7 +66,7 @@ class EncoderWork:
         )
 
 
-def encoder_work(spec: Spec, trial: TrialState) -> EncoderWork | None:
+def encoder_work(spec: "Spec", trial: TrialState) -> EncoderWork | None:
     """The factors of a trial so far; None: nothing is known of its layers or its items.
 
     None also for strategies that do not train the specified encoder.
@@ -113,7 +116,7 @@ class _Work:
         return float(self.frozen + self.trained)
 
 
-def _recomputation(spec: Spec, trial: TrialState, work: _Work) -> float | None:
+def _recomputation(spec: "Spec", trial: TrialState, work: _Work) -> float | None:
     """One forward and backward pass of each item over all passes."""
     plan, seen = trial.plan, trial.settled
     assert plan is not None
