@@ -73,8 +73,7 @@ def open_states(
             "Make room on the disk of the run's folder, or use --set encoder.cache=off.",
         ) from error
     states.in_fp16 = written.in_fp16
-    place = spec.encoder.cache
-    on_device = place == "device" or (place == "auto" and written.bytes <= spec.encoder.cache_gib * 2**30)
+    on_device = spec.encoder.keeps_on_device(written.bytes)
     states.open(path, on_device)
     (built,) = system.group.greatest(int(found is None))  # maybe by another rank of the trial
     emit(_event(states, written, on_device, bool(built)))

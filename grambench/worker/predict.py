@@ -137,7 +137,7 @@ def _predict(run: Path, name: str, into: Path, spec: Spec) -> Iterator[ev.Predic
     )
     modules.load_state_dict(load_weights(run / name / "best"))
     encode = system.encode  # its states would be computed on demand, and held on the device
-    if isinstance(encode, CachedItemEncoder) and encode.states.file_bytes > own.encoder.cache_gib * 2**30:
+    if isinstance(encode, CachedItemEncoder) and not own.encoder.keeps_on_device(encode.states.file_bytes):
         system.encode = encode.without_cache()
     with torch.no_grad():
         yield from write_predictions(own, data, system, modules, device.torch, into)
