@@ -148,6 +148,8 @@ def test_the_published_side_network() -> None:
     assert read_layers(12, None) == [0, 2, 4, 6, 8, 10, 12]  # IISAN's seven states
     assert read_layers(3, None) == [0, 3]
     assert read_layers(6, 4) == [0, 2, 3, 4, 6]
+    with pytest.raises(ConfigError, match=r"side\.layers = 7, but the encoder has 6\. Lower it\."):
+        read_layers(6, 7)
 
 
 @pytest.mark.parametrize("precision", ["autocast", "half_weights"])
