@@ -57,14 +57,12 @@ def tuning_words(state: RunState, label: str) -> str:
 
 
 def settings_tried(state: RunState) -> dict[str, int]:
-    """Label -> settings tried: by `grambench tune`, else labels of its strategy and `encoder.adapt`."""
+    """Label -> settings tried: by `grambench tune`, else labels of its strategy in the run, a count."""
     if state.tuned:
         return state.tuned
-    trials = [trial for trial in state.trials.values() if not trial.is_null]
-    trials.sort(key=lambda trial: trial.plan is not None)  # what is planned tells more of its label
-    kinds = {trial.label: (trial.strategy, trial.plan.adapt if trial.plan else "full") for trial in trials}
-    often = Counter(kinds.values())
-    return {label: often[kind] for label, kind in kinds.items()}
+    labels = {trial.label: trial.strategy for trial in state.trials.values() if not trial.is_null}
+    often = Counter(labels.values())
+    return {label: often[strategy] for label, strategy in labels.items()}
 
 
 def _tuning(facts: Facts, state: RunState) -> None:
