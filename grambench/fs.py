@@ -7,7 +7,8 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import BinaryIO
@@ -16,6 +17,9 @@ from grambench.errors import DataError
 
 _CHUNK_BYTES = 4 << 20
 """Bytes hashed per call: large enough that a hashing thread rarely waits for the GIL."""
+
+_LOCK_S = 0.05
+"""Seconds between two attempts to take a lock."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Codes of a full disk, and of a quota."""
@@ -177,12 +181,26 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive advisory lock on `path` (created if absent); waits for its holder."""
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive advisory lock on `path` (created if absent); waits for its holder.
+
+    `waiting` is called now and then until then; what it raises ends the wait.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(open_owned(path), "ab") as file:
+        while waiting is not None and not _taken(file):
+            waiting()
+            time.sleep(_LOCK_S)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _taken(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sha256_file(path: Path) -> str:

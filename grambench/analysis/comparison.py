@@ -31,7 +31,8 @@ def _seconds_per_step(trial: TrialState) -> float | None:
     steps = settled.step - (first.step if first else 0) if settled else 0
     if settled is None or steps <= 0:
         return None
-    return (settled.train_s - (first.train_s if first else 0.0)) / steps
+    cached_s = trial.states.seconds if trial.states is not None else 0.0
+    return (settled.train_s - (first.train_s if first else cached_s)) / steps
 
 
 def samples_per_second(trial: TrialState) -> float | None:

@@ -112,6 +112,10 @@ class Encoder(Table):
         below = self.adapt in ("freeze", "side", "none") or (self.adapt == "lora" and self.lora.frozen_layers)
         return bool(below) and self.cache != "off"
 
+    def keeps_on_device(self, states_bytes: int) -> bool:
+        """Whether states of so many bytes lie on the device."""
+        return self.cache == "device" or (self.cache == "auto" and states_bytes <= self.cache_gib * 2**30)
+
     @model_validator(mode="after")
     def _one_source(self) -> "Encoder":
         if (self.model is None) == (self.architecture is None):

@@ -422,8 +422,16 @@ class Spec(Table):
         return found
 
     def with_own(self, entry: TrialEntry) -> "Spec":
-        """The specification with a trial's own settings in place of the run's."""
-        return self.model_copy(update=own_tables(entry, {name: getattr(self, name) for name in MAY_DIFFER}))
+        """The specification with a trial's own settings in place of the run's.
+
+        A strategy that does not train the specified encoder has none of it adapted.
+        """
+        tables = own_tables(entry, {name: getattr(self, name) for name in MAY_DIFFER})
+        encoder = tables.get("encoder", self.encoder)
+        assert isinstance(encoder, Encoder)
+        if encoder.adapt != "full" and not adapts(row_of(entry.strategy)):
+            tables["encoder"] = encoder.model_copy(update={"adapt": "full"})
+        return self.model_copy(update=tables)
 
     @property
     def devices(self) -> tuple[str, ...]:

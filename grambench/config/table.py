@@ -12,9 +12,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Table(BaseModel):
-    """A TOML table: strict types, no unknown keys, immutable once validated."""
+    """A TOML table: strict types, no unknown keys, finite numbers, immutable once validated."""
 
     model_config = ConfigDict(
+        allow_inf_nan=False,  # JSON has none
         extra="forbid",
         frozen=True,
         strict=True,

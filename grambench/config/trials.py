@@ -118,9 +118,12 @@ def _changed(entry: TrialEntry, table: str, model: type[BaseModel], values: Mapp
         return model.model_validate(values)
     except ValidationError as error:
         problem, *others = error.errors()
-        name = problem["loc"][:1]
-        key = ".".join((table, *map(str, name)))
-        why = refusal([problem, *(other for other in others if other["loc"][:1] == name)])
+        place = (table, *map(str, problem["loc"]))
+        own = (key for key in entry.settings if place[: key.count(".") + 1] == tuple(key.split(".")))
+        key = next(own, ".".join(place[:2]))
+        depth = key.count(".")
+        name = problem["loc"][:depth]
+        why = refusal([problem, *(other for other in others if other["loc"][:depth] == name)])
         raise ValueError(f"{entry.label}: {key}: {why}") from error
 
 
@@ -196,9 +199,9 @@ def _is_setting(run: type[BaseModel], key: str, tables: Mapping[str, Any]) -> bo
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Flatten nested tables to dotted keys."""
+    """Flatten nested tables to dotted keys; lists, as kept in JSON, to tuples."""
     for name, value in tables.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value

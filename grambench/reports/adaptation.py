@@ -12,8 +12,12 @@ from grambench.reports.section import build_section
 from grambench.reports.trial_schema import Adaptation, Work, not_adapted
 
 _NOT_CACHED = "no states are cached"
-_NOT_KNOWN = "no item was encoded yet, or the specification cannot be read here"
+_NOT_KNOWN = (
+    "no item was encoded yet, the strategy trains another encoder or none, or the specification cannot be"
+    " read here"
+)
 _NO_LAYER = "no layer is left to run in a step"
+_UNCOUNTED = "items encoded without a gradient are not counted apart"
 
 
 def build_adaptation(trial: TrialState, spec: dict[str, Any]) -> Adaptation:
@@ -41,7 +45,7 @@ def build_adaptation(trial: TrialState, spec: dict[str, Any]) -> Adaptation:
 def _work(found: EncoderWork | None) -> Work:
     if found is None:
         return build_section(Work, None, otherwise=_NOT_KNOWN)
-    return build_section(Work, found, otherwise=_NO_LAYER)
+    return build_section(Work, found, otherwise=_NO_LAYER if found.cached_layers is None else _UNCOUNTED)
 
 
 def _own_spec(trial: TrialState, spec: dict[str, Any]) -> Spec | None:

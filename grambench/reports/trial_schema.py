@@ -476,7 +476,8 @@ class Work(Section):
     repeated_items: float | None
     """Items of batches over distinct items of each batch, a ratio: single-step GRAM's."""
     windows: float | None
-    """Distinct items of each batch over those of windows, a ratio: multi-step GRAM's."""
+    """Distinct items of each batch over those of windows, a ratio: multi-step GRAM's. Of `speedyfeed`, over
+    those that its cache does not give."""
     recomputation: float | None
     """Forward passes that are run again, a ratio below 1: the price of chunks, checkpoints and windows."""
     product: float | None

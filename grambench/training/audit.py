@@ -195,6 +195,7 @@ def differences_of_ranks(spec: Spec, data: Prepared, group: Group) -> Difference
     Returns:
         The larger differences of e2e and gram-1s, on the leader; None on the others.
     """
+    spec = variants(spec)[0]
     system, modules = _without_dropout(spec, data, HOST)
     _compute_in_float64(modules)
     users = 2 * audited_ranks(spec) + 1

@@ -131,11 +131,6 @@ class Trainer:
         self._made_up_s = 0.0
         """Seconds of stops by which turns were extended."""
 
-    def begin_after(self, seconds: float) -> None:
-        """Start the clock at what frozen states have cost; the first epoch's seconds exclude it."""
-        self.system.clock.resume_from(seconds, seconds)
-        self.tally.begin_epoch()
-
     def run(self) -> tuple[ev.Outcome, str]:
         """Train until the last step, early stopping, divergence or a request to end; outcome and reason."""
         try:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from grambench.config.spec import Training
 from grambench.gram import encoder_backward
+from grambench.models.encoders.states import LayerStates
 from grambench.models.encoders.text import TextEncoder
 from grambench.training.phases import System
 from grambench.training.protocols import Batch
@@ -107,6 +108,8 @@ def kept_bytes_per_token(system: System, items_N: NDArray[np.int64]) -> float:
     Where layers are checkpointed, what the backward pass keeps while it runs one of them again is added.
     """
     encoder, kept = system.encode.encoder, _kept_per_token(system, items_N)
+    if isinstance(encoder, LayerStates):
+        encoder = encoder.encoder
     if isinstance(encoder, TextEncoder) and (layers := encoder.checkpointed_layers):
         with encoder.keeping_all():
             kept += _kept_per_token(system, items_N) / layers
@@ -140,7 +143,8 @@ def _kept_bytes(parameters: Sequence[nn.Parameter], run: Callable[[], Tensor]) -
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = run()
-    encoder_backward(result, torch.zeros_like(result))
+    if result.requires_grad:  # else nothing of the encoder is trained
+        encoder_backward(result, torch.zeros_like(result))
     for parameter in parameters:
         parameter.grad = None
     return sum(kept.values())

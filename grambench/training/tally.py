@@ -197,6 +197,12 @@ class Tally:
         )
         return drift is not None and pseudo_loss is not None
 
+    def begin_after(self, seconds: float) -> None:
+        """Start the clock at what frozen states have cost: no epoch's, window's or rank's seconds have it."""
+        self.system.clock.resume_from(seconds, seconds)
+        self._window_encode_s = self._ranks_train_s[0] = seconds
+        self.begin_epoch()
+
     def begin_epoch(self) -> None:
         """Record the counters at the start of an epoch."""
         totals, encoded, _ = self._sums()

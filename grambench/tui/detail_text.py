@@ -148,10 +148,23 @@ def _plan(_: Scene, trial: TrialState) -> Rows:
         *(("", settings_words({key: value})) for key, value in trial.settings.items()),
         ("parameters", f"{numbers.count(plan.encoder_parameters if plan else None)} encoder"),
         (" ", f"{numbers.count(plan.filter_parameters if plan else None)} filter"),
+        *_trained(trial),
         ("micro-batch", numbers.count(plan.micro_batch if plan else None)),
         ("encoder chunk", numbers.count(plan.encoder_chunk if plan else None)),
         ("", safe_text(plan.why, 200) if plan else numbers.DASH),
     )
+
+
+def _trained(trial: TrialState) -> Rows:
+    """What of the encoder is trained, where that is not all of it, and the states of the rest."""
+    plan, states = trial.plan, trial.states
+    if plan is None or plan.adapt == "full":
+        return ()
+    rows = [("trained", f"{numbers.count(plan.trainable_parameters)} encoder ({safe_text(plan.adapt, 12)})")]
+    if states is not None:
+        size, place = numbers.rate(states.bytes / numbers.MIB), "device" if states.on_device else "file"
+        rows.append(("states", f"{size} MiB ({place}), {numbers.seconds(states.seconds)} s"))
+    return rows
 
 
 _PARTS: tuple[tuple[str, Callable[[Scene, TrialState], Rows]], ...] = (

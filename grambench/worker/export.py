@@ -37,6 +37,7 @@ from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.free import PulledVectors
 from grambench.models.encoders.lora import lora_modules, merge_lora
 from grambench.models.encoders.sentence import pooling_of
+from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.text import TextEncoder
 from grambench.models.encoders.tokens import ItemTokens
 from grambench.models.pooling import Pooling
@@ -105,6 +106,11 @@ def export(run: Path, trial: TrialName, step: int, folder: Path) -> Exported:
     own = (settled(spec, chosen) if chosen is not None else spec).with_own(entry)
     modules = _trained(own, entry.strategy, data, run, trial)
     content = modules.encoder.content if isinstance(modules.encoder, PulledVectors) else modules.encoder
+    if isinstance(content, SideEncoder):
+        raise ConfigError(
+            f"{trial} has a side network on its text encoder, which transformers could not load.",
+            "Choose another trial with --trial.",
+        )
     if not isinstance(content, TextEncoder):
         raise _no_text_encoder(entry.strategy)
     pooling, fields, base = pooling_of(own.encoder), _fields(own), _base(own.encoder, content)

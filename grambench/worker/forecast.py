@@ -254,8 +254,9 @@ class Probe:
         vectors = rows * row + sum(tensor.nbytes for tensor in kept)
         if isinstance(self.strategy, TrainedPooling):
             vectors += self.strategy.states.file_bytes
-        if isinstance(self.system.encode, CachedItemEncoder):
-            vectors += self.system.encode.states.file_bytes
+        encode = self.system.encode
+        states_bytes = encode.states.file_bytes if isinstance(encode, CachedItemEncoder) else 0
+        vectors += states_bytes if self.spec.encoder.keeps_on_device(states_bytes) else 0
         base = self.base_bytes
         if self.system.clock.device.type == "cpu":  # with what the libraries have allocated at first calls
             base = max(base, used_bytes(self.system.clock.device))

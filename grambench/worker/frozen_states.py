@@ -16,6 +16,8 @@ from grambench.errors import DataError, MachineError
 from grambench.events import types as ev
 from grambench.events.state import STATES
 from grambench.fs import discard, locked, sha256_file, write_atomic
+from grambench.models.encoders.cut import Cut
+from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.states import CachedItemEncoder, FrozenStates
 from grambench.training.phases import System
 
@@ -61,7 +63,7 @@ def open_states(
     path = run / STATES / f"{_key(states, data, spec)}.bin"
     emit(ev.PhaseEntered("cache"))
     try:
-        with locked(path.with_suffix(".lock")):
+        with locked(path.with_suffix(".lock"), between):
             found = _found(path)
             written = found or _write(states, path, between)
     except OSError as error:
@@ -71,10 +73,10 @@ def open_states(
             "Make room on the disk of the run's folder, or use --set encoder.cache=off.",
         ) from error
     states.in_fp16 = written.in_fp16
-    place = spec.encoder.cache
-    on_device = place == "device" or (place == "auto" and written.bytes <= spec.encoder.cache_gib * 2**30)
+    on_device = spec.encoder.keeps_on_device(written.bytes)
     states.open(path, on_device)
-    emit(_event(states, written, on_device, built=found is None))
+    (built,) = system.group.greatest(int(found is None))  # maybe by another rank of the trial
+    emit(_event(states, written, on_device, bool(built)))
     return written.seconds
 
 
@@ -93,17 +95,29 @@ def _event(states: FrozenStates[Any], written: _Written, on_device: bool, built:
 
 def _key(states: FrozenStates[Any], data: Prepared, spec: Spec) -> str:
     """Digest of everything that the states depend on."""
-    digest = hashlib.sha256()
-    encoder = states.encoder
-    layers = getattr(encoder, "read", None) or [encoder.cut.below if getattr(encoder, "cut", None) else -1]
+    digest, encoder = hashlib.sha256(), states.encoder
+    text = encoder.text if isinstance(encoder, SideEncoder) else encoder
+    layers = encoder.read if isinstance(encoder, SideEncoder) else [text.cut.below if text.cut else -1]
     device = states.tokens.device.type
     told = (type(states).__name__, layers, spec.encoder.side.pool, spec.encoder.precision, device)
     digest.update(json.dumps([data.manifest.fingerprint, *told]).encode())
-    for name, parameter in encoder.named_parameters():
-        if not parameter.requires_grad:
+    above = _above(text.cut)
+    for name, parameter in text.backbone.named_parameters():
+        if id(parameter) not in above:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _above(cut: Cut | None) -> set[int]:
+    """Parameters of the layers above the cut that none below shares."""
+    if cut is None:
+        return set()
+    lower, upper = (
+        {id(parameter) for layer in layers for parameter in layer.parameters()}
+        for layers in (cut.layers[: cut.below], cut.layers[cut.below :])
+    )
+    return upper - lower
 
 
 def _found(path: Path) -> _Written | None:

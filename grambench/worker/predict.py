@@ -21,6 +21,7 @@ from grambench.domains.training import make_predictor
 from grambench.errors import DataError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.fs import write_atomic
+from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.checkpoint import load_weights
 from grambench.training.phases import System
 from grambench.training.system import Modules, build_system, placement
@@ -135,5 +136,8 @@ def _predict(run: Path, name: str, into: Path, spec: Spec) -> Iterator[ev.Predic
         own, data, device.torch, seed=trial.seed, strategy=entry.strategy, autocast=device.autocast
     )
     modules.load_state_dict(load_weights(run / name / "best"))
+    encode = system.encode  # its states would be computed on demand, and held on the device
+    if isinstance(encode, CachedItemEncoder) and not own.encoder.keeps_on_device(encode.states.file_bytes):
+        system.encode = encode.without_cache()
     with torch.no_grad():
         yield from write_predictions(own, data, system, modules, device.torch, into)

@@ -202,8 +202,9 @@ def _sizes_that_fit(spec: Spec, device: torch.device) -> Iterator[int]:
 
 
 def _probe(spec: Spec, data: Prepared, device: Device, until: float) -> _Probe:
+    plain = spec.encoder.model_copy(update={"compile": "off", "dropout": 0.0})  # vectors are compared
     system, _ = build_system(
-        spec.model_copy(update={"encoder": spec.encoder.model_copy(update={"compile": "off"})}),
+        spec.model_copy(update={"encoder": plain}),
         data,
         device.torch,
         seed=spec.audit.seed,

@@ -189,7 +189,7 @@ def _run_trial(
     patience, checkpoint_s = spec.training.patience, spec.training.checkpoint_s
     every, select_by = spec.evaluation.every, spec.evaluation.select_by
     trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, every, select_by)
-    trainer.begin_after(cached_s)
+    trainer.tally.begin_after(cached_s)
     if trial.again:
         training.resume(trainer, resumed)
     return training.finish(trainer, evaluate, resumed.trained if resumed else None, data)

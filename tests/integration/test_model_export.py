@@ -286,6 +286,9 @@ def test_what_cannot_be_exported_is_said(cache: Path, tmp_path: Path) -> None:
     for folder, trial in ((made.folder, made.trial), (words, TrialName("nrms", 0))):
         with pytest.raises(ConfigError, match=f"{trial.label} has no text encoder that transformers"):
             worker.export(folder, trial, STEP, tmp_path)
+    side = MadeRun.of(tmp_path / "runs", "encoder.adapt=side")
+    with pytest.raises(ConfigError, match=r"s0 has a side network on its text encoder"):
+        worker.export(side.folder, side.trial, STEP, tmp_path)
     with pytest.raises(
         DataError, match=r"has the weights of step 7, but validation selected those of step 8\."
     ):

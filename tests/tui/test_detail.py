@@ -179,6 +179,21 @@ def test_a_reading_that_a_gpu_lacks_is_named(tmp_path: Path) -> None:
     assert "power: this GPU does not report it" in text
 
 
+def test_the_plan_says_what_of_the_encoder_is_trained(tmp_path: Path) -> None:
+    state = read_run(build("mid", tmp_path / "run"))
+    trial = next(each for each in state.trials.values() if each.plan is not None)
+    scene = Scene.of(state, dark=True)
+    assert "trained" not in strategy_text(scene, trial).plain
+    trial.plan = replace(trial.plan, adapt="freeze", trainable_parameters=21_360)
+    rows = strategy_text(scene, trial).plain.split("plan\n")[1]
+    assert "states" not in rows
+    trial.states = ev.StatesCached(60, 600, 8, 3 << 20, "float16", True, seconds=1.5, built=True)
+    rows = strategy_text(scene, trial).plain.split("plan\n")[1]
+    found = [row.split(maxsplit=1) for row in rows.splitlines()]
+    assert ["trained", "21,360 encoder (freeze)"] in found
+    assert ["states", "3.00 MiB (device), 1.5 s"] in found
+
+
 async def test_hostile_texts_reach_no_terminal(run: Callable[[str], Dashboard]) -> None:
     app = run("hostile")
     async with app.run_test(size=(120, 40)) as pilot:

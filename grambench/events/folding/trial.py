@@ -1,6 +1,7 @@
 """What a trial's events change: its plan, counters, epochs, windows and scores."""
 
 import math
+from dataclasses import replace
 
 from grambench.events import types as ev
 from grambench.events.folding import ranks
@@ -40,6 +41,8 @@ def _trial_resumed(known: Folded, source: str, event: ev.TrialResumed) -> None:
     if event.step == 0:
         trial.progress = trial.settled = None
         trial.rounds.clear()
+        if trial.states is not None:  # a new clock starts at what they have cost now
+            trial.states = replace(trial.states, seconds=event.train_s)
 
 
 def _diverged(known: Folded, source: str, event: ev.Diverged) -> None:
@@ -51,7 +54,9 @@ def _warmed_up(known: Folded, source: str, event: ev.WarmedUp) -> None:
 
 
 def _states_cached(known: Folded, source: str, event: ev.StatesCached) -> None:
-    known.trial(source).states = event
+    trial = known.trial(source)
+    before = trial.states  # its clock goes on from what they have cost before it was resumed
+    trial.states = replace(event, seconds=before.seconds, built=before.built) if before else event
 
 
 def _forecast(known: Folded, source: str, event: ev.TrialForecast) -> None:

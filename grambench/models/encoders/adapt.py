@@ -7,7 +7,7 @@ from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.buckets import ItemEncoder
 from grambench.models.encoders.cut import layers_of
-from grambench.models.encoders.lora import add_lora
+from grambench.models.encoders.lora import add_lora, require_layer
 from grambench.models.encoders.side import SideEncoder
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates, SideStates
 from grambench.models.encoders.text import TextEncoder
@@ -28,6 +28,7 @@ def adapted(encoder: TextEncoder, spec: Encoder) -> TextEncoder | SideEncoder:
         encoder.freeze_below(frozen_layers(encoder, spec))
     elif spec.adapt == "lora":
         if spec.lora.frozen_layers:
+            require_layer(spec.lora.frozen_layers, len(layers_of(encoder.backbone)))
             encoder.freeze_below(spec.lora.frozen_layers)
         add_lora(encoder.backbone, spec.lora, spec.lora.frozen_layers)
     elif spec.adapt == "side":

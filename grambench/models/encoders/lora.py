@@ -123,18 +123,25 @@ def _chosen(backbone: nn.Module, spec: Lora, first_layer: int) -> dict[str, nn.M
     """The maps to update, by their paths."""
     maps = _maps_of_layers(backbone)
     names = _names(backbone, spec, maps)
-    layers = len({_place(path)[0] for path in maps})
+    require_layer(first_layer, len({_place(path)[0] for path in maps}))
+    above = {path: plain for path, plain in maps.items() if _place(path)[0] >= first_layer}
+    missing = [name for name in names if not any(_ends(path, name) for path in above)]
+    if missing:
+        raise _unsuited(backbone, maps, f"has no linear map named {missing[0]}")
+    return {p: plain for p, plain in above.items() if not names or any(_ends(p, name) for name in names)}
+
+
+def require_layer(first_layer: int, layers: int) -> None:
+    """
+    Raises:
+        ConfigError: no layer is left to update.
+    """
     if first_layer >= layers:
         raise ConfigError(
             f"encoder.lora.frozen_layers = {first_layer} leaves no layer to update: the model has {layers}"
             " with weights of their own.",
             "Lower it.",
         )
-    above = {path: plain for path, plain in maps.items() if _place(path)[0] >= first_layer}
-    missing = [name for name in names if not any(_ends(path, name) for path in above)]
-    if missing:
-        raise _unsuited(backbone, maps, f"has no linear map named {missing[0]}")
-    return {p: plain for p, plain in above.items() if not names or any(_ends(p, name) for name in names)}
 
 
 def _names(backbone: nn.Module, spec: Lora, maps: dict[str, nn.Module]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grambench.errors import ConfigError
 from grambench.models.encoders.base import ItemVectors
 from grambench.models.encoders.cut import captured, layers_of
 from grambench.models.encoders.text import TextEncoder
@@ -67,7 +68,7 @@ class SideEncoder(ItemVectors):
             bottleneck: width of the blocks' bottlenecks.
 
         Raises:
-            ConfigError: the model's layers cannot be told apart.
+            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`.
         """
         super().__init__()
         self.text = text
@@ -120,6 +121,12 @@ class SideEncoder(ItemVectors):
 
 
 def read_layers(number: int, layers: int | None) -> list[int]:
-    """Numbers of the states that are read: 0, the embeddings, and layers evenly up to the last."""
-    count = max(1, number // 2) if layers is None else min(layers, number)
+    """Numbers of the states that are read: 0, the embeddings, and layers evenly up to the last.
+
+    Raises:
+        ConfigError: there are not so many layers.
+    """
+    count = max(1, number // 2) if layers is None else layers
+    if count > number:
+        raise ConfigError(f"encoder.side.layers = {layers}, but the encoder has {number}.", "Lower it.")
     return [0, *(np.linspace(0, number, count + 1)[1:].round().astype(int).tolist())]

@@ -7,7 +7,7 @@ D width.
 import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -178,22 +178,21 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
         """Compute the states of all items and write them to a new file; `between` is called now and then.
 
         False: a state is too large for fp16, and the file is of no use.
+
+        Raises:
+            OSError: the disk does not take it.
         """
         self.forget()
         self._place_all()
-        numbers = np.dtype(str(self.dtype).removeprefix("torch."))
-        rows = int(self.rows.lengths.sum())
-        with path.open("wb+") as file:
-            file.truncate(max(1, rows * self.features * numbers.itemsize))
-            target = np.memmap(file, numbers, "r+", shape=(rows, self.features))
+        with path.open("wb") as file:
+            file.truncate(max(1, self.file_bytes))
             for first in range(0, len(self.rows), _BLOCK):
                 between()
                 items_N = np.arange(first, min(first + _BLOCK, len(self.rows)))
                 for places, states in self._computed(items_N):
                     if self.dtype == torch.float16 and not float(states.abs().max()) <= LARGEST_FP16:
                         return False
-                    target[places] = states.to(self.dtype).cpu().numpy()
-            target.flush()
+                    _write_rows(file, places, states.to(self.dtype).cpu().numpy())
         return True
 
     def open(self, path: Path, on_device: bool) -> None:
@@ -221,6 +220,14 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
         """States [*, S] at rows of any shape, in the precision of the weights, on the device."""
         found = rows_at(self.states_RS, ids.to(self.states_RS.device))
         return sent(found, self.tokens.device).to(self.weights_dtype)
+
+
+def _write_rows(file: BinaryIO, places: NDArray[np.int64], states: NDArray[Any]) -> None:
+    """Write states at their places; not through a mapping, where a full disk would end the process."""
+    bounds = np.flatnonzero(np.diff(places) != 1) + 1
+    for first, part in zip(places[[0, *bounds]].tolist(), np.split(states, bounds), strict=True):
+        file.seek(first * part[0].nbytes)
+        file.write(part.tobytes())
 
 
 class LayerStates(FrozenStates[TextEncoder]):
@@ -274,6 +281,10 @@ class CachedItemEncoder(ItemEncoder):
         """
         super().__init__(states, states.rows, bucket_tokens, layout)
         self.states = states
+
+    def without_cache(self) -> ItemEncoder:
+        """The same vectors, from all layers each time."""
+        return ItemEncoder(self.states.encoder, self.states.tokens, self.bucket_tokens, self.layout)
 
     def __call__(self, items_N: NDArray[np.int64], ranks: Ranks = ALONE) -> Tensor:
         self.states.require(items_N)

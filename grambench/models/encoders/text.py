@@ -89,9 +89,11 @@ class TextEncoder(ItemVectors):
         Raises:
             ConfigError: the model cannot be cut there.
         """
-        mode = self.training
+        mode, precision = self.training, (self.autocast, self.half_weights)
         self.eval()
+        self.autocast = self.half_weights = False  # states would hang on the bf16 copies of all weights
         frozen, self.cut = cut_below(self.backbone, layers, self.probe)
+        self.autocast, self.half_weights = precision
         for parameter in frozen:
             parameter.requires_grad_(False)
         self.train(mode)
@@ -135,7 +137,8 @@ class TextEncoder(ItemVectors):
     def checkpointed_layers(self) -> int:
         """Layers that the backward pass runs again; 0: it keeps what it needs of all of them."""
         config: Any = self.backbone.config
-        return int(config.num_hidden_layers) if self._checkpointed() else 0
+        below = 0 if self.cut is None else self.cut.below
+        return int(config.num_hidden_layers) - below if self._checkpointed() else 0
 
     @contextmanager
     def keeping_all(self) -> Iterator[None]:

@@ -67,7 +67,7 @@ class SpeedyFeed(OneStep):
             self.cache_ID[sent(torch.from_numpy(fresh_F), self.device)] = encoded_FD.detach()
             self.encoded_at_I[fresh_F] = batch.step
         self._last = items_U, batch.step + 1
-        return StepResult(loss, batch.users, view.occurrences, len(fresh_F))
+        return StepResult(loss, batch.users, view.occurrences, len(fresh_F), batch_items=len(items_U))
 
     def cached(self) -> Cached | None:
         """See `ReadsCached`: what the last step took from the cache, and what it has put there."""

@@ -132,6 +132,14 @@ def test_what_remains_is_paced_by_what_was_done() -> None:
     assert comparison.remaining_s(running) == 0.0
 
 
+def test_what_frozen_states_have_cost_is_training_time_but_not_the_pace_of_a_step() -> None:
+    cached = ev.StatesCached(60, 600, 8, 9600, "float16", True, seconds=3.0, built=True)
+    running = trial("e2e", progress=progress(10, 4.0, samples=40), plan=plan(20, 100), states=cached)
+    assert comparison.remaining_s(running) == pytest.approx(90 * 0.1)
+    assert comparison.seconds_per_epoch(running) == pytest.approx(20 * 0.1)
+    assert comparison.samples_per_second(running) == 10.0
+
+
 def test_the_time_that_is_left_waits_for_the_first_window_and_goes_by_its_pace() -> None:
     begun = trial("gram-1e", progress=progress(1, 20.0), plan=plan(20, 100))
     begun.settled = None

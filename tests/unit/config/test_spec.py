@@ -149,6 +149,18 @@ def test_an_impossible_setting_of_an_optimiser_is_refused_by_its_name(setting: s
         load_preset("demo", [setting])
 
 
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize(
+    "setting", ["encoder.cache_gib", "encoder.lora.alpha", "training.checkpoint_s", "hang_s"]
+)
+def test_a_number_that_json_lacks_is_refused(setting: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{setting}: must be a finite number, not {value}\."):
+        load_preset("demo", [f"{setting}={value}"])
+    if setting.startswith("encoder"):
+        with pytest.raises(ConfigError, match=rf"a: {setting}: must be a finite number, not {value}\."):
+            load_preset("demo", (), (f"a: gram-1s, {setting}={value}",))
+
+
 @pytest.mark.parametrize("rate", [0.0, -1e-3, float("inf"), float("nan")])
 def test_a_learning_rate_is_positive_and_finite(rate: float) -> None:
     with pytest.raises(ValidationError):

@@ -199,6 +199,18 @@ def test_a_run_with_trials_is_kept_as_it_is(preset: str) -> None:
     assert read_kept(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
 
 
+def test_only_strategies_that_train_the_encoder_adapt_it() -> None:
+    spec = load_preset("demo", ["encoder.adapt=freeze"], ("e2e", "nofinetune", "crcf-1s", "speedyfeed"))
+    adapt = [spec.with_own(entry).encoder.adapt for entry in spec.trials]
+    assert adapt == ["freeze", "full", "full", "freeze"]
+
+
+def test_a_list_of_a_trial_is_kept_as_it_is() -> None:
+    spec = load_preset("demo", (), ('a: gram-1s, encoder.adapt=lora, encoder.lora.targets=["query"]', "e2e"))
+    assert spec.with_own(spec.trials[0]).encoder.lora.targets == ("query",)
+    assert read_kept(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
 def test_a_changed_setting_of_a_trial_is_named() -> None:
     def dumped(rate: float, *labels: str) -> Any:
         entries = tuple(

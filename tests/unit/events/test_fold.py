@@ -674,6 +674,20 @@ def test_a_run_resumed_after_a_reboot_is_told_in_order(tmp_path: Path) -> None:
     assert state.started_wall == "wall 1000"
 
 
+@pytest.mark.parametrize(("step", "train_s", "charged"), [(10, 5.0, 2.0), (0, 3.0, 3.0)])
+def test_a_resumed_trial_keeps_what_its_states_have_cost(step: int, train_s: float, charged: float) -> None:
+    """Computed again in 3 s, they stay at the 2 s on its clock, unless that starts over."""
+    cached = ev.StatesCached(60, 600, 8, 9600, "float16", True, seconds=2.0, built=True)
+    state = folded(
+        (E2E, 0, cached),
+        (E2E, 1, progress(10, 5.0)),
+        (E2E, 2, dataclasses.replace(cached, seconds=3.0, on_device=False, built=False)),
+        (E2E, 3, ev.TrialResumed(step, train_s, 0)),
+    )
+    found = state.trials[E2E].states
+    assert found == dataclasses.replace(cached, seconds=charged, on_device=False)
+
+
 def test_a_resumed_trial_repeats_what_its_checkpoint_does_not_hold() -> None:
     epoch = ev.EpochFinished(1, 10, 5.0, 80, 200, 100, 100, 500)
     later = ev.EpochFinished(2, 10, 6.0, 80, 200, 100, 100, 500)

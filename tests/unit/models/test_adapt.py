@@ -148,6 +148,29 @@ def test_the_published_side_network() -> None:
     assert read_layers(12, None) == [0, 2, 4, 6, 8, 10, 12]  # IISAN's seven states
     assert read_layers(3, None) == [0, 3]
     assert read_layers(6, 4) == [0, 2, 3, 4, 6]
+    with pytest.raises(ConfigError, match=r"side\.layers = 7, but the encoder has 6\. Lower it\."):
+        read_layers(6, 7)
+
+
+@pytest.mark.parametrize("precision", ["autocast", "half_weights"])
+def test_a_cut_in_bf16_trains_the_same_layers_on_the_same_states(precision: str) -> None:
+    found = []
+    for changed in (False, True):
+        encoder = tiny_encoder(dtype=torch.float32)
+        setattr(encoder, precision, changed)
+        encoder.freeze_below(1)
+        found.append({name for name, p in encoder.named_parameters() if p.requires_grad})
+    assert getattr(encoder, precision)
+    assert found[1] == found[0] != set()
+    plain = ItemEncoder(encoder, item_tokens(), 128)
+    vectors, wanted = gradients(encoder, plain)
+    states = LayerStates(encoder, item_tokens(), 128, in_fp16=True)
+    cached, own = gradients(encoder, CachedItemEncoder(states, 128))
+    assert cached.dtype == torch.float32
+    assert float((cached - vectors).abs().max()) <= 0.02 * float(vectors.abs().max())
+    assert {name for name, gradient in own.items() if gradient is not None} == found[0]
+    largest = max(float(wanted[name].norm()) for name in found[0])
+    assert all(float((own[name] - wanted[name]).norm()) <= 0.02 * largest for name in found[0])
 
 
 def test_dropout_acts_above_the_cut_only() -> None:
@@ -196,6 +219,12 @@ def test_freezing_all_layers_is_refused() -> None:
         adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
 
 
+def test_lora_above_all_layers_is_refused() -> None:
+    spec = encoder_spec(adapt="lora", lora={"rank": 2, "frozen_layers": 2})
+    with pytest.raises(ConfigError, match=r"lora\.frozen_layers = 2 leaves no layer to update"):
+        adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
+
+
 SMALL_SHAPE = {"hidden_size": 8, "heads": 2, "intermediate_size": 8}
 
 
@@ -235,6 +264,8 @@ def test_a_file_of_all_states_gives_what_they_give_on_demand(side: bool, tmp_pat
         found = CachedItemEncoder(written, 128)(ITEMS)
         assert float((found - wanted).detach().abs().max()) < 2e-3 * float(wanted.detach().abs().max())
         assert written.states_RS.dtype == torch.float16
+    plain = CachedItemEncoder(demanded, 128).without_cache()(ITEMS)
+    assert 0 < float((plain - wanted).detach().abs().max()) < 2e-3 * float(wanted.detach().abs().max())
     (tmp_path / "states").write_bytes(b"short")
     with pytest.raises(ValueError, match="has 5 bytes instead of"):
         written.open(tmp_path / "states", True)

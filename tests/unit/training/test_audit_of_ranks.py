@@ -92,6 +92,16 @@ def test_two_ranks_have_the_gradients_of_one_process(found: dict[str, Difference
     assert line.startswith("2 ranks have the gradients of one process (largest relative difference ")
 
 
+def test_ranks_are_audited_as_the_first_trial_trains_its_encoder() -> None:
+    trials = ({"strategy": "gram-1s", "encoder.adapt": "none"},)
+    spec = SPEC.model_validate(SPEC.model_dump() | {"trials": trials})
+    plain = spec.encoder.model_copy(update={"pooling": "mean"})
+    found = differences_of_ranks(spec.model_copy(update={"encoder": plain}), tiny.tiny_data(), Group())
+    assert found is not None
+    assert found["encoder"] == (0.0, 0.0)  # nothing of it is trained
+    assert 0 < found["filter"][1] < 1e-12
+
+
 def test_averaged_gradients_are_not_equivalent(found: dict[str, Differences]) -> None:
     result = audited(found["averaging"])
     assert (result.equivalent, result.ranks_equivalent, result.passed) == (True, False, False)

@@ -51,7 +51,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds, self.running = 0.0, False
-        self.left_out_s = 0.0
+        self.left_out_s = self.encode_before_s = 0.0
 
     def stopped_s(self) -> float:
         return self.left_out_s
@@ -64,11 +64,10 @@ class Clock:
         self.running = False
 
     def resume_from(self, total_s: float, encode_s: float) -> None:
-        assert encode_s == total_s / 2
-        self.seconds = total_s
+        self.seconds, self.encode_before_s = total_s, encode_s - total_s / 2
 
     def read(self) -> tuple[float, float]:
-        return self.seconds, self.seconds / 2
+        return self.seconds, self.encode_before_s + self.seconds / 2
 
     def pass_second(self) -> None:
         self.seconds += self.running
@@ -176,6 +175,7 @@ class World:
         state: dict[str, Any] | None = None,
         every: str = "1e",
         select_by: str = "auc",
+        after_s: float = 0.0,
     ) -> tuple[ev.Outcome, str]:
         self.encode = SimpleNamespace(counts=EncodingCounts())
         optimizer = SimpleNamespace(rate=lambda _: 0.5, clipped=lambda: (None, None))
@@ -198,6 +198,7 @@ class World:
         )
         batches = Batches(total_steps)
         self.trainer = Trainer(system, self, batches, effects, patience, checkpoint_s, every, select_by)
+        self.trainer.tally.begin_after(after_s)
         if state is not None:
             self.trainer.load_state_dict(state)
         outcome = self.trainer.run()
@@ -441,6 +442,20 @@ def test_windows_are_reported_with_their_own_encoder_seconds() -> None:
     assert (first.window, first.step, first.steps, first.unique_items, first.occurrences) == (1, 3, 3, 20, 60)
     assert (first.encoder_s, second.encoder_s) == (1.5, 1.5)
     assert second.drift == pytest.approx(0.2)
+
+
+def test_what_frozen_states_have_cost_is_on_the_clock_alone() -> None:
+    world = World(windows={2: window()})
+    world.run(3, after_s=40.0)
+    assert [event.train_s for event in world.all(ev.EpochFinished)] == [3.0]
+    assert [event.encoder_s for event in world.all(ev.WindowClosed)] == [1.5]
+    last = world.all(ev.Progress)[-1]
+    assert (last.train_s, last.encode_s) == (43.0, 41.5)
+    assert [event.train_s for event in world.all(ev.Evaluated)] == [43.0]
+    resumed = World()
+    resumed.run(6, state=json.loads(json.dumps(world.trainer.state_dict())), after_s=99.0)  # charged once
+    assert [event.train_s for event in resumed.all(ev.EpochFinished)] == [3.0]
+    assert resumed.all(ev.Progress)[-1].train_s == 46.0
 
 
 def test_phases_follow_each_other() -> None:

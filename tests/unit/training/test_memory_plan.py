@@ -13,6 +13,7 @@ from tiny_systems import CPU, HEADS, Tiny, news_sampler, random_part, tiny_syste
 from grambench.config.networks import Architecture
 from grambench.config.spec import Training
 from grambench.domains.news.batch import NewsBatch
+from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.training.memory_plan import (
     GraphPlan,
     _equal_parts,
@@ -61,6 +62,29 @@ def test_checkpointing_keeps_a_fraction_and_plans_larger_micro_batches(
     small, large = (plan_graphs(each.system, batch(), Training(), CPU).micro_batch for each in systems)
     assert 1 <= small < large
     assert systems[1].encoder.checkpointed_layers == 6, "the probe leaves checkpointing on"
+
+
+def test_a_trained_layer_that_runs_again_counts_whole_above_frozen_ones() -> None:
+    found = []
+    for checkpointed in (False, True):
+        tiny = tiny_system(dtype=torch.float32, architecture=shape(6, 16), checkpointed=checkpointed)
+        tiny.encoder.freeze_below(4)
+        states = LayerStates(tiny.encoder, tiny.system.encode.tokens, 128, in_fp16=False)
+        tiny.system.encode = CachedItemEncoder(states, 128)
+        found.append(kept_bytes_per_token(tiny.system, np.arange(40)))
+    plain, again = found
+    inputs = 2 * 16 * 4  # of the two trained layers
+    assert inputs < again - plain / 2 < 2 * inputs
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_nothing_is_kept_where_nothing_of_the_encoder_is_trained(cached: bool) -> None:
+    tiny = tiny_system(dtype=torch.float32, pooling="mean")
+    tiny.encoder.freeze_transformer()
+    if cached:
+        states = LayerStates(tiny.encoder, tiny.system.encode.tokens, 128, in_fp16=False)
+        tiny.system.encode = CachedItemEncoder(states, 128)
+    assert kept_bytes_per_token(tiny.system, np.arange(40)) == 1.0
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from grambench.config.networks import Filter
 from grambench.config.spec import MultiStep, Spec
 from grambench.errors import ExitCode
 from grambench.events import types as ev
+from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.strategies import make_strategy
 from grambench.worker import dry_run, forecast
@@ -79,6 +81,19 @@ def test_counts_are_those_of_the_epoch_that_follows(name: str) -> None:
     assert found.reuse_ratio == pytest.approx(occurrences / encoded, rel=close)
     assert found.epoch_s > 0
     assert found.reuse_of_batch < found.reuse_of_epoch
+
+
+def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
+    probe, tiny = probe_of("gram-1s")
+    tiny.encoder.freeze_below(1)
+    states = LayerStates(tiny.encoder, tiny.system.encode.tokens, 128, in_fp16=True)
+    tiny.system.encode = CachedItemEncoder(states, 128)
+    found = []
+    for place in ({"cache": "device"}, {"cache": "host"}, {"cache_gib": 1.0}, {"cache_gib": 0.0}):
+        spec = probe.spec.model_copy(update={"encoder": encoder_spec(adapt="freeze", **place)})
+        found.append(replace(probe, spec=spec)._memory(0.0, []).vectors)
+    assert found[0] - found[1] == states.file_bytes > 0
+    assert found[2:] == found[:2]
 
 
 def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from disks import fill, small_disk
 from tiny_systems import CPU, HEADS, QUERY, encoder_spec, news_sampler, random_part, tiny_data
 
 from grambench.config.networks import Filter
@@ -14,6 +15,7 @@ from grambench.domains.prepared import Prepared
 from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.events.state import STATES
+from grambench.fs import locked
 from grambench.training.checkpoint import Checkpoints
 from grambench.training.phases import System
 from grambench.training.strategies import make_strategy
@@ -118,6 +120,47 @@ def test_what_ends_the_computation_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(EndedError):
         open_states(system, spec, data(), tmp_path, lambda _: None, end)
     assert [path.suffix for path in (tmp_path / STATES).iterdir()] == [".lock"]
+
+
+def test_trials_share_what_they_freeze_whatever_they_train_above(tmp_path: Path) -> None:
+    Opened(tmp_path, spec_of(adapt="freeze", freeze={"layers": 1}))
+    assert not Opened(tmp_path, spec_of(**ADAPTS["lora"])).cached.built
+    assert not Opened(tmp_path, spec_of(adapt="freeze", pooling="mean")).cached.built
+    spec = spec_of(**ADAPTS["side"])
+    assert Opened(tmp_path, spec).cached.built
+    system, modules = build_system(spec, data(), CPU, seed=0)
+    with torch.no_grad():
+        modules.encoder.text.pool.query.weight.add_(1)  # drawn from the seed, and not used
+    events: list[ev.Event] = []
+    open_states(system, spec, data(), tmp_path, events.append, lambda: None)
+    assert isinstance(events[-1], ev.StatesCached)
+    assert not events[-1].built
+
+
+def test_waiting_for_another_trial_can_be_ended(tmp_path: Path) -> None:
+    class EndedError(Exception):
+        pass
+
+    def end() -> None:
+        raise EndedError
+
+    spec = spec_of(**ADAPTS["freeze"])
+    Opened(tmp_path, spec)
+    (lock,) = (tmp_path / STATES).glob("*.lock")
+    system, _ = build_system(spec, data(), CPU, seed=0)
+    with locked(lock), pytest.raises(EndedError):
+        open_states(system, spec, data(), tmp_path, lambda _: None, end)
+
+
+def test_states_that_a_disk_cannot_take_end_in_a_sentence(tmp_path: Path) -> None:
+    spec = spec_of(**ADAPTS["freeze"])
+    system, _ = build_system(spec, data(), CPU, seed=0)
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        (disk / STATES).mkdir()
+        fill(disk, room=4096)
+        with pytest.raises(MachineError, match=r"cannot be written: No space left.*encoder\.cache=off"):
+            open_states(system, spec, data(), disk, lambda _: None, lambda: None)
+        assert [path.suffix for path in (disk / STATES).iterdir()] == [".lock"]
 
 
 def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

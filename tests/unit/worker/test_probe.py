@@ -150,6 +150,14 @@ def test_packed_rows_that_the_model_cannot_read_are_refused(monkeypatch: pytest.
     assert choose(spec("packed"))[0].choice["encoder.layout"] == "packed"
 
 
+def test_dropout_does_not_make_layouts_differ(seconds: dict[str, float]) -> None:
+    given = spec("auto")
+    dropping = given.encoder.model_copy(update={"dropout": 0.3})
+    chosen, events = choose(given.model_copy(update={"encoder": dropping}))
+    assert chosen.choice["encoder.layout"] == "packed"
+    assert events == [chosen]
+
+
 def test_a_gpu_has_a_choice_of_attention_layout_and_bucket_size() -> None:
     gpu = SimpleNamespace(torch=torch.device("cuda"))
     with pytest.MonkeyPatch.context() as patch:
