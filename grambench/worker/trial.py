@@ -15,7 +15,7 @@ from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
 from grambench.domains.evaluation import UserScores
 from grambench.domains.prepared import Prepared, open_prepared
-from grambench.domains.training import make_evaluator, make_sampler
+from grambench.domains.training import TrainSampler, make_evaluator, make_sampler
 from grambench.errors import DataError, GrambenchError
 from grambench.events import types as ev
 from grambench.events.buffered_journal import disk_patience_s
@@ -110,36 +110,19 @@ def _run_trial(
     trial: Trial, data: Prepared, checks: Mapping[str, ev.FilesChecked], watch: FilesWatch
 ) -> tuple[ev.Outcome, str]:
     """As `run_trial`, with the arrays mapped."""
-    emit, turn, device, seed, entry = trial.emit, trial.turn, trial.device, trial.name.seed, trial.entry
-    identity = resume.identity(trial.spec, data.manifest.fingerprint, device.torch)
+    emit, turn, device = trial.emit, trial.turn, trial.device.torch
+    identity = resume.identity(trial.spec, data.manifest.fingerprint, device)
     checkpoints = resume.folder_of(trial.run, str(trial.name))
     resumed, complaints = resume.newest(checkpoints, identity, trial.group)
     for complaint in complaints:
         emit(ev.Warned("damaged-checkpoint", complaint))
-    spec = (trial.engine or trial.spec).with_own(entry)
-    system, modules = build_system(
-        spec,
-        data,
-        device.torch,
-        seed=seed,
-        strategy=entry.strategy,
-        autocast=device.autocast,
-        group=trial.group,
-    )
-    base_bytes = used_bytes(device.torch)
-    require_inputs(spec, row_of(entry.strategy).vocabulary, checks)
-    for warning in word_warnings(modules, system):
-        emit(warning)
-    if trial.stops is not None:
-        system.clock.stops, trial.stops.counted = trial.stops, system.clock.counted_s
-    graphs = use_graphs(spec, system, modules)
-    kept = placement(spec, data)
-    sampler = make_sampler(spec, data, device.torch, seed=seed, resident=kept.interactions)
+    loaded = _loaded(trial, data, checks)
+    spec, system, modules = loaded.spec, loaded.system, loaded.modules
 
     def keep(scores: UserScores) -> None:
         keep_scores(trial.folder, scores, emit)
 
-    evaluate = _evaluator(spec, data, system, modules, device.torch, kept, turn, watch.require, keep)
+    evaluate = _evaluator(spec, data, system, modules, device, loaded.kept, turn, watch.require, keep)
 
     turn.wait()
     if ending := turn.ending():
@@ -153,46 +136,101 @@ def _run_trial(
         cached_s = open_states(system, spec, data, trial.run, emit, look)
     except LeftError:
         return turn.ending() or "interrupted", "interrupted while states of frozen layers were computed"
-    emit(ev.PhaseEntered("probe"))
-    began_ns = time.monotonic_ns()
-    can_compile = spec.encoder.compile != "off" and isinstance(modules.encoder, TextEncoder)
-    compile_s = None
-    if can_compile:
-        compile_s = compile_seconds(system, to_compile(spec, entry.strategy, sampler, system))
-    sizing = spec.training.model_copy(update={"memory_share": _memory_share(spec)})
-    plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device.torch)
-    plan = least(plan, trial.group)
-    strategy = make_strategy(
-        entry.strategy,
-        system,
-        sampler,
-        spec=spec,
-        micro_batch=plan.micro_batch,
-        encoder_chunk=plan.encoder_chunk,
-        seed=seed,
-    )
-    emit(planned(spec, entry, trial.name, sampler, strategy, plan, system, modules, kept, graphs))
-    strategy.warm_up(trial.group.part(sampler.batch(0)))
-    warmed_s = (time.monotonic_ns() - began_ns) / 1e9
-    emit(ev.WarmedUp(warmed_s, compile_s))
-    if trial.group.size == 1 and resumed is None:
-        budget_s = min(MOST_S, max(LEAST_S, OF_WARM_UP * (warmed_s - (compile_s or 0.0))))
-        probe = Probe(spec, entry.strategy, system, sampler, strategy, plan, base_bytes, budget_s)
-        emit(probe.forecast())
-    if device.torch.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device.torch)
-
+    strategy, plan = loaded.warmed_up(resumed)
     training = _Training(trial, system, modules, strategy, plan, checkpoints, identity, watch)
-    memory = _memory_reader(device.torch)
+    memory = _memory_reader(device)
     effects = Effects(emit, evaluate, training.save_best, turn, memory, training.save_state)
     patience, checkpoint_s = spec.training.patience, spec.training.checkpoint_s
     every, select_by = spec.evaluation.every, spec.evaluation.select_by
-    trainer = Trainer(system, strategy, sampler, effects, patience, checkpoint_s, every, select_by)
+    trainer = Trainer(system, strategy, loaded.sampler, effects, patience, checkpoint_s, every, select_by)
     trainer.tally.begin_after(cached_s)
     if trial.again:
         training.resume(trainer, resumed)
     return training.finish(trainer, evaluate, resumed.trained if resumed else None, data)
+
+
+def _loaded(trial: Trial, data: Prepared, checks: Mapping[str, ev.FilesChecked]) -> "_Loaded":
+    """Build what the trial trains, and tell what is noteworthy about it."""
+    device, strategy = trial.device, trial.entry.strategy
+    spec = (trial.engine or trial.spec).with_own(trial.entry)
+    system, modules = build_system(
+        spec,
+        data,
+        device.torch,
+        seed=trial.name.seed,
+        strategy=strategy,
+        autocast=device.autocast,
+        group=trial.group,
+    )
+    base_bytes = used_bytes(device.torch)
+    require_inputs(spec, row_of(strategy).vocabulary, checks)
+    for warning in word_warnings(modules, system):
+        trial.emit(warning)
+    if trial.stops is not None:
+        system.clock.stops, trial.stops.counted = trial.stops, system.clock.counted_s
+    graphs = use_graphs(spec, system, modules)
+    kept = placement(spec, data)
+    sampler = make_sampler(spec, data, device.torch, seed=trial.name.seed, resident=kept.interactions)
+    return _Loaded(trial, spec, system, modules, sampler, kept, graphs, base_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a trial has built before its turn."""
+
+    trial: Trial
+    spec: Spec
+    """The run's settings with the trial's own."""
+    system: System
+    modules: Modules
+    sampler: TrainSampler
+    kept: Placement
+    graphs: str
+    """Which steps run as graphs, and why others do not."""
+    base_bytes: int
+    """Memory in use before the first call of a model."""
+
+    def warmed_up(self, resumed: resume.Resumed | None) -> tuple[Strategy, GraphPlan]:
+        """Compile, plan sizes, run the work of a step, and predict what the trial will cost."""
+        trial, system, sampler = self.trial, self.system, self.sampler
+        name, device = trial.entry.strategy, trial.device.torch
+        trial.emit(ev.PhaseEntered("probe"))
+        began_ns = time.monotonic_ns()
+        compile_s = None
+        if self.spec.encoder.compile != "off" and isinstance(self.modules.encoder, TextEncoder):
+            compile_s = compile_seconds(system, to_compile(self.spec, name, sampler, system))
+        sizing = self.spec.training.model_copy(update={"memory_share": _memory_share(self.spec)})
+        plan = resumed.plan if resumed else plan_sizes(sizing, system, sampler.batch(0), device)
+        plan = least(plan, trial.group)
+        strategy = make_strategy(
+            name,
+            system,
+            sampler,
+            spec=self.spec,
+            micro_batch=plan.micro_batch,
+            encoder_chunk=plan.encoder_chunk,
+            seed=trial.name.seed,
+        )
+        parts = sampler, strategy, plan, system, self.modules, self.kept, self.graphs
+        trial.emit(planned(self.spec, trial.entry, trial.name, *parts))
+        strategy.warm_up(trial.group.part(sampler.batch(0)))
+        warmed_s = (time.monotonic_ns() - began_ns) / 1e9
+        trial.emit(ev.WarmedUp(warmed_s, compile_s))
+        if resumed is None:
+            self._forecast(strategy, plan, warmed_s - (compile_s or 0.0))
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
+        return strategy, plan
+
+    def _forecast(self, strategy: Strategy, plan: GraphPlan, warm_up_s: float) -> None:
+        """Predict what the trial costs, within a share of its warm-up; several ranks are not predicted."""
+        if self.trial.group.size > 1:
+            return
+        budget_s = min(MOST_S, max(LEAST_S, OF_WARM_UP * warm_up_s))
+        name = self.trial.entry.strategy
+        probe = Probe(self.spec, name, self.system, self.sampler, strategy, plan, self.base_bytes, budget_s)
+        self.trial.emit(probe.forecast())
 
 
 @dataclass(frozen=True, slots=True)
