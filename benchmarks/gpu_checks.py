@@ -100,8 +100,8 @@ class CutShort:
     optimizer: Any
     left: int
 
-    def schedule(self) -> None:
-        self.optimizer.schedule()
+    def schedule(self, *progress: Any) -> None:
+        self.optimizer.schedule(*progress)
 
     def update(self) -> None:
         self.optimizer.update()

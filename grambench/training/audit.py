@@ -81,9 +81,7 @@ def audit(
     """
     began = time.monotonic_ns()
     own, *others = variants(spec)
-    first = _audited(own, data, device)
-    if first.checked is not None:
-        emit(first.checked)
+    first = _audited(own, data, device, emit)
     ranks = of_ranks() if of_ranks is not None else None
     first.settle(ranks)
     found = [first, *(_audited(other, data, device).settled() for other in others)]
@@ -155,10 +153,13 @@ class _Audited:
         return {"adapt": self.adapt, "equivalent": self.equivalent, **relative}
 
 
-def _audited(spec: Spec, data: Prepared, device: torch.device) -> _Audited:
+def _audited(
+    spec: Spec, data: Prepared, device: torch.device, emit: Callable[[Event], None] = lambda _: None
+) -> _Audited:
     system, modules = _without_dropout(spec, data, device)
     checked = check_encoder(system)
     if checked is not None:
+        emit(checked)
         require_equal(checked, spec.encoder.model or "from scratch")
     _compute_in_float64(modules)
     _require_float64(system, spec.encoder.model or "from scratch")
