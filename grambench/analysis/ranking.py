@@ -78,8 +78,8 @@ def ranking_sentence(found: Sequence[Place], title: str) -> str:
     if not found:
         return ""
     best, *others = found
-    seeds = f"{best.seeds} seed{'s' * (best.seeds != 1)}"
-    words = f"Best by test {title}: {best.label}, {best.mean:.4f} (mean of {seeds})."
+    seeds = "1 seed" if best.seeds == 1 else f"mean of {best.seeds} seeds"
+    words = f"Best by test {title}: {best.label}, {best.mean:.4f} ({seeds})."
     behind = [_behind(place) for place in others if place.told_apart]
     open_ = [place.label for place in others if not place.told_apart]
     if behind:

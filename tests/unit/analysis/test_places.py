@@ -36,6 +36,10 @@ def test_a_lower_score_may_be_better_and_two_labels_are_not_ranked() -> None:
     assert [place.label for place in places(scores, better=-1)] == ["b", "c", "a"]
     assert places({"a": {0: 1.0}, "b": {0: 2.0}}) == []
     assert ranking_sentence([], "AUC") == ""
+    once = ranking_sentence(
+        places({name: {0: value} for name, value in {"a": 3, "b": 1, "c": 2}.items()}), "AUC"
+    )
+    assert once == "Best by test AUC: a, 3.0000 (1 seed). Not told apart from it: c, b."
 
 
 def test_equal_labels_are_seldom_told_apart() -> None:
