@@ -34,10 +34,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -214,25 +215,63 @@ def _trained(folder: Path, trial: Trial, smoke: bool = False) -> dict[str, list[
 
 
 def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
-    """Train those that are not in the result yet, a process each; keep each as soon as it is done."""
-    missing = [trial for trial in trials if f"{trial}: validation AUC" not in result.samples]
+    """Train those that are not in the result yet."""
+
+    def words(trial: Trial) -> str:
+        return f"{trial.strategy},{trial.rate},{trial.seed}"
+
+    if missing := missing_of(result, trials):
+        prepared(_spec(folder))
+        train(result, missing, "goodreads", folder, words, lambda trial: _trained(folder, trial, smoke=True))
+
+
+T = TypeVar("T")
+
+
+def missing_of(result: Bench, trials: Iterable[T]) -> list[T]:
+    """The trials that the result has not yet."""
+    return [trial for trial in trials if f"{trial}: validation AUC" not in result.samples]
+
+
+def train(
+    result: Bench,
+    trials: Iterable[T],
+    script: str,
+    folder: Path,
+    words: Callable[[T], str],
+    smoke: Callable[[T], dict[str, list[float]]],
+) -> None:
+    """Train, two at a time, a process each; keep each trial as soon as it is done.
+
+    Args:
+        result: takes the trials' seconds and scores, and is written after each.
+        trials: what to train.
+        script: the benchmark, whose `--trial WORDS --data FOLDER` prints what one has found.
+        folder: the data.
+        words: a trial for the command line.
+        smoke: trains one in this process, where the numbers mean nothing.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
-    def run(trial: Trial) -> tuple[Trial, dict[str, list[float]]]:
+    def run(trial: T) -> tuple[T, dict[str, list[float]]]:
         if result.smoke:
-            return trial, _trained(folder, trial, smoke=True)
-        words = f"{trial.strategy},{trial.rate},{trial.seed}"
-        command = [sys.executable, "-m", "benchmarks.goodreads", "--trial", words, "--data", str(folder)]
+            return trial, smoke(trial)
+        command = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{script}",
+            "--trial",
+            words(trial),
+            "--data",
+            str(folder),
+        ]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{trial}: {done.stderr}")
         return trial, json.loads(done.stdout.splitlines()[-1])
 
-    if not missing:
-        return
-    prepared(_spec(folder))
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        for done in as_completed([pool.submit(run, trial) for trial in missing]):
+    with ThreadPoolExecutor(1 if result.smoke else AT_A_TIME) as pool:
+        for done in as_completed([pool.submit(run, trial) for trial in trials]):
             trial, found = done.result()
             result.samples[f"{trial}: CPU s"] = tuple(found["cpu_s"])
             result.samples[f"{trial}: validation AUC"] = tuple(found["auc"])
@@ -245,7 +284,7 @@ def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
 # --- comparison ------------------------------------------------------------------------------------
 
 
-def points_of(result: Bench, trial: Trial) -> list[Point]:
+def points_of(result: Bench, trial: object) -> list[Point]:
     """The validations of a trial that is done."""
     seconds, aucs = result.samples[f"{trial}: CPU s"], result.samples[f"{trial}: validation AUC"]
     return [Point(train_s, auc) for train_s, auc in zip(seconds, aucs, strict=True)]

@@ -24,21 +24,18 @@ values; side: the embeddings and both layers. `none` trains the filter alone and
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.goodreads import cut, model_folder
-from benchmarks.harness import Bench, Claim, commit
-from benchmarks.trials import Point, best, curve, data_folder, prepared, seconds_to, spec_of
+from benchmarks.goodreads import cut, missing_of, model_folder, points_of, train
+from benchmarks.harness import Bench, Claim
+from benchmarks.trials import best, curve, data_folder, prepared, seconds_to, spec_of
 from grambench.config.spec import Spec
 
 ADAPTS = ("full", "freeze", "lora", "side")
@@ -49,7 +46,6 @@ FILTER_RATE = 3e-4
 TUNED_ON, SEEDS = 0, (1, 2, 3)
 PATIENCE, MOST_EPOCHS = 2, 40
 BOOKS, ROWS, DEV_ROWS = 2_000, 800, 300
-AT_A_TIME = 2
 OWN = {
     "freeze": ("encoder.freeze.layers=1",),
     "side": ("encoder.side.layers=2",),
@@ -164,41 +160,17 @@ def _trained(folder: Path, trial: Trial, smoke: bool = False) -> dict[str, list[
 
 
 def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
-    """Train those that are not in the result yet, a process each; keep each as soon as it is done."""
-    missing = [trial for trial in trials if f"{trial}: validation AUC" not in result.samples]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    """Train those that are not in the result yet."""
 
-    def run(trial: Trial) -> tuple[Trial, dict[str, list[float]]]:
-        if result.smoke:
-            return trial, _trained(folder, trial, smoke=True)
-        words = f"{trial.adapt},{trial.strategy},{trial.rate},{trial.seed}"
-        command = [sys.executable, "-m", "benchmarks.modern", "--trial", words, "--data", str(folder)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{trial}: {done.stderr}")
-        return trial, json.loads(done.stdout.splitlines()[-1])
+    def words(trial: Trial) -> str:
+        return f"{trial.adapt},{trial.strategy},{trial.rate},{trial.seed}"
 
-    if not missing:
-        return
-    prepared(_spec(folder, missing[0]))
-    with ThreadPoolExecutor(1 if result.smoke else AT_A_TIME) as pool:
-        for done in as_completed([pool.submit(run, trial) for trial in missing]):
-            trial, found = done.result()
-            result.samples[f"{trial}: CPU s"] = tuple(found["cpu_s"])
-            result.samples[f"{trial}: validation AUC"] = tuple(found["auc"])
-            result.facts.setdefault("commits", {})[str(trial)] = commit()
-            print(f"{trial}: {max(found['auc']):.4f} after {found['cpu_s'][-1]:.0f} s", file=sys.stderr)
-            if not result.smoke:
-                result.write()
+    if missing := missing_of(result, trials):
+        prepared(_spec(folder, missing[0]))
+        train(result, missing, "modern", folder, words, lambda trial: _trained(folder, trial, smoke=True))
 
 
 # --- comparison ------------------------------------------------------------------------------------
-
-
-def points_of(result: Bench, trial: Trial) -> list[Point]:
-    """The validations of a trial that is done."""
-    seconds, aucs = result.samples[f"{trial}: CPU s"], result.samples[f"{trial}: validation AUC"]
-    return [Point(train_s, auc) for train_s, auc in zip(seconds, aucs, strict=True)]
 
 
 def tuned(result: Bench, contestant: tuple[str, str]) -> float:

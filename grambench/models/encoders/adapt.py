@@ -48,7 +48,8 @@ def frozen_layers(encoder: TextEncoder, spec: Encoder) -> int:
     asked = spec.freeze.layers
     layers = number - max(1, round(number / TRAINED_SHARE)) if asked == "auto" else asked
     if not 0 < layers < number:
-        fewer = f"encoder.freeze.layers from 1 to {number - 1}, or " if number > 1 else ""
+        most = {1: "", 2: "encoder.freeze.layers = 1, or "}
+        fewer = most.get(number, f"encoder.freeze.layers from 1 to {number - 1}, or ")
         raise ConfigError(
             f"encoder.freeze.layers = {layers}, but of the encoder's {number} layers one must stay trained.",
             f"Use {fewer}encoder.adapt = none.",
