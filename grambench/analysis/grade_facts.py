@@ -59,7 +59,8 @@ def tuning_words(state: RunState, label: str) -> str:
 def settings_tried(state: RunState) -> dict[str, int]:
     """Label -> settings tried: by `grambench tune`, else labels that train its strategy alike, a count.
 
-    What is trained of the encoder makes another contestant: `lora-1s` is no second try of `gram-1s`.
+    A label that trains another part of the encoder is another contestant: `lora-1s` is not a retry of
+    `gram-1s`.
     """
     if state.tuned:
         return state.tuned

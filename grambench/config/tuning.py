@@ -193,7 +193,7 @@ def _space(spec: Spec) -> dict[str, Range | Choices]:
         own = own_value(spec, key)
         if isinstance(where, Range) and where.relative and not (_is_number(own) and own > 0):
             raise ConfigError(
-                f"tune: {key} is {own!r}, of which there are no multiples.", "Leave `relative` out."
+                f"tune: {key} is {own!r}, and only a positive number has multiples.", "Leave `relative` out."
             )
     for entry in spec.entries:
         if not any(entry.label in readers[key] for key in space):

@@ -70,7 +70,7 @@ def tuned_contestants(plan: TuningPlan, spec: Spec, state: RunState) -> list[ana
 
 
 def read_tuning(folder: Path) -> tuple[Tuning | None, str]:
-    """The table in a run's folder, or None and why there is none."""
+    """The table in a run's folder, or None with the reason."""
     try:
         return Tuning.model_validate_json(read_regular(folder / TUNING_FILE)), ""
     except FileNotFoundError:

@@ -27,7 +27,7 @@ class Forecasts:
     trials: dict[str, TrialForecast]
     """By label."""
     failed: dict[str, str]
-    """Label -> why there is none."""
+    """Label -> why its trial is not predicted."""
     seconds: float
     """Of the measurements."""
 

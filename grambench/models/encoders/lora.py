@@ -105,11 +105,6 @@ def lora_modules(module: nn.Module) -> dict[str, LoraLinear]:
     return {path: part for path, part in module.named_modules() if isinstance(part, LoraLinear)}
 
 
-def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """A and B of every update."""
-    return [weight for part in lora_modules(module).values() for weight in (part.lora_A, part.lora_B)]
-
-
 @torch.no_grad()
 def leave_lora_start(module: nn.Module) -> None:
     """Draw every B, the same in each process: while B is 0, all gradients of A are 0."""

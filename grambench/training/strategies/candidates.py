@@ -20,7 +20,7 @@ class CandidatesOnly(SingleStep):
     """Single-step without the history's gradient: what a cache of the history costs in quality if it is
     never out of date.
 
-    Each distinct item is encoded once, with the current weights; without a graph if it is no candidate. A
+    Each distinct item is encoded once, with the current weights; only candidates keep a graph. A
     candidate that is also in a history gets the gradient of its uses as a candidate.
     """
 

@@ -130,7 +130,7 @@ def test_positions_are_logarithmic() -> None:
         (
             ("tune.encoder_optimizer.schedule={low=1.0, high=2.0, relative=true}",),
             2,
-            "encoder_optimizer.schedule is 'constant', of which there are no multiples.",
+            "encoder_optimizer.schedule is 'constant', and only a positive number has multiples.",
         ),
         (('data.protocol="paper"',), 2, 'Add --set data.protocol="honest".'),
     ],

@@ -22,7 +22,6 @@ from grambench.models.encoders.lora import (
     add_lora,
     leave_lora_start,
     lora_modules,
-    lora_parameters,
     merge_lora,
 )
 
@@ -30,6 +29,11 @@ WITHOUT = {"squeezebert", "xlnet"}
 """Their queries and values are convolutions and bare tensors."""
 EXACT = {"albert", "bart", "bert", "deberta-v2", "distilbert", "electra", "gpt2", "mpnet", "opt", "roberta"}
 """Compute in float64 throughout, where their weights are."""
+
+
+def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """A and B of every update."""
+    return [weight for part in lora_modules(module).values() for weight in (part.lora_A, part.lora_B)]
 
 
 def backbone_of(family: str, dtype: torch.dtype = torch.float64) -> Any:
