@@ -9,6 +9,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 from grambench.config.networks import Encoder
+from grambench.models.encoders.lora import lora_modules
 
 WIDTH, LAYERS, HEADS, POSITIONS, WORDS = 16, 2, 4, 160, 60
 SMALL = {
@@ -204,3 +205,8 @@ def plain_model(folder: Path, layers: int | None = None) -> nn.Module:
 def encoder_of(folder: Path, **changes: Any) -> Encoder:
     """The `encoder` table of a saved model."""
     return Encoder(**{"model": str(folder), "pooling": "mean", **changes})
+
+
+def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """A and B of every update."""
+    return [weight for part in lora_modules(module).values() for weight in (part.lora_A, part.lora_B)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from exported_models import MadeRun, family_model
-from tiny_models import FAMILIES
+from tiny_models import FAMILIES, lora_parameters
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
@@ -16,7 +16,6 @@ from grambench.models.encoders.lora import (
     add_lora,
     leave_lora_start,
     lora_modules,
-    lora_parameters,
     merge_lora,
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import FAMILIES
+from tiny_models import FAMILIES, lora_parameters
 from tiny_systems import VOCABULARY, encoder_spec
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
@@ -29,11 +29,6 @@ WITHOUT = {"squeezebert", "xlnet"}
 """Their queries and values are convolutions and bare tensors."""
 EXACT = {"albert", "bart", "bert", "deberta-v2", "distilbert", "electra", "gpt2", "mpnet", "opt", "roberta"}
 """Compute in float64 throughout, where their weights are."""
-
-
-def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """A and B of every update."""
-    return [weight for part in lora_modules(module).values() for weight in (part.lora_A, part.lora_B)]
 
 
 def backbone_of(family: str, dtype: torch.dtype = torch.float64) -> Any:
