@@ -8,8 +8,8 @@ from grambench.config.spec import Spec
 from grambench.config.trial_name import TrialName
 from grambench.errors import ConfigError
 from grambench.events.state import TrialState
+from grambench.reports.adaptation_schema import Adaptation, Work, not_adapted
 from grambench.reports.section import build_section
-from grambench.reports.trial_schema import Adaptation, Work, not_adapted
 
 _NOT_CACHED = "no states are cached"
 _NOT_KNOWN = (

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from grambench.analysis.comparison import efficiency, stretch_rate
 from grambench.analysis.ranks import received_per_step, reuse_ratios, waiting_share_so_far
 from grambench.events.state import GroupState, RankState, RunState, TrialState
+from grambench.reports.ranks_schema import Rank, RankPart, Ranks, one_process
 from grambench.reports.section import OLDER_LOG, build_section
-from grambench.reports.trial_schema import Rank, RankPart, Ranks, one_process
 
 _NOT_MET = "its ranks have not met"
 _NO_SAMPLE = "no sample of the ranks was taken"

@@ -15,30 +15,12 @@ from grambench.events.state import RunState, TrialState
 from grambench.metrics.catalogue import metric
 from grambench.reports.adaptation import build_adaptation
 from grambench.reports.cautions import trial_cautions
+from grambench.reports.forecast_schema import Forecast, Scored, no_forecast
+from grambench.reports.measured_schema import Disturbed, Energy, Load, Memory, SpeedUp, Times
 from grambench.reports.ranks import build_ranks
 from grambench.reports.section import OLDER_LOG, build_section
-from grambench.reports.trial_schema import (
-    Clipping,
-    Curves,
-    Disturbed,
-    Divergence,
-    Energy,
-    Forecast,
-    Load,
-    Memory,
-    Plan,
-    Point,
-    Predictions,
-    Scored,
-    Scores,
-    SpeedUp,
-    Staleness,
-    Times,
-    Trial,
-    Windows,
-    Worker,
-    no_forecast,
-)
+from grambench.reports.training_schema import Clipping, Curves, Divergence, Point, Staleness, Windows
+from grambench.reports.trial_schema import Plan, Predictions, Scores, Trial, Worker
 
 CURVE_POINTS = 256
 _UNLIKE = "trained by other numbers of ranks"

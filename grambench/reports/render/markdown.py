@@ -10,6 +10,7 @@ import jinja2
 from grambench.analysis.sentences import signed
 from grambench.metrics.catalogue import metric
 from grambench.reports.comparison_schema import Interval
+from grambench.reports.measured_schema import Memory
 from grambench.reports.render import tuning
 from grambench.reports.render.labels import LabelTrials, by_label, co2e_kg, kilograms
 from grambench.reports.render.options import Options
@@ -25,7 +26,7 @@ from grambench.reports.render.tables import (
     work_columns,
 )
 from grambench.reports.schema import Environment, Report
-from grambench.reports.trial_schema import Memory, Trial
+from grambench.reports.trial_schema import Trial
 from grambench.text import safe_text
 
 DASH = "–"

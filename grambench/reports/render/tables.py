@@ -6,6 +6,9 @@ from statistics import fmean
 
 from grambench.analysis.ranking import Place, ranking_sentence
 from grambench.metrics.catalogue import Metric
+from grambench.reports.adaptation_schema import Work
+from grambench.reports.forecast_schema import Forecast, Scored
+from grambench.reports.ranks_schema import RankPart, Ranks
 from grambench.reports.render.labels import (
     Estimate,
     LabelTrials,
@@ -20,7 +23,8 @@ from grambench.reports.render.labels import (
 )
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import Forecast, RankPart, Ranks, Scored, Staleness, Work, are_alike
+from grambench.reports.training_schema import Staleness
+from grambench.reports.trial_schema import are_alike
 from grambench.views import numbers
 
 Format = Callable[[float | None], str]

@@ -19,6 +19,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from grambench.events import types as ev
+from grambench.reports.adaptation_schema import Adaptation, Work
 from grambench.reports.build import build_report, report_json
 from grambench.reports.read import read_report
 from grambench.reports.render.figures.figures import FIGURES
@@ -31,7 +32,7 @@ from grambench.reports.render.pictures import render_png, render_svg
 from grambench.reports.render.plain_json import render_json
 from grambench.reports.schema import Report
 from grambench.reports.section import build_section
-from grambench.reports.trial_schema import Adaptation, Clipping, Work
+from grambench.reports.training_schema import Clipping
 
 KEPT = Path(__file__).parents[2] / "kept_runs"
 NONE, CO2 = Options(), Options(co2_per_kwh=380.0)

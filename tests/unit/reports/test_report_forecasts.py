@@ -11,13 +11,13 @@ from report_logs import Run
 
 from grambench.events import types as ev
 from grambench.reports.build import build_report, report_json
+from grambench.reports.forecast_schema import Scored
 from grambench.reports.read import read_report
 from grambench.reports.render.html import render_html
 from grambench.reports.render.long_csv import render_csv
 from grambench.reports.render.markdown import render_markdown
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import Scored
 
 MADE = ev.TrialForecast(
     epoch_s=9.0, peak_bytes=3 << 30, reuse_ratio=2.5, note="<without> a cache", seconds=0.1

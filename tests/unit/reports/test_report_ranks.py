@@ -13,13 +13,14 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from grambench.events import types as ev
 from grambench.events.types import Event
 from grambench.reports.build import build_report, report_json
+from grambench.reports.ranks_schema import Ranks
 from grambench.reports.read import read_report
 from grambench.reports.render.html import render_html
 from grambench.reports.render.long_csv import render_csv
 from grambench.reports.render.markdown import render_markdown
 from grambench.reports.render.options import Options
 from grambench.reports.schema import Report
-from grambench.reports.trial_schema import Ranks, rates_of, why_no_rate
+from grambench.reports.trial_schema import rates_of, why_no_rate
 
 NAMES = ("e2e.s0", "gram-1s.s0", "gram-1e.s0")
 
