@@ -85,9 +85,11 @@ def add_lora(backbone: nn.Module, spec: Lora, first_layer: int = 0) -> None:
         first_layer: layers below have no updates.
 
     Raises:
-        ConfigError: the layers have no such maps, or there are not that many layers.
+        ConfigError: the layers have no such maps, there are not that many layers, or the rank is above
+            that of every weight.
     """
     chosen = _chosen(backbone, spec, first_layer)
+    _require_low_rank(chosen, spec.rank)
     backbone.requires_grad_(False)
     generator = torch.Generator().manual_seed(torch.initial_seed() ^ _STREAM)
     for path, plain in chosen.items():
@@ -124,6 +126,19 @@ def _chosen(backbone: nn.Module, spec: Lora, first_layer: int) -> dict[str, nn.M
     if missing:
         raise _unsuited(backbone, maps, f"has no linear map named {missing[0]}")
     return {p: plain for p, plain in above.items() if not names or any(_ends(p, name) for name in names)}
+
+
+def _require_low_rank(maps: dict[str, Any], rank: int) -> None:
+    """
+    Raises:
+        ConfigError: no weight has so high a rank.
+    """
+    full = max(min(plain.weight.shape) for plain in maps.values())
+    if rank > full:
+        raise ConfigError(
+            f"encoder.lora.rank = {rank}, but the weights that it updates have rank {full} at most.",
+            "Lower it; 4 to 64 are usual.",
+        )
 
 
 def require_layer(first_layer: int, layers: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import FAMILIES, lora_parameters
+from tiny_models import FAMILIES, WIDTH, lora_parameters
 from tiny_systems import VOCABULARY, encoder_spec
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
@@ -163,6 +163,16 @@ def test_what_cannot_be_updated_is_refused(family: str, first_layer: int, target
         add_lora(plain, Lora(targets=targets), first_layer)
     assert not lora_modules(plain)
     assert all(weight.requires_grad for weight in plain.parameters())
+
+
+def test_a_rank_above_that_of_every_weight_is_refused() -> None:
+    add_lora(backbone_of("bert"), Lora(rank=WIDTH))
+    plain = backbone_of("bert")
+    message = rf"rank = {WIDTH + 1}, but .* have rank {WIDTH} at most\. Lower it"
+    with pytest.raises(ConfigError, match=message):
+        add_lora(plain, Lora(rank=WIDTH + 1))
+    assert not lora_modules(plain)
+    add_lora(backbone_of("modernbert"), Lora(rank=WIDTH, targets="all-linear"))
 
 
 def test_every_type_of_the_table_is_one_that_is_tested() -> None:
