@@ -49,10 +49,6 @@ class Grade:
         """Marks that were kept."""
         return self.total - len(self.lost)
 
-    def spoiled(self, claim: Claim) -> bool:
-        """Whether a lost mark makes a claim doubtful."""
-        return any(mark.spoils in (claim, "everything") for mark in self.lost)
-
     def headline(self) -> str:
         """`17 of 20 marks; lost: 1 on cost, 2 on quality.`"""
         lost = Counter(mark.spoils for mark in self.lost)

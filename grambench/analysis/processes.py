@@ -76,23 +76,3 @@ def outliers(values: Sequence[float]) -> list[int]:
     middle = median(values)
     spread = 1.4826 * median(abs(value - middle) for value in values)
     return [i for i, value in enumerate(values) if abs(value - middle) > _FAR * spread > 0]
-
-
-def processes_needed(process_sd: float, half_width: float, level: float = LEVEL) -> int:
-    """Processes of each of two strategies until the log ratio is known to ± `half_width`, above 0."""
-    count = 2
-    while two_sided_t(level, 2 * (count - 1)) * process_sd * math.sqrt(2 / count) > half_width:
-        count += 1
-    return count
-
-
-def rounds_worthwhile(start_s: float, round_s: float, round_sd: float, process_sd: float) -> int:
-    """Rounds after which a fresh pair narrows the interval more than another round (Kalibera & Jones 2013).
-
-    Args:
-        start_s: seconds until a fresh pair of processes trains.
-        round_s: seconds of a round, positive.
-        round_sd: standard deviation of the log ratio between rounds of one pair.
-        process_sd: the same between pairs, positive.
-    """
-    return max(1, math.ceil(math.sqrt(start_s / round_s) * round_sd / process_sd))

@@ -22,8 +22,6 @@ from grambench.analysis.processes import (
     null_pair_interval,
     outliers,
     pooled_interval,
-    processes_needed,
-    rounds_worthwhile,
 )
 from grambench.analysis.tuning import expected_best
 
@@ -204,11 +202,6 @@ def test_one_null_pair_is_worth_twelve_times_its_difference() -> None:
     assert interval is not None
     assert interval.high - 1 == pytest.approx(0.12706, abs=1e-5)
     assert null_pair_interval(1.0, []) is None
-
-
-def test_planning_follows_the_spread() -> None:
-    assert [processes_needed(0.01, half) for half in (0.05, 0.02, 0.01)] == [2, 4, 9]
-    assert [rounds_worthwhile(30, 6, 0.014, sd) for sd in (0.001, 0.003, 0.01, 0.03)] == [32, 11, 4, 2]
 
 
 def test_the_expected_best_is_that_of_all_subsets() -> None:
