@@ -27,9 +27,9 @@ def own_lines(path: Path) -> int:
     """Lines of a script, without imports, docstrings, comments and blank ones."""
     text, left_out = path.read_text(), set()
     for node in ast.walk(ast.parse(text)):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
-            left_out |= set(range(node.lineno, node.end_lineno + 1))
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Expr(ast.Constant()):
+                left_out |= set(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(text.splitlines(), 1)
     return sum(n not in left_out and bool(line.partition("#")[0].strip()) for n, line in lines)
 
