@@ -91,8 +91,9 @@ lint: $(STAMP)  ## ruff, and whether everything is formatted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)  ## mypy --strict
+types: $(STAMP)  ## mypy --strict; of tests names and calls, also of those that `make test` leaves out
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 contracts: $(STAMP)  ## which package may import which
 	$(BIN)/lint-imports

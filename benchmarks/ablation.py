@@ -106,9 +106,10 @@ def encoder_sides(made: Trial, items: int) -> dict[str, Callable[[], object]]:
     rows = np.random.default_rng(0).choice(len(tokens), min(items, len(tokens)), replace=False)
 
     def encoder(bucket_tokens: int, call_tokens: int | None) -> Callable[[], float]:
-        encode = buckets.ItemEncoder(made.modules.encoder, tokens, bucket_tokens)
+        layout = buckets.Buckets(bucket_tokens, made.modules.encoder.width, tokens.device)
         if call_tokens is not None:
-            encode.layout.call_tokens = call_tokens
+            layout.call_tokens = call_tokens
+        encode = buckets.ItemEncoder(made.modules.encoder, tokens, bucket_tokens, layout)
 
         def side() -> float:
             began = time.monotonic()

@@ -29,8 +29,8 @@ from grambench.config.presets import load_preset
 from grambench.events import types as ev
 from grambench.events.journal import Follower
 from grambench.events.state import SETUP
+from grambench.runner.pacing import PERIOD_S
 from grambench.runner.rundir import create_run
-from grambench.runner.telemetry import PERIOD_S
 from grambench.runner.workers import Worker
 
 TRIAL, KEPT = "gram-1s.s0", 0.99

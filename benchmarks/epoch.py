@@ -13,6 +13,7 @@ part of the window's items, in mini-batches of the same size, without an optimis
 """
 
 import sys
+from collections.abc import Callable
 
 from benchmarks.epoch_parts import Parts, WholeEpoch, step_seconds
 from benchmarks.harness import Bench, Claim, Sample, bench, quiet_machine
@@ -33,7 +34,7 @@ def measure(result: Bench, label: str, spec: Spec, data: Prepared, target: float
     e2e = trial("e2e", spec, data, micro_batch=MICRO_BATCH)
     parts = Parts(trial("gram-1e", spec, data), PROBED_STEPS, PROBED_ITEMS)
     e2e.strategy.warm_up(next(e2e.sampler.batch(0).split(MICRO_BATCH)))
-    kinds = (lambda: parts.cf_only(0), parts.bare_pass, parts.training_pass)
+    kinds: tuple[Callable[[], float], ...] = (lambda: parts.cf_only(0), parts.bare_pass, parts.training_pass)
     kinds[2]()  # warm-up
     before = [*(kind() for kind in kinds), *step_seconds(e2e, range(PROBES))]
     whole = trial("gram-1e", spec, data)

@@ -206,11 +206,14 @@ def _spec(folder: Path, rate: float = RATES[0], epochs: int = MOST_EPOCHS) -> Sp
     )
 
 
-def _trained(folder: Path, trial: Trial, smoke: bool = False) -> dict[str, list[float]]:
-    """Train in this process; CPU seconds and validation AUC by epoch."""
+def _trained(folder: Path, trial: Trial, epochs: int = MOST_EPOCHS) -> dict[str, list[float]]:
+    return trained(_spec(folder, trial.rate, epochs), trial.strategy, trial.seed)
+
+
+def trained(spec: Spec, strategy: str, seed: int) -> dict[str, list[float]]:
+    """Train in this process, on one thread; CPU seconds and validation AUC by epoch."""
     torch.set_num_threads(1)
-    spec = _spec(folder, trial.rate, 1 if smoke else MOST_EPOCHS)
-    points, _ = curve(trial.strategy, spec, prepared(spec), seed=trial.seed, cpu_seconds=True)
+    points, _ = curve(strategy, spec, prepared(spec), seed=seed, cpu_seconds=True)
     return {"cpu_s": [round(p.train_s, 3) for p in points], "auc": [round(p.auc, 5) for p in points]}
 
 
@@ -222,7 +225,7 @@ def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
 
     if missing := missing_of(result, trials):
         prepared(_spec(folder))
-        train(result, missing, "goodreads", folder, words, lambda trial: _trained(folder, trial, smoke=True))
+        train(result, missing, "goodreads", folder, words, lambda trial: _trained(folder, trial, epochs=1))
 
 
 T = TypeVar("T")

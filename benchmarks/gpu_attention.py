@@ -89,7 +89,7 @@ def _calls(lab: Lab, rows: int) -> list[float]:
     gradient = torch.randn(rows, HEADS, POSITIONS, FEATURES, device=lab.device, dtype=dtype)
 
     def call() -> None:
-        parts = (part.transpose(1, 2) for part in (query, key, value))
-        functional.scaled_dot_product_attention(*parts, attn_mask=mask).backward(gradient)
+        query_R, key_R, value_R = (part.transpose(1, 2) for part in (query, key, value))
+        functional.scaled_dot_product_attention(query_R, key_R, value_R, attn_mask=mask).backward(gradient)
 
     return [lab.waited_seconds(call) for _ in range(4)]

@@ -13,6 +13,7 @@ from benchmarks.trials import Trial, sampler_of
 from grambench.domains.news.batch import NewsBatch
 from grambench.training.phases import System
 from grambench.training.strategies import EndToEnd, SingleStep, make_strategy
+from grambench.training.strategies.one_step import OneStep
 from grambench.training.system import Modules, build_system
 
 SHARE = 0.15
@@ -47,7 +48,7 @@ def _compare(
 ) -> tuple[dict[str, Tensor], float]:
     """E2E's gradients, and the largest difference of another strategy's from them."""
     part, items = max(1, batch.users * 3 // 8), len(batch.unique().items_N)
-    candidates = {
+    candidates: dict[str, OneStep] = {
         "gram-1s": SingleStep(system),
         f"gram-1s in chunks of {max(1, items // 7)}": SingleStep(system, max(1, items // 7)),
         f"e2e in micro-batches of {part}": EndToEnd(system, part),
@@ -65,7 +66,7 @@ def _compare(
     return wanted, worst
 
 
-def gradients(strategy: EndToEnd | SingleStep, modules: Modules, batch: NewsBatch) -> dict[str, Tensor]:
+def gradients(strategy: OneStep, modules: Modules, batch: NewsBatch) -> dict[str, Tensor]:
     """The batch's gradients of each module as one vector; they are dropped."""
     strategy.gradients(batch)
     taken = {}
@@ -136,19 +137,19 @@ def _memory_rows(lab: Lab, peaks: dict[str, int | None]) -> None:
         lab.left_out("peak memory", "torch counts none on a CPU (every strategy ran)")
         return
     base = torch.cuda.memory_allocated(lab.device)
-    first = next(iter(peaks))
+    first, largest = next(iter(peaks.items()))
     for name, peak in peaks.items():
-        if peak is None or peaks[first] is None:
+        if peak is None or largest is None:
             lab.left_out(name, "it does not fit into the device's memory")
             continue
-        share = (peak - base) / (peaks[first] - base)
+        share = (peak - base) / (largest - base)
         note = f"{share:.1%} of {first}; peak allocated {peak / GIB:,.2f} GiB"
         if "1e" in name:
             note += f"; the closing was cut short after {lab.sizes.closing_steps} encoder steps"
         lab.row(name, f"{(peak - base) / GIB:,.2f} GiB above the baseline", note)
         lab.result.samples[f"{name}, peak allocated, GiB"] = (peak / GIB,)
         if "chunks" in name:
-            absolute = f"of the absolute peaks {peak / peaks[first]:.1%}"
+            absolute = f"of the absolute peaks {peak / largest:.1%}"
             claim = f"peak above the baseline, {name}, over {first}"
             lab.claim(Target(claim, SHARE, "at most"), share, absolute)
     lab.row("baseline", f"{base / GIB:,.2f} GiB", "weights, Adam's state, token ids and interactions")
@@ -181,7 +182,7 @@ def _peak(lab: Lab, work: Callable[[], None]) -> int | None:
     return torch.cuda.max_memory_allocated(lab.device) if lab.cuda else 0
 
 
-def _two_steps(strategy: EndToEnd | SingleStep, made: Trial, users: int) -> None:
+def _two_steps(strategy: OneStep, made: Trial, users: int) -> None:
     try:
         for step in (1, 2):
             strategy.step(next(made.sampler.batch(step).split(users)))

@@ -168,7 +168,12 @@ class Lab:
     def waited_seconds(self, work: Callable[[], object]) -> float:
         """Seconds until the device has done the work: for what happens on the host, such as planning."""
         self.synchronize()
-        return by_clock(lambda: (work(), self.synchronize()))
+
+        def waited() -> None:
+            work()
+            self.synchronize()
+
+        return by_clock(waited)
 
 
 @contextmanager
@@ -190,7 +195,7 @@ def cudnn_attention(wanted: bool) -> Iterator[None]:
 @contextmanager
 def tf32(wanted: bool) -> Iterator[None]:
     """What the setting `filter.tf32` does; afterwards it is as before."""
-    places = torch.backends.cuda.matmul, torch.backends.cudnn
+    places: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [place.allow_tf32 for place in places]
     for place in places:
         place.allow_tf32 = wanted

@@ -26,13 +26,14 @@ class Novelties:
         """Since then; None: this torch does not count them, or there is no CUDA device."""
 
     @contextmanager
-    def counted(self, backbone: nn.Module) -> Iterator[None]:
-        """Count during the enclosed work."""
+    def counted(self, encoder: nn.Module) -> Iterator[None]:
+        """Count the backbone's calls during the enclosed work."""
 
         def note(_module: nn.Module, _arguments: object, named: dict[str, Any]) -> None:
             self._shapes.add(tuple(named["inputs_embeds"].shape[:2]))
 
         shapes, allocations = len(self._shapes), self._allocated()
+        backbone = encoder.get_submodule("backbone")
         handle = backbone.register_forward_pre_hook(note, with_kwargs=True)
         try:
             yield
@@ -105,7 +106,7 @@ class Probe:
         """Seconds a sample."""
         clock, samples = self.trial.system.clock, 0
         before_s, _ = clock.read()
-        with self._met.counted(self.trial.modules.encoder.backbone):
+        with self._met.counted(self.trial.modules.encoder):
             clock.start()
             samples = self._take()
             clock.stop()

@@ -108,7 +108,7 @@ def run_sections(lab: Lab, sections: Sequence[Section], processes: Processes, en
 def _alone(limit_s: float, work: Callable[..., None], *arguments: object) -> None:
     """In the new process: a group of its own, and a traceback on stderr before it is killed."""
     os.setpgid(0, 0)
-    faulthandler.dump_traceback_later(max(1.0, limit_s - 1), exit=False, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(max(1.0, limit_s - 1), exit=False, file=sys.__stderr__ or sys.stderr)
     work(*arguments)
     sys.stdout.flush()
 

@@ -130,8 +130,7 @@ def nvml(lab: Lab) -> None:
 
         return seconds_of(made, repeat) / (times * len(items_I))
 
-    backbone = made.modules.encoder.backbone
-    with met.counted(backbone):
+    with met.counted(made.modules.encoder):
         work(2)
         times = max(2, round(lab.sizes.sampled_s / (work(2) * len(items_I))))
     watcher, seen = Watcher(os.getpid(), SAMPLING_S), {}
@@ -148,7 +147,7 @@ def nvml(lab: Lab) -> None:
 
     sides = {"nobody": one_slice, "a process": by_process}
     try:
-        with met.counted(backbone):
+        with met.counted(made.modules.encoder):
             seconds = turns(sides, lab.sizes.sampled_rounds, lab.ends_s)
     finally:
         watcher.close()

@@ -31,11 +31,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from benchmarks.goodreads import cut, missing_of, model_folder, points_of, train
+from benchmarks.goodreads import cut, missing_of, model_folder, points_of, train, trained
 from benchmarks.harness import Bench, Claim
-from benchmarks.trials import best, curve, data_folder, prepared, seconds_to, spec_of
+from benchmarks.trials import best, data_folder, prepared, seconds_to, spec_of
 from grambench.config.spec import Spec
 
 ADAPTS = ("full", "freeze", "lora", "side")
@@ -151,12 +149,8 @@ def _spec(folder: Path, trial: Trial, epochs: int = MOST_EPOCHS) -> Spec:
     )
 
 
-def _trained(folder: Path, trial: Trial, smoke: bool = False) -> dict[str, list[float]]:
-    """Train in this process; CPU seconds and validation AUC by epoch."""
-    torch.set_num_threads(1)
-    spec = _spec(folder, trial, 1 if smoke else MOST_EPOCHS)
-    points, _ = curve(trial.strategy, spec, prepared(spec), seed=trial.seed, cpu_seconds=True)
-    return {"cpu_s": [round(p.train_s, 3) for p in points], "auc": [round(p.auc, 5) for p in points]}
+def _trained(folder: Path, trial: Trial, epochs: int = MOST_EPOCHS) -> dict[str, list[float]]:
+    return trained(_spec(folder, trial, epochs), trial.strategy, trial.seed)
 
 
 def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
@@ -167,7 +161,7 @@ def _train(result: Bench, folder: Path, trials: Iterable[Trial]) -> None:
 
     if missing := missing_of(result, trials):
         prepared(_spec(folder, missing[0]))
-        train(result, missing, "modern", folder, words, lambda trial: _trained(folder, trial, smoke=True))
+        train(result, missing, "modern", folder, words, lambda trial: _trained(folder, trial, epochs=1))
 
 
 # --- comparison ------------------------------------------------------------------------------------

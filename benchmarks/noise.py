@@ -97,12 +97,12 @@ def impressions(rng: np.random.Generator, user_effect: float) -> tuple[Floats, N
 
 def answers(
     rng: np.random.Generator, count: int
-) -> tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.int64]]:
+) -> tuple[Floats, Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Scores of two equally good models, labels and students of the answers of `count` students."""
     sizes = np.minimum(100, np.ceil(rng.lognormal(2.5, 0.7, count))).astype(int)
     students = np.repeat(np.arange(count), sizes)
     logits = rng.normal(size=count)[students] + rng.normal(size=len(students))
-    labels = rng.random(len(students)) < 1 / (1 + np.exp(-logits))
+    labels = (rng.random(len(students)) < 1 / (1 + np.exp(-logits))).astype(np.int64)
     first, second = (
         logits + 0.6 * rng.normal(size=count)[students] + 0.5 * rng.normal(size=len(students)) for _ in "ab"
     )

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from benchmarks.harness import Claim, Sample, bench, quiet_machine
 from grambench.config.data import SyntheticData
 from grambench.config.presets import load_preset
+from grambench.data.prepared.manifest import PartCounts
 from grambench.domains.news.synthetic import LIKE, generate
 from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 
@@ -100,7 +101,11 @@ def sizes(data: Path, cache: Path) -> dict[str, object]:
         "source_bytes": sum(path.stat().st_size for path in data.rglob("*.tsv")),
         "prepared_bytes": sum(path.stat().st_size for path in made.folder.iterdir()),
         "items": len(made.token_offsets) - 1,
-        "impressions": {name: part.counts.impressions for name, part in made.manifest.parts.items()},
+        "impressions": {
+            name: part.counts.impressions
+            for name, part in made.manifest.parts.items()
+            if isinstance(part.counts, PartCounts)
+        },
     }
 
 

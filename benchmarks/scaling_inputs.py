@@ -45,7 +45,8 @@ def document(name: str) -> dict[str, Any]:
 
 def median(name: str, sample: str) -> float:
     """Of a result file's raw values."""
-    return statistics.median(document(name)["samples"][sample])
+    values: list[float] = document(name)["samples"][sample]
+    return statistics.median(values)
 
 
 @functools.cache

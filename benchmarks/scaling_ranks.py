@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 from benchmarks.scaling_model import Traffic
 from benchmarks.trials import prepared, sampler_of, spec_of, trial
@@ -85,7 +85,7 @@ def measure(plan: Plan) -> dict[Case, list[Measured]]:
     found: dict[Case, list[Measured]] = {}
     for ranks in sorted({case.ranks for case in plan.cases}):
         with TemporaryDirectory() as folder:
-            mp.start_processes(  # a fork has loaded the libraries, but cannot use CUDA
+            start_processes(  # a fork has loaded the libraries, but cannot use CUDA
                 _as_rank, (ranks, plan, folder), ranks, start_method="spawn" if on_cuda else "fork"
             )
             by_rank = [torch.load(Path(folder) / f"{rank}", weights_only=False) for rank in range(ranks)]

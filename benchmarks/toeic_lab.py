@@ -177,8 +177,8 @@ class Probes:
         for what, sample in named.items():
             lab.row(shape, what, sample)
             lab.result.samples[f"{shape}: {what}, s"] = sample.values
-        cf_step_s, *encoder_s = (float(f"{sample.median:.4g}") for sample in named.values())
-        costs = Costs(*encoder_s, cf_step_s=cf_step_s)
+        cf_step_s, forward_s, training_s, e2e_s = (float(f"{sample.median:.4g}") for sample in named.values())
+        costs = Costs(forward_s, training_s, e2e_s, cf_step_s)
         lab.result.facts[f"inputs of the prediction, {shape}"] = asdict(costs)
         return costs
 

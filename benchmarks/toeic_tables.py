@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from grambench.data.draws import Stream, WeightedIndex
-from grambench.domains.news.wording import topic_words
+from grambench.data.pseudo_words import topic_words
 from grambench.fs import whole_folder
 
 _POPULARITY_OFFSET = 0.1

@@ -38,10 +38,9 @@ def train(multi_step: bool, steps: int = 200) -> list[float]:
         encoder=torch.optim.Adam(encoder.parameters(), lr=1e-2),
         filter=torch.optim.AdamW(user_model.parameters(), lr=1e-2),
     )
+    method: SingleStep | MultiStep = SingleStep(encode, loss, optimizers)
     if multi_step:
         method = MultiStep(encode, loss, optimizers, table=ItemTable(ITEMS, WIDTH), steps=10)
-    else:
-        method = SingleStep(encode, loss, optimizers)
     return [float(method.step(batch_of_clicks(), None, users=USERS)) / USERS for _ in range(steps)]
 
 

@@ -55,6 +55,7 @@ JsonOption = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document to stdout, and errors as JSON (docs/scripting.md)."),
 ]
+PlainOption = Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")]
 LogToOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -22,6 +22,7 @@ from grambench.cli.options import (
     JsonOption,
     LogToOption,
     MetricsPortOption,
+    PlainOption,
     PredictionsOption,
     PresetOption,
     ScheduleOption,
@@ -91,7 +92,7 @@ def run(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Run in this terminal and end with it (for CI).")
     ] = False,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
+    plain: PlainOption = False,
     json_: JsonOption = False,
     fail_on: FailOnOption = None,
     log_to: LogToOption = None,

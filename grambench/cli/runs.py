@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from grambench.cli.complete import run_names
-from grambench.cli.options import JsonOption
+from grambench.cli.options import JsonOption, PlainOption
 from grambench.cli.output import say, say_json
 from grambench.cli.run import OutOption
 
@@ -58,7 +58,7 @@ def watch(
         ),
     ] = None,
     out: OutOption = Path("runs"),
-    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
+    plain: PlainOption = False,
 ) -> None:
     """Show a run in progress, or the final state of one that has ended; several of them on one screen."""
     from grambench.cli.follow import Follow, view

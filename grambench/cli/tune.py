@@ -17,6 +17,7 @@ from grambench.cli.help import DATA_DIR_HELP
 from grambench.cli.options import (
     DeviceOption,
     JsonOption,
+    PlainOption,
     PresetOption,
     ScheduleOption,
     SetOption,
@@ -65,7 +66,7 @@ def tune(
             autocompletion=complete.run_names,
         ),
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of the dashboard.")] = False,
+    plain: PlainOption = False,
     json_: JsonOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show draws, data, model, memory and time, and exit.")

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from grambench.config.spec import Spec
@@ -194,9 +193,7 @@ class FilesWatch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

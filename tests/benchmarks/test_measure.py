@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def lab(cache: None, tmp_path: Path) -> Lab:
     return Lab(result, CPU, SMOKE, False, Store(True))
 
 
-def written(lab: Lab) -> dict[str, object]:
+def written(lab: Lab) -> dict[str, Any]:
     return json.loads(lab.result.path.read_text())
 
 
@@ -127,11 +128,11 @@ def test_probe_of_windows_ends_with_one_and_its_warm_up_does_not_count(lab: Lab)
 def test_new_shapes_of_the_encoder_are_counted_once(lab: Lab) -> None:
     made, met = lab.trial("gram-1s"), Novelties(CPU)
     for wanted in (True, False):
-        with met.counted(made.modules.encoder.backbone):
+        with met.counted(made.modules.encoder):
             made.system.encode(np.arange(40))
         assert bool(met.shapes) is wanted
     made.system.encode(np.arange(7))
-    with met.counted(made.modules.encoder.backbone):
+    with met.counted(made.modules.encoder):
         pass
     assert str(met) == "new shapes 0, device allocations unknown"
 

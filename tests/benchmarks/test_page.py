@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks import page
 from benchmarks.targets import ENCODER, TARGETS
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "name": "reuse",
     "title": "Single-step",
     "device": "cpu",

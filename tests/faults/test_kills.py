@@ -196,6 +196,8 @@ def test_a_stopped_worker_s_seconds_are_not_training(
     after = next(r for r in records[at:] if isinstance(r.event, ev.Progress))
     passed_s = (after.stamp.t_ns - before.stamp.t_ns) / 1e9
     assert passed_s > stopped_s
+    assert isinstance(before.event, ev.Progress)
+    assert isinstance(after.event, ev.Progress)
     trained_s = after.event.train_s - before.event.train_s
     assert trained_s == pytest.approx(passed_s - stopped_s, abs=0.3)
     trial = trial_of(run, name)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 from textual.content import Content
+from tui.logs import build
 
 from grambench.tui import plots
 from grambench.tui.app import Dashboard
 from grambench.tui.scene import Scene
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel, Plot
-from tests.tui.logs import build
 
 
 def loss_plot(scene: Scene, width: int) -> Plot:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from tui.logs import build
+from tui.pictures import CUT
 
 from grambench.events.disturbance import Disturbance
 from grambench.events.reader import read_run
@@ -11,8 +13,6 @@ from grambench.tui.layout import Density, plan
 from grambench.tui.line_parts import ends, shortened, styled
 from grambench.tui.scene import Scene
 from grambench.tui.widgets import card
-from tests.tui.logs import build
-from tests.tui.pictures import CUT
 
 WIDTHS = range(60, 201)
 HEIGHTS = (20, 24, 45, 60)

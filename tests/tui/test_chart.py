@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
+from tui.logs import build
 
 from grambench.tui.app import Dashboard
 from grambench.tui.widgets.chart import Chart, Curve, Picture, _Painter
 from grambench.tui.widgets.panel import Panel
 from grambench.views.palette import DARK
-from tests.tui.logs import build
 
 RISING = ((10.0, 0.54), (20.0, 0.61), (30.0, 0.655), (40.0, 0.66))
 LOWER = tuple((2 * x, y - 0.05) for x, y in RISING)

@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
+from tui.logs import build
 
 from grambench.runner import commands
 from grambench.runner.commands import Command, take
 from grambench.runner.rundir import write_pid
 from grambench.tui.app import Dashboard
 from grambench.tui.screens.ask import ConfirmScreen, PromptScreen
+from grambench.tui.screens.race import RaceScreen
 from grambench.tui.view import View, smoothed
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
 from grambench.views.axes import x_scale, x_ticks
-from tests.tui.logs import build
 
 
 @pytest.fixture
@@ -47,6 +49,19 @@ def _offered(app: Dashboard, key: str) -> str:
     """What the footer says of a key."""
     (found,) = (shown.description for shown in app.screen.query(FooterKey) if shown.key == key)
     return found
+
+
+def race_of(app: Dashboard) -> RaceScreen:
+    """The screen shown, which is the race."""
+    assert isinstance(app.screen, RaceScreen)
+    return app.screen
+
+
+def board_of(app: Dashboard) -> str:
+    """The leaderboard without styles."""
+    content = app.query_one("#board Text", Static).content
+    assert isinstance(content, Content)
+    return content.plain
 
 
 async def test_pause_asks_the_supervisor(live: Callable[[str], Dashboard]) -> None:
@@ -171,14 +186,14 @@ async def test_the_read_out_follows_the_mouse_and_leaves_with_it(live: Callable[
         await pilot.pause()
         middle = metric.border_subtitle
         assert "E2E 0." in str(middle)
-        assert app.screen.view.cursor == pytest.approx(0.5, abs=0.06)
+        assert race_of(app).view.cursor == pytest.approx(0.5, abs=0.06)
         await pilot.hover(chart, offset=(chart.size.width - 1, 3))
         await pilot.pause()
-        assert app.screen.view.cursor == 1
+        assert race_of(app).view.cursor == 1
         assert metric.border_subtitle != middle
         await pilot.hover("#board")
         await pilot.pause()
-        assert app.screen.view.cursor is None
+        assert race_of(app).view.cursor is None
         assert not metric.border_subtitle
 
 
@@ -202,15 +217,15 @@ async def test_a_target_is_a_line_and_a_column(live: Callable[[str], Dashboard])
     app = live("finished")
     async with app.run_test(size=(200, 60)) as pilot:
         await pressed(pilot, "g", *"0.65", "enter")
-        assert app.screen.view.target == 0.65
-        assert "s to 0.65" in app.query_one("#board Text").content.plain
+        assert race_of(app).view.target == 0.65
+        assert "s to 0.65" in board_of(app)
         await pressed(pilot, "g")
         assert app.screen.query_one(Input).value == "0.65"
         await pressed(pilot, *"7", "enter")
-        assert app.screen.view.target == 0.65
+        assert race_of(app).view.target == 0.65
         await pressed(pilot, "g", "backspace", "enter")
-        assert app.screen.view.target is None
-        assert "s to" not in app.query_one("#board Text").content.plain.replace("s to best", "")
+        assert race_of(app).view.target is None
+        assert "s to" not in board_of(app).replace("s to best", "")
 
 
 async def test_the_palette_has_every_action(live: Callable[[str], Dashboard]) -> None:

@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.widgets._footer import FooterKey
+from tui.logs import COURSES, STATES, Recorder, build, trial
+from tui.pictures import faults
 
 from grambench.events import journal
 from grambench.events import types as ev
@@ -30,8 +32,6 @@ from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
-from tests.tui.logs import COURSES, STATES, Recorder, build, trial
-from tests.tui.pictures import faults
 
 SIZES = [(60, 24), (100, 20), (120, 40), (200, 60), (80, 80), (300, 80)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
+from tui.logs import STATES, build
 
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
@@ -21,7 +22,6 @@ from grambench.tui.screens.leave import LeaveScreen
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.log import LogView
-from tests.tui.logs import STATES, build
 
 SIZES = [(60, 20), (80, 24), (120, 40), (160, 45), (200, 60), (240, 80)]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from tui.logs import GIB, UUID, build
 
 from grambench.events.reader import read_run
 from grambench.events.state import RunState, TrialState
@@ -14,7 +15,6 @@ from grambench.tui.layout import Density, plan
 from grambench.tui.ranks_text import ROWS, ranks_text
 from grambench.tui.scene import Scene
 from grambench.tui.widgets import card
-from tests.tui.logs import GIB, UUID, build
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from tui.logs import build
+from tui.pictures import normal
 
 from grambench.tui.app import Dashboard
 from grambench.tui.replay import Replay, ReplayDashboard
 from grambench.tui.screens import help as help_module
 from grambench.tui.screens.race import RaceScreen
 from grambench.tui.screens.run import RunScreen
-from tests.tui.logs import build
-from tests.tui.pictures import normal
 
 
 async def settled(pilot: Pilot[str | None]) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 from textual.widgets._footer import FooterKey
+from tui.logs import build
 
 from grambench.events.fold import Fold
 from grambench.events.reader import read_records, read_run
 from grambench.tui import replay as module
 from grambench.tui.app import Dashboard
-from grambench.tui.replay import Replay, ReplayDashboard
-from tests.tui.logs import build
+from grambench.tui.replay import Replay, ReplayDashboard, ReplayScreen
 
 
 class Clock:
@@ -158,4 +158,5 @@ async def test_the_bar_fits_any_width(width: int, replay: Replay, tmp_path: Path
     app = ReplayDashboard(tmp_path / "run", replay)
     async with app.run_test(size=(width, 24)) as pilot:
         await pilot.pause()
+        assert isinstance(app.screen, ReplayScreen)
         assert app.screen.banner(app.scene).cell_length <= width - 2

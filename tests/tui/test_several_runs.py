@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
+from tui.logs import build
+from tui.pictures import faults, normal
+from tui.test_snapshots import Svg
 
 from grambench.tui import several
 from grambench.tui.several import RunsDashboard
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.text import TextPanel
 from grambench.views.short_names import short_names
-from tests.tui.logs import build
-from tests.tui.pictures import faults, normal
-from tests.tui.test_snapshots import Svg
 
 RUNS = {"mind-small-20260301-120000": "finished", "mind-small-20260301-130000": "mid"}
 

@@ -12,11 +12,11 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 from textual.widgets import Input
+from tui.logs import build
+from tui.pictures import colours, faults, normal
 
 from grambench.tui.app import Dashboard
 from grambench.tui.replay import Replay, ReplayDashboard
-from tests.tui.logs import build
-from tests.tui.pictures import colours, faults, normal
 
 SIZES = ((60, 20), (80, 24), (100, 30), (120, 40), (160, 45), (240, 80))
 STATES = ("mid", "one", "eight", "failing", "cpu", "eight")

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from tests.tui.logs import build
+from tui.logs import build
 
 _STUCK = """
 import asyncio, sys

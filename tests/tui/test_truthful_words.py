@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tui.logs import Recorder, build
 
 from grambench.events import types as ev
 from grambench.events.folding.sentences import SENTENCES
@@ -14,7 +15,6 @@ from grambench.tui.layout import Density, plan
 from grambench.tui.plots import metric_plot, rate_plot
 from grambench.tui.scene import Scene
 from grambench.views.axes import x_scale, x_ticks
-from tests.tui.logs import Recorder, build
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from tui.logs import COURSES, Recorder, build, trial
 
 from grambench.events import types as ev
 from grambench.events.reader import read_run
@@ -20,7 +21,6 @@ from grambench.tui.scene import Scene
 from grambench.tui.screens.detail import VerdictScreen
 from grambench.tui.widgets.board import leaderboard
 from grambench.tui.widgets.header import last_look
-from tests.tui.logs import COURSES, Recorder, build, trial
 
 
 async def drawn(pilot: Pilot[str | None]) -> None:

@@ -5,8 +5,10 @@ import copy
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -125,13 +127,13 @@ def test_chunks_draw_the_dropout_of_one_pass_and_leave_the_generator_behind_it()
     assert torch.equal(torch.get_rng_state(), after)
 
 
-def of_a_run(tiny: Tiny) -> tuple[object, object, Optimizers]:
+def of_a_run(tiny: Tiny) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Any], Tensor], Optimizers]:
     """A tiny system's encoder, its loss over occurrences, and torch's own Adam."""
 
     def encode(items_N: Tensor) -> Tensor:
         return tiny.system.encode(items_N.numpy())
 
-    def loss(vectors_ND: Tensor, batch: object) -> Tensor:
+    def loss(vectors_ND: Tensor, batch: Any) -> Tensor:
         return tiny.filter.loss(vectors_ND, batch.occurrences())
 
     adams = [torch.optim.Adam(m.parameters(), lr=1e-3, fused=True) for m in (tiny.encoder, tiny.filter)]

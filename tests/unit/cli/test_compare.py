@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import pytest
 import typer
+from report_logs import HOST, write_seeds
 from typer.testing import CliRunner
 
 from grambench.cli import app as command_line
 from grambench.cli.fail_on import parsed
 from grambench.cli.follow import finish
 from grambench.errors import ExitCode
-from tests.unit.reports.report_logs import HOST, write_seeds
 
 
 class Ended(NamedTuple):

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from report_logs import Run
 
 from grambench.cli import complete
 from grambench.config.presets import load_preset, preset_names
-from tests.unit.reports.report_logs import Run
 
 _MAIN = "import sys; from grambench.cli.app import main; sys.argv[0] = 'grambench'; main()"
 

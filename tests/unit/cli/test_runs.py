@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from report_logs import Run, run_started, write_whole
 from typer.testing import CliRunner
 
 from grambench.cli.app import app
-from tests.unit.reports.report_logs import Run, run_started, write_whole
 
 
 def listed(out: Path, *options: str) -> tuple[str, str]:

@@ -98,6 +98,7 @@ def test_samples_are_given_up_before_anything_else(tmp_path: Path, disk: Disk) -
         log.append(mark(2))
     first, second, warning = events(path)
     assert (first, second) == (mark(1), mark(2))
+    assert isinstance(warning, ev.Warned)
     assert "10,000 samples are lost" in warning.message
 
 

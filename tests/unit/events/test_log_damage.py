@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from log_damage import KINDS, cut_the_end, damage
 from random_events import NAMES, random_event
+from report_logs import Run, run_started
 
 from grambench.events import types as ev
 from grambench.events.codec import Record, Stamp, decode, encode, read_line
@@ -19,7 +20,6 @@ from grambench.events.journal import Follower, Journal
 from grambench.events.reader import RunReader, log_of, read_run
 from grambench.reports.build import build_report, report_json
 from grambench.runner.run_index import read_row
-from tests.unit.reports.report_logs import Run, run_started
 
 KEPT = Path(__file__).parents[2] / "kept_runs" / "0.1" / "kept-20261127-123413"
 E2E, GRAM = "e2e.s0", "gram-1s.s0"

@@ -2,13 +2,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from tui.logs import STATES, build
 
 from grambench.events import journal
 from grambench.events import types as ev
 from grambench.events.codec import Stamp, encode
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, log_of, read_records, read_run
-from tests.tui.logs import STATES, build
 
 E2E = "e2e.s0"
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tui.logs import STATES, build
 
 from grambench.events import snapshot as module
 from grambench.events.fold import Fold
 from grambench.events.reader import RunReader, log_of, read_records, read_run
 from grambench.events.snapshot import FILE, load, save
-from tests.tui.logs import STATES, build
 
 
 def saved(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Ranking metrics against MIND's fixtures, scikit-learn and a literal reading of the formulas."""
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sklearn.metrics import ndcg_score, roc_auc_score
 
 from grambench.metrics.ranking import RankingScores, ranking_scores
 
-FIXTURES = [  # facts.md, section 5: labels, scores, AUC, MRR, nDCG@5, nDCG@10
+# facts.md, section 5: labels, scores, AUC, MRR, nDCG@5, nDCG@10
+FIXTURES: list[tuple[list[int], list[float], tuple[float, ...]]] = [
     ([0, 1, 0, 0], [0.9, 0.8, 0.1, 0.2], (0.666667, 0.5, 0.630930, 0.630930)),
     ([1, 0, 1, 0, 0], [0.9, 0.8, 0.3, 0.2, 0.1], (0.833333, 0.666667, 0.919721, 0.919721)),
     ([0, 0, 0, 0, 0, 0, 1, 0], [8, 7, 6, 5, 4, 3, 2, 1], (0.142857, 0.142857, 0.0, 0.333333)),
@@ -94,7 +96,7 @@ def test_ndcg_is_that_of_scikit_learn_without_ties(seed: int) -> None:
 
 
 @given(impressions, st.randoms(use_true_random=False))
-def test_order_of_candidates_never_matters(rows: list[Impression], random: object) -> None:
+def test_order_of_candidates_never_matters(rows: list[Impression], random: Random) -> None:
     shuffled = [random.sample(row, len(row)) for row in rows]
     assert np.array_equal(table(score(rows)), table(score(shuffled)))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_cached_layers_are_the_layers(family: str, folder: Callable[[str], Path]
         found, own = gradients(encoder, CachedItemEncoder(states, 1 << 20, each))
         assert float((found - vectors).abs().max()) <= 1e-12 * float(vectors.abs().max())
         assert_equal_gradients(own, wanted)
-    assert encoder.cut.layers[0].forward.__func__ is type(encoder.cut.layers[0]).forward
+    first: Any = encoder.cut.layers[0]
+    assert first.forward.__func__ is type(first).forward
 
 
 @pytest.mark.parametrize("family", REFUSED)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grambench.config.networks import Architecture
-from grambench.models.encoders.buckets import ItemEncoder
+from grambench.models.encoders.buckets import Buckets, ItemEncoder
 from grambench.models.encoders.load import packing_of, takes_ready_mask
 from grambench.models.encoders.packed import PackedRows, best_fit, rounded_rows, row_length
 from grambench.models.encoders.text import TextEncoder
@@ -141,7 +141,7 @@ def test_a_packed_call_needs_fewer_operations(items: int, layers: int, most: flo
     encoder.autocast = True
     counts = []
     for encode in (ItemEncoder(encoder, tokens, 16_384), packed(encoder, tokens, 65_536)):
-        if encode.layout.name == "buckets":
+        if isinstance(encode.layout, Buckets):
             encode.layout.call_tokens = 1883
         with Operations() as operations:
             encode(np.arange(items)).square().sum().backward()

@@ -209,4 +209,4 @@ def test_an_odd_width_is_refused() -> None:
 
 def test_the_base_has_no_vectors_of_its_own() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        WordEncoder(pretrained(), WIDTH)
+        WordEncoder(pretrained(), WIDTH)  # type: ignore[abstract]

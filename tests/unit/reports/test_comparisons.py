@@ -13,6 +13,7 @@ from report_logs import Run
 from grambench.errors import DataError
 from grambench.events import types as ev
 from grambench.reports.build import build_report
+from grambench.reports.comparison_schema import Comparison
 from grambench.reports.comparisons import read_pair
 from grambench.reports.kept_scores import SCORES_FILE
 from grambench.reports.read import read_report
@@ -37,7 +38,7 @@ def write_seeds(folder: Path, seeds: int, spec: dict[str, object] | None = None)
     return run
 
 
-def compared(folder: Path) -> tuple[Report, object]:
+def compared(folder: Path) -> tuple[Report, Comparison]:
     report = build_report(folder)
     (comparison,) = report.comparisons
     return report, comparison

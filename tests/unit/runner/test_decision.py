@@ -92,7 +92,7 @@ class Bench:
         assert parsed is not None
         auc = self.score(parsed)
         self.spawned.append(name)
-        ends = [ev.TrialFinished("diverged", "a loss was not finite", 8)]
+        ends: list[ev.Event] = [ev.TrialFinished("diverged", "a loss was not finite", 8)]
         if auc is not None:
             ends = [evaluated("validation", auc), evaluated("test", auc), ev.TrialFinished("completed")]
         self._log(name, ev.PhaseEntered("train"), *ends)

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from report_logs import Run, run_started, write_seeds, write_setup, write_whole
 
 from grambench.events import types as ev
 from grambench.reports.build import write_report
 from grambench.runner import run_index
 from grambench.runner.run_index import INDEX_FILE, RunRow, read_row, run_rows
 from grambench.runner.rundir import list_runs, write_pid
-from tests.unit.reports.report_logs import Run, run_started, write_seeds, write_setup, write_whole
 
 MOST_S = 0.3
 """CPU seconds in which two thousand runs are listed again: ten thousand in 1.5 s."""

@@ -144,8 +144,11 @@ def test_repeats_of_a_seed_race_apart() -> None:
 def test_the_specification_names_the_schedule() -> None:
     training = Training(strategies=("e2e",))
     assert isinstance(make_schedule(Spec(training=training)), Sequential)
-    assert make_schedule(Spec(training=training, schedule="race", turn_s=1.5)).turn_s == 1.5
+    race = make_schedule(Spec(training=training, schedule="race", turn_s=1.5))
+    assert isinstance(race, Race)
+    assert race.turn_s == 1.5
     parallel = make_schedule(Spec(training=training, schedule="parallel", device="cuda:0,cuda:1"))
+    assert isinstance(parallel, Parallel)
     assert parallel.devices == ("cuda:0", "cuda:1")
     with pytest.raises(ValueError, match="schedule = sequential uses one device, not cuda:0,cuda:1"):
         Spec(training=training, device="cuda:0,cuda:1")

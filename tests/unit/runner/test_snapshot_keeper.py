@@ -1,11 +1,12 @@
 from pathlib import Path
 
+from live_runs import until
+
 from grambench.events.journal import Journal
 from grambench.events.reader import RunReader, log_of, read_run
 from grambench.events.snapshot import FILE, load
 from grambench.events.types import Marked, RunStarted
 from grambench.runner.snapshots import SnapshotKeeper
-from tests.live_runs import until
 
 
 def begun(folder: Path) -> Journal:

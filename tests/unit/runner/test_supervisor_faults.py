@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -62,13 +63,21 @@ class SlowStarts:
         return self.looks < 0
 
 
+class Watched(Supervisor):
+    """A supervisor that starts nothing and shows what it emits."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.events: list[Any] = []
+        self.asked: list[str] = []  # of the sampler
+        self.kills = 0
+
+
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     folder = create_run(load_preset("demo", ['schedule="race"', "hang_s=5"]), "demo", tmp_path, [])
-    supervisor = Supervisor(folder)
-    supervisor.events = []
+    supervisor = Watched(folder)
     supervisor._emit = supervisor.events.append
-    supervisor.asked = []  # of the sampler
     supervisor._sampler = SimpleNamespace(
         unwatch=lambda _: None,
         edge=lambda: supervisor.asked.append("edge"),
@@ -76,21 +85,20 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     )
     supervisor._selector = SimpleNamespace(unregister=lambda _: None)
     monkeypatch.setattr(module, "oom_kills", lambda: supervisor.kills)
-    supervisor.kills = 0
     return supervisor
 
 
-def running(supervisor: Supervisor, trial: str, code: int | None = None, **facts: object) -> FakeWorker:
+def running(supervisor: Watched, trial: str, code: int | None = None, **facts: object) -> FakeWorker:
     worker = FakeWorker(code)
     supervisor._running[trial] = module._Running(worker, Seat(trial), **facts)
     return worker
 
 
-def exits(supervisor: Supervisor) -> list[ev.WorkerExited]:
+def exits(supervisor: Watched) -> list[ev.WorkerExited]:
     return [event for event in supervisor.events if isinstance(event, ev.WorkerExited)]
 
 
-def test_a_machine_that_slept_is_mentioned(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_slept_is_mentioned(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     asleep_s = made._slept_s
     for more in (0.5, 0.4, 3600.0, 0.0):
         asleep_s += more
@@ -110,7 +118,7 @@ def test_a_machine_that_slept_is_mentioned(made: Supervisor, monkeypatch: pytest
     ],
 )
 def test_a_race_that_does_not_fit_goes_on_one_by_one_with_the_cheapest_first(
-    loaded: list[str], waiting: list[str], first: list[str], made: Supervisor, monkeypatch: pytest.MonkeyPatch
+    loaded: list[str], waiting: list[str], first: list[str], made: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers = {trial: running(made, trial) for trial in loaded}
     pending = [*waiting]
@@ -131,7 +139,7 @@ def test_a_race_that_does_not_fit_goes_on_one_by_one_with_the_cheapest_first(
     assert warned == ev.Warned("race-memory", "a race needs more; the trials run one after the other")
 
 
-def test_a_race_that_fits_goes_on(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_race_that_fits_goes_on(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     running(made, "e2e.s0")
     monkeypatch.setattr(module, "read_run", lambda _: None)
     monkeypatch.setattr(module, "race_needs", lambda *_: None)
@@ -140,7 +148,7 @@ def test_a_race_that_fits_goes_on(made: Supervisor, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_sampler_is_told_of_a_turns_edges_and_asked_for_memory(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+    made: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(made, "_selector", SimpleNamespace(select=lambda _: []))
     worker = running(made, "e2e.s0")
@@ -158,7 +166,7 @@ def test_the_sampler_is_told_of_a_turns_edges_and_asked_for_memory(
     assert made.asked[2:] == ["settle", "read"]
 
 
-def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_counts_only_with_a_turn(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.time, "monotonic", lambda: 100.0)
     waiting = running(made, "e2e.s0", heard_s=1.0)
     working = running(made, "gram-1s.s0", heard_s=94.0)
@@ -172,9 +180,7 @@ def test_silence_counts_only_with_a_turn(made: Supervisor, monkeypatch: pytest.M
     assert not exited.stopped
 
 
-def test_a_stopped_worker_is_silent_and_does_not_hang(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_worker_is_silent_and_does_not_hang(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     now, how = [100.0], ["stopped by a signal or a debugger"]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(module, "how_stopped", lambda _: how[0])
@@ -196,7 +202,7 @@ def test_a_stopped_worker_is_silent_and_does_not_hang(
 
 
 def test_a_supervisor_that_was_stopped_itself_kills_nobody(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+    made: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
@@ -215,7 +221,7 @@ def test_a_supervisor_that_was_stopped_itself_kills_nobody(
     assert worker.code == -9
 
 
-def test_a_worker_killed_for_want_of_memory_says_so(made: Supervisor) -> None:
+def test_a_worker_killed_for_want_of_memory_says_so(made: Watched) -> None:
     running(made, "e2e.s0", code=-9, oom_kills=0)
     made.kills = 1
     made._reap("e2e.s0")
@@ -224,9 +230,7 @@ def test_a_worker_killed_for_want_of_memory_says_so(made: Supervisor) -> None:
     assert [event.why for event in exits(made)] == ["the system ran out of memory and killed it", ""]
 
 
-def test_a_worker_that_does_not_end_in_time_is_killed(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_does_not_end_in_time_is_killed(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [10.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now_s[0])
     worker = running(made, "e2e.s0", heard_s=10.0)
@@ -239,7 +243,7 @@ def test_a_worker_that_does_not_end_in_time_is_killed(
     assert exits(made)[0].stopped
 
 
-def test_a_second_signal_kills_at_once(made: Supervisor) -> None:
+def test_a_second_signal_kills_at_once(made: Watched) -> None:
     worker = running(made, "e2e.s0", heard_s=1e12)
     made._stop_all("interrupted")
     made._kill = True
@@ -247,7 +251,7 @@ def test_a_second_signal_kills_at_once(made: Supervisor) -> None:
     assert worker.code == -9
 
 
-def test_skipping_takes_the_holder_or_a_trial_that_waits(made: Supervisor) -> None:
+def test_skipping_takes_the_holder_or_a_trial_that_waits(made: Watched) -> None:
     holder, other = running(made, "e2e.s0"), running(made, "gram-1s.s0")
     made._running["e2e.s0"].seat.has_turn = True
     pending = ["gram-1e.s0"]
@@ -260,29 +264,27 @@ def test_skipping_takes_the_holder_or_a_trial_that_waits(made: Supervisor) -> No
     assert len(made.events) == 1
 
 
-def test_commands_are_obeyed_while_the_libraries_load(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_are_obeyed_while_the_libraries_load(made: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "supervisor_of", lambda _: made)
     sent = iter([commands.Command("mark", text="early"), commands.Command("stop")])
-    made._starts = SlowStarts(10, lambda: commands.send(made.folder, next(sent)))
+    made._starts = starts = SlowStarts(10, lambda: commands.send(made.folder, next(sent)))
     assert made._set_up() == ExitCode.STOPPED
-    assert made._starts.looks == 8
+    assert starts.looks == 8
     assert made.events == [ev.Marked("early")]
     assert made._ending == "stopped"
 
 
-def test_a_signal_while_the_libraries_load_starts_no_worker(made: Supervisor) -> None:
+def test_a_signal_while_the_libraries_load_starts_no_worker(made: Watched) -> None:
     def interrupt() -> None:
         made._ending = "interrupted"
 
-    made._starts = SlowStarts(10, interrupt)
+    made._starts = starts = SlowStarts(10, interrupt)
     assert made._set_up() == ExitCode.STOPPED
-    assert made._starts.looks == 9
+    assert starts.looks == 9
     assert made.events == []
 
 
-def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(made: Supervisor) -> None:
+def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(made: Watched) -> None:
     numbers = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -295,7 +297,7 @@ def test_exit_codes_are_not_lost_to_a_parent_that_ignored_the_end_of_children(ma
 
 
 def test_a_disk_without_room_for_a_trial_is_waited_for_and_then_interrupts_the_run(
-    made: Supervisor, monkeypatch: pytest.MonkeyPatch
+    made: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -311,7 +313,7 @@ def test_a_disk_without_room_for_a_trial_is_waited_for_and_then_interrupts_the_r
     assert made.events[0].message.endswith("for 600 s: gram-1s.s0 cannot start: No space left on device")
 
 
-def test_a_worker_whose_weights_find_no_room_interrupts_the_run(made: Supervisor) -> None:
+def test_a_worker_whose_weights_find_no_room_interrupts_the_run(made: Watched) -> None:
     made._selector = SimpleNamespace(select=lambda _: [])
     running(made, "e2e.s0").tells = [NoRoom("the best weights cannot be written: disk quota exceeded")]
     made._listen()
@@ -321,7 +323,7 @@ def test_a_worker_whose_weights_find_no_room_interrupts_the_run(made: Supervisor
     assert warned.message.endswith(": the best weights cannot be written: disk quota exceeded")
 
 
-def test_a_log_that_waits_too_long_interrupts_the_run(made: Supervisor) -> None:
+def test_a_log_that_waits_too_long_interrupts_the_run(made: Watched) -> None:
     made._selector = SimpleNamespace(select=lambda _: [])
     made._log = SimpleNamespace(waited_s=599.0, why="Input/output error")
     made._listen()

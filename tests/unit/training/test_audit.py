@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -99,7 +100,7 @@ def scaled(function: Callable[..., None], factor: float) -> Callable[..., None]:
 
 @pytest.mark.parametrize("strategy", [single_step, e2e])
 def test_gradient_scaled_by_a_millionth_is_not_equivalent(
-    strategy: object, monkeypatch: pytest.MonkeyPatch
+    strategy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strategy, "encoder_backward", scaled(strategy.encoder_backward, 1 + 1e-6))
     found = audited()
@@ -127,7 +128,7 @@ def test_a_model_with_fp32_inside_is_held_to_what_it_repeats_itself(llama: Spec)
 @pytest.mark.parametrize("strategy", [single_step, e2e])
 @pytest.mark.parametrize("factor", [1 + 1e-3, 1 + 1e-4])
 def test_a_real_difference_of_a_model_with_fp32_inside_is_not_equivalent(
-    strategy: object, factor: float, llama: Spec, monkeypatch: pytest.MonkeyPatch
+    strategy: Any, factor: float, llama: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strategy, "encoder_backward", scaled(strategy.encoder_backward, factor))
     found = audit(llama, tiny_data(), CPU)

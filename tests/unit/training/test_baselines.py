@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,11 +61,11 @@ PULL, FREE_LR = 0.3, 0.02
 SETTINGS = Spec(multi_step=MultiStepSpec(encoder_batch=7), crcf={"pull": PULL})
 
 
-def strategy_of(name: str, system: System, sampler: object) -> object:
+def strategy_of(name: str, system: System, sampler: Any) -> Any:
     return make_strategy(name, system, sampler, spec=SETTINGS, micro_batch=6, encoder_chunk=None, seed=5)
 
 
-def run(name: str, system: System, sampler: object) -> None:
+def run(name: str, system: System, sampler: Any) -> None:
     strategy = strategy_of(name, system, sampler)
     for step in range(sampler.total_steps):
         strategy.step(sampler.batch(step))

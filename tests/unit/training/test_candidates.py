@@ -1,5 +1,7 @@
 """`e2e-cand`: the gradient of the candidates' uses and of no other, from one encoding of each item."""
 
+from typing import Any
+
 import pytest
 import torch
 from tiny_systems import DOMAINS, HEADS, QUERY, Tiny, assert_same, sampler_of, tiny_system, widen
@@ -25,7 +27,8 @@ KINDS = [
 
 def news_loss(tiny: Tiny, batch: Batch, vectors: Tensor, known: Tensor) -> Tensor:
     """NRMS over users of `known` and candidates of `vectors`, each indexed by distinct item."""
-    view, filter_ = batch.unique(), tiny.filter
+    view: Any = batch.unique()
+    filter_ = tiny.filter
     users = filter_.users(filter_.project(known), view.history_BH, view.mask_BH)
     scores = torch.einsum("bd,bcd->bc", users, vectors[view.candidates])
     return functional.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")
@@ -33,7 +36,8 @@ def news_loss(tiny: Tiny, batch: Batch, vectors: Tensor, known: Tensor) -> Tenso
 
 def answer_loss(tiny: Tiny, batch: Batch, vectors: Tensor, known: Tensor) -> Tensor:
     """The LSTM over answers to `known`, and logits of `vectors`."""
-    view, filter_ = batch.unique(), tiny.filter
+    view: Any = batch.unique()
+    filter_ = tiny.filter
     answered = torch.cat((known[view.asked_BL], filter_.correctness(view.correct_BL)), dim=2)
     inputs = torch.cat((filter_.start.expand(len(answered), 1, -1), answered[:, :-1]), dim=1)
     positions = filter_.position.weight[: inputs.shape[1]].expand(len(inputs), -1, -1)
@@ -82,7 +86,8 @@ def test_every_filter_tells_candidates_from_the_history(kind: str, domain: str) 
     """A filter that ignored `answered_BL`, or the offset of the history, would have a gradient of 0 there."""
     torch.manual_seed(0)
     spec = Filter(kind=kind, nrms={"heads": HEADS, "query": QUERY})
-    filter_, batch = FACTORIES[kind](spec, WIDTH).double().eval(), sampler_of(domain).batch(0)
+    made: Any = FACTORIES[kind](spec, WIDTH)
+    filter_, batch = made.double().eval(), sampler_of(domain).batch(0)
     widen(filter_)
     view = batch.unique()
     once = torch.randn(len(view.items_N), WIDTH, dtype=torch.float64, requires_grad=True)

@@ -16,6 +16,7 @@ from grambench.training.optim import decaying
 from grambench.training.protocols import Batch
 from grambench.training.strategies import make_strategy
 from grambench.training.strategies.e2e import EndToEnd, EndToEndUnique
+from grambench.training.strategies.one_step import OneStep
 from grambench.training.strategies.single_step import SingleStep
 
 
@@ -66,7 +67,7 @@ class LiteralE2E:
         self.tiny.system.encoder_optimizer.step(batch.progress)
 
 
-BUILD: dict[str, Callable[[Tiny], object]] = {
+BUILD: dict[str, Callable[[Tiny], OneStep | LiteralGram]] = {
     "e2e": lambda tiny: EndToEnd(tiny.system, 6),
     "e2e in micro-batches": lambda tiny: EndToEnd(tiny.system, 4),
     "e2e-unique": lambda tiny: EndToEndUnique(tiny.system),

@@ -14,6 +14,7 @@ from grambench.config import filters
 from grambench.config.filters import FilterRow, filter_kind
 from grambench.config.networks import Filter
 from grambench.config.spec import Spec, Training
+from grambench.domains.prepared import Prepared
 from grambench.domains.registry import PACKAGES
 from grambench.domains.training import make_evaluator, make_sampler
 from grambench.metrics.binary import auc
@@ -79,7 +80,7 @@ def spec_of(**data: object) -> Spec:
     )
 
 
-def data_of(domain: str) -> object:
+def data_of(domain: str) -> Prepared:
     data = tiny_data(domain=domain)
     if domain == "news":
         return data
@@ -87,7 +88,7 @@ def data_of(domain: str) -> object:
     return dataclasses.replace(data, parts=parts)
 
 
-def trained(spec: Spec, data: object, strategy: str) -> Trained:
+def trained(spec: Spec, data: Prepared, strategy: str) -> Trained:
     """After all epochs."""
     system, modules = build_system(spec, data, CPU, seed=0, strategy=strategy, dtype=torch.float64)
     sampler = make_sampler(spec, data, CPU, seed=0)

@@ -1,6 +1,7 @@
 """Adam and AdamW: the rates of the Noam formula, weight decay, clipping, and gradients that are dropped."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_without_weight_decay_an_update_is_bit_equal_to_adam_s(capturable: bool)
     theirs.load_state_dict(ours.state_dict())
     adam = ScheduledAdam(ours.parameters(), Optimizer(lr=1e-2), decayed=decaying(ours))
     guard = NonFiniteGuard(CPU)
-    reference = torch.optim.Adam(theirs.parameters(), lr=1e-2, fused=True)
+    reference: Any = torch.optim.Adam(theirs.parameters(), lr=1e-2, fused=True)
     reference.found_inf = torch.zeros(())
     adam.attach_guard(guard)
     if capturable:

@@ -82,8 +82,9 @@ def test_the_updates_of_each_module_share_out_the_whole_training(
 ) -> None:
     sampler = made.sampler_of("news", batch_size=17)
     tiny, strategy = build(name, Optimizer(lr=made.LR, schedule="linear"), sampler)
-    for optimizer in (tiny.system.encoder_optimizer, tiny.system.filter_optimizer):
-        optimizer.taken = taken = []
+    optimizers = (tiny.system.encoder_optimizer, tiny.system.filter_optimizer)
+    all_taken: list[list[PlannedShare]] = [[], []]
+    for optimizer, taken in zip(optimizers, all_taken, strict=True):
         schedule = optimizer.schedule
         monkeypatch.setattr(
             optimizer,
@@ -92,14 +93,12 @@ def test_the_updates_of_each_module_share_out_the_whole_training(
         )
     for step in range(sampler.total_steps):
         strategy.step(sampler.batch(step))
-    for optimizer in (tiny.system.encoder_optimizer, tiny.system.filter_optimizer):
-        assert optimizer.taken[0].before == 0
-        assert optimizer.taken[-1].after == pytest.approx(1, abs=1e-12)
-        assert all(
-            one.after == pytest.approx(two.before, abs=1e-12) for one, two in pairwise(optimizer.taken)
-        )
-        assert len(optimizer.taken) == optimizer.steps
-        assert all(at.after > at.before for at in optimizer.taken)
+    for optimizer, taken in zip(optimizers, all_taken, strict=True):
+        assert taken[0].before == 0
+        assert taken[-1].after == pytest.approx(1, abs=1e-12)
+        assert all(one.after == pytest.approx(two.before, abs=1e-12) for one, two in pairwise(taken))
+        assert len(taken) == optimizer.steps
+        assert all(at.after > at.before for at in taken)
 
 
 @pytest.mark.parametrize("name", ["gram-1s", "gram-2s"])

@@ -6,13 +6,14 @@ import torch
 from tiny_systems import CPU, Tiny, assert_same, news_sampler, random_part, tiny_system
 from torch import Tensor
 
+from grambench.domains.news.batch import NewsBatch
 from grambench.gram import RandomState
 from grambench.training.strategies.single_step import SingleStep
 
 CHUNK = 5
 
 
-def batch() -> object:
+def batch() -> NewsBatch:
     return news_sampler(random_part()).batch(0)
 
 

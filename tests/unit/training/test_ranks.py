@@ -87,7 +87,7 @@ def train(domain: str, case: Case, resumed: resume.Resumed | None = None) -> Tra
         domain=domain, lstm_dropout=case.lstm_dropout, rates=case.rates, checkpointed=checkpointed
     )
     spec = Spec(multi_step=MultiStep(encoder_batch=7, **case.multi_step))
-    strategy = make_strategy(
+    strategy: Any = make_strategy(
         case.strategy,
         made.system,
         sampler,

@@ -1,5 +1,7 @@
 """Age and drift of vectors that the filter read: literal references, no trace, the same in every run."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,14 +28,15 @@ def spread_of(vectors: Tensor) -> float:
     return float((vectors - vectors.mean(dim=0)).norm(dim=1).mean())
 
 
-def measure(tiny: Tiny, strategy: Strategy, step: int) -> StalenessMeasured | None:
+def measure(tiny: Tiny, strategy: Any, step: int) -> StalenessMeasured | None:
     cached = strategy.cached()
     return None if cached is None else measured(tiny.system, cached, step, 1.0)
 
 
 def test_a_cache_is_as_old_as_its_steps_and_as_far_off_as_fresh_encodings_say() -> None:
     tiny, sampler = tiny_system(dropout=0.3), sampler_of("news")
-    strategy, encoded_at = made(tiny, "speedyfeed"), {}
+    strategy: Any = made(tiny, "speedyfeed")
+    encoded_at: dict[int, int] = {}
     assert strategy.cached() is None, "nothing has been read"
     for step in range(4):
         batch = sampler.batch(step)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def built(name: str, rule: str, dtype: torch.dtype = torch.float64) -> tuple[Sys
     return build_system(spec, tiny_data(), CPU, seed=0, strategy=name, dtype=dtype)
 
 
-def strategy_of(name: str, system: System) -> object:
+def strategy_of(name: str, system: System) -> Any:
     options = {"spec": Spec(), "micro_batch": 4, "encoder_chunk": None, "seed": 5}
     return make_strategy(name, system, sampler_of("news"), **options)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
 from grambench.analysis import comparison
 from grambench.events import types as ev
@@ -14,7 +15,6 @@ from grambench.events.state import RunState
 from grambench.views import numbers
 from grambench.views.comparison_table import columns, ordered, place, standings
 from grambench.views.console import PlainPrinter, summary_table
-from tests.tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
 
 class Clock:

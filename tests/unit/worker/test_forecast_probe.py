@@ -16,6 +16,7 @@ from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.training.memory_plan import GraphPlan
+from grambench.training.phases import System
 from grambench.training.strategies import make_strategy
 from grambench.worker import dry_run, forecast
 from grambench.worker.forecast import Probe, used_bytes
@@ -141,7 +142,7 @@ def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
     assert "upper bound" in found["speedyfeed"].note
 
 
-def _fail_on(system: object, strategy: str) -> None:
+def _fail_on(system: System, strategy: str) -> None:
     if type(system.encode).__name__ == "FreeItemEncoder":
         assert strategy == "nocontent"
         raise RuntimeError("no such kernel\nof this device")

@@ -16,6 +16,7 @@ from grambench.errors import MachineError
 from grambench.events import types as ev
 from grambench.events.state import STATES
 from grambench.fs import locked
+from grambench.models.encoders.states import CachedItemEncoder
 from grambench.training.checkpoint import Checkpoints
 from grambench.training.phases import System
 from grambench.training.strategies import make_strategy
@@ -170,6 +171,7 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    assert isinstance(system.encode, CachedItemEncoder)
     monkeypatch.setattr(system.encode.states, "write", full)
     with pytest.raises(MachineError, match=r"cannot be written: No space left.*encoder\.cache=off"):
         open_states(system, spec, data(), tmp_path, lambda _: None, lambda: None)

@@ -105,6 +105,8 @@ def test_damaged_arrays_are_prepared_again_and_leave_no_result(
     (warning,) = (event for event in told if isinstance(event, ev.Warned))
     assert (warning.code, str(folder / name) in warning.message) == ("damaged-data", True)
     assert kinds(found) == ["files_checked", "audit_finished"]
+    assert isinstance(found[1], ev.AuditFinished)
+    assert isinstance(wanted, ev.AuditFinished)
     assert dataclasses.replace(found[1], seconds=0) == dataclasses.replace(wanted, seconds=0)
     assert "audit_finished" not in kinds(told)
 

@@ -1,6 +1,7 @@
 """The counter-based generator: SplitMix64 word for word, and draws that depend on nothing else."""
 
 import itertools
+from random import Random
 
 import pytest
 import torch
@@ -131,7 +132,7 @@ def test_dropout_masks_depend_on_the_row_alone() -> None:
 
 
 @given(keys, st.integers(1, 200), st.randoms(use_true_random=False))
-def test_draws_do_not_depend_on_the_order_of_calls(draw_key: int, count: int, random: object) -> None:
+def test_draws_do_not_depend_on_the_order_of_calls(draw_key: int, count: int, random: Random) -> None:
     numbers = torch.arange(count)
     whole = counter.bits32(draw_key, numbers)
     order = torch.tensor(random.sample(range(count), count))

@@ -15,6 +15,7 @@ from grambench.data.tables.clock import MISSING_TIME
 from grambench.data.tokenizer import build_words
 from grambench.domains.knowledge_tracing.answers import Answers
 from grambench.domains.knowledge_tracing.repeats import LEAST_MOMENTS, LEFT_OUT, find_repeats, without_repeats
+from grambench.domains.knowledge_tracing.verify import AnswersCheck
 from grambench.domains.prepared import PrepareRequest, open_prepared, prepare
 from grambench.domains.registry import domain_of
 from grambench.errors import DataError
@@ -161,6 +162,7 @@ def test_the_policy_decides_and_keep_has_the_folder_of_version_01(
 
 def test_verify_tells_what_a_run_will_meet(made: PrepareRequest) -> None:
     found = domain_of("knowledge-tracing").verify(made.folder, made.data)
+    assert isinstance(found, AnswersCheck)
     assert (found.answers, found.users, found.items, found.repeats.repeated) == (1080, 60, 8, 540)
     assert found.train_answers is None
     assert "540 of 1,080 answers (50.0 %) repeat an earlier row" in found.cautions[0]

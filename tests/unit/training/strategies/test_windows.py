@@ -2,6 +2,7 @@
 
 import functools
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tiny_systems
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_systems import assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
+from tiny_systems import Tiny, assert_same, encode_one_by_one, news_sampler, random_part, tiny_system
 
 from grambench.config.spec import GramAuto, Spec
 from grambench.config.spec import MultiStep as MultiStepSpec
@@ -32,7 +33,7 @@ def settings_of(**options: object) -> Spec:
 
 def trained(
     sampler: NewsSampler, name: str = "gram-auto", **options: object
-) -> tuple[MultiStep, list[StepResult], object]:
+) -> tuple[MultiStep, list[StepResult], Tiny]:
     """A whole training; the strategy, what each step did, and the system."""
     tiny = tiny_system()
     strategy = make_strategy(
@@ -165,7 +166,7 @@ def literal_drifts(measure: str, _driven: bool) -> list[float]:
     """Drift of the touched items after each step of the first epoch, item by item."""
     tiny, sampler = tiny_system(), ten_steps()
     spec = settings_of(drift=NEVER, floor=1, measure=measure, **ADAGRAD)
-    strategy = make_strategy(
+    strategy: Any = make_strategy(
         "gram-auto", tiny.system, sampler, spec=spec, micro_batch=1, encoder_chunk=None, seed=11
     )
     with torch.no_grad():
@@ -232,7 +233,7 @@ def test_a_window_that_closes_earlier_than_expected_counts_what_it_did_not_read(
         tiny = tiny_system()
         spec = settings_of(encoder_batch=7, drift=1e-12, floor=2)
         options = {"spec": spec, "micro_batch": 1, "encoder_chunk": None, "seed": 11}
-        strategy = make_strategy("gram-auto", tiny.system, sampler, **options)
+        strategy: Any = make_strategy("gram-auto", tiny.system, sampler, **options)
         strategy.rule.load_state_dict({"expected": 6, "held": 0})
         first = strategy.step(sampler.batch(0))
         assert first.unique_items == len(sampler.items_ahead(0, 6))
@@ -260,7 +261,7 @@ class Deformed:
         self.tiny, self.factor, self.offset = tiny_system(), factor, offset
         spec = settings_of(encoder_batch=7, drift=0.8, floor=2)
         self.sampler = ten_steps()
-        self.strategy = make_strategy(
+        self.strategy: Any = make_strategy(
             "gram-auto",
             self.tiny.system,
             self.sampler,
