@@ -81,7 +81,8 @@ class Training(Table):
 
     strategies: tuple[str, ...] = ("e2e", "gram-1s", "gram-1e")
     """e2e, e2e-gc, e2e-unique, e2e-cand, gram-<N>s (windows of N steps), gram-<x>e (of x epochs), gram-auto
-    (windows closed by drift: no length to choose, and not faster than the best length), and the baselines."""
+    (windows closed by drift: no length to choose, and not faster than the best length), and the baselines.
+    Of a preset with `[[trials]]`, such as modern, also their labels (lora-1s)."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
     """One trial per strategy and seed; as text also ranges with both ends, `0..5,9`."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
