@@ -188,8 +188,8 @@ class Evaluation(Table):
     """The metric of the validation part that selects the checkpoint, ends a trial early and is the target:
     auc, mrr, ndcg@5, ndcg@10 (news), csauc (knowledge tracing with cold items)."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: the median over seeds of the
-    best of e2e, less `margin_auc`."""
+    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: the median over seeds
+    of the best of e2e, less `margin_auc`."""
     margin_auc: Share = 0.002
     """Differences of the test AUC (or score by `select_by`) below this do not matter: surely not lower by so
     much is "as good"."""
