@@ -83,7 +83,7 @@ def ranking_sentence(found: Sequence[Place], title: str) -> str:
     behind = [_behind(place) for place in others if place.told_apart]
     open_ = [place.label for place in others if not place.told_apart]
     if behind:
-        words += f" Behind it: {', '.join(behind)} (95 % together)."
+        words += f" Behind it: {', '.join(behind)} (simultaneous 95 % intervals)."
     if open_:
         words += f" Not told apart from it: {', '.join(open_)}."
     return words

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from grambench.reports.verdict import Verdict
 
 _POLL_S = 0.2
+_WARNINGS_SHOWN = 6
+"""Disturbed trials that are named after a run."""
 Mode = Literal["dashboard", "plain", "json"]
 
 
@@ -290,9 +292,11 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
         say(f"{label}: {words}")
     won = ranking_sentence(places(scores_by_label(state), state.metric.better), state.metric.title)
     _print_wrapped(verdict_lines(verdict.compared, verdict.grade, won), console.width)
-    for trial in state.trials.values():
-        for disturbance in disturbances(trial):
-            say(f"warning: {trial.name}: {disturbance.message}")
+    disturbed = [f"{t.name}: {each.message}" for t in state.trials.values() for each in disturbances(t)]
+    for words in disturbed[:_WARNINGS_SHOWN]:
+        say(f"warning: {words}")
+    if len(disturbed) > _WARNINGS_SHOWN:
+        say(f"warning: … and {len(disturbed) - _WARNINGS_SHOWN} more in report.json")
     for line in predictions_lines(state):
         say(line)
     audit = state.setup.audit

@@ -1,6 +1,6 @@
 """What lies in the data folder of a run, and what the run needs: printed before it starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,11 +79,11 @@ def with_seeds(options: Options, preset: str, spec: Spec, found: Found) -> tuple
     return spec, f"1 seed ({why}); --seeds changes it"
 
 
-def plan(spec: Spec, found: Found) -> Iterator[str]:
-    """What a run would read, train and need, line by line."""
+def plan(spec: Spec, found: Found, names: Sequence[str] = ()) -> Iterator[str]:
+    """What a run would read, train and need, line by line; `names` stand for the labels of its trials."""
     yield f"data: {found.line}"
     yield from (f"warning: {safe_text(caution, 1000)}" for caution in found.cautions)
-    names = [entry.label for entry in spec.entries]
+    names = names or [entry.label for entry in spec.entries]
     most = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{spec.training.epochs} epochs"
     seeds = ", ".join(map(str, spec.training.seeds))
     yield f"would train: {', '.join(names)}; seeds {seeds}; {spec.schedule}; {most} at most"

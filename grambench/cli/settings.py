@@ -88,7 +88,7 @@ class Options:
         if spec.data.is_generated and spec.data.dir is not None:
             raise ConfigError(
                 f"{preset} generates its data, so it reads no folder.",
-                "Leave --data-dir out, or add --set data.source=mind.",
+                "Leave --preset out, or take one of your own data, such as modern-my-news.",
             )
         return spec
 
@@ -97,7 +97,12 @@ def is_own(preset: str) -> bool:
     """Whether a preset is one of users' own data, or is not named and follows from the data."""
     from grambench.domains.registry import PACKAGES, domain_of
 
-    return not preset or preset in {domain_of(domain).preset for domain in PACKAGES}
+    return not preset or _base(preset) in {domain_of(domain).preset for domain in PACKAGES}
+
+
+def _base(preset: str) -> str:
+    """The preset whose data, model and filter `modern-…` trains."""
+    return preset.removeprefix("modern-")
 
 
 def own_preset(preset: str, folder: Path, assignments: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
@@ -124,12 +129,12 @@ def own_preset(preset: str, folder: Path, assignments: Sequence[str] = ()) -> tu
         return preset or domain_of(SOURCES[given[-1]]).preset, ()
     found = recognise(folder)
     own = domain_of(found.domain).preset
-    if preset and preset != own:
+    if preset and _base(preset) != own:
         raise ConfigError(
             f"{folder} holds data of {found.domain} ({found.source}), which {preset} does not train on.",
             f"Use --preset {own}." if own else "",
         )
-    return own, found.settings
+    return preset or own, found.settings
 
 
 def _parted(assignment: str) -> tuple[str, str, str]:

@@ -236,7 +236,9 @@ def _print_plan(plan: "TuningPlan", spec: "Spec", found: "Found", *, as_json: bo
     from grambench.config.tuning import final_spec, tuning_spec
 
     final = final_spec(plan, spec, {entry.label: 0 for entry in spec.entries})
-    tuning_lines, final_lines = [*lines_of(tuning_spec(plan, spec), found)], [*lines_of(final, found)]
+    names = [f"{entry.label} × {plan.budget}" for entry in spec.entries]
+    tuning_lines = [*lines_of(tuning_spec(plan, spec), found, names)]
+    final_lines = [*lines_of(final, found)]
     if as_json:
         draws = {"budget": plan.budget, "seed": plan.seed, "draws": plan.model_dump(mode="json")["draws"]}
         say_json(json.dumps({"preset": spec.name, **draws, "tuning": tuning_lines, "final": final_lines}))

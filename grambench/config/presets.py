@@ -269,7 +269,8 @@ def _trial(words: str) -> dict[str, Any]:
     head, *assignments = (part.strip() for part in words.split(","))
     label, colon, strategy = head.rpartition(":")
     pairs = [assignment.partition("=") for assignment in assignments]
-    if not strategy or (colon and not label) or not all(key.strip() and sign for key, sign, _ in pairs):
+    is_read = strategy and "=" not in head and (label or not colon)
+    if not is_read or not all(key.strip() and sign for key, sign, _ in pairs):
         raise ConfigError(
             f"--trial {words!r} cannot be read.",
             "Write --trial 'label: strategy, table.key=value', for example"

@@ -81,7 +81,8 @@ class Training(Table):
 
     strategies: tuple[str, ...] = ("e2e", "gram-1s", "gram-1e")
     """e2e, e2e-gc, e2e-unique, e2e-cand, gram-<N>s (windows of N steps), gram-<x>e (of x epochs), gram-auto
-    (windows closed by drift: no length to choose, and not faster than the best length), and the baselines."""
+    (windows closed by drift: no length to choose, and not faster than the best length), and the baselines.
+    Of a preset with `[[trials]]`, such as modern, also their labels (lora-1s)."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = (0,)
     """One trial per strategy and seed; as text also ranges with both ends, `0..5,9`."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -187,8 +188,8 @@ class Evaluation(Table):
     """The metric of the validation part that selects the checkpoint, ends a trial early and is the target:
     auc, mrr, ndcg@5, ndcg@10 (news), csauc (knowledge tracing with cold items)."""
     target_auc: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: 99 % of the best AUC of
-    e2e."""
+    """Seconds to this validation AUC (or score by `select_by`) are reported; unset: the median over seeds
+    of the best of e2e, less `margin_auc`."""
     margin_auc: Share = 0.002
     """Differences of the test AUC (or score by `select_by`) below this do not matter: surely not lower by so
     much is "as good"."""

@@ -175,9 +175,9 @@ def require_read(entry: TrialEntry, spec: "Spec") -> None:
     """
     for key in entry.settings:
         if not is_read(spec, key, (entry.strategy,)):
-            raise ValueError(
-                f"{entry.label}: {key} has no effect on this trial of {entry.strategy}; remove it"
-            )
+            table, kind, *name = key.split(".")
+            fix = f"set encoder.adapt={kind} beside it" if table == "encoder" and name else "remove it"
+            raise ValueError(f"{entry.label}: {key} has no effect on this trial of {entry.strategy}; {fix}")
 
 
 def require_distinct(entries: Sequence[TrialEntry]) -> None:

@@ -254,7 +254,7 @@ def tuning_line(state: RunState) -> str:
         if any(t.label == label and comparison.speedup(state, t) is not None for t in state.trials.values()):
             found.setdefault(tuning_words(state, label), []).append(safe_text(label, NAME_LIMIT))
     parts = [f"{', '.join(labels)} {words}" for words, labels in found.items()]
-    return f"speed-ups: {'; '.join(parts)}" if parts else ""
+    return f"tuning: {'; '.join(parts)}" if parts else ""
 
 
 def name_of(trial: TrialState) -> str:

@@ -19,6 +19,7 @@ from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
 
 _TEXT_LIMIT = 400
+_SETUP_WORDS = {"audit": "audit: gradients in float64, which may take minutes on a CPU"}
 MARKS_SHOWN = 6
 """Lost marks after a run; the report has all."""
 EVERY_COLUMN = 200
@@ -70,9 +71,10 @@ class PlainPrinter:
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)
         self._print(0.0, "", ", ".join(safe_text(part, 80) for part in parts if part))
-        self._print(
-            0.0, "", f"{len(state.trials)} trials: {', '.join(_source_name(state, t) for t in state.trials)}"
-        )
+        labels = ", ".join(dict.fromkeys(map(name_of, state.trials.values())))
+        blocks = len({trial.trial_name.block for trial in state.trials.values()})
+        each = f"; each {blocks} times" if blocks > 1 else ""
+        self._print(0.0, "", f"{len(state.trials)} trials: {labels}{each}")
 
     def _log(self, state: RunState) -> None:
         """Print new lines of the log; the fold keeps only the newest, so they are matched by identity."""
@@ -100,7 +102,7 @@ class PlainPrinter:
         setup = state.setup
         if setup.phase not in (None, "done", self._phases.get(SETUP)):  # the log says when it has completed
             self._phases[SETUP] = setup.phase
-            self._print(state.elapsed_s, SETUP, setup.phase)
+            self._print(state.elapsed_s, SETUP, _SETUP_WORDS.get(setup.phase, setup.phase))
         prepare = setup.prepare
         if prepare is None or setup.data is not None:
             return

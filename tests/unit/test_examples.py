@@ -13,9 +13,15 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = {
     "own_encoder_and_filter": [lambda train: train(False, 60), lambda train: train(True, 60)],
     "finetune_hugging_face": [lambda train: train(30)],
+    "frozen_layers": [lambda train: train(80)],
     "knowledge_tracing": [lambda train: train(8)],
 }
-REACHED = {"own_encoder_and_filter": 0.9, "finetune_hugging_face": 1.0, "knowledge_tracing": 0.56}
+REACHED = {
+    "own_encoder_and_filter": 0.9,
+    "finetune_hugging_face": 1.0,
+    "frozen_layers": 1.0,
+    "knowledge_tracing": 0.56,
+}
 """Below chance by far: log(5), log(4) and log(2)."""
 
 

@@ -16,3 +16,13 @@ def test_what_disturbed_a_trial_is_said_after_the_run(capsys: pytest.CaptureFixt
         "warning: gram-1s.s0: other processes kept the CPUs busy during 75% of its training (30 s)",
         "report: report.json",
     ]
+
+
+def test_of_many_disturbed_trials_the_first_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [
+        TrialState(f"e2e.s{n}", "e2e", n, watched_s=9.0, disturbed_s={"busy-cpu": 9.0}) for n in range(8)
+    ]
+    _print_results(RunState(trials={each.name: each for each in trials}), "", Verdict((), None))
+    *named, hidden, _ = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[1] for line in named] == [f" e2e.s{n}" for n in range(6)]
+    assert hidden == "warning: … and 2 more in report.json"

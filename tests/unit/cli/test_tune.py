@@ -139,7 +139,7 @@ def test_a_dry_run_shows_the_draws_of_both_runs_and_makes_none(
     document = json.loads(out)
     assert list(document) == ["preset", "budget", "seed", "draws", "tuning", "final"]
     assert (code, len(document["draws"]), list_runs(tmp_path)) == (0, 3, [])
-    assert "would train: e2e.t0, e2e.t1, e2e.t2, gram-1e.t0" in "\n".join(document["tuning"])
+    assert "would train: e2e × 3, gram-1e × 3; seeds 1000; " in "\n".join(document["tuning"])
 
 
 @pytest.mark.parametrize(

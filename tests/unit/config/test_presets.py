@@ -42,6 +42,7 @@ def test_the_presets_of_the_package_are_those_of_the_readme() -> None:
         "modern",
         "modern-goodreads",
         "modern-mind-small",
+        "modern-my-news",
         "my-kt",
         "my-news",
         "poj",
@@ -59,7 +60,7 @@ def test_the_paper_preset_has_the_papers_settings() -> None:
     assert (spec.encoder.dropout, spec.data.fields.title) == (0.0, 24)
 
 
-@pytest.mark.parametrize("name", ["demo-modern", "modern", "modern-goodreads", "modern-mind-small"])
+@pytest.mark.parametrize("name", [name for name in preset_names() if "modern" in name])
 def test_the_modern_presets_race_every_adaptation_with_every_strategy(name: str) -> None:
     spec = load_preset(name)
     found = {(spec.with_own(trial).encoder.adapt, trial.strategy): trial.label for trial in spec.trials}

@@ -88,6 +88,11 @@ def test_a_trial_s_setting_that_its_strategy_does_not_read_is_refused(words: str
         load_preset("demo", (), [words])
 
 
+def test_a_setting_of_another_way_to_adapt_names_the_way() -> None:
+    with pytest.raises(ConfigError, match=r"this trial of e2e\. Set encoder\.adapt=lora beside it"):
+        load_preset("demo", (), ["x: e2e, encoder.lora.rank=4"])
+
+
 @pytest.mark.parametrize("table", ["encoder_optimizer", "filter_optimizer", "crcf.optimizer"])
 @pytest.mark.parametrize(
     ("schedule", "warm_up"),

@@ -172,6 +172,7 @@ def test_both_forms_at_once_are_refused(tmp_path: Path) -> None:
         (("a: gram-1e", "A: gram-1e"), "two trials are called 'A'. Give each its own label."),
         (("gram-1e", "gram-1e"), "two trials are called 'gram-1e'"),
         (("a: gram-1e, lr",), "cannot be read. Write --trial 'label: strategy, table.key=value'"),
+        (("a: gram-1e encoder.adapt=lora",), "cannot be read"),
         ((": gram-1e",), "cannot be read"),
         (("",), "cannot be read"),
         (("a: nrms, words.width=8",), "a: words.width may not differ"),

@@ -84,12 +84,16 @@ def test_a_folder_chooses_preset_and_source(tmp_path: Path) -> None:
     mind = put(tmp_path / "mind", *FILES["mind"])
     assert resolved("", news) == ("my-news", "news-tables")
     assert resolved("", mind) == resolved("my-news", mind) == ("my-news", "mind")
+    assert resolved("modern-my-news", news) == ("modern-my-news", "news-tables")
+    assert resolved("modern-my-news", mind) == ("modern-my-news", "mind")
     assert resolved("", answers) == ("my-kt", "tables")
     assert resolved("", put(tmp_path / "kt1", *FILES["ednet"])) == ("my-kt", "ednet")
     assert resolved("", put(mind, *FILES["tables"]), "data.source=tables") == ("my-kt", "tables")
     assert resolved("goodreads", news) == ("goodreads", "mind")  # its own source, which locating checks
     with pytest.raises(ConfigError, match=r"which my-news does not train on\. Use --preset my-kt"):
         resolved("my-news", answers)
+    with pytest.raises(ConfigError, match=r"so it reads no folder\. .* such as modern-my-news\."):
+        resolved("modern", news)
     with pytest.raises(ConfigError, match=r"data\.source is 'mnd'\. Known are mind, news-tables"):
         resolved("", news, "data.source=mnd")
 

@@ -29,7 +29,7 @@ def test_a_whole_run_reads_as_a_summary(tmp_path: Path) -> None:
     assert "16 GiB" in page
     assert "commit 0123456789ab (modified)" in page
     assert "gram-1s and e2e are **equivalent**" in page
-    head, _, e2e, gram = rows_of(page.partition("## Verdict")[0])
+    head, _, e2e, gram = rows_of(page.partition("## Strategies")[2].partition("## Self-grade")[0])
     assert dict(zip(head, gram, strict=True)) == {
         "strategy": "gram-1s",
         "seed": "0",

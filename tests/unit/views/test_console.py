@@ -50,6 +50,11 @@ def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
+def test_trials_of_several_seeds_are_named_once(tmp_path: Path) -> None:
+    start(Recorder(tmp_path), ["e2e.s0", "gram-1s.s0", "gram-1s.s1", "e2e.s1"])
+    assert "] 4 trials: e2e, gram-1s; each 2 times\n" in printed(tmp_path)
+
+
 def test_the_end_of_setup_is_left_to_its_log_line(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     start(recorder, ["e2e.s0"])
