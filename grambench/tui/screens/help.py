@@ -29,6 +29,7 @@ KEYS: Rows = (
     ("a", "x-axis: seconds, steps, joules"),
     ("o  z", "logarithmic axis; smoothed curves"),
     ("← →", "read values at a moment, as with the mouse"),
+    ("h  H", "highlight one strategy and dim the others; again: the next, the one before"),
     ("g", "set a target AUC, shown as a line and a column"),
     ("ctrl+p", "all of these in a searchable list"),
     ("↑ ↓ pgup pgdn", "scroll"),
