@@ -1,7 +1,7 @@
 """What the plots of the race show: the validation score, and beside it the rows of `SIDE_PLOTS`."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
@@ -18,6 +18,7 @@ from grambench.tui.widgets.chart import Curve, Picture, Unit
 from grambench.tui.widgets.panel import Plot
 from grambench.views import numbers
 from grambench.views.axes import thin, x_scale
+from grambench.views.palette import Look
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
@@ -120,7 +121,7 @@ def metric_curves(scene: Scene, axis: XAxis, name: Name, smooth: bool = False) -
 def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
     """The value of every curve at the cursor: its last point at or before it."""
     if picture.cursor is None or columns < 8:
-        return _highlight_hint(scene)
+        return highlight_hint(scene.looks, scene.view.highlighted)
     ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
     values = [x for curve in picture.curves for x, _ in curve.points if x > 0]
     x = x_scale(ends, values, columns, picture.logarithmic).value(picture.cursor)
@@ -149,11 +150,10 @@ def _short_read_out(scene: Scene, at: str, values: list[tuple[TrialState, float]
     return "  ".join(parts)
 
 
-def _highlight_hint(scene: Scene) -> str:
-    """How to see one label alone, where there are many."""
-    looks, label = scene.looks, scene.view.highlighted
-    if label in looks:
-        return f"{looks[label].marker} {safe_text(label, 16)}, h: next, esc: all"
+def highlight_hint(looks: Mapping[str, Look], label: str | None) -> str:
+    """How to see one label alone, where there are many; or the highlighted `label`."""
+    if label is not None and label in looks:
+        return f"{looks[label].marker} {safe_text(label, 32)}, h: next, esc: all"
     return f"h: highlight one of {len(looks)}" if len(looks) > _MANY else ""
 
 

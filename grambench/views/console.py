@@ -19,6 +19,8 @@ from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
 
 _TEXT_LIMIT = 400
+_NAMED = 18
+"""More trials than this are not named one by one, but by their labels."""
 MARKS_SHOWN = 6
 """Lost marks after a run; the report has all."""
 EVERY_COLUMN = 200
@@ -70,9 +72,13 @@ class PlainPrinter:
     def _head(self, state: RunState) -> None:
         parts = (state.preset, state.model_label, state.data_label)
         self._print(0.0, "", ", ".join(safe_text(part, 80) for part in parts if part))
-        self._print(
-            0.0, "", f"{len(state.trials)} trials: {', '.join(_source_name(state, t) for t in state.trials)}"
+        names = [_source_name(state, name) for name in state.trials]
+        if len(names) > _NAMED:
+            names = [*dict.fromkeys(name_of(trial) for trial in state.trials.values())]
+        trials = f"{len(state.trials)} trials" + (
+            f" of {len(names)} labels" if len(names) < len(state.trials) else ""
         )
+        self._print(0.0, "", f"{trials}: {', '.join(names)}")
 
     def _log(self, state: RunState) -> None:
         """Print new lines of the log; the fold keeps only the newest, so they are matched by identity."""

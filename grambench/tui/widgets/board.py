@@ -1,7 +1,7 @@
 """The leaderboard: the comparison table of `grambench.views.comparison_table`, in colour."""
 
 from textual.content import Content
-from textual.geometry import Region, Spacing
+from textual.geometry import Region
 
 from grambench.events.state import RunState
 from grambench.tui.line_parts import styled
@@ -30,8 +30,8 @@ class Board(TextPanel, can_focus=True):
             self._highlighted = scene.view.highlighted
             labels = [trial.label for trial in ordered(scene.state)]
             if self._highlighted in labels:
-                row = 1 + labels.index(self._highlighted)
-                self.scroll_to_region(Region(0, row, 1, 1), spacing=Spacing(1, 0, 1, 0), animate=False)
+                rows = Region(0, labels.index(self._highlighted), 1, 1 + labels.count(self._highlighted))
+                self.scroll_to_region(rows, top=True, animate=False)
 
 
 def board_width(state: RunState, width: int) -> int:

@@ -198,7 +198,7 @@ class _Painter:
         colours = {curve.colour for curve in named}
         for curve in self.curves:
             unnamed = curve not in named and curve.colour not in colours and len(self.curves) > 1
-            if self.crowded and unnamed:
+            if self.crowded and unnamed and curve.name:
                 self._end_marker(curve)
             elif not (self.crowded or curve.dimmed):
                 self._markers(curve, unnamed or (curve.marked and curve not in named))
@@ -285,14 +285,12 @@ class _Painter:
                 last = column
 
     def _end_marker(self, curve: Curve) -> None:
-        """Beside the curve's end, in the nearest free cell."""
+        """In the free cell that is nearest to the curve's end."""
         column, row = self._cell(*curve.points[-1])
-        around = sorted(
-            product((0, 1, 2, -1), (-1, 0, 1, 2, -2)), key=lambda cell: hypot(cell[0], 2 * cell[1])
-        )
-        free = (cell for x, y in around if self._is_free(cell := (column + x, row + y)))
-        if cell := next(free, None):
-            self.canvas.set_pixel(*cell, curve.marker, curve.colour)
+        near = sorted(product(range(-2, 5), range(-3, 4)), key=lambda to: hypot(to[0], 2 * to[1]))
+        free = (cell for x, y in near if self._is_free(cell := (column + x, row + y)))
+        if nearest := next(free, None):
+            self.canvas.set_pixel(*nearest, curve.marker, curve.colour)
 
     def _is_free(self, cell: Cell) -> bool:
         x, y = cell
