@@ -38,7 +38,7 @@ _FAMILIES: dict[Colours, tuple[tuple[tuple[str, str], ...], str]] = {
     "e2e-unique": ((("#C2703D", "#8F4514"),), "○◎◉"),
     "e2e-like": ((("#F2CF8D", "#7A5200"), ("#E2725B", "#A33B22")), "◐◑◒◓"),
     "single": ((("#56B4E9", "#1579B5"),), "■□▣◧◨◩◪"),
-    "steps": ((("#009E73", "#007355"), ("#4FC9A4", "#2E8F72"), ("#8FDCC4", "#51A68B")), "▲△◭◮"),
+    "steps": ((("#009E73", "#007355"), ("#4FC9A4", "#2E8F72"), ("#8FDCC4", "#469A80")), "▲△◭◮"),
     "epochs": ((("#CC79A7", "#A8427B"), ("#E3AECB", "#BF6C9A"), ("#A85C8C", "#7D2F5C")), "◆◇◈⬖⬗"),
     "auto": ((("#F0E442", "#857C00"),), "▼▽"),
     "baseline": ((("#D55E00", "#B34700"), ("#A7B0B8", "#6B757E"), ("#E58A52", "#8C3A00")), "✚✖★☆"),
@@ -48,9 +48,9 @@ MARKERS = "".join(dict.fromkeys("".join(markers for _, markers in _FAMILIES.valu
 SOLID = "●■▲▼◆★✚✖"
 """Markers that can be drawn hollow without looking like another one."""
 
-_AGAIN = ((0.0, 0.0), (0.55, 0.45), (-0.3, -0.2), (0.8, 0.7), (0.28, 0.22))
+_AGAIN = ((0.0, 0.0), (0.55, 0.45), (-0.3, -0.18), (0.8, 0.7), (0.28, 0.22))
 """How far a shade that is used again moves to the colour of the text, or, below 0, of the ground: on a
-dark screen and on a light one, where 0.2 keeps the contrast above 3."""
+dark screen and on a light one, where 0.18 leaves a family's first colour a contrast above 3."""
 _GROUNDS = ("#0f1419", "#fbfcfd")
 
 

@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from grambench.tui.app import Dashboard
 from grambench.tui.widgets.chart import Chart, Curve, Picture, _Painter
 from grambench.tui.widgets.panel import Panel
-from grambench.views.palette import DARK
+from grambench.views.palette import DARK, looks
 from tests.tui.logs import build
 
 RISING = ((10.0, 0.54), (20.0, 0.61), (30.0, 0.655), (40.0, 0.66))
@@ -93,6 +93,50 @@ async def test_a_target_is_drawn_at_its_height() -> None:
         row = text_of(chart)[floor(height)]
         assert " target 0.6 " in row
         assert chr(0x2800 + (0x09, 0x12, 0x24, 0xC0)[floor(4 * height) % 4]) in row
+
+
+def race(count: int) -> Picture:
+    """As many labels as that, whose curves end near each other; each name is as long as the others."""
+    of_label = looks({f"label-{n:02}": ("e2e", "gram-1s", "gram-1e")[n % 3] for n in range(count)})
+    curves = [
+        Curve(label, *look_of, tuple((x * (1 + n % 5 / 4), y - 0.003 * (n % 7)) for x, y in RISING))
+        for n, (label, look) in enumerate(of_label.items())
+        if (look_of := (look.colour, look.marker))
+    ]
+    return Picture(tuple(curves), DARK)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 12, 16])
+@pytest.mark.parametrize("size", [(40, 9), (76, 12), (90, 20), (120, 40)])
+async def test_names_are_whole_and_hide_no_other_name(count: int, size: tuple[int, int]) -> None:
+    shown, app = race(count), Alone()
+    async with app.run_test(size=size):
+        chart = app.query_one(Chart)
+        chart.show(shown)
+        cells = {(x, y): chart.get_pixel(x, y) for x in range(size[0]) for y in range(size[1])}
+        for curve in shown.curves:
+            named = [at for at, cell in cells.items() if cell == (curve.marker, f"bold {curve.colour}")]
+            assert len(named) <= 1
+            for x, y in named:
+                assert "".join(cells[x + n, y][0] for n in range(2, 2 + len(curve.name))) == curve.name
+        letters = {cell[1].removeprefix("bold ") for cell in cells.values() if cell[0].isalpha()}
+        assert len(letters & {curve.colour for curve in shown.curves}) >= min(count, 3)
+        if size == (120, 40):
+            assert {curve.marker for curve in shown.curves} <= {sign for sign, _ in cells.values()}
+
+
+async def test_a_dimmed_curve_lies_below_the_others_and_has_no_name() -> None:
+    app = Alone()
+    async with app.run_test(size=(80, 24)):
+        chart = app.query_one(Chart)
+        bright = picture(RISING).curves
+        dimmed = Curve("", DARK.faint, "■", (*RISING, (80.0, 0.66)), dimmed=True)
+        chart.show(Picture((*bright, dimmed), DARK))
+        assert colours_of(chart) == {"#E69F00", DARK.faint}
+        painter = _Painter(chart, Picture((*bright, dimmed), DARK))
+        cells = {(x // 2, y // 4) for x, y in painter._dots(bright[0])}
+        assert {chart.get_pixel(*cell)[1] for cell in cells} == {"#E69F00"}
+        assert "■" not in "".join(text_of(chart))
 
 
 @pytest.mark.parametrize(("state", "title"), [("one", "samples/s"), ("mid", "samples/s (log)")])

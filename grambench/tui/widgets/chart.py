@@ -195,9 +195,9 @@ class _Painter:
         named: list[Curve] = []
         for label in sorted(self.labels, key=lambda label: -label[0].points[-1][0]):
             named += self._name(label)
-        colours = {curve.colour for curve in named}
+        looks = {(curve.colour, curve.marker) for curve in named}
         for curve in self.curves:
-            unnamed = curve not in named and curve.colour not in colours and len(self.curves) > 1
+            unnamed = (curve.colour, curve.marker) not in looks and len(self.curves) > 1
             if self.crowded and unnamed and curve.name:
                 self._end_marker(curve)
             elif not (self.crowded or curve.dimmed):
@@ -287,7 +287,7 @@ class _Painter:
     def _end_marker(self, curve: Curve) -> None:
         """In the free cell that is nearest to the curve's end."""
         column, row = self._cell(*curve.points[-1])
-        near = sorted(product(range(-2, 5), range(-3, 4)), key=lambda to: hypot(to[0], 2 * to[1]))
+        near = sorted(product(range(-6, 9), range(-5, 6)), key=lambda to: hypot(to[0], 2 * to[1]))
         free = (cell for x, y in near if self._is_free(cell := (column + x, row + y)))
         if nearest := next(free, None):
             self.canvas.set_pixel(*nearest, curve.marker, curve.colour)

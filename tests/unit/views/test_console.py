@@ -50,6 +50,12 @@ def test_prints_setup_trials_evaluations_and_outcomes(tmp_path: Path) -> None:
     assert "\x1b" not in text
 
 
+def test_many_trials_are_named_by_their_labels(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    start(recorder, [f"{label}.s{seed}" for seed in range(7) for label in ("e2e", "gram-1s", "gram-1e")])
+    assert "] 21 trials of 3 labels: e2e, gram-1s, gram-1e\n" in printed(tmp_path)
+
+
 def test_the_end_of_setup_is_left_to_its_log_line(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     start(recorder, ["e2e.s0"])
