@@ -23,7 +23,7 @@ from grambench.views.palette import Look
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
 Name = Callable[[TrialState], str]
-_MANY = 8
+_MANY = 7
 """With more labels than this the plot says how to see one of them alone."""
 _FAR_APART = 5
 """Ratio of the highest to the lowest rate from which their axis is logarithmic."""

@@ -20,7 +20,7 @@ _CROWDED = 14
 _COSTS_MUCH = 8
 """The same in a chart with many names: four rows from its curve, or one row and a hidden cell."""
 _HIDES_A_NAME = 100
-_MANY = 8
+_MANY = 7
 """A chart with more names than this leaves out those that would hide curves, or be far from their own."""
 _APART = 4
 """Cells between the markers of a curve."""
