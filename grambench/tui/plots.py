@@ -1,7 +1,7 @@
 """What the plots of the race show: the validation score, and beside it the rows of `SIDE_PLOTS`."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
@@ -18,10 +18,13 @@ from grambench.tui.widgets.chart import Curve, Picture, Unit
 from grambench.tui.widgets.panel import Plot
 from grambench.views import numbers
 from grambench.views.axes import thin, x_scale
+from grambench.views.palette import Look
 
 GIB = numbers.GIB
 Pick = Callable[[list[float]], float]
 Name = Callable[[TrialState], str]
+_MANY = 7
+"""With more labels than this the plot says how to see one of them alone."""
 _FAR_APART = 5
 """Ratio of the highest to the lowest rate from which their axis is logarithmic."""
 _SETUP_PHASES = {
@@ -118,17 +121,40 @@ def metric_curves(scene: Scene, axis: XAxis, name: Name, smooth: bool = False) -
 def _read_out(scene: Scene, picture: Picture, columns: int) -> str:
     """The value of every curve at the cursor: its last point at or before it."""
     if picture.cursor is None or columns < 8:
-        return ""
+        return highlight_hint(scene.looks, scene.view.highlighted)
     ends = [(c.points[-1][0], len(c.name) + 4) for c in picture.curves if c.points]
     values = [x for curve in picture.curves for x, _ in curve.points if x > 0]
     x = x_scale(ends, values, columns, picture.logarithmic).value(picture.cursor)
     at = numbers.clock(x) if picture.unit == "s" else f"{x:,.0f} {picture.unit}"
-    values_there = [at]
+    values_there: list[tuple[TrialState, float]] = []
     for curve, trial in zip(picture.curves, scene.state.trials.values(), strict=True):
         before = [y for place, y in curve.points if place <= x]
-        if before:
-            values_there.append(f"{short_name(trial)} {before[-1]:.4f}")
-    return "  ".join(values_there)
+        if before and not curve.dimmed:
+            values_there.append((trial, before[-1]))
+    text = "  ".join([at, *(f"{short_name(trial)} {value:.4f}" for trial, value in values_there)])
+    return text if len(text) <= columns + 4 else _short_read_out(scene, at, values_there, columns + 4)
+
+
+def _short_read_out(scene: Scene, at: str, values: list[tuple[TrialState, float]], room: int) -> str:
+    """The markers and means of the labels in `room` cells, the best first."""
+    of_label: dict[str, list[float]] = {}
+    for trial, value in values:
+        of_label.setdefault(trial.label, []).append(value)
+    better = scene.state.metric.better
+    best = sorted(
+        ((fmean(found), label) for label, found in of_label.items()), key=lambda each: -better * each[0]
+    )
+    parts = [at, *(f"{scene.looks[label].marker} {mean:.4f}" for mean, label in best)]
+    while len("  ".join(parts)) > room and len(parts) > 1:
+        parts.pop()
+    return "  ".join(parts)
+
+
+def highlight_hint(looks: Mapping[str, Look], label: str | None) -> str:
+    """How to see one label alone, where there are many; or the highlighted `label`."""
+    if label is not None and label in looks:
+        return f"{looks[label].marker} {safe_text(label, 32)}, h: next, esc: all"
+    return f"h: highlight one of {len(looks)}" if len(looks) > _MANY else ""
 
 
 def _x_of(trial: TrialState, evaluation: Evaluated, axis: XAxis) -> float | None:
@@ -178,7 +204,7 @@ def series_curves(
         return [(x, y / unit) for x, y in zip(series.xs, series.ys, strict=True)]
 
     curves = _curves(scene, points, max(16, 2 * width), name, pick)
-    return tuple(Curve(c.name, c.colour, c.marker, c.points, marked=False) for c in curves)
+    return tuple(replace(curve, marked=False) for curve in curves)
 
 
 def series_plot(
@@ -213,14 +239,22 @@ def _curves(
         if best is None or ends > (points_of[best][-1][0] if points_of[best] else -1.0):
             longest[trial.label] = trial.name
     return tuple(
-        Curve(
+        _curve(
+            scene,
+            trial,
             name(trial) if longest[trial.label] == trial.name else "",
-            scene.look(trial).colour,
-            scene.look(trial).marker,
             thin(points_of[trial.name], most, pick),
         )
         for trial in scene.state.trials.values()
     )
+
+
+def _curve(scene: Scene, trial: TrialState, name: str, points: tuple[tuple[float, float], ...]) -> Curve:
+    """Bright, or faint and without a name while another label is highlighted."""
+    look = scene.look(trial)
+    if scene.is_dimmed(trial):
+        return Curve("", scene.tones.faint, look.marker, points, dimmed=True)
+    return Curve(name, look.colour, look.marker, points)
 
 
 def _long_name(trial: TrialState) -> str:

@@ -1,6 +1,6 @@
 """What every widget draws: the state of the run, and the colours of strategies and of everything else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grambench.events.state import RunState, TrialState
 from grambench.reports.verdict import Verdict
@@ -56,8 +56,13 @@ class Scene:
         )
 
     def look(self, trial: TrialState) -> Look:
-        """Colour and marker of a trial."""
-        return self.looks[trial.label]
+        """Colour and marker of a trial; muted while another label is highlighted."""
+        look = self.looks[trial.label]
+        return replace(look, colour=self.tones.muted) if self.is_dimmed(trial) else look
+
+    def is_dimmed(self, trial: TrialState) -> bool:
+        """True while another label is highlighted."""
+        return self.view.highlighted not in (None, trial.label)
 
     def title(self, trial: TrialState, limit: int = 24) -> str:
         """`gram-1e`, or `gram-1e s1` where several seeds run, of a repeat `gram-1e s1 r2`."""

@@ -1,7 +1,7 @@
 """Several runs on one screen: a table of each, and the curves of all, named `run/strategy`."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -22,17 +22,17 @@ from grambench.text import safe_text
 from grambench.tui.budget import Budget
 from grambench.tui.line_parts import ends, styled
 from grambench.tui.palette import DARK_THEME, LIGHT_THEME
-from grambench.tui.plots import Name, metric_curves, series_curves, short_name
+from grambench.tui.plots import Name, highlight_hint, metric_curves, series_curves, short_name
 from grambench.tui.scene import EMPTY, Scene
 from grambench.tui.terminal import on_hangup, terminal_is_gone
-from grambench.tui.view import XAxis
+from grambench.tui.view import PLAIN, XAxis
 from grambench.tui.widgets.board import leaderboard
 from grambench.tui.widgets.chart import Curve, Picture
 from grambench.tui.widgets.keys import Keys
 from grambench.tui.widgets.panel import Panel, Plot
 from grambench.tui.widgets.text import Text, TextPanel
 from grambench.views import numbers
-from grambench.views.palette import looks
+from grambench.views.palette import Look, looks
 from grambench.views.short_names import short_names
 
 _POLL_S, _READING_S = 0.5, 0.2
@@ -65,6 +65,9 @@ class RunsDashboard(App[None]):
         Binding("ctrl+c,ctrl+q", "leave", "quit", show=False, priority=True),
         Binding("a", "axis", "axis"),
         Binding("o", "logarithmic", "log axis"),
+        Binding("h", "highlight(1)", show=False),
+        Binding("H", "highlight(-1)", show=False),
+        Binding("escape", "highlight(0)", show=False),
         Binding("tab", "app.focus_next", "panel", priority=True, show=False),
         Binding("t", "theme", "theme"),
     ]
@@ -79,6 +82,8 @@ class RunsDashboard(App[None]):
         self.runs: list[Watched] = []
         self.axis: XAxis = "seconds"
         self.logarithmic = False
+        self.view = PLAIN
+        """Highlights a `run/label`."""
         self._budget = Budget(_DRAWING_SHARE * (os.cpu_count() or 1))
         self._stale = False
         self._restore_signals: Callable[[], None] | None = None
@@ -173,13 +178,13 @@ class RunsDashboard(App[None]):
         found = {}
         for run in self.runs:
             own = {trial.label: look_of[f"{run.short}/{trial.label}"] for trial in run.state.trials.values()}
-            found[run.short] = replace(self._scene(run.state), looks=own)
+            view = replace(PLAIN, highlighted=_label_in(run, self.view.highlighted))
+            found[run.short] = replace(self._scene(run.state), looks=own, view=view)
         return found
 
     def _metric_plot(self, _: Scene, width: int) -> Plot:
-        curves = [
-            metric_curves(scene, self.axis, partial(_named, short)) for short, scene in self.scenes().items()
-        ]
+        scenes = self.scenes()
+        curves = [metric_curves(scene, self.axis, partial(_named, short)) for short, scene in scenes.items()]
         unit = "s" if self.axis == "seconds" else "steps"
         titles = {run.state.metric.title for run in self.runs if run.state.run}
         over = "training time" if self.axis == "seconds" else "steps"
@@ -188,6 +193,7 @@ class RunsDashboard(App[None]):
             self._picture(curves, unit=unit, logarithmic=self.logarithmic),
             self._empty("no validation yet"),
             f"{title} (log)" if self.logarithmic else title,
+            highlight_hint(_looks(scenes), self.view.highlighted),
         )
 
     def _rate_plot(self, _: Scene, width: int) -> Plot:
@@ -238,6 +244,12 @@ class RunsDashboard(App[None]):
         self.logarithmic = not self.logarithmic
         self.redraw()
 
+    def action_highlight(self, steps: int) -> None:
+        """One label of one run in its colour and all others dimmed: the next one; 0: all as they are."""
+        highlighted = self.view.next_highlight([*_looks(self.scenes())], steps) if steps else None
+        self.view = replace(self.view, highlighted=highlighted)
+        self.redraw()
+
     def action_theme(self) -> None:
         """Switch between dark and light."""
         self.theme = LIGHT_THEME.name if self.current_theme.dark else DARK_THEME.name
@@ -245,6 +257,21 @@ class RunsDashboard(App[None]):
 
 def _status(folder: Path, state: RunState) -> Status:
     return "running" if supervisor_of(folder) is not None else state_word(state)
+
+
+def _looks(scenes: Mapping[str, Scene]) -> dict[str, Look]:
+    """By `run/label`."""
+    return {
+        f"{short}/{label}": look for short, scene in scenes.items() for label, look in scene.looks.items()
+    }
+
+
+def _label_in(run: Watched, highlighted: str | None) -> str | None:
+    """The highlighted label if it is one of the run's; `/`, which no label is, if it is another run's."""
+    if highlighted is None:
+        return None
+    short, _, label = highlighted.rpartition("/")
+    return label if short == run.short else "/"
 
 
 def _named(run: str, trial: TrialState) -> str:

@@ -1,5 +1,6 @@
-"""The viewer's settings of the plot: axis, smoothing, cursor and target."""
+"""The viewer's settings of the plot: axis, smoothing, cursor, target and the highlighted label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ class View:
     """A score drawn as a line; the leaderboard shows when a trial reached it."""
     cursor: float | None = None
     """Position of the read-out on the x-axis, 0 to 1."""
+    highlighted: str | None = None
+    """The label that alone has its colour; None: all have."""
 
     def next_axis(self, has_energy: bool) -> XAxis:
         """The x-axis after this one; joules only if they are measured."""
@@ -33,6 +36,12 @@ class View:
         """The cursor some steps to the right; it appears at the right end."""
         now = self.cursor if self.cursor is not None else (1.0 + _CURSOR_STEP if steps < 0 else -_CURSOR_STEP)
         return min(1.0, max(0.0, now + steps * _CURSOR_STEP))
+
+    def next_highlight(self, labels: Sequence[str], steps: int) -> str | None:
+        """The label `steps` after the highlighted one; None, for all, lies between the last and the first."""
+        ring = [None, *labels]
+        now = ring.index(self.highlighted) if self.highlighted in ring else 0
+        return ring[(now + steps) % len(ring)]
 
 
 PLAIN = View()

@@ -89,14 +89,19 @@ class Recorder:
         self.write("", ev.ProcessSample(trial, 4242, int((1.1 + used / 8) * GIB), 99.0, None))
 
 
-def start(to: Recorder, trials: list[str], labels: tuple[str, str, str] | None = None) -> None:
+def start(
+    to: Recorder,
+    trials: list[str],
+    labels: tuple[str, str, str] | None = None,
+    strategies: dict[str, str] | None = None,
+) -> None:
     """The supervisor's first events."""
     preset, model, data = labels or (
         "mind-small",
         "nreimers/TinyBERT_L-6_H-768_v2",
         "MIND small, titles of 24 tokens",
     )
-    to.write("", ev.RunStarted("run-1", preset, trials, 1, model, data))
+    to.write("", ev.RunStarted("run-1", preset, trials, 1, model, data, strategies=strategies or {}))
     if not to.gpu:
         to.write("", ev.GpuAbsent("no NVIDIA driver on this machine"))
     to.write("", ev.WorkerSpawned("setup", 4242))
@@ -135,9 +140,10 @@ def trial(
     test: bool = True,
     shift: float = 0.0,
     ranks: tuple[int, int] | None = None,
+    label: str = "",
 ) -> None:
     """One trial: `epochs` of 6, then `ends` (None: it goes on); `ranks`: their number, and that of nodes."""
-    name = f"{course.strategy}.s{seed}"
+    name = f"{label or course.strategy}.s{seed}"
     to.write("", ev.WorkerSpawned(name, 4300))
     to.write("", ev.TurnGranted(name, 1))
     device, uuid = ("NVIDIA H200", UUID) if to.gpu else ("AMD EPYC 9554", None)
@@ -432,6 +438,25 @@ def eight(to: Recorder) -> None:
             )
 
 
+def modern(to: Recorder) -> None:
+    """Twelve labels: three strategies with four ways to adapt the encoder, the last one under way."""
+    paces = {"": 1.0, "freeze": 0.5, "lora": 0.8, "side": 0.35}
+    labels = {
+        f"{way}-{name.removeprefix('gram-')}" if way else name: (way, name)
+        for way in paces
+        for name in ("e2e", "gram-1s", "gram-1e")
+    }
+    own = {label: name for label, (_, name) in labels.items() if label != name}
+    start(to, [f"{label}.s0" for label in labels], strategies=own)
+    prepare(to)
+    audit(to)
+    for index, (label, (way, name)) in enumerate(labels.items()):
+        course = replace(COURSES[name], epoch_s=COURSES[name].epoch_s * paces[way])
+        last = index == len(labels) - 1
+        epochs, ends = (2.5, None) if last else (6.0, "completed")
+        trial(to, course, epochs=epochs, ends=ends, test=False, shift=-0.012 * (index // 3), label=label)
+
+
 def trouble(to: Recorder) -> None:
     """One diverged, one failed, one fine; no GPU."""
     to.gpu = False
@@ -479,6 +504,7 @@ STATES: dict[str, Callable[[Recorder], None]] = {
         six,
         seven,
         eight,
+        modern,
         trouble,
         hostile,
     )

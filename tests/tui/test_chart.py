@@ -11,7 +11,7 @@ from tui.logs import build
 from grambench.tui.app import Dashboard
 from grambench.tui.widgets.chart import Chart, Curve, Picture, _Painter
 from grambench.tui.widgets.panel import Panel
-from grambench.views.palette import DARK
+from grambench.views.palette import DARK, looks
 
 RISING = ((10.0, 0.54), (20.0, 0.61), (30.0, 0.655), (40.0, 0.66))
 LOWER = tuple((2 * x, y - 0.05) for x, y in RISING)
@@ -93,6 +93,58 @@ async def test_a_target_is_drawn_at_its_height() -> None:
         row = text_of(chart)[floor(height)]
         assert " target 0.6 " in row
         assert chr(0x2800 + (0x09, 0x12, 0x24, 0xC0)[floor(4 * height) % 4]) in row
+
+
+def race(count: int, spread: float) -> Picture:
+    """As many labels as that; the slowest takes `1 + spread` times as long as the fastest."""
+    of_label = looks({f"label-{n:02}": ("e2e", "gram-1s", "gram-1e")[n % 3] for n in range(count)})
+    points = [
+        tuple((x * (1 + n % 5 / 4 * spread), y - 0.003 * (n % 7)) for x, y in RISING) for n in range(count)
+    ]
+    labels = zip(of_label.items(), points, strict=True)
+    return Picture(
+        tuple(Curve(label, look.colour, look.marker, each) for (label, look), each in labels), DARK
+    )
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("size", [(40, 9), (76, 12), (120, 40)])
+async def test_names_are_whole_and_hide_no_other_name(size: tuple[int, int], spread: float) -> None:
+    app = Alone()
+    async with app.run_test(size=size):
+        chart = app.query_one(Chart)
+        for count in (2, 4, 8, 12, 16):
+            shown = race(count, spread)
+            chart.show(shown)
+            cells = {(x, y): chart.get_pixel(x, y) for x in range(size[0]) for y in range(size[1])}
+            whole = [_name_on(cells, curve) for curve in shown.curves].count(True)
+            letters = [style for _, style in cells.values() if style.startswith("bold")]
+            assert len(letters) == whole * len("● label-00")
+            assert whole >= 1
+            if size == (120, 40):
+                assert {curve.marker for curve in shown.curves} <= {sign for sign, _ in cells.values()}
+
+
+def _name_on(cells: dict[tuple[int, int], tuple[str, str]], curve: Curve) -> bool:
+    """Whether its name follows its bold marker."""
+    named = [at for at, cell in cells.items() if cell == (curve.marker, f"bold {curve.colour}")]
+    return ["".join(cells[x + n, y][0] for n in range(2, 2 + len(curve.name))) for x, y in named] == [
+        curve.name
+    ]
+
+
+async def test_a_dimmed_curve_lies_below_the_others_and_has_no_name() -> None:
+    app = Alone()
+    async with app.run_test(size=(80, 24)):
+        chart = app.query_one(Chart)
+        bright = picture(RISING).curves
+        dimmed = Curve("", DARK.faint, "■", (*RISING, (80.0, 0.66)), dimmed=True)
+        chart.show(Picture((*bright, dimmed), DARK))
+        assert colours_of(chart) == {"#E69F00", DARK.faint}
+        painter = _Painter(chart, Picture((*bright, dimmed), DARK))
+        cells = {(x // 2, y // 4) for x, y in painter._dots(bright[0])}
+        assert {chart.get_pixel(*cell)[1] for cell in cells} == {"#E69F00"}
+        assert "■" not in "".join(text_of(chart))
 
 
 @pytest.mark.parametrize(("state", "title"), [("one", "samples/s"), ("mid", "samples/s (log)")])

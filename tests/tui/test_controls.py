@@ -1,6 +1,7 @@
 """Keys and palette: what they ask of the run, and how they change the view."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from grambench.tui.view import View, smoothed
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.panel import Panel
 from grambench.views.axes import x_scale, x_ticks
+from grambench.views.comparison_table import ordered
 
 
 @pytest.fixture
@@ -88,6 +90,37 @@ async def test_skip_asks_first_and_names_the_strategy(live: Callable[[str], Dash
         assert sent(app) == []
         await pressed(pilot, "s", "y")
         assert sent(app) == [Command("skip", app.state.active)]
+
+
+async def test_h_highlights_one_label_in_every_panel(live: Callable[[str], Dashboard]) -> None:
+    app = live("modern")
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pressed(pilot)
+        metric, board = app.screen.query_one("#metric", Panel), app.screen.query_one("#board")
+        assert metric.border_subtitle == "h: highlight one of 12"
+        await pressed(pilot, "H", "H")
+        assert metric.border_subtitle == "◧ side-1s, h: next, esc: all"
+        for panel in ("#metric", "#rate"):
+            picture = app.screen.query_one(f"{panel} Chart", Chart)._picture
+            assert picture is not None
+            assert [curve.name for curve in picture.curves if not curve.dimmed] == ["side-1s"]
+        place = [trial.label for trial in ordered(app.state)].index("side-1s") + 1
+        assert board.scroll_y <= place < board.scroll_y + board.size.height
+        await pressed(pilot, "h", "h")
+        assert metric.border_subtitle == "h: highlight one of 12"
+        await pressed(pilot, "h", "escape")
+        assert race_of(app).view == View()
+
+
+async def test_a_read_out_of_many_labels_is_whole(live: Callable[[str], Dashboard]) -> None:
+    app = live("modern")
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pressed(pilot, "left")
+        text = str(app.screen.query_one("#metric", Panel).border_subtitle)
+        assert re.fullmatch(r"\d:\d\d(  [^ ] 0\.\d{4})+", text)
+        values = [float(word) for word in text.split() if word.startswith("0.")]
+        assert values == sorted(values, reverse=True)
+        assert values[0] == 0.6650
 
 
 async def test_stop_asks_first(live: Callable[[str], Dashboard]) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from textual.content import Content
 
 from grambench.events.state import RunState
@@ -10,7 +11,7 @@ from grambench.tui.line_parts import bar, big_digits, fill, pair, styled
 from grambench.tui.plots import metric_plot
 from grambench.tui.scene import Scene
 from grambench.views.axes import thin, time_axis, x_scale, x_ticks, y_scale
-from grambench.views.palette import looks
+from grambench.views.palette import MARKERS, looks
 
 finite = st.floats(-1e9, 1e9)
 
@@ -128,6 +129,28 @@ def test_every_strategy_of_a_run_looks_different(dark: bool) -> None:
 def test_trials_of_one_strategy_have_colours_of_their_own(strategy: str, dark: bool) -> None:
     found = looks(dict.fromkeys(("slow", "middle", "fast", "faster", strategy), strategy), dark)
     assert len({look.colour for look in found.values()}) == 5
+
+
+BUILTIN = ("e2e", "gram-1s", "gram-1e", "gram-10s", "e2e-unique", "gram-auto", "e2e-gc", "nofinetune")
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 12, 16, 30])
+@pytest.mark.parametrize("strategies", [BUILTIN, BUILTIN[:3], BUILTIN[:1]], ids=len)
+def test_markers_alone_tell_labels_apart(strategies: tuple[str, ...], count: int) -> None:
+    labels = {f"label-{n}": strategies[n % len(strategies)] for n in range(count)}
+    found = looks(labels)
+    assert list(found) == list(labels)
+    assert len({look.marker for look in found.values()}) == count
+    assert all(cell_len(look.marker) == 1 for look in found.values())
+    for label, strategy in [*labels.items()][: len(strategies)]:
+        if strategy not in ("gram-10s", "e2e-gc"):  # e2e and gram-1s come first in no family but their own
+            assert found[label] == looks({strategy: strategy})[strategy]
+
+
+def test_more_labels_than_markers_are_drawn() -> None:
+    found = looks({f"label-{n}": "e2e" for n in range(40)})
+    assert len({look.marker for look in found.values()}) == len(MARKERS)
+    assert len({(look.marker, look.colour) for look in found.values()}) == 40
 
 
 def test_the_plot_names_the_metric_that_selects() -> None:

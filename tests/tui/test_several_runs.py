@@ -74,6 +74,25 @@ async def test_each_curve_is_named_by_its_run_and_has_a_look_of_its_own(folders:
         assert ["130000", "running"] in [line[:2] for line in lines]
 
 
+async def test_h_highlights_a_label_of_one_run(folders: list[Path]) -> None:
+    app = RunsDashboard(folders)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await drawn(app, pilot)
+        for keys, bright in (
+            (("h",), {"120000/E2E"}),
+            (("h", "h", "h"), {"130000/E2E"}),
+            (("H",), {"120000/1E"}),
+        ):
+            await pilot.press(*keys)
+            picture = app.query_one("#metric Chart", Chart)._picture
+            assert picture is not None
+            assert {curve.name for curve in picture.curves if not curve.dimmed} == bright
+        await pilot.press("escape")
+        picture = app.query_one("#metric Chart", Chart)._picture
+        assert picture is not None
+        assert not any(curve.dimmed for curve in picture.curves)
+
+
 async def test_leaving_ends_no_run(folders: list[Path]) -> None:
     before = {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
     app = RunsDashboard(folders)

@@ -80,6 +80,8 @@ OTHERS = [
     Shot("race", "finished", (200, 60)),
     Shot("race", "finished", (80, 24)),
     Shot("race", "six", (80, 24)),
+    Shot("race", "modern", (80, 24)),
+    Shot("race", "modern", (120, 40), "mono"),
     Shot("race", "six", (160, 45), "light"),
     Shot("verdict", "six", (80, 24)),
     Shot("verdict", "finished", (160, 45), "light"),

@@ -29,6 +29,7 @@ KEYS: Rows = (
     ("a", "x-axis: seconds, steps, joules"),
     ("o  z", "logarithmic axis; smoothed curves"),
     ("← →", "read values at a moment, as with the mouse"),
+    ("h  H", "highlight the next strategy, or the one before; esc: all"),
     ("g", "set a target AUC, shown as a line and a column"),
     ("ctrl+p", "all of these in a searchable list"),
     ("↑ ↓ pgup pgdn", "scroll"),

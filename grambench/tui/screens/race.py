@@ -42,6 +42,8 @@ class RaceScreen(RunScreen):
         Binding("g", "target", "target"),
         Binding("left", "cursor(-1)", show=False),
         Binding("right", "cursor(1)", show=False),
+        Binding("h", "highlight(1)", show=False),
+        Binding("H", "highlight(-1)", show=False),
         Binding("m", "maximise", "maximise"),
         Binding("enter", "maximise", show=False),
         Binding("l", "log", "log"),
@@ -88,7 +90,7 @@ class RaceScreen(RunScreen):
         rows = self._show_banner(scene)
         self._mount_cards(scene)
         density = self._arrange(scene, rows)
-        self._scroll_cards(scene.state.active)
+        self._scroll_cards(_highlighted(scene) or scene.state.active)
         self.query_one(Header).show(scene)
         for card in self.query(Card):
             card.show(scene, density)
@@ -130,7 +132,7 @@ class RaceScreen(RunScreen):
         return layout.density
 
     def _scroll_cards(self, active: str | None) -> None:
-        """Bring the card of the trial in training into view when it begins; then the user may scroll."""
+        """Bring the card of a trial into view when it begins or is highlighted; then the user may scroll."""
         cards = {card.trial_name: card for card in self.query(Card)}
         if active in cards and active != self._in_view:
             self._in_view = active
@@ -159,8 +161,8 @@ class RaceScreen(RunScreen):
         self.solo = None if self.solo == "log" else "log"
 
     def action_all_panels(self) -> None:
-        """All panels again, no focus, no cursor."""
-        self._look(cursor=None)
+        """All panels again, no focus, no cursor, no highlight."""
+        self._look(cursor=None, highlighted=None)
         self.solo = None
         self.set_focus(None)
 
@@ -173,6 +175,9 @@ class RaceScreen(RunScreen):
 
     def watch_view(self, before: View, view: View) -> None:
         """Redraw what depends on the view."""
+        if view.highlighted != before.highlighted:
+            self.show(replace(self.scene, sides=True))
+            return
         scene = replace(self.scene, view=view)
         self.query_one("#metric", Panel).show(scene)
         if view.target != before.target:
@@ -203,6 +208,10 @@ class RaceScreen(RunScreen):
         """Move the read-out."""
         self._look(cursor=self.view.moved_cursor(steps))
 
+    def action_highlight(self, steps: int = 1) -> None:
+        """One label in its colour and all others dimmed: the next one, or all again after the last."""
+        self._look(highlighted=self.view.next_highlight([*self.scene.looks], steps))
+
     def action_target(self) -> None:
         """Set the validation score that the target line shows."""
         metric = self.scene.state.metric.title
@@ -230,7 +239,14 @@ class RaceScreen(RunScreen):
             ("Axis", "Training seconds, steps or joules", self.action_axis),
             ("Logarithmic", "Linear or logarithmic x-axis", self.action_logarithmic),
             ("Smooth", "A moving average of the curves, or not", self.action_smooth),
+            ("Highlight", "One strategy bright, the others dimmed; again: the next", self.action_highlight),
             ("Target", "A validation score to reach, as a line", self.action_target),
             ("Log", "Maximise the log, or back", self.action_log),
         ):
             yield SystemCommand(title, meaning, action)
+
+
+def _highlighted(scene: Scene) -> str | None:
+    """The first trial of the highlighted label; None: there is none."""
+    trials = scene.state.trials.values()
+    return next((trial.name for trial in trials if trial.label == scene.view.highlighted), None)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import floor
+from itertools import pairwise, product
+from math import floor, hypot
 from typing import Literal
 
 from textual import on
@@ -16,6 +16,12 @@ from grambench.views.axes import XScale, x_scale, x_ticks, y_scale
 from grambench.views.palette import Tones
 
 _CROWDED = 14
+"""A name that costs more is left out of a small chart."""
+_COSTS_MUCH = 8
+"""The same in a chart with many names: four rows from its curve, or one row and a hidden cell."""
+_HIDES_A_NAME = 100
+_MANY = 7
+"""A chart with more names than this leaves out those that would hide curves, or be far from their own."""
 _APART = 4
 """Cells between the markers of a curve."""
 _DASH = 3
@@ -39,6 +45,8 @@ class Curve:
     points: tuple[tuple[float, float], ...]
     marked: bool = True
     """Draw the marker beside every point, not only at the end."""
+    dimmed: bool = False
+    """Draw it below the others, without name and markers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +153,7 @@ class _Painter:
         self.curves = [curve for curve in picture.curves if curve.points]
         self.x = self._x_scale([[curve] for curve in self.curves])
         self.labels = self._together()
+        self.crowded = sum(any(curve.name for curve in label) for label in self.labels) > _MANY
         self.x = self._x_scale(self.labels)
         self.taken: set[Cell] = set()
 
@@ -186,10 +195,13 @@ class _Painter:
         named: list[Curve] = []
         for label in sorted(self.labels, key=lambda label: -label[0].points[-1][0]):
             named += self._name(label)
-        colours = {curve.colour for curve in named}
+        looks = {(curve.colour, curve.marker) for curve in named}
         for curve in self.curves:
-            unnamed = curve not in named and curve.colour not in colours and len(self.curves) > 1
-            self._markers(curve, unnamed or (curve.marked and curve not in named))
+            unnamed = (curve.colour, curve.marker) not in looks and len(self.curves) > 1
+            if self.crowded and unnamed and curve.name:
+                self._end_marker(curve)
+            elif not (self.crowded or curve.dimmed):
+                self._markers(curve, unnamed or (curve.marked and curve not in named))
 
     def _place(self, x: float, y: float) -> tuple[float, float]:
         """Position in cells, with fractions for the dots."""
@@ -211,8 +223,12 @@ class _Painter:
 
     def _lines(self) -> None:
         """Every dot of every curve; a cell of several is theirs in turn, along the line."""
+        for dimmed in (True, False):
+            self._draw_lines([curve for curve in self.curves if curve.dimmed == dimmed])
+
+    def _draw_lines(self, curves: Sequence[Curve]) -> None:
         cells: dict[Cell, tuple[int, list[str]]] = {}
-        for curve in self.curves:
+        for curve in curves:
             for x, y in self._dots(curve):
                 dots, colours = cells.setdefault((x // 2, y // 4), (0, []))
                 if curve.colour not in colours:
@@ -268,6 +284,14 @@ class _Painter:
                 self.canvas.set_pixel(column, row - 1, curve.marker, curve.colour)
                 last = column
 
+    def _end_marker(self, curve: Curve) -> None:
+        """In the free cell that is nearest to the curve's end."""
+        column, row = self._cell(*curve.points[-1])
+        near = sorted(product(range(-6, 9), range(-5, 6)), key=lambda to: hypot(to[0], 2 * to[1]))
+        free = (cell for x, y in near if self._is_free(cell := (column + x, row + y)))
+        if nearest := next(free, None):
+            self.canvas.set_pixel(*nearest, curve.marker, curve.colour)
+
     def _is_free(self, cell: Cell) -> bool:
         x, y = cell
         if cell in self.taken:
@@ -281,13 +305,15 @@ class _Painter:
         column, row = self._cell(*label[0].points[-1])
         places = [(column + 2, row + shift) for shift in (0, -1, 1, -2, 2, -3, 3, -4, 4)]
         places += [(column - length // 2, row + shift) for shift in (-1, 1, -2, 2)]
+        if self.crowded:
+            places += [(column - length - 1, row + shift) for shift in (0, -1, 1, -2, 2)]
         inside = [
             (x, y) for x, y in places if self.left < x and x + length <= self.width and 0 <= y < self.rows
         ]
         if not parts or not inside:
             return []
         x, y = min(inside, key=lambda place: self._cost(place, length, row))
-        if not label[0].marked and self._cost((x, y), length, row) > _CROWDED:
+        if self._cost((x, y), length, row) > self._most_cost(label[0]):
             return []  # the marker at the curve's end identifies it
         self.taken.update((x + i, y) for i in range(-1, length + 1))
         for index, (text, colour) in enumerate(parts):
@@ -298,13 +324,19 @@ class _Painter:
             x += len(text)
         return label
 
+    def _most_cost(self, curve: Curve) -> int:
+        """A name that costs more is left out; none hides another."""
+        if self.crowded:
+            return _COSTS_MUCH
+        return _HIDES_A_NAME - 1 if curve.marked else _CROWDED
+
     def _cost(self, place: tuple[int, int], length: int, row: int) -> int:
         """How much a name of `length` cells at `place` would hide, and how far from its `row` it is."""
         x, y = place
         cells = [(x + i, y) for i in range(length)]
         names = sum(cell in self.taken for cell in cells)
         data = sum(self.canvas.get_pixel(*cell)[0] != " " for cell in cells)
-        return 100 * names + 6 * data + 2 * abs(y - row)
+        return _HIDES_A_NAME * names + 6 * data + 2 * abs(y - row)
 
     def _text(self, x: int, y: int, text: str, style: str) -> None:
         """Character by character: the canvas's own text writer takes markup."""

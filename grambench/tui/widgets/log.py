@@ -56,7 +56,8 @@ class LogView(ScrollView, can_focus=True):
         if self._only:
             log = [line for line in log if line.trial == self._only]
         log = [*log, *_complaints(self._scene, self._only)]
-        key = (width, tones, len(log), log[-1] if log else None, log[0] if log else None)
+        ends = (log[-1], log[0]) if log else None
+        key = (width, tones, len(log), ends, self._scene.view.highlighted)
         if key == self._shown:
             if self.scroll_y < self.max_scroll_y:  # it was resized behind another screen
                 self._keep_end()

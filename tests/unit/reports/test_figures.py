@@ -27,11 +27,11 @@ from grambench.reports.render.figures.chart import (
 )
 from grambench.reports.render.figures.curves import over_seeds
 from grambench.reports.render.figures.figures import FIGURES, figures_of
-from grambench.reports.render.figures.svg import described_in_words, svg_document
+from grambench.reports.render.figures.svg import described_in_words, marker, svg_document
 from grambench.reports.render.labels import by_label, estimate_of
 from grambench.reports.schema import Report
 from grambench.reports.section import OLDER_REPORT
-from grambench.views.palette import DARK, LIGHT, looks
+from grambench.views.palette import DARK, LIGHT, MARKERS, looks
 
 KEY = Key("a", "#000000", "#ffffff", "●", "")
 
@@ -67,6 +67,29 @@ def test_scores_over_joules_are_those_over_seconds_at_the_energy_of_then(rich: R
 def test_dominated_labels_are_hollow(rich: Report) -> None:
     hollow = {dot.key.label: dot.hollow for dot in chart(rich, "quality-over-cost").dots}
     assert hollow == {"e2e": True, "gram-1s": True, "gram-10s": False, "gram-1e": False}
+
+
+def test_where_markers_are_open_those_that_none_dominates_are_ringed(rich: Report) -> None:
+    slow = {"label": "slow", "strategy": "gram-1s"}
+    trials = [t.model_copy(update=slow if t.strategy == "gram-10s" else {}) for t in rich.trials]
+    report = rich.model_copy(update={"trials": trials})
+    dots = chart(report, "quality-over-cost").dots
+    assert {dot.key.label: dot.key.marker for dot in dots}["slow"] == "□"
+    assert {dot.key.label for dot in dots if dot.ringed} == {"slow", "gram-1e"}
+    assert not any(dot.hollow for dot in dots)
+    (figure,) = figures_of(report, "quality-over-cost")
+    assert figure.caption.startswith("Ringed:")
+    assert svg_document(figure).count("<circle") == 2
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_every_look_of_many_labels_is_drawn_with_contrast(dark: bool) -> None:
+    ground = "#0f1419" if dark else "#fbfcfd"
+    for strategy in ("e2e", "gram-1s", "gram-1e", "gram-10s", "gram-auto"):
+        for look in looks({f"label-{n}": strategy for n in range(5)}, dark).values():
+            assert contrast(look.colour, ground) >= 3, look
+    drawn = {marker(Key("a", "#000000", "#ffffff", sign, "")) for sign in MARKERS}
+    assert len(drawn) == len(MARKERS)
 
 
 def test_speedups_stand_at_their_reuse_ratio_under_the_line(rich: Report) -> None:

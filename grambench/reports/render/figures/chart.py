@@ -69,6 +69,7 @@ class Dot:
     """Lower end of the interval of y; y itself without one."""
     high: float
     hollow: bool = False
+    ringed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """One dot a label: quality against cost, and the speed-up against the reuse ratio that bounds it."""
 
 from grambench.metrics.catalogue import Metric
-from grambench.reports.render.figures.chart import Chart, Dot, Figure, keys_of, log_axis, value_axis
+from grambench.reports.render.figures.chart import Chart, Dot, Figure, Key, keys_of, log_axis, value_axis
 from grambench.reports.render.labels import Estimate, LabelTrials, by_label, selecting_metric, test_score
 from grambench.reports.schema import Report
+from grambench.views.palette import SOLID
 
 _Pair = tuple[Estimate, Estimate]
+_HOLLOW = "Hollow: another label is at least as good and as cheap, and better in one of the two."
+_RINGED = "Ringed: no other label is at least as good and as cheap, and better in one of the two."
 _INTERVALS = " Vertical bars are 95 % intervals of the mean over seeds (t)."
 
 
@@ -21,17 +24,23 @@ def quality_over_cost(report: Report) -> Figure:
     if not found:
         return Figure(name, title, None, f"Not drawn: {_why_no_quality(report)}.")
     keys = keys_of(labels)
-    dots = [
-        Dot(keys[label], cost.mean, quality.mean, quality.low, quality.high, _dominated(label, found, row))
-        for label, (cost, quality) in found.items()
-    ]
+    solid = all(keys[label].marker in SOLID for label in found)
+    dots = [_quality_dot(keys[label], found, row, solid) for label in found]
     chart = Chart(
         log_axis("training seconds to the best checkpoint (log)", [dot.x for dot in dots]),
         value_axis(row.title, [end for dot in dots for end in (dot.low, dot.high)]),
         dots=tuple(dots),
     )
-    caption = "Hollow: another label is at least as good and as cheap, and better in one of the two."
-    return Figure(name, title, chart, caption + _with_intervals(dots))
+    return Figure(name, title, chart, (_HOLLOW if solid else _RINGED) + _with_intervals(dots))
+
+
+def _quality_dot(key: Key, found: dict[str, _Pair], row: Metric, solid: bool) -> Dot:
+    """Hollow if another label dominates it; ringed if none does and not all markers are `solid`."""
+    (cost, quality), dominated = found[key.label], _dominated(key.label, found, row)
+    ends = quality.low, quality.high
+    return Dot(
+        key, cost.mean, quality.mean, *ends, hollow=dominated and solid, ringed=not (dominated or solid)
+    )
 
 
 def speedup_over_reuse(report: Report) -> Figure:

@@ -16,18 +16,45 @@ _LINE, _BAR = 19, 24
 _CHARACTER = 7.6
 """Pixels of an average character, to place words beside each other."""
 _GROUNDS = ("#ffffff", "#0f1419")
-_MARKERS = {
-    "●": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
-    "◐": "M0-5a5 5 0 0 0 0 10z",
-    "◑": "M0-5a5 5 0 0 1 0 10z",
-    "■": "M-3.5-3.5h7v7h-7z",
-    "▲": "M0-4.6L4.4 3.4H-4.4z",
-    "▼": "M0 4.6L4.4-3.4H-4.4z",
-    "◆": "M0-5L5 0L0 5L-5 0z",
+_DISC, _SQUARE = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", "M-3.5-3.5h7v7h-7z"
+_UP, _DOWN = "M0-4.6L4.4 3.4H-4.4z", "M0 4.6L4.4-3.4H-4.4z"
+_DIAMOND = "M0-5L5 0L0 5L-5 0z"
+_STAR = "M0-5.2L1.4-1.6L5-1.6L2.1.7L3.1 4.2L0 2.2L-3.1 4.2L-2.1.7L-5-1.6L-1.4-1.6z"
+_SOLID = {
+    "●": _DISC,
+    "■": _SQUARE,
+    "▲": _UP,
+    "▼": _DOWN,
+    "◆": _DIAMOND,
+    "★": _STAR,
     "✚": "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
     "✖": "M-4-2.6L-2.6-4L0-1.4L2.6-4L4-2.6L1.4 0L4 2.6L2.6 4L0 1.4L-2.6 4L-4 2.6L-1.4 0z",
 }
-_OPEN = {"○": "●", "△": "▲", "◇": "◆"}
+_OUTLINED = {
+    "○": (_DISC, ""),
+    "◉": (_DISC, "M-1.9 0a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0z"),
+    "◎": (_DISC, "M-.8 0a.8.8 0 1 0 1.6 0a.8.8 0 1 0-1.6 0z"),
+    "◐": (_DISC, "M0-4a4 4 0 0 0 0 8z"),
+    "◑": (_DISC, "M0-4a4 4 0 0 1 0 8z"),
+    "◒": (_DISC, "M-4 0a4 4 0 0 0 8 0z"),
+    "◓": (_DISC, "M-4 0a4 4 0 0 1 8 0z"),
+    "□": (_SQUARE, ""),
+    "▣": (_SQUARE, "M-1.6-1.6h3.2v3.2h-3.2z"),
+    "◧": (_SQUARE, "M-3.5-3.5h3.5v7h-3.5z"),
+    "◨": (_SQUARE, "M0-3.5h3.5v7h-3.5z"),
+    "◩": (_SQUARE, "M-3.5-3.5h7L-3.5 3.5z"),
+    "◪": (_SQUARE, "M3.5-3.5v7h-7z"),
+    "△": (_UP, ""),
+    "◭": (_UP, "M0-4.6V3.4H-4.4z"),
+    "◮": (_UP, "M0-4.6V3.4H4.4z"),
+    "▽": (_DOWN, ""),
+    "◇": (_DIAMOND, ""),
+    "◈": (_DIAMOND, "M0-2.4L2.4 0L0 2.4L-2.4 0z"),
+    "⬖": (_DIAMOND, "M0-5V5L-5 0z"),
+    "⬗": (_DIAMOND, "M0-5V5L5 0z"),
+    "☆": (_STAR, ""),
+}
+"""Outline, and what of it is filled."""
 _APART = 14
 """Pixels between two markers of a curve, at least."""
 
@@ -191,7 +218,10 @@ def _dot(frame: _Frame, chart: Chart, dot: Dot) -> str:
     x, y = frame.x(chart.x.share(dot.x)), frame.y(chart.y.share(dot.y))
     low, high = frame.y(chart.y.share(dot.low)), frame.y(chart.y.share(dot.high))
     bar = f'<path d="M{_n(x)} {_n(low)}V{_n(high)}" stroke="currentColor" stroke-width="1.4"/>'
-    sign = _marker(dot.key, x, y, 1.35, dot.hollow)
+    ring = (
+        f'<circle cx="{_n(x)}" cy="{_n(y)}" r="10" fill="none" stroke="currentColor"/>' if dot.ringed else ""
+    )
+    sign = ring + _marker(dot.key, x, y, 1.35, dot.hollow)
     return f'<g class="{dot.key.css}">{bar if low != high else ""}{sign}</g>'
 
 
@@ -226,11 +256,16 @@ def _bar(frame: _Frame, axis: Axis, bar: Bar, y: float) -> str:
 
 
 def _marker(key: Key, x: float, y: float, size: float = 1.0, hollow: bool = False) -> str:
-    sign = _OPEN.get(key.marker, key.marker)
-    hollow = hollow or sign != key.marker
-    look = 'class="hole" stroke="currentColor" stroke-width="1.6"' if hollow else 'fill="currentColor"'
+    outline, filled = _OUTLINED.get(key.marker) or ("", _SOLID[key.marker])
+    if hollow:
+        outline, filled = outline or filled, ""
     scale = f" scale({size})" if size != 1.0 else ""
-    return f'<path {look} transform="translate({_n(x)} {_n(y)}){scale}" d="{_MARKERS[sign]}"/>'
+    place = f'transform="translate({_n(x)} {_n(y)}){scale}"'
+    looks = (
+        (outline, 'class="hole" stroke="currentColor" stroke-width="1.6"'),
+        (filled, 'fill="currentColor"'),
+    )
+    return "".join(f'<path {look} {place} d="{path}"/>' for path, look in looks if path)
 
 
 def _path(frame: _Frame, chart: Chart, points: Iterable[tuple[float, float]]) -> str:
