@@ -15,8 +15,10 @@ os.environ["TERM"] = "xterm-256color"
 settings.register_profile("grambench", deadline=None)  # a slow machine is no failure
 settings.load_profile("grambench")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; children would inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# of nohup and of a shell's background jobs; children would inherit it
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
