@@ -280,3 +280,20 @@ def test_a_state_that_fp16_cannot_hold_is_noticed(tmp_path: Path) -> None:
     assert not states.write(tmp_path / "states")
     states.in_fp16 = False
     assert states.write(tmp_path / "states")
+
+
+@pytest.mark.parametrize("side", [False, True])
+def test_a_state_that_fp16_cannot_hold_is_held_in_fp32_on_demand(side: bool) -> None:
+    """`grambench predict` computes them so: infinite ones would score nothing."""
+    encoder = tiny_encoder(dtype=torch.float32)
+    content = SideEncoder(encoder, 2, "mean", 3) if side else encoder
+    if not side:
+        encoder.freeze_below(1)
+    with torch.no_grad():
+        encoder.backbone.encoder.layer[0].output.LayerNorm.weight.mul_(1e5)
+    states = (SideStates if side else LayerStates)(content, item_tokens(), 128, in_fp16=True)
+    cached = CachedItemEncoder(states, 128)
+    for items in (ITEMS[:1], ITEMS):
+        wanted = cached.without_cache()(items).detach()
+        assert float((cached(items).detach() - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+    assert states.dtype == torch.float32
