@@ -43,6 +43,7 @@ _SECONDS_ONLY = (
     "encoder.layout",
     "encoder.compile",
     "encoder.bucket_tokens",
+    "encoder.cache_gib",
     "training.micro_batch",
     "training.encoder_chunk",
     "training.memory_share",

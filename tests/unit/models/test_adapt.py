@@ -219,6 +219,14 @@ def test_freezing_all_layers_is_refused() -> None:
         adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
 
 
+def test_a_side_network_far_wider_than_the_states_is_refused_before_its_memory_is_taken() -> None:
+    content = load_encoder(encoder_spec(), VOCABULARY, autocast=False)
+    widest = 16 * content.width
+    assert SideEncoder(content, 1, "first", widest).side.down[0].out_features == widest
+    with pytest.raises(ConfigError, match=rf"width = {2**53}, .* are 16 wide.*up to {widest} can be used"):
+        adapted(content, encoder_spec(adapt="side", side={"width": 2**53}))
+
+
 def test_lora_above_all_layers_is_refused() -> None:
     spec = encoder_spec(adapt="lora", lora={"rank": 2, "frozen_layers": 2})
     with pytest.raises(ConfigError, match=r"lora\.frozen_layers = 2 leaves no layer to update"):
