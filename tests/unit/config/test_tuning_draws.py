@@ -127,8 +127,11 @@ def test_positions_are_logarithmic() -> None:
         (("tune.encoder_optimizer.lr=[0.1, 0.2]",), 4, "[tune] has 3 different draws. Use --budget 3."),
         (("tune.encoder_optimizer.lr={low=0.1, high=0.1001}",), 4, "[tune] has 2 different draws."),
         (
-            ("encoder_optimizer.warmup_steps=1", "encoder_optimizer.schedule='noam'")
-            + ("tune.encoder_optimizer.warmup_steps={low=1.0, high=3.0}",),
+            (
+                "encoder_optimizer.schedule='noam'",
+                "tune.encoder_optimizer.warmup_steps={low=1.0, high=3.0}",
+                "encoder_optimizer.warmup_steps=1",
+            ),
             9,
             "[tune] has 3 different draws. Use --budget 3.",
         ),
