@@ -70,8 +70,8 @@ class SideEncoder(ItemVectors):
             bottleneck: width of the blocks' bottlenecks.
 
         Raises:
-            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`, or the bottleneck
-                is far wider than the states.
+            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`, or its states are
+                far narrower than the bottleneck.
         """
         super().__init__()
         self.text = text
