@@ -70,8 +70,8 @@ class SideEncoder(ItemVectors):
             bottleneck: width of the blocks' bottlenecks.
 
         Raises:
-            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`, or its states are
-                far narrower than the bottleneck.
+            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`; or
+                the bottleneck is far wider than its states.
         """
         super().__init__()
         self.text = text
