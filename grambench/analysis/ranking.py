@@ -32,7 +32,8 @@ def places(scores: Mapping[str, Mapping[int, float]], better: int = 1) -> list[P
     """Labels by their mean, best first; empty for fewer than three labels.
 
     The best is chosen by the scores that then compare it, so the t intervals hold for all pairs of labels
-    together (Bonferroni, 95 %), whichever comes first.
+    together (Bonferroni, 95 %), whichever comes first. A label without a seed that another has comes behind
+    those with all: its mean is that of other seeds, perhaps the easy ones, on which it did not diverge.
 
     Args:
         scores: label -> seed -> score.
@@ -41,7 +42,8 @@ def places(scores: Mapping[str, Mapping[int, float]], better: int = 1) -> list[P
     means = {label: fmean(of_seeds.values()) for label, of_seeds in scores.items() if of_seeds}
     if len(means) < FEWEST_LABELS:
         return []
-    order = sorted(means, key=lambda label: -better * means[label])
+    most = max(map(len, scores.values()))
+    order = sorted(means, key=lambda label: (len(scores[label]) < most, -better * means[label]))
     level = 1 - (1 - _LEVEL) / (len(means) * (len(means) - 1) / 2)
     return [_place(label, order[0], scores, means[label], better, level) for label in order]
 

@@ -29,7 +29,7 @@ def export_predictions(folder: Path, into: Path, only: str | None) -> list[str]:
         GrambenchError: the data or the weights cannot be used.
     """
     scored = [trial for trial in read_run(folder).trials.values() if trial.test is not None]
-    asked = [trial for trial in scored if only in (None, trial.name, trial.strategy)]
+    asked = [trial for trial in scored if only in (None, trial.name, trial.label)]
     if not asked:
         names = ", ".join(trial.name for trial in scored) or "none: a trial is scored when it has ended"
         raise ConfigError(

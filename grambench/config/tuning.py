@@ -18,6 +18,8 @@ FIRST_SEED = 1000
 """The tuning's, if the final runs do not use it."""
 _DIGITS = 3
 """Significant digits of a drawn value."""
+_TRIES = 1000
+"""Points of the sequence for each draw: lists, and short ranges of whole numbers, have few different ones."""
 
 
 class TuningPlan(Table):
@@ -63,7 +65,6 @@ def plan_tuning(spec: Spec, preset: str, budget: int, seed: int | None = None) -
         )
     _require_short_labels(spec, budget)
     space = _space(spec)
-    _require_enough(space, spec, budget)
     return TuningPlan(
         preset=preset,
         spec=spec.model_dump(mode="json"),
@@ -84,18 +85,26 @@ def draws(space: Mapping[str, Range | Choices], spec: Spec, budget: int) -> list
         space: dotted setting -> its range or choices.
         spec: of the run, for its own values.
         budget: number of draws.
+
+    Raises:
+        ConfigError: there are not so many different ones.
     """
     steps = [math.sqrt(prime) for prime in itertools.islice(_primes(), len(space))]
     own = {key: own_value(spec, key) for key in space}
     seen, found = {tuple(own.values())}, [dict[str, Any]()]
-    for number in itertools.count(1):
+    for number in range(1, _TRIES * budget):
         if len(found) == budget:
-            return found
+            break
         draw = {k: _value(space[k], own[k], number * step) for k, step in zip(space, steps, strict=True)}
         if tuple(draw.values()) not in seen:
             seen.add(tuple(draw.values()))
             found.append(draw)
-    raise AssertionError
+    if len(found) < budget:
+        raise ConfigError(
+            f"--budget is {budget}, but [tune] has {len(found)} different draws.",
+            f"Use --budget {len(found)}.",
+        )
+    return found
 
 
 def tuning_label(label: str, draw: int) -> str:
@@ -202,19 +211,6 @@ def _space(spec: Spec) -> dict[str, Range | Choices]:
                 "Leave it out, or add one that it reads to [tune]; `grambench presets --explain` lists them.",
             )
     return space
-
-
-def _require_enough(space: Mapping[str, Range | Choices], spec: Spec, budget: int) -> None:
-    """Refuse more trials than lists of choices can tell apart."""
-    lists = {key: choices for key, choices in space.items() if isinstance(choices, tuple)}
-    if len(lists) < len(space):
-        return
-    own_is_new = any(own_value(spec, key) not in choices for key, choices in lists.items())
-    most = math.prod(map(len, lists.values())) + own_is_new
-    if budget > most:
-        raise ConfigError(
-            f"--budget is {budget}, but [tune] has {most} different draws.", f"Use --budget {most}."
-        )
 
 
 def own_value(spec: Spec, key: str) -> Any:

@@ -17,11 +17,14 @@ from grambench.events.types import AuditFinished, EncoderChecked
 from grambench.text import safe_lines, safe_text
 from grambench.views import numbers
 from grambench.views.comparison_table import name_of, seed_of, settings_words, several_seeds, standings
+from grambench.views.label_table import label_table
 
 _TEXT_LIMIT = 400
 _SETUP_WORDS = {"audit": "audit: gradients in float64, which may take minutes on a CPU"}
 MARKS_SHOWN = 6
 """Lost marks after a run; the report has all."""
+TRIALS_LISTED = 24
+"""Rows of the table after a run; of more trials it has one row a label."""
 EVERY_COLUMN = 200
 """Width in cells at which every column of the table fits."""
 
@@ -226,8 +229,20 @@ def verdict_lines(compared: Sequence[Compared], grade: Grade | None, ranking: st
 
 
 def summary_table(state: RunState, width: int = EVERY_COLUMN) -> Table:
-    """The final comparison: the dashboard's leaderboard, with the columns that fit `width` cells."""
+    """The final comparison: the dashboard's leaderboard, with the columns that fit `width` cells.
+
+    Of many trials with several seeds, one row a label.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=None)
+    if len(state.trials) > TRIALS_LISTED and several_seeds(state):
+        labels = label_table(state, width - 2)
+        for head in labels.heads:
+            table.add_column(Text(head), justify="right" if table.columns else "left", no_wrap=True)
+        for row in labels.rows:
+            table.add_row(*map(Text, row))
+        words = "scores and × e2e are means over seeds, the rest medians, memory the largest"
+        table.caption = Text(f"{len(state.trials)} trials; {words}")
+        return table
     cells = standings(state, width, gap=3)
     table.add_column(Text("strategy"), no_wrap=True)
     for column in cells.columns:

@@ -68,7 +68,7 @@ def open_states(
             written = found or _write(states, path, between)
     except OSError as error:
         raise MachineError(
-            f"The states of frozen layers ({states.file_bytes / 2**30:.1f} GiB) cannot be written:"
+            f"The states of frozen layers ({states.file_bytes / 2**20:,.1f} MiB) cannot be written:"
             f" {error.strerror or error}.",
             "Make room on the disk of the run's folder, or use --set encoder.cache=off.",
         ) from error

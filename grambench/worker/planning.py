@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from grambench.config.spec import Spec, Training
-from grambench.config.strategies import row_of, window_steps
+from grambench.config.strategies import StrategyRow, adapts, row_of, window_steps
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
 from grambench.domains.training import TrainSampler
@@ -29,7 +29,7 @@ from grambench.training.group import Group
 from grambench.training.memory_plan import GraphPlan, plan_graphs, plan_users
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
 from grambench.training.protocols import Batch, Strategy
-from grambench.training.strategies.no_finetune import TrainedPooling
+from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.system import Modules, Placement
 
 COMPILED_ITEMS = 64
@@ -104,21 +104,21 @@ def planned(
         ),
         label=name.label,
         settings=entry.settings,
-        **_adaptation(spec, modules),
+        **_adaptation(spec, row, strategy, modules),
     )
 
 
-def _adaptation(spec: Spec, modules: Modules) -> dict[str, Any]:
+def _adaptation(spec: Spec, row: StrategyRow, strategy: Strategy, modules: Modules) -> dict[str, Any]:
     """What of the encoder is trained."""
-    encoder = modules.encoder
-    found: dict[str, Any] = {
-        "trainable_parameters": sum(p.numel() for p in encoder.parameters() if p.requires_grad)
-    }
+    encoder, is_constant = modules.encoder, isinstance(strategy, NoFinetune)
+    trained = 0 if is_constant else sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+    found: dict[str, Any] = {"trainable_parameters": trained}
     if isinstance(encoder, (TextEncoder, SideEncoder)):
         text = encoder if isinstance(encoder, TextEncoder) else encoder.text
         number = getattr(text.backbone.config, "num_hidden_layers", None)
-        below = text.cut.below if text.cut is not None else number if text.is_frozen else 0
-        found |= {"adapt": spec.encoder.adapt, "layers": number, "frozen_layers": below or 0}
+        below = text.cut.below if text.cut is not None else number if is_constant or text.is_frozen else 0
+        adapt = spec.encoder.adapt if adapts(row) else "none"
+        found |= {"adapt": adapt, "layers": number, "frozen_layers": below or 0}
     return found
 
 

@@ -20,6 +20,8 @@ _TEMPERATURE = 0.1
 """Of the gates, as published."""
 _DEVIATION = 0.01
 """Of the bottlenecks' weights at the start, as published."""
+_WIDEST = 16
+"""Most features of a bottleneck, in widths of the states: published are 1/12 and 2."""
 
 
 class SideNetwork(nn.Module):
@@ -68,7 +70,8 @@ class SideEncoder(ItemVectors):
             bottleneck: width of the blocks' bottlenecks.
 
         Raises:
-            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`.
+            ConfigError: the model's layers cannot be told apart, or are fewer than `layers`; or
+                the bottleneck is far wider than its states.
         """
         super().__init__()
         self.text = text
@@ -76,6 +79,11 @@ class SideEncoder(ItemVectors):
         self.read = read_layers(len(layers_of(text.backbone)), layers)
         self.pool = MaskedFirst() if pool == "first" else MaskedMean()
         self.width, self.max_tokens = self._states_width(), text.max_tokens
+        if bottleneck > _WIDEST * self.width:
+            raise ConfigError(
+                f"encoder.side.width = {bottleneck}, but the encoder's states are {self.width} wide.",
+                f"Use {self.width} or less; up to {_WIDEST * self.width} can be used.",
+            )
         self.side = SideNetwork(len(self.read), self.width, bottleneck)
         self.vocabulary, self.revision = text.vocabulary, text.revision
         self.features = len(self.read) * self.width

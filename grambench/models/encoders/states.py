@@ -137,9 +137,16 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
         calls = 0
         with host_reads():
             for rows, states in self._computed(missing_N):
+                if not self._fits(states):
+                    self.in_fp16 = False
+                    return calls + self.require(items_N)
                 self.states_RS[sent(torch.from_numpy(rows), self.states_RS.device)] = states.to(self.dtype)
                 calls += 1
         return calls
+
+    def _fits(self, states: Tensor) -> bool:
+        """Whether the precision can hold these states."""
+        return self.dtype != torch.float16 or float(states.abs().max()) <= LARGEST_FP16
 
     def forget(self) -> None:
         """Drop all states that were computed on demand."""
@@ -190,7 +197,7 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
                 between()
                 items_N = np.arange(first, min(first + _BLOCK, len(self.rows)))
                 for places, states in self._computed(items_N):
-                    if self.dtype == torch.float16 and not float(states.abs().max()) <= LARGEST_FP16:
+                    if not self._fits(states):
                         return False
                     _write_rows(file, places, states.to(self.dtype).cpu().numpy())
         return True

@@ -15,7 +15,7 @@ def test_places_by_hand() -> None:
         "d": {7: 0.60},
     }
     found = {place.label: place for place in places(scores)}
-    assert list(found) == ["a", "b", "d", "c"]
+    assert list(found) == ["a", "b", "c", "d"]  # a mean of other seeds comes last
     assert (found["a"].mean, found["a"].behind) == (pytest.approx(0.72), None)
     assert found["b"].behind == pytest.approx(0.01 / 3)
     assert not found["b"].told_apart
@@ -29,6 +29,15 @@ def test_places_by_hand() -> None:
         "Best by test AUC: a, 0.7200 (mean of 3 seeds). Behind it: c by 0.2000 (0.1937 to 0.2063)"
         " (simultaneous 95 % intervals). Not told apart from it: b, d."
     )
+
+
+def test_a_label_that_failed_on_hard_seeds_does_not_win_by_the_easy_one() -> None:
+    """b is behind a on the only seed that both have, and above a's mean."""
+    scores = {"a": {0: 0.9, 1: 0.5, 2: 0.4}, "b": {0: 0.8}, "c": {0: 0.5, 1: 0.4, 2: 0.3}}
+    best, *others = places(scores)
+    assert (best.label, best.seeds) == ("a", 3)
+    assert [(place.label, place.seeds) for place in others] == [("c", 3), ("b", 1)]
+    assert others[1].behind == pytest.approx(0.1)
 
 
 def test_a_lower_score_may_be_better_and_two_labels_are_not_ranked() -> None:

@@ -125,6 +125,16 @@ def test_positions_are_logarithmic() -> None:
         (("tune.multi_step.table_lr=[0.5, 1.0]",), 2, "e2e reads none of the tuned settings."),
         (("tune.encoder_optimizer.lr=[0.1]",), 2, "encoder_optimizer.lr needs two or more choices"),
         (("tune.encoder_optimizer.lr=[0.1, 0.2]",), 4, "[tune] has 3 different draws. Use --budget 3."),
+        (("tune.encoder_optimizer.lr={low=0.1, high=0.1001}",), 4, "[tune] has 2 different draws."),
+        (
+            (
+                "encoder_optimizer.schedule='noam'",
+                "tune.encoder_optimizer.warmup_steps={low=1.0, high=3.0}",
+                "encoder_optimizer.warmup_steps=1",
+            ),
+            9,
+            "[tune] has 3 different draws. Use --budget 3.",
+        ),
         (("tune.encoder_optimizer.lr={low=2.0, high=1.0}",), 2, "low = 2 must be below high = 1"),
         (("tune.encoder_optimizer.lr={lo=2.0, high=1.0}",), 2, "low, high, relative, not 'lo'"),
         (

@@ -221,6 +221,14 @@ def test_freezing_all_layers_is_refused() -> None:
         adapted(load_encoder(spec, VOCABULARY, autocast=False), spec)
 
 
+def test_a_side_network_far_wider_than_the_states_is_refused_before_its_memory_is_taken() -> None:
+    content = load_encoder(encoder_spec(), VOCABULARY, autocast=False)
+    widest = 16 * content.width
+    assert SideEncoder(content, 1, "first", widest).side.down[0].out_features == widest
+    with pytest.raises(ConfigError, match=rf"width = {2**53}, .* are 16 wide.*up to {widest} can be used"):
+        adapted(content, encoder_spec(adapt="side", side={"width": 2**53}))
+
+
 def test_lora_above_all_layers_is_refused() -> None:
     spec = encoder_spec(adapt="lora", lora={"rank": 2, "frozen_layers": 2})
     with pytest.raises(ConfigError, match=r"lora\.frozen_layers = 2 leaves no layer to update"):
@@ -282,3 +290,20 @@ def test_a_state_that_fp16_cannot_hold_is_noticed(tmp_path: Path) -> None:
     assert not states.write(tmp_path / "states")
     states.in_fp16 = False
     assert states.write(tmp_path / "states")
+
+
+@pytest.mark.parametrize("side", [False, True])
+def test_a_state_that_fp16_cannot_hold_is_held_in_fp32_on_demand(side: bool) -> None:
+    """`grambench predict` computes them so: infinite ones would score nothing."""
+    encoder = tiny_encoder(dtype=torch.float32)
+    content = SideEncoder(encoder, 2, "mean", 3) if side else encoder
+    if not side:
+        encoder.freeze_below(1)
+    with torch.no_grad():
+        encoder.backbone.encoder.layer[0].output.LayerNorm.weight.mul_(1e5)
+    states = (SideStates if side else LayerStates)(content, item_tokens(), 128, in_fp16=True)
+    cached = CachedItemEncoder(states, 128)
+    for items in (ITEMS[:1], ITEMS):
+        wanted = cached.without_cache()(items).detach()
+        assert float((cached(items).detach() - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+    assert states.dtype == torch.float32

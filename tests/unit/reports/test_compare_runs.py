@@ -97,6 +97,16 @@ def test_seeds_repeats_schedule_device_and_folders_may_differ(tmp_path: Path) ->
     assert "training.repeats" not in shown
 
 
+@pytest.mark.parametrize(("table", "name"), [("encoder", "cache_gib"), ("data", "device_gib")])
+def test_where_states_and_data_lie_may_differ(table: str, name: str, tmp_path: Path) -> None:
+    kept = {"model": "m", "adapt": "freeze"} if table == "encoder" else {}
+    runs = (
+        logs.write_seeds(tmp_path / f"{gib}", (0,), spec={table: {**kept, name: gib}}) for gib in (1.0, 2.0)
+    )
+    shown = {row.field: row.values for row in compare_runs(sources(*runs)).environment}
+    assert shown[f"{table}.{name}"] == ["1.0", "2.0"]
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

@@ -1,9 +1,11 @@
 """The plain printer and the final table."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
+from report_logs import write_seeds
 from rich.console import Console
 from tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 
@@ -109,6 +111,27 @@ def test_speedups_of_the_table_are_those_of_the_report(tmp_path: Path) -> None:
     for one in state.trials.values():
         assert numbers.ratio(comparison.speedup(state, one)) in rows[one.strategy].split()
     assert "nDCG@10" in rows["strategy"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_many_trials_are_a_table_of_labels_that_fits(tmp_path: Path, width: int) -> None:
+    folder = write_seeds(tmp_path / "run", tuple(range(13)))
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(summary_table(read_run(folder), width))
+    lines = [line.strip() for line in stream.getvalue().splitlines() if line.strip()]
+    assert "…" not in stream.getvalue()
+    assert all(len(line) <= width for line in lines)
+    heads, _, first, second = (re.split(r"\s{2,}", line) for line in lines[:4])
+    row = dict(zip(heads, first, strict=True))
+    assert (row["strategy"], row["test AUC ▾"], row["± sd"], second[0]) == (
+        "gram-1s",
+        "0.6606",
+        "0.0004",
+        "e2e",
+    )
+    assert row.get("seeds", "13") == "13"
+    assert row.get("s/epoch", "4.2") == "4.2"
+    assert lines[4].startswith("26 trials; ")
 
 
 def test_order_is_by_test_auc_and_seeds_stand_together(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from tiny_systems import CPU, ITEMS, WIDTH, encoder_spec, news_sampler, random_part, tiny_data
+from tiny_systems import CPU, ITEMS, QUERY, WIDTH, encoder_spec, news_sampler, random_part, tiny_data
 
+from grambench.config.baselines import NoFinetune
 from grambench.config.data import Data
-from grambench.config.networks import Filter
+from grambench.config.networks import Encoder, Filter
 from grambench.config.spec import Engine, MultiStep, Spec, Training
 from grambench.config.trial_name import TrialName
 from grambench.config.trials import TrialEntry
+from grambench.events.types import TrialPlanned
 from grambench.models.encoders.packed import PackedRows
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system, placement
 from grambench.worker.planning import planned, to_compile, use_graphs
+
+TINY = encoder_spec()
 
 
 @pytest.mark.parametrize(
@@ -30,15 +34,34 @@ from grambench.worker.planning import planned, to_compile, use_graphs
     ],
 )
 def test_plan_says_which_rows_of_free_vectors_are_updated(name: str, rule: str, wanted: str) -> None:
-    training = Training(free_rows=rule)
-    spec = Spec(encoder=encoder_spec(), filter=Filter(nrms={"heads": 4, "query": 8}), training=training)
+    assert plan_of(name, training=Training(free_rows=rule)).why == wanted
+
+
+def plan_of(name: str, encoder: Encoder = TINY, **changes: object) -> TrialPlanned:
+    spec = Spec(encoder=encoder, filter=Filter(nrms={"heads": 4, "query": 8}), **changes)
     data, sampler, plan = tiny_data(), news_sampler(random_part()), GraphPlan(4, None, "it fits")
     system, modules = build_system(spec, data, CPU, seed=0, strategy=name)
     strategy = make_strategy(name, system, sampler, spec=spec, micro_batch=4, encoder_chunk=None, seed=0)
     kept = placement(spec, data)
     entry, trial = TrialEntry(strategy=name), TrialName(name, 0)
-    event = planned(spec, entry, trial, sampler, strategy, plan, system, modules, kept, "off")
-    assert event.why == wanted
+    return planned(spec, entry, trial, sampler, strategy, plan, system, modules, kept, "off")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "kept", "pooled"),
+    [
+        ("attention", "trained", WIDTH * QUERY + 2 * QUERY),
+        ("attention", "untrained", 0),
+        ("mean", "trained", 0),
+    ],
+)
+def test_nofinetune_trains_no_layer_and_at_most_the_pooling(pooling: str, kept: str, pooled: int) -> None:
+    encoder = encoder_spec(pooling=pooling)
+    plan = plan_of("nofinetune", encoder, nofinetune=NoFinetune(pooling=kept))
+    assert (plan.adapt, plan.layers, plan.frozen_layers, plan.trainable_parameters) == ("none", 2, 2, pooled)
+    whole = plan_of("gram-1s", encoder)
+    assert (whole.adapt, whole.layers, whole.frozen_layers) == ("full", 2, 0)
+    assert whole.trainable_parameters == whole.encoder_parameters
 
 
 def packed_spec(**changes: object) -> Spec:
