@@ -72,22 +72,29 @@ def test_a_hold_withholds_the_turn_until_the_next_grant(runner: Runner) -> None:
     assert not waiting.is_alive()
 
 
+def next_turn_over(theirs: int, lines: Lines) -> Message:
+    """What the worker says next beside signs of life."""
+    said: list[Message] = []
+    while not (over := [each for each in said if isinstance(each, TurnOver)]):
+        said += lines.feed(os.read(theirs, 4096))
+    (only,) = over
+    return only
+
+
 def test_a_turn_that_is_withdrawn_before_it_began_is_given_back(runner: Runner) -> None:
     """A pause while a worker loads: without its word the runner would grant it nothing afterwards."""
     theirs, ours = os.pipe()
     turn = PipeTurn(runner.reading, Heartbeat(ours, period_s=3600))
     runner.send(encode(Grant(7)) + encode(Hold()))
-    lines, said = Lines(), list[Message]()
-    while not (said := [each for each in said if isinstance(each, TurnOver)]):
-        said += lines.feed(os.read(theirs, 4096))
-    assert said == [TurnOver(7, 0.0, begun=False)]
+    lines = Lines()
+    assert next_turn_over(theirs, lines) == TurnOver(7, 0.0, begun=False)
     runner.send(encode(Grant(8)))
     assert soon(lambda: not turn.must_wait())
     turn.begin()
     runner.send(encode(Hold()))
     assert soon(turn.must_wait)
     turn.give_back(1.5)
-    assert lines.feed(os.read(theirs, 4096)) == [TurnOver(8, 1.5)]
+    assert next_turn_over(theirs, lines) == TurnOver(8, 1.5)
 
 
 def test_a_stop_frees_a_worker_that_waits(runner: Runner) -> None:
