@@ -99,7 +99,7 @@ def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
 def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     probe, _ = probe_of("gram-1s")
     now, called = [0.0], []
-    monkeypatch.setattr(Probe, "_spent_s", lambda _: now[0])
+    monkeypatch.setattr(Probe, "_now_s", lambda _: now[0])
 
     def seconds(_: Probe, call: Callable[[], None]) -> float:
         call()
@@ -107,10 +107,11 @@ def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> Non
         return 0.0001 * called[-1]
 
     monkeypatch.setattr(Probe, "_seconds", seconds)
-    assert probe._grown(100, called.append) == (32, pytest.approx(0.0032))
+    assert probe._grown(100, int, called.append, float, 100.0) == pytest.approx(0.01)
     assert called == [2, 8, 32, 32, 32]  # 128 would take more than .01 s
     called.clear()
-    assert probe._grown(3, called.append)[0] == 3
+    assert probe._grown(3, int, called.append, float, 30.0) == pytest.approx(0.003)
+    assert called == [2, 3, 3, 3, 3]
 
 
 def answered(
@@ -125,7 +126,16 @@ def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRAMBENCH_CACHE", str(tmp_path))
-    strategies = ["e2e", "gram-1e", "nofinetune", "nocontent", "crcf-1s", "crcf-1e", "speedyfeed"]
+    strategies = [
+        "e2e",
+        "gram-1e",
+        "gram-auto",
+        "nofinetune",
+        "nocontent",
+        "crcf-1s",
+        "crcf-1e",
+        "speedyfeed",
+    ]
     monkeypatch.setattr(dry_run, "use_graphs", lambda spec, system, modules: _fail_on(system, "nocontent"))
     spec = Spec.model_validate(
         {**SMALL, "training": {"strategies": strategies, "batch_size": 16, "epochs": 2}}, strict=False
@@ -135,9 +145,15 @@ def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
     assert answer["failed"] == {"nocontent": "no such kernel"}
     found = {label: ev.TrialForecast.from_fields(fields) for label, fields in answer["trials"].items()}
     assert list(found) == [name for name in strategies if name != "nocontent"]
+    auto = found.pop("gram-auto")
     assert all(each.epoch_s > 0 and each.peak_bytes > 0 for each in found.values())
+    assert (auto.epoch_s, auto.reuse_ratio) == (None, None)
+    assert auto.note.endswith(" s an epoch: the drift decides how long windows are")
     assert found["gram-1e"].reuse_ratio == pytest.approx(found["e2e"].reuse_of_epoch)
-    assert found["nofinetune"].note == "the first epoch also encodes every item once"
+    once = {label: each.once_s for label, each in found.items() if each.once_s}
+    assert list(once) == ["nofinetune"]
+    words = " s more: a frozen part encodes every item once"
+    assert found["nofinetune"].note == f"before or in the first epoch {once['nofinetune']:.2g}{words}"
     assert "upper bound" in found["speedyfeed"].note
 
 
