@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_systems import CPU, HEADS, QUERY, Tiny, encoder_spec, news_sampler, random_part, tiny_system
+from tiny_systems import (
+    CPU,
+    HEADS,
+    QUERY,
+    Tiny,
+    encoder_spec,
+    news_sampler,
+    random_part,
+    tiny_data,
+    tiny_system,
+)
 
 from grambench.config.networks import Filter
 from grambench.config.spec import MultiStep, Spec
@@ -16,9 +26,12 @@ from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.training.memory_plan import GraphPlan
+from grambench.training.protocols import KeepsVectors
 from grambench.training.strategies import make_strategy
+from grambench.training.system import build_system
 from grambench.worker import dry_run, forecast
 from grambench.worker.forecast import Probe, used_bytes
+from grambench.worker.resume import collect
 
 STEPS = 7
 SMALL = {
@@ -48,18 +61,20 @@ def every_batch_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "_LOOKED_AT", STEPS)
 
 
+SPEC = Spec(
+    encoder=encoder_spec(),
+    filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
+    multi_step=MultiStep(encoder_batch=8, encoder_passes=2),
+)
+
+
 def probe_of(name: str) -> tuple[Probe, Tiny]:
     tiny = tiny_system(dtype=torch.float32)
     sampler = news_sampler(random_part(), batch_size=7)
     assert sampler.samples == STEPS * 7
-    spec = Spec(
-        encoder=encoder_spec(),
-        filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
-        multi_step=MultiStep(encoder_batch=8, encoder_passes=2),
-    )
     plan = GraphPlan(2, None, "")
-    strategy = make_strategy(name, tiny.system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
-    return Probe(spec, name, tiny.system, sampler, strategy, plan, used_bytes(CPU), 0.01), tiny
+    strategy = make_strategy(name, tiny.system, sampler, spec=SPEC, micro_batch=2, encoder_chunk=None, seed=0)
+    return Probe(SPEC, name, tiny.system, sampler, strategy, plan, used_bytes(CPU), 0.01), tiny
 
 
 @pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e"])
@@ -81,6 +96,46 @@ def test_counts_are_those_of_the_epoch_that_follows(name: str) -> None:
     assert found.reuse_ratio == pytest.approx(occurrences / encoded, rel=close)
     assert found.epoch_s > 0
     assert found.reuse_of_batch < found.reuse_of_epoch
+
+
+@pytest.mark.parametrize(
+    "name", ["e2e-gc", "gram-3s", "gram-auto", "nofinetune", "crcf-1s", "crcf-1e", "nocontent", "speedyfeed"]
+)
+def test_training_after_a_probe_is_the_same_bit_by_bit(name: str) -> None:
+    found = []
+    for probes in (False, True):
+        sampler = news_sampler(random_part(), batch_size=7)
+        system, modules = build_system(SPEC, tiny_data(), CPU, seed=0, strategy=name)
+        strategy = make_strategy(name, system, sampler, spec=SPEC, micro_batch=2, encoder_chunk=None, seed=0)
+        if probes:
+            Probe(SPEC, name, system, sampler, strategy, GraphPlan(2, None, ""), 0, 0.01).forecast()
+        for step in range(STEPS + 2):
+            strategy.step(sampler.batch(step))
+        found.append(collect(system, modules, strategy))
+    (tensors, numbers), (probed, probed_numbers) = found
+    assert numbers == probed_numbers
+    assert tensors.keys() == probed.keys()
+    assert [key for key, value in tensors.items() if not torch.equal(value, probed[key])] == []
+
+
+def test_a_step_that_keeps_vectors_encodes_nothing() -> None:
+    probe, tiny = probe_of("gram-3s")
+    assert isinstance(probe.strategy, KeepsVectors)
+    probe.strategy.rehearse(probe.sampler.batch(0))
+    assert tiny.spy.counts.items == 0
+    assert (probe.strategy.window, probe.strategy.table_optimizer.accumulator_I.any()) == (None, False)
+
+
+def test_an_update_of_more_numbers_than_are_timed_costs_in_proportion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe, tiny = probe_of("gram-1s")
+    monkeypatch.setattr(Probe, "_seconds", lambda _, call: (call(), 1.0)[1])
+    optimizer = tiny.system.encoder_optimizer
+    assert probe._update_seconds(optimizer) == 1.0
+    monkeypatch.setattr(forecast, "_SAMPLE", 16)
+    sizes = [parameter.numel() for parameter in optimizer.parameters]
+    assert probe._update_seconds(optimizer) == pytest.approx(sum(sizes) / sum(min(16, n) for n in sizes))
 
 
 def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
