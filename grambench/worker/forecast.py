@@ -28,6 +28,7 @@ from grambench.domains.training import TrainSampler
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, NoItemEncoder, free_vectors
 from grambench.models.encoders.states import CachedItemEncoder, FrozenStates
+from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, most_held_bytes
 from grambench.training.optim import ScheduledAdam
 from grambench.training.phases import System, dry_run, encode, warm_up_encoder
@@ -36,12 +37,14 @@ from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 
 T = TypeVar("T")
-LEAST_S, MOST_S, OF_WARM_UP = 0.08, 2.0, 1 / 8
+LEAST_S, MOST_S, OF_WARM_UP = 0.12, 2.0, 1 / 8
 """Seconds of each measurement of a trial that is about to start: a share of its warm-up, within bounds."""
 _LOOKED_AT = 16
 """Batches over which counts are averaged."""
-_FIRST, _GROWTH, _CALLS = 2, 4, 4
-"""Users or items of the first part that is measured, factor to the next one, and calls of the last."""
+_SMALL = 2
+"""Users or items whose graph is measured."""
+_GROWTH, _CALLS = 4, 3
+"""Factor from a part that is timed to the next one, and calls of the last."""
 _SAMPLE = 1 << 16
 """Numbers of each parameter on which an update is timed."""
 
@@ -159,7 +162,9 @@ class Probe:
         return (batch.occurrences() if takes_all else batch.unique()).host_items_N
 
     def _size(self, batch: Batch) -> int:
-        """What a batch costs grows with it: the tokens that are encoded, or without text the occurrences."""
+        """What a batch costs grows with it: tokens that are read, or without text the occurrences."""
+        if isinstance(self.system.filter, LMKT):
+            return int(self.system.filter.packed(batch.occurrences()).lengths_S.sum())
         return self._tokens(self._encoded(batch)) if self._reads_text else batch.occurrences().occurrences
 
     @property
@@ -184,7 +189,7 @@ class Probe:
     def _one_step(self, batches: list[Batch]) -> tuple[cost.StepWork, cost.Seconds, float]:
         """Of a strategy whose steps are complete: the warm-up, which computes a step's gradients."""
         first, warm_up = batches[0], self.strategy.warm_up
-        small = self._part(first, _FIRST)
+        small = self._part(first, _SMALL)
         held = most_held_bytes(self._parameters(), lambda: warm_up(small))
         sizes = [self._size(batch) for batch in batches]
         users = first.users, lambda users: self._part(first, users)
@@ -213,7 +218,7 @@ class Probe:
         """Of a strategy whose steps read vectors that are there already."""
         assert isinstance(self.strategy, KeepsVectors)
         first, rehearse = batches[0], self.strategy.rehearse
-        small = self._part(first, _FIRST)
+        small = self._part(first, _SMALL)
         held = most_held_bytes(self._parameters(), lambda: rehearse(small))
         users = first.users, lambda users: self._part(first, users)
         took_s = self._grown(*users, rehearse, lambda part: part.users, first.users)
@@ -281,9 +286,9 @@ class Probe:
             return self._require(items_N[:items])
 
         with dry_run(system):
-            held = most_held_bytes(self._parameters(), lambda: fit(part(_FIRST)))
+            held = most_held_bytes(self._parameters(), lambda: fit(part(_SMALL)))
             both_s = self._grown(chunk, part, fit, self._tokens, held_tokens)
-            forward(part(_FIRST))
+            forward(part(_SMALL))
             forward_s = self._grown(len(items_N), part, forward, self._tokens, tokens)
         seconds = dataclasses.replace(
             seconds,
@@ -291,7 +296,7 @@ class Probe:
             both=both_s / max(1.0, held_tokens),
             update=self._update_seconds(system.encoder_optimizer),
         )
-        return seconds, max(graph, held * max(1.0, held_tokens / max(1, self._tokens(items_N[:_FIRST]))))
+        return seconds, max(graph, held * max(1.0, held_tokens / max(1, self._tokens(items_N[:_SMALL]))))
 
     def _memory(self, graph: float, windows: list[cost.WindowWork]) -> cost.Bytes:
         encoder, row = self.system.encode.encoder, self.system.encode.encoder.width * 4
@@ -333,7 +338,7 @@ class Probe:
             size: of a part, with which its cost grows.
             whole: size that is asked for.
         """
-        part, points = min(_FIRST, most), [(0.0, 0.0)]
+        part, points = 1, [(0.0, 0.0)]
         while True:
             began, prepared = self._now_s(), prepare(part)
             seconds = [self._seconds(lambda: call(prepared))]  # noqa: B023

@@ -163,10 +163,10 @@ def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Probe, "_seconds", seconds)
     assert probe._grown(100, int, called.append, float, 100.0) == pytest.approx(0.01)
-    assert called == [2, 8, 32, 32, 32]  # 128 would take more than .01 s
+    assert called == [1, 4, 16, 64]  # all would take more than .01 s
     called.clear()
     assert probe._grown(3, int, called.append, float, 30.0) == pytest.approx(0.003)
-    assert called == [2, 3, 3, 3, 3]
+    assert called == [1, 3, 3, 3]
 
 
 def answered(
