@@ -164,7 +164,8 @@ class Probe:
     def _size(self, batch: Batch) -> int:
         """What a batch costs grows with it: tokens that are read, or without text the occurrences."""
         if isinstance(self.system.filter, LMKT):
-            return int(self.system.filter.packed(batch.occurrences()).lengths_S.sum())
+            view: Any = batch.occurrences()
+            return int(self.system.filter.packed(view).lengths_S.sum())
         return self._tokens(self._encoded(batch)) if self._reads_text else batch.occurrences().occurrences
 
     @property
