@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_systems import (
@@ -16,10 +17,12 @@ from tiny_systems import (
     encoder_spec,
     news_sampler,
     random_part,
+    sampler_of,
     tiny_data,
     tiny_system,
 )
 
+from grambench.config.baselines import GPTArchitecture, LanguageModel
 from grambench.config.networks import Filter
 from grambench.config.spec import MultiStep, Spec
 from grambench.errors import ExitCode
@@ -136,6 +139,21 @@ def test_an_update_of_more_numbers_than_are_timed_costs_in_proportion(
     monkeypatch.setattr(forecast, "_SAMPLE", 16)
     sizes = [parameter.numel() for parameter in optimizer.parameters]
     assert probe._update_seconds(optimizer) == pytest.approx(sum(sizes) / sum(min(16, n) for n in sizes))
+
+
+def test_lm_kt_costs_what_its_rows_are_long() -> None:
+    data, sampler = tiny_data(), sampler_of("answers")
+    data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id = 2, 3
+    model = LanguageModel(architecture=GPTArchitecture(hidden_size=8, layers=1, heads=2, positions=48))
+    spec = SPEC.model_copy(update={"language_model": model})
+    system, _ = build_system(spec, data, CPU, seed=0, strategy="lm-kt")
+    strategy = make_strategy("lm-kt", system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
+    probe = Probe(spec, "lm-kt", system, sampler, strategy, GraphPlan(2, None, ""), 0, 0.01)
+    batch = sampler.batch(0)
+    ids_SL = system.filter.packed(batch.occurrences()).ids_SL
+    assert probe._size(batch) == np.count_nonzero(ids_SL)  # padding is 0, which is no token of a text here
+    found = probe.forecast()
+    assert (found.epoch_s > 0, found.reuse_ratio, found.items_per_epoch) == (True, None, 0)
 
 
 def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
