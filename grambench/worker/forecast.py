@@ -27,7 +27,8 @@ from grambench.data.batches.base import PlannedShare
 from grambench.domains.training import TrainSampler
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, NoItemEncoder, free_vectors
-from grambench.models.encoders.states import CachedItemEncoder, FrozenStates
+from grambench.models.encoders.states import CachedItemEncoder, FrozenStates, LayerStates
+from grambench.models.encoders.text import TextEncoder
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, most_held_bytes
 from grambench.training.optim import ScheduledAdam
@@ -191,7 +192,7 @@ class Probe:
         """Of a strategy whose steps are complete: the warm-up, which computes a step's gradients."""
         first, warm_up = batches[0], self.strategy.warm_up
         small = self._part(first, _SMALL)
-        held = most_held_bytes(self._parameters(), lambda: warm_up(small))
+        held = self._held(lambda: warm_up(small))
         sizes = [self._size(batch) for batch in batches]
         users = first.users, lambda users: self._part(first, users)
         mean_s = self._grown(*users, warm_up, self._size, fmean(sizes))
@@ -205,6 +206,16 @@ class Probe:
         )
         graph = held * max(1.0, self._share_held(first) * max(sizes) / max(1, self._size(small)))
         return work, cost.Seconds(draw=0.0, step=mean_s + update_s), graph
+
+    def _held(self, run: Callable[[], None]) -> float:
+        """The most bytes that graphs hold at once, with those of a checkpointed layer that is run again."""
+        encoder, parameters = self.system.encode.encoder, self._parameters()
+        held = float(most_held_bytes(parameters, run))
+        encoder = encoder.encoder if isinstance(encoder, LayerStates) else encoder
+        if isinstance(encoder, TextEncoder) and (layers := encoder.checkpointed_layers):
+            with encoder.keeping_all():
+                held += most_held_bytes(parameters, run) / layers
+        return held
 
     def _share_held(self, batch: Batch) -> float:
         """Share of a batch whose graph is held at once."""
@@ -220,7 +231,7 @@ class Probe:
         assert isinstance(self.strategy, KeepsVectors)
         first, rehearse = batches[0], self.strategy.rehearse
         small = self._part(first, _SMALL)
-        held = most_held_bytes(self._parameters(), lambda: rehearse(small))
+        held = self._held(lambda: rehearse(small))
         users = first.users, lambda users: self._part(first, users)
         took_s = self._grown(*users, rehearse, lambda part: part.users, first.users)
         update_s = self._update_seconds(self.system.filter_optimizer)
@@ -287,7 +298,7 @@ class Probe:
             return self._require(items_N[:items])
 
         with dry_run(system):
-            held = most_held_bytes(self._parameters(), lambda: fit(part(_SMALL)))
+            held = self._held(lambda: fit(part(_SMALL)))
             both_s = self._grown(chunk, part, fit, self._tokens, held_tokens)
             forward(part(_SMALL))
             forward_s = self._grown(len(items_N), part, forward, self._tokens, tokens)
