@@ -166,7 +166,7 @@ class Probe:
         """What a batch costs grows with it: tokens that are read, or without text the occurrences."""
         if isinstance(self.system.filter, LMKT):
             view: Any = batch.occurrences()
-            return int(self.system.filter.packed(view).lengths_S.sum())
+            return self.system.filter.positions(view)
         return self._tokens(self._encoded(batch)) if self._reads_text else batch.occurrences().occurrences
 
     @property

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny_systems import (
@@ -141,7 +140,7 @@ def test_an_update_of_more_numbers_than_are_timed_costs_in_proportion(
     assert probe._update_seconds(optimizer) == pytest.approx(sum(sizes) / sum(min(16, n) for n in sizes))
 
 
-def test_lm_kt_costs_what_its_rows_are_long() -> None:
+def test_lm_kt_costs_what_its_calls_are_large() -> None:
     data, sampler = tiny_data(), sampler_of("answers")
     data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id = 2, 3
     model = LanguageModel(architecture=GPTArchitecture(hidden_size=8, layers=1, heads=2, positions=48))
@@ -150,8 +149,13 @@ def test_lm_kt_costs_what_its_rows_are_long() -> None:
     strategy = make_strategy("lm-kt", system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
     probe = Probe(spec, "lm-kt", system, sampler, strategy, GraphPlan(2, None, ""), 0, 0.01)
     batch = sampler.batch(0)
-    ids_SL = system.filter.packed(batch.occurrences()).ids_SL
-    assert probe._size(batch) == np.count_nonzero(ids_SL)  # padding is 0, which is no token of a text here
+    read: list[int] = []
+    system.filter.language_model.transformer.register_forward_hook(
+        lambda _module, _args, named, _out: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    with torch.no_grad():
+        system.filter.loss(torch.empty(0), batch.occurrences())
+    assert probe._size(batch) == sum(read) > 0
     found = probe.forecast()
     assert (found.epoch_s > 0, found.reuse_ratio, found.items_per_epoch) == (True, None, 0)
 
