@@ -5,7 +5,7 @@ Only arithmetic; `worker/forecast.py` counts and measures. One process: ranks ar
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grambench.events.types import TrialForecast
 
@@ -118,6 +118,34 @@ def forecast(
         items_per_epoch=round(items),
         tokens_per_epoch=round(tokens),
         note=note,
+    )
+
+
+def along(smaller: tuple[float, float], larger: tuple[float, float], size: float) -> float:
+    """Seconds at a size from those at two others, each (size, seconds): what each call costs does not grow.
+
+    From no seconds at no size, in proportion; never less than constant.
+    """
+    (size_0, seconds_0), (size_1, seconds_1) = smaller, larger
+    most = seconds_1 / max(1.0, size_1)
+    growth = (seconds_1 - seconds_0) / (size_1 - size_0) if size_1 > size_0 else most
+    return seconds_1 + min(most, max(0.0, growth)) * (size - size_1)
+
+
+def between(fewest: TrialForecast, most: TrialForecast) -> TrialForecast:
+    """Of a trial whose windows end by drift: what its training decides is null, and the note has the range.
+
+    Args:
+        fewest: with windows of the greatest length.
+        most: with windows of the least length.
+    """
+    return replace(
+        fewest,
+        epoch_s=None,
+        reuse_ratio=None,
+        items_per_epoch=None,
+        tokens_per_epoch=None,
+        note=f"{fewest.epoch_s:.2g} to {most.epoch_s:.2g} s an epoch: the drift decides how long windows are",
     )
 
 

@@ -123,8 +123,17 @@ def _print_forecasts(spec: Spec, forecasts: Forecasts) -> None:
             say(f"{safe_text(label)}: {each.note}")
     for label, why in forecasts.failed.items():
         say(f"{safe_text(label)}: no forecast ({safe_text(why, 400)})")
-    epochs = [each.epoch_s for each in forecasts.trials.values() if each.epoch_s is not None]
-    if not spec.training.max_steps and not forecasts.failed:
-        seeds = len(spec.training.seeds) * spec.training.repeats
-        all_s = spec.training.epochs * seeds * sum(epochs)
-        say(f"training of all trials: {in_words(all_s)}, if all epochs run, one after the other")
+    _print_sum(spec, forecasts)
+
+
+def _print_sum(spec: Spec, forecasts: Forecasts) -> None:
+    """Training seconds of all trials that are predicted; each has its own number of epochs."""
+    known = {label: each for label, each in forecasts.trials.items() if each.epoch_s is not None}
+    if spec.training.max_steps or forecasts.failed or not known:
+        return
+    epochs = {entry.label: spec.with_own(entry).training.epochs for entry in spec.entries}
+    seeds = len(spec.training.seeds) * spec.training.repeats
+    all_s = seeds * sum(epochs[label] * (each.epoch_s or 0) + each.once_s for label, each in known.items())
+    others = [safe_text(label) for label in forecasts.trials if label not in known]
+    whose = f"all trials but {', '.join(others)}" if others else "all trials"
+    say(f"training of {whose}: {in_words(all_s)}, if all epochs run, one after the other")

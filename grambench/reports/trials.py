@@ -25,6 +25,7 @@ from grambench.reports.trial_schema import Plan, Predictions, Scores, Trial, Wor
 CURVE_POINTS = 256
 _UNLIKE = "trained by other numbers of ranks"
 _NOT_TRAINED = "no training step was recorded"
+_BY_DRIFT = "the drift decides how long windows are"
 _SEVERAL = "trained by several numbers of ranks: ranks.parts has each"
 _UNWATCHED = "fewer than two samples were taken while it trained"
 
@@ -249,15 +250,21 @@ def _forecast(state: RunState, trial: TrialState) -> Forecast:
     return build_section(
         Forecast,
         event,
-        epoch_s=_scored(event.epoch_s, epoch_seconds(trial), "no epoch was finished"),
+        epoch_s=_scored(event.epoch_s, epoch_seconds(trial), "no epoch was finished", _BY_DRIFT),
         peak_bytes=_scored(event.peak_bytes, peak, memory.reasons.get(peak_of, "")),
-        reuse_ratio=_scored(event.reuse_ratio, reuse, _unsettled(trial)),
+        reuse_ratio=_scored(event.reuse_ratio, reuse, _unsettled(trial), _unpredicted_reuse(event)),
     )
 
 
-def _scored(predicted: float | None, measured: float | None, why_unmeasured: str) -> Scored:
+def _unpredicted_reuse(event: ev.TrialForecast) -> str:
+    return _BY_DRIFT if event.epoch_s is None else "vectors are kept for longer than a window or step"
+
+
+def _scored(
+    predicted: float | None, measured: float | None, why_unmeasured: str, why_unpredicted: str = ""
+) -> Scored:
     reasons = {
-        "predicted": "vectors are kept for longer than a window or step",
+        "predicted": why_unpredicted,
         "measured": why_unmeasured,
         "ratio": "it was not both predicted and measured",
     }

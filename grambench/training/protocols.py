@@ -107,6 +107,15 @@ class ReadsCached(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsVectors(Protocol):
+    """A strategy whose steps read vectors, or states, that are there already."""
+
+    def rehearse(self, batch: Batch) -> None:
+        """Do the work of a CF step, on any vectors and without updates of modules; nothing of it is kept."""
+        ...
+
+
 class Strategy(Protocol):
     """A way to train both modules."""
 

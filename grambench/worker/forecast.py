@@ -4,44 +4,50 @@ A step is measured on growing parts of a batch for as long as there is time: a w
 Legend: N items, D width.
 """
 
+import collections
 import contextlib
 import ctypes
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from time import process_time
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from grambench import gram
 from grambench.analysis import forecast as cost
 from grambench.config.spec import Spec
 from grambench.config.strategies import row_of
+from grambench.data.batches.base import PlannedShare
 from grambench.domains.training import TrainSampler
 from grambench.events import types as ev
 from grambench.models.encoders.free import FreeItemEncoder, NoItemEncoder, free_vectors
-from grambench.models.encoders.states import CachedItemEncoder
+from grambench.models.encoders.states import CachedItemEncoder, FrozenStates, LayerStates
+from grambench.models.encoders.text import TextEncoder
+from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan, most_held_bytes
 from grambench.training.optim import ScheduledAdam
-from grambench.training.phases import System, dry_run, encode, filter_loss, warm_up_encoder
-from grambench.training.protocols import Batch, Strategy
+from grambench.training.phases import System, dry_run, encode, warm_up_encoder
+from grambench.training.protocols import Batch, KeepsVectors, Strategy
 from grambench.training.strategies.no_finetune import NoFinetune, TrainedPooling
 from grambench.training.strategies.speedyfeed import SpeedyFeed
 
-LEAST_S, MOST_S, OF_WARM_UP = 0.08, 2.0, 1 / 8
+T = TypeVar("T")
+LEAST_S, MOST_S, OF_WARM_UP = 0.12, 2.0, 1 / 8
 """Seconds of each measurement of a trial that is about to start: a share of its warm-up, within bounds."""
 _LOOKED_AT = 16
 """Batches over which counts are averaged."""
-_FIRST, _GROWTH, _REPEATS = 2, 4, 3
-"""Users or items of the first part that is measured, factor to the next one, and calls of the last."""
-_SAMPLE = 1 << 20
-"""Parameters on which an update is timed."""
+_SMALL = 2
+"""Users or items whose graph is measured."""
+_GROWTH, _CALLS = 4, 3
+"""Factor from a part that is timed to the next one, and calls of the last."""
+_SAMPLE = 1 << 16
+"""Numbers of each parameter on which an update is timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +76,29 @@ class Probe:
             fmean(batch.occurrences().occurrences for batch in batches),
             fmean(len(batch.unique().host_items_N) for batch in batches),
         )
-        windows, ahead_s = self._windows()
-        measured = self._one_step if not windows and not self._is_frozen else self._filter_step
+        windows, ahead_s = self._windows(self.strategy.window_steps)
+        measured = self._filter_step if isinstance(self.strategy, KeepsVectors) else self._one_step
         with self._on_plain_steps():
             work, seconds, graph = measured(batches)
             if windows:
                 seconds, graph = self._at_windows(batches[0], seconds, graph)
-        multi = self.spec.multi_step
-        found = cost.forecast(
-            drawn,
-            work,
-            windows,
-            dataclasses.replace(seconds, draw=draw_s + ahead_s / drawn.batches),
-            self._memory(graph, windows),
-            encoder_batch=multi.encoder_batch,
-            encoder_passes=multi.encoder_passes,
-            note=self._note(),
+            once_s = self._once()
+        seconds = dataclasses.replace(seconds, draw=draw_s + ahead_s / drawn.batches)
+
+        def predicted(windows: list[cost.WindowWork]) -> ev.TrialForecast:
+            multi, memory = self.spec.multi_step, self._memory(graph, windows)
+            sizes = {"encoder_batch": multi.encoder_batch, "encoder_passes": multi.encoder_passes}
+            return cost.forecast(drawn, work, windows, seconds, memory, **sizes, note=self._note(once_s))
+
+        found = predicted(windows)
+        if windows and (least := self._least_window()):
+            found = cost.between(found, predicted(self._windows(least)[0]))
+        return dataclasses.replace(
+            found,
+            once_s=once_s,
+            reuse_of_epoch=self._reuse_of_epoch(drawn) if counts_epoch else None,
+            seconds=time.perf_counter() - began,
         )
-        epoch = self._reuse_of_epoch(drawn) if counts_epoch else None
-        return dataclasses.replace(found, reuse_of_epoch=epoch, seconds=time.perf_counter() - began)
 
     @contextlib.contextmanager
     def _on_plain_steps(self) -> Iterator[None]:
@@ -105,7 +115,7 @@ class Probe:
 
     def _batches(self) -> tuple[list[Batch], float]:
         """Some whole batches of the first epoch, the first one among them, and seconds to draw one."""
-        sampler, began = self.sampler, time.perf_counter()
+        sampler, began = self.sampler, self._now_s()
         whole = max(1, min(sampler.samples // sampler.batch_size, sampler.total_steps))
         steps = sorted(set(np.linspace(0, whole - 1, _LOOKED_AT).astype(int).tolist()))
         batches: list[Batch] = [sampler.batch(step) for step in steps]
@@ -113,14 +123,14 @@ class Probe:
             batch.unique()
         at_once = max(1, sampler.drawn_ahead // sampler.batch_size)
         drawn = sum(min(at_once, whole - block * at_once) for block in {step // at_once for step in steps})
-        return batches, (time.perf_counter() - began) / drawn
+        return batches, (self._now_s() - began) / drawn
 
-    def _windows(self) -> tuple[list[cost.WindowWork], float]:
+    def _windows(self, longest: int) -> tuple[list[cost.WindowWork], float]:
         """The windows of an epoch, and seconds to collect their items; none where each step is complete."""
         of_epoch, total = self.sampler.steps_per_epoch, self.sampler.total_steps
-        most = min(self.strategy.window_steps, total)
-        if self.strategy.window_steps == 1:
+        if longest == 1:
             return [], 0.0
+        most = min(longest, total)
         whole, rest = divmod(of_epoch, most)
         lengths = [(float(whole), most, 0), (1.0, rest, whole * most)]
         if most > of_epoch or total < of_epoch:
@@ -128,11 +138,16 @@ class Probe:
         windows, ahead_s = [], 0.0
         for times, steps, first in lengths:
             if times and steps:
-                began = time.perf_counter()
+                began = self._now_s()
                 items_N = self.sampler.items_ahead(first, steps)
-                ahead_s += times * (time.perf_counter() - began)
+                ahead_s += times * (self._now_s() - began)
                 windows.append(cost.WindowWork(times, len(items_N), self._tokens(items_N)))
         return windows, ahead_s
+
+    def _least_window(self) -> int | None:
+        """CF steps of the shortest window where the drift ends windows; None: their lengths are known."""
+        least = getattr(getattr(self.strategy, "rule", None), "check_steps", self.strategy.window_steps)
+        return least if least < self.strategy.window_steps else None
 
     def _reuse_of_epoch(self, drawn: cost.Drawn) -> float | None:
         items = len(self.sampler.items_ahead(0, self.sampler.steps_per_epoch))
@@ -148,7 +163,10 @@ class Probe:
         return (batch.occurrences() if takes_all else batch.unique()).host_items_N
 
     def _size(self, batch: Batch) -> int:
-        """What a batch costs grows with it: the tokens that are encoded, or without text the occurrences."""
+        """What a batch costs grows with it: tokens that are read, or without text the occurrences."""
+        if isinstance(self.system.filter, LMKT):
+            view: Any = batch.occurrences()
+            return self.system.filter.positions(view)
         return self._tokens(self._encoded(batch)) if self._reads_text else batch.occurrences().occurrences
 
     @property
@@ -156,30 +174,28 @@ class Probe:
         return not isinstance(self.system.encode, FreeItemEncoder | NoItemEncoder)
 
     @property
-    def _is_frozen(self) -> bool:
-        return isinstance(self.strategy, NoFinetune | TrainedPooling)
+    def _states(self) -> FrozenStates[Any] | None:
+        """States of a frozen part that steps read."""
+        found = self.strategy if isinstance(self.strategy, TrainedPooling) else self.system.encode
+        return found.states if isinstance(found, TrainedPooling | CachedItemEncoder) else None
 
-    def _note(self) -> str:
-        if self._is_frozen:
-            return "the first epoch also encodes every item once"
+    def _note(self, once_s: float) -> str:
+        if once_s:
+            return f"before or in the first epoch {once_s:.2g} s more: a frozen part encodes every item once"
         if isinstance(self.strategy, SpeedyFeed):
             return "an upper bound: vectors from the cache are not encoded"
-        if row_of(self.name).colours == "auto":
-            return "as if every window were of the greatest length"
         return ""
 
     # --- measurements --------------------------------------------------------------------------
 
     def _one_step(self, batches: list[Batch]) -> tuple[cost.StepWork, cost.Seconds, float]:
         """Of a strategy whose steps are complete: the warm-up, which computes a step's gradients."""
-        first = batches[0]
-        small = next(first.split(_FIRST))
-        held = most_held_bytes(self._parameters(), lambda: self.strategy.warm_up(small))
-        users, took_s = self._grown(
-            first.users, lambda users: self.strategy.warm_up(next(first.split(users)))
-        )
+        first, warm_up = batches[0], self.strategy.warm_up
+        small = self._part(first, _SMALL)
+        held = self._held(lambda: warm_up(small))
         sizes = [self._size(batch) for batch in batches]
-        mean_s = took_s * fmean(sizes) / max(1, self._size(next(first.split(users))))
+        users = first.users, lambda users: self._part(first, users)
+        mean_s = self._grown(*users, warm_up, self._size, fmean(sizes))
         update_s = sum(
             map(self._update_seconds, (self.system.filter_optimizer, self.system.encoder_optimizer))
         )
@@ -190,6 +206,16 @@ class Probe:
         )
         graph = held * max(1.0, self._share_held(first) * max(sizes) / max(1, self._size(small)))
         return work, cost.Seconds(draw=0.0, step=mean_s + update_s), graph
+
+    def _held(self, run: Callable[[], None]) -> float:
+        """The most bytes that graphs hold at once, with those of a checkpointed layer that is run again."""
+        encoder, parameters = self.system.encode.encoder, self._parameters()
+        held = float(most_held_bytes(parameters, run))
+        encoder = encoder.encoder if isinstance(encoder, LayerStates) else encoder
+        if isinstance(encoder, TextEncoder) and (layers := encoder.checkpointed_layers):
+            with encoder.keeping_all():
+                held += most_held_bytes(parameters, run) / layers
+        return held
 
     def _share_held(self, batch: Batch) -> float:
         """Share of a batch whose graph is held at once."""
@@ -202,46 +228,87 @@ class Probe:
 
     def _filter_step(self, batches: list[Batch]) -> tuple[cost.StepWork, cost.Seconds, float]:
         """Of a strategy whose steps read vectors that are there already."""
-        first, system = batches[0], self.system
-        width, device = system.encode.encoder.width, system.clock.device
-        dtype = next(system.encode.encoder.parameters()).dtype
+        assert isinstance(self.strategy, KeepsVectors)
+        first, rehearse = batches[0], self.strategy.rehearse
+        small = self._part(first, _SMALL)
+        held = self._held(lambda: rehearse(small))
+        users = first.users, lambda users: self._part(first, users)
+        took_s = self._grown(*users, rehearse, lambda part: part.users, first.users)
+        update_s = self._update_seconds(self.system.filter_optimizer)
+        if isinstance(self.strategy, TrainedPooling):
+            update_s += self._update_seconds(self.system.encoder_optimizer)
+            self.strategy.states.forget()  # training computes them in calls of its own
+        graph = held * first.users / small.users
+        return cost.StepWork(0, 0), cost.Seconds(draw=0.0, step=took_s + update_s), graph
 
-        def run(users: int) -> None:
-            view = next(first.split(users)).unique()
-            vectors_ND = torch.zeros(len(view.host_items_N), width, dtype=dtype, device=device)
-            loss = functools.partial(filter_loss, system, view)
-            gram.filter_backward(loss, vectors_ND, users, system.guard.see)
+    def _part(self, batch: Batch, users: int) -> Batch:
+        """A part of a batch, after computing frozen states that are missing for it."""
+        part = next(batch.split(users))
+        self._require(self._encoded(part))
+        return part
+
+    def _require(self, items_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The items, after computing frozen states that are missing for them."""
+        if self._states is not None:
+            self._states.require(items_N)
+        return items_N
+
+    def _once(self) -> float:
+        """Seconds to encode once what is frozen; 0 where it is there by now."""
+        system, states, sampler = self.system, self._states, self.sampler
+        if isinstance(system.encode, CachedItemEncoder):
+            items_N = np.arange(len(system.encode.tokens))
+        else:
+            items_N = sampler.items_ahead(0, sampler.steps_per_epoch)
+        if not isinstance(self.strategy, NoFinetune) and (states is None or states.file is not None):
+            return 0.0
+        items_N = np.random.default_rng(0).permutation(items_N)
+
+        @torch.no_grad()
+        def run(items_N: NDArray[np.int64]) -> None:
+            if states is None:
+                encode(system, items_N)
+            else:
+                collections.deque(states.computed(items_N), 0)
+
+        lengths_I = (system.encode if states is None else states).tokens.lengths
+
+        def size(items_N: NDArray[np.int64]) -> int:
+            return int(lengths_I[items_N].sum())
 
         with dry_run(system):
-            small = min(_FIRST, first.users)
-            held = most_held_bytes(self._parameters(), functools.partial(run, small))
-            users, took_s = self._grown(first.users, run)
-        step_s = took_s * first.users / users + self._update_seconds(system.filter_optimizer)
-        return cost.StepWork(0, 0), cost.Seconds(draw=0.0, step=step_s), held * first.users / small
+            return self._grown(len(items_N), lambda items: items_N[:items], run, size, size(items_N))
 
     def _at_windows(self, batch: Batch, seconds: cost.Seconds, graph: float) -> tuple[cost.Seconds, float]:
         """The same with what a window costs when it opens and closes."""
         system, items_N = self.system, batch.unique().host_items_N
         items_N = np.random.default_rng(0).permutation(items_N)
+        tokens = self._tokens(items_N)
         chunk = min(self.spec.multi_step.encoder_batch, self.plan.encoder_chunk or len(items_N), len(items_N))
+        held_tokens = tokens * chunk / len(items_N)
 
-        def forward(items: int) -> None:
-            with torch.no_grad():
-                encode(system, items_N[:items])
+        @torch.no_grad()
+        def forward(items_N: NDArray[np.int64]) -> None:
+            encode(system, items_N)
+
+        def fit(items_N: NDArray[np.int64]) -> None:
+            warm_up_encoder(system, items_N)
+
+        def part(items: int) -> NDArray[np.int64]:
+            return self._require(items_N[:items])
 
         with dry_run(system):
-            held = most_held_bytes(self._parameters(), lambda: warm_up_encoder(system, items_N[:_FIRST]))
-            fitted, both_s = self._grown(chunk, lambda items: warm_up_encoder(system, items_N[:items]))
-            forward(_FIRST)
-            opened, forward_s = self._grown(len(items_N), forward)
-        held_tokens = self._tokens(items_N) * chunk / len(items_N)
+            held = self._held(lambda: fit(part(_SMALL)))
+            both_s = self._grown(chunk, part, fit, self._tokens, held_tokens)
+            forward(part(_SMALL))
+            forward_s = self._grown(len(items_N), part, forward, self._tokens, tokens)
         seconds = dataclasses.replace(
             seconds,
-            forward=forward_s / max(1, self._tokens(items_N[:opened])),
-            both=both_s / max(1, self._tokens(items_N[:fitted])),
+            forward=forward_s / max(1, tokens),
+            both=both_s / max(1.0, held_tokens),
             update=self._update_seconds(system.encoder_optimizer),
         )
-        return seconds, max(graph, held * max(1.0, held_tokens / max(1, self._tokens(items_N[:_FIRST]))))
+        return seconds, max(graph, held * max(1.0, held_tokens / max(1, self._tokens(items_N[:_SMALL]))))
 
     def _memory(self, graph: float, windows: list[cost.WindowWork]) -> cost.Bytes:
         encoder, row = self.system.encode.encoder, self.system.encode.encoder.width * 4
@@ -266,45 +333,62 @@ class Probe:
         modules = self.system.encode.encoder, self.system.filter
         return [p for module in modules for p in module.parameters() if p.requires_grad]
 
-    def _grown(self, most: int, call: Callable[[int], None]) -> tuple[int, float]:
-        """Seconds of the largest part, of at most `most`, for which there is time; it was called before.
+    def _grown(
+        self,
+        most: int,
+        prepare: Callable[[int], T],
+        call: Callable[[T], None],
+        size: Callable[[T], float],
+        whole: float,
+    ) -> float:
+        """Seconds of a call of size `whole`, along a line through the largest parts for which there is time.
 
-        Time is that of this process, so that a busy machine does not make the parts smaller; of several
-        calls the fastest was disturbed least.
+        Args:
+            most: users or items of the largest part.
+            prepare: makes a part of so many; its time counts in what there is, not in what is measured.
+            call: was called before.
+            size: of a part, with which its cost grows.
+            whole: size that is asked for.
         """
-        part, began = min(_FIRST, most), self._spent_s()
-        took_s = self._seconds(lambda: call(part))
-        while part < most and (self._spent_s() - began) * _GROWTH < self.budget_s:
-            part, began = min(most, part * _GROWTH), self._spent_s()
-            took_s = self._seconds(lambda: call(part))  # noqa: B023
-        for calls in range(1, _REPEATS):
-            if (self._spent_s() - began) * (calls + 1) / calls > self.budget_s:
+        part, points = 1, [(0.0, 0.0)]
+        while True:
+            began, prepared = self._now_s(), prepare(part)
+            seconds = [self._seconds(lambda: call(prepared))]  # noqa: B023
+            if part == most or (self._now_s() - began) * _GROWTH >= self.budget_s:
                 break
-            took_s = min(took_s, self._seconds(lambda: call(part)))
-        return part, took_s
+            points.append((size(prepared), seconds[0]))
+            part = min(most, part * _GROWTH)
+        while len(seconds) < _CALLS and (self._now_s() - began) * (1 + 1 / len(seconds)) <= self.budget_s:
+            seconds.append(self._seconds(lambda: call(prepared)))
+        return cost.along(points[-1], (size(prepared), fmean(seconds)), whole)
 
-    def _spent_s(self) -> float:
-        """Seconds of computing: of this process on a CPU, where its threads share them."""
-        on_cpu = self.system.clock.device.type == "cpu"
-        return process_time() / torch.get_num_threads() if on_cpu else time.perf_counter()
+    def _now_s(self) -> float:
+        """Seconds of computing: on a CPU those of this thread, so that other work does not count."""
+        return time.thread_time() if self.system.clock.device.type == "cpu" else time.perf_counter()
 
     def _seconds(self, call: Callable[[], object]) -> float:
         self.system.clock.read()  # waits for the device
-        began = time.perf_counter()
+        began = self._now_s()
         call()
         self.system.clock.read()
-        return time.perf_counter() - began
+        return self._now_s() - began
 
     def _update_seconds(self, optimizer: ScheduledAdam) -> float:
-        """Seconds of an update, from one of Adam on a sample of as many parameters."""
+        """Seconds of an update, from one of the first numbers of each parameter."""
         numbers = sum(parameter.numel() for parameter in optimizer.parameters)
-        if not numbers:
-            return 0.0
-        sample = torch.zeros(min(numbers, _SAMPLE), device=self.system.clock.device)
-        sample.grad = torch.zeros_like(sample)
-        adam = torch.optim.Adam([sample], fused=True)
-        adam.step()
-        return self._seconds(adam.step) * numbers / len(sample)
+        parts = [
+            nn.Parameter(parameter.new_zeros(min(parameter.numel(), _SAMPLE)))
+            for parameter in optimizer.parameters
+        ]
+        adam = ScheduledAdam(parts, optimizer.spec, decayed=parts)
+
+        def update() -> float:
+            for part in parts:
+                part.grad = torch.zeros_like(part)
+            return self._seconds(lambda: adam.step(PlannedShare(0.0, 1.0)))
+
+        seconds = [update() for _ in range(_CALLS)]
+        return fmean(seconds[1:]) * numbers / max(1, sum(map(len, parts)))
 
 
 def used_bytes(device: torch.device) -> int:

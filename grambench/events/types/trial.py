@@ -102,6 +102,8 @@ class TrialForecast(Event):
     """What the prediction leaves out; empty: nothing that is known."""
     seconds: float | None = None
     """Seconds that it took to measure and count."""
+    once_s: float = 0.0
+    """Training seconds that are spent once, beside those of each epoch: a frozen part encodes every item."""
 
 
 @dataclass(frozen=True, slots=True)

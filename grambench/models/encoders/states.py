@@ -136,7 +136,7 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
         self.rows.place(missing_N, starts_N)
         calls = 0
         with host_reads():
-            for rows, states in self._computed(missing_N):
+            for rows, states in self.computed(missing_N):
                 if not self._fits(states):
                     self.in_fp16 = False
                     return calls + self.require(items_N)
@@ -162,7 +162,7 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
         self._used = used
 
     @torch.no_grad()
-    def _computed(self, items_N: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    def computed(self, items_N: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Rows of distinct items, and their states; one pair for each call of the frozen part."""
         lengths_N = self.tokens.lengths[items_N]
         order_N = falling_order(lengths_N)
@@ -196,7 +196,7 @@ class FrozenStates(ItemVectors, Generic[Encoder]):
             for first in range(0, len(self.rows), _BLOCK):
                 between()
                 items_N = np.arange(first, min(first + _BLOCK, len(self.rows)))
-                for places, states in self._computed(items_N):
+                for places, states in self.computed(items_N):
                     if not self._fits(states):
                         return False
                     _write_rows(file, places, states.to(self.dtype).cpu().numpy())

@@ -109,6 +109,12 @@ class LMKT(AnswerFilter):
             items_A, correct_A, offsets, self.tokens, self.token_offsets, self.markers, self.context
         )
 
+    def positions(self, view: AnswerView) -> int:
+        """Token positions of the calls for a view, padding included."""
+        lengths_S = self.packed(view).lengths_S
+        bounds = self._bounds(lengths_S[falling_order(lengths_S)])
+        return sum((stop - start) * length for start, stop, length in bounds)
+
     def limits(self) -> str:
         """What the context cuts off, in words."""
         most = kept_tokens(self.context)
@@ -118,6 +124,10 @@ class LMKT(AnswerFilter):
             f" {most:,} tokens"
         )
 
+    def _bounds(self, lengths_S: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """Of calls, over rows of falling length: first row, end, and length of a row."""
+        return bucket_bounds(lengths_S, self.call_tokens, self.call_tokens // 8)
+
     def _calls(self, packed: PackedHistories) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows of like length together: numbers [K] of answers, logits [K, V] after <A>, and verdicts."""
         device = next(self.parameters()).device
@@ -125,8 +135,7 @@ class LMKT(AnswerFilter):
         place_S = np.argsort(order_S)
         by_place = np.argsort(place_S[packed.rows_A], kind="stable")
         places = place_S[packed.rows_A][by_place]
-        bounds = bucket_bounds(packed.lengths_S[order_S], self.call_tokens, self.call_tokens // 8)
-        for start, stop, length in bounds:
+        for start, stop, length in self._bounds(packed.lengths_S[order_S]):
             low, high = np.searchsorted(places, (start, stop))
             numbers_K = by_place[low:high]
             ids_SL = _on(packed.ids_SL[order_S[start:stop], :length], device)

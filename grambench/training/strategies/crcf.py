@@ -94,6 +94,13 @@ class CRCFEpoch:
             pulled_backward(self.system, self.vectors, view, content_UD, self.pull, batch.users)
             warm_up_encoder(self.system, items_U[: self.spec.encoder_batch])
 
+    def rehearse(self, batch: Batch) -> None:
+        """See `KeepsVectors`: the gradients of a step towards texts whose vectors are zeros."""
+        view = batch.unique()
+        zeros_UD = torch.zeros_like(self.vectors.free.rows_ID[: len(view.items_N)])
+        with self.vectors.unmet_afterwards(view.items_N), dry_run(self.system):
+            pulled_backward(self.system, self.vectors, view, zeros_UD, self.pull, batch.users)
+
     def step(self, batch: Batch) -> StepResult:
         """A CF step; the last one of an epoch also trains the encoder."""
         joined = 0

@@ -84,6 +84,16 @@ class MultiStep:
         closed = self._close(window, batch) if self.rule.is_over(window, batch) else None
         return StepResult(loss, batch.users, view.occurrences, joined, closed, len(exchange.own_O))
 
+    def rehearse(self, batch: Batch) -> None:
+        """See `KeepsVectors`: the gradients of a step, and its moves of a table of zeros."""
+        view, window = batch.unique(), self._window_in(None)
+        with dry_run(self.system, self.table_optimizer.touched()):
+            window.join(view.host_items_N, window.rows.start[:1].expand(len(view.items_N), -1))
+            slots_N = window.slots_I[view.items_N]
+            _, gradient_ND = filter_backward(self.system, view, window.read(slots_N), batch.users)
+            move_ND = self.table_optimizer.displacement(view.items_N, gradient_ND * batch.users)
+            window.move(slots_N, move_ND)
+
     def _exchange(self, batch: Batch) -> Exchange:
         """Who holds the rows that a batch reads."""
         return self.system.group.exchange(batch.read_by_rank(), by_id, self.sampler.device)
@@ -175,14 +185,16 @@ class MultiStep:
             self.window.load_state_dict(window)
 
     def _open(self) -> Window:
-        width, device = self.system.encode.encoder.width, self.sampler.device
-        dtype = next(self.system.encode.encoder.parameters()).dtype
         keeps = self.system.fixed.filter_steps
-        rows = self._rows if keeps else None
-        frozen, group = self.spec.update == "frozen", self.system.group
-        window = Window(self.catalogue, width, dtype, device, frozen, rows, group)
+        window = self._window_in(self._rows if keeps else None)
         self._rows = window.rows if keeps else None
         return window
+
+    def _window_in(self, rows: Rows | None) -> Window:
+        width, device = self.system.encode.encoder.width, self.sampler.device
+        dtype = next(self.system.encode.encoder.parameters()).dtype
+        frozen, group = self.spec.update == "frozen", self.system.group
+        return Window(self.catalogue, width, dtype, device, frozen, rows, group)
 
     def _look_ahead(self, window: Window, batch: Batch) -> int:
         """Encode the new items of the coming steps, h_i = CE(c_i), without a graph.

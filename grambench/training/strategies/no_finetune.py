@@ -30,6 +30,14 @@ class NoFinetune:
                 vectors_ND = encode(self.system, view.host_items_N)
             filter_backward(self.system, view, vectors_ND, batch.users)
 
+    def rehearse(self, batch: Batch) -> None:
+        """See `KeepsVectors`: the filter's gradients at vectors of zeros."""
+        view, row_1D = batch.unique(), self.vectors.rows.start[:1]
+        with dry_run(self.system):
+            filter_backward(
+                self.system, view, torch.zeros_like(row_1D.expand(len(view.items_N), -1)), batch.users
+            )
+
     def step(self, batch: Batch) -> StepResult:
         """A CF step on constant vectors."""
         joined = self._look_ahead(batch) if batch.epoch != self._epoch else 0
@@ -77,9 +85,16 @@ class TrainedPooling(OneStep):
             _, gradient_ND = filter_backward(self.system, view, vectors_ND, batch.users)
             encoder_backward(self.system, vectors_ND, gradient_ND)
 
+    def rehearse(self, batch: Batch) -> None:
+        """See `KeepsVectors`; token states that are missing are computed, and kept until `forget`."""
+        with dry_run(self.system):
+            self._pooled(batch, 0)
+
     def gradients(self, batch: Batch) -> StepResult:
         """Pool the batch's distinct items, filter, and backpropagate ∂𝓛/∂h through the pooling."""
-        joined = self._look_ahead(batch.epoch) if batch.epoch != self._epoch else 0
+        return self._pooled(batch, self._look_ahead(batch.epoch) if batch.epoch != self._epoch else 0)
+
+    def _pooled(self, batch: Batch, joined: int) -> StepResult:
         view = batch.unique()
         with self.system.clock.encoding():
             vectors_ND = self.pooled(view.host_items_N)

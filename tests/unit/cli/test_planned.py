@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_all_epochs_of_all_seeds_are_added_up(
     monkeypatch.setattr(planned, "measure", lambda _: known)
     assert "1 thread (" in printed(capsys)
     assert "training of all trials: about a minute, if all epochs run" in printed(capsys)  # 2 · 3 · 14.94 s
+    once, auto = replace(E2E, once_s=120.0), TrialForecast(peak_bytes=1, note="by drift")
+    known = replace(known, trials={"e2e": once, "gram-auto": auto})
+    # 2 · (3 · 14.94 + 120) s
+    assert "training of all trials but gram-auto: about 5 minutes, if all" in printed(capsys)
+    own = {"trials": ({"strategy": "e2e"}, {"label": "long", "strategy": "e2e", "training.epochs": 30})}
+    spec = Spec.model_validate({"training": {"seeds": (0, 1)}, **own})
+    known = replace(known, trials={"long": E2E})
+    assert "training of all trials: about 15 minutes, if all" in printed(
+        capsys, spec=spec
+    )  # 2 · 30 · 14.94 s
 
 
 def test_several_ranks_are_not_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

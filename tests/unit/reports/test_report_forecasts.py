@@ -53,6 +53,17 @@ def test_predictions_are_divided_by_what_was_measured(report: Report) -> None:
     }
 
 
+def test_what_the_drift_decides_has_that_reason(tmp_path: Path) -> None:
+    run, name = Run(tmp_path), "gram-auto.s0"
+    made = ev.TrialForecast(peak_bytes=3 << 30, note="1 to 4 s an epoch")
+    run.log("", 0, logs.run_started(name))
+    run.log(name, 0, logs.worker_started(name), logs.planned("gram-auto"), made)
+    found = build_report(tmp_path).trials[0].forecast
+    assert found.is_made
+    for scored in (found.epoch_s, found.reuse_ratio):
+        assert scored.reasons["predicted"] == "the drift decides how long windows are"
+
+
 def test_a_trial_without_a_prediction_is_written_as_before(report: Report, tmp_path: Path) -> None:
     text = report_json(report)
     assert ["forecast" in trial for trial in json.loads(text)["trials"]] == [True, True, False]

@@ -8,18 +8,34 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_systems import CPU, HEADS, QUERY, Tiny, encoder_spec, news_sampler, random_part, tiny_system
+from tiny_systems import (
+    CPU,
+    HEADS,
+    QUERY,
+    Tiny,
+    encoder_spec,
+    news_sampler,
+    random_part,
+    sampler_of,
+    tiny_data,
+    tiny_system,
+)
 
+from grambench.config.baselines import GPTArchitecture, LanguageModel
 from grambench.config.networks import Filter
 from grambench.config.spec import MultiStep, Spec
 from grambench.errors import ExitCode
 from grambench.events import types as ev
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates
+from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
 from grambench.training.strategies import make_strategy
+from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.system import build_system
 from grambench.worker import dry_run, forecast
 from grambench.worker.forecast import Probe, used_bytes
+from grambench.worker.resume import collect
 
 STEPS = 7
 SMALL = {
@@ -49,18 +65,20 @@ def every_batch_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "_LOOKED_AT", STEPS)
 
 
+SPEC = Spec(
+    encoder=encoder_spec(),
+    filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
+    multi_step=MultiStep(encoder_batch=8, encoder_passes=2),
+)
+
+
 def probe_of(name: str) -> tuple[Probe, Tiny]:
     tiny = tiny_system(dtype=torch.float32)
     sampler = news_sampler(random_part(), batch_size=7)
     assert sampler.samples == STEPS * 7
-    spec = Spec(
-        encoder=encoder_spec(),
-        filter=Filter(nrms={"heads": HEADS, "query": QUERY}),
-        multi_step=MultiStep(encoder_batch=8, encoder_passes=2),
-    )
     plan = GraphPlan(2, None, "")
-    strategy = make_strategy(name, tiny.system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
-    return Probe(spec, name, tiny.system, sampler, strategy, plan, used_bytes(CPU), 0.01), tiny
+    strategy = make_strategy(name, tiny.system, sampler, spec=SPEC, micro_batch=2, encoder_chunk=None, seed=0)
+    return Probe(SPEC, name, tiny.system, sampler, strategy, plan, used_bytes(CPU), 0.01), tiny
 
 
 @pytest.mark.parametrize("name", ["e2e", "e2e-unique", "gram-1s", "gram-3s", "gram-1e", "gram-2e"])
@@ -84,6 +102,67 @@ def test_counts_are_those_of_the_epoch_that_follows(name: str) -> None:
     assert found.reuse_of_batch < found.reuse_of_epoch
 
 
+@pytest.mark.parametrize(
+    "name", ["e2e-gc", "gram-3s", "gram-auto", "nofinetune", "crcf-1s", "crcf-1e", "nocontent", "speedyfeed"]
+)
+def test_training_after_a_probe_is_the_same_bit_by_bit(name: str) -> None:
+    found = []
+    for probes in (False, True):
+        sampler = news_sampler(random_part(), batch_size=7)
+        system, modules = build_system(SPEC, tiny_data(), CPU, seed=0, strategy=name)
+        strategy = make_strategy(name, system, sampler, spec=SPEC, micro_batch=2, encoder_chunk=None, seed=0)
+        if probes:
+            Probe(SPEC, name, system, sampler, strategy, GraphPlan(2, None, ""), 0, 0.01).forecast()
+        for step in range(STEPS + 2):
+            strategy.step(sampler.batch(step))
+        found.append(collect(system, modules, strategy))
+    (tensors, numbers), (probed, probed_numbers) = found
+    assert numbers == probed_numbers
+    assert tensors.keys() == probed.keys()
+    assert [key for key, value in tensors.items() if not torch.equal(value, probed[key])] == []
+
+
+def test_a_step_that_keeps_vectors_encodes_nothing() -> None:
+    probe, tiny = probe_of("gram-3s")
+    assert isinstance(probe.strategy, MultiStep)
+    probe.strategy.rehearse(probe.sampler.batch(0))
+    assert tiny.spy.counts.items == 0
+    assert (probe.strategy.window, probe.strategy.table_optimizer.accumulator_I.any()) == (None, False)
+
+
+def test_an_update_of_more_numbers_than_are_timed_costs_in_proportion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe, tiny = probe_of("gram-1s")
+    monkeypatch.setattr(Probe, "_seconds", lambda _, call: (call(), 1.0)[1])
+    optimizer = tiny.system.encoder_optimizer
+    assert probe._update_seconds(optimizer) == 1.0
+    monkeypatch.setattr(forecast, "_SAMPLE", 16)
+    sizes = [parameter.numel() for parameter in optimizer.parameters]
+    assert probe._update_seconds(optimizer) == pytest.approx(sum(sizes) / sum(min(16, n) for n in sizes))
+
+
+def test_lm_kt_costs_what_its_calls_are_large() -> None:
+    data, sampler = tiny_data(), sampler_of("answers")
+    data.manifest.tokenizer.cls_id, data.manifest.tokenizer.sep_id = 2, 3
+    model = LanguageModel(architecture=GPTArchitecture(hidden_size=8, layers=1, heads=2, positions=48))
+    spec = SPEC.model_copy(update={"language_model": model})
+    system, _ = build_system(spec, data, CPU, seed=0, strategy="lm-kt")
+    strategy = make_strategy("lm-kt", system, sampler, spec=spec, micro_batch=2, encoder_chunk=None, seed=0)
+    probe = Probe(spec, "lm-kt", system, sampler, strategy, GraphPlan(2, None, ""), 0, 0.01)
+    batch = sampler.batch(0)
+    read: list[int] = []
+    assert isinstance(system.filter, LMKT)
+    system.filter.language_model.transformer.register_forward_hook(
+        lambda _module, _args, named, _out: read.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    with torch.no_grad():
+        system.filter.loss(torch.empty(0), batch.occurrences())
+    assert probe._size(batch) == sum(read) > 0
+    found = probe.forecast()
+    assert (found.epoch_s > 0, found.reuse_ratio, found.items_per_epoch) == (True, None, 0)
+
+
 def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
     probe, tiny = probe_of("gram-1s")
     tiny.encoder.freeze_below(1)
@@ -100,7 +179,7 @@ def test_states_in_a_mapped_file_take_no_memory_of_the_device() -> None:
 def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     probe, _ = probe_of("gram-1s")
     now, called = [0.0], []
-    monkeypatch.setattr(Probe, "_spent_s", lambda _: now[0])
+    monkeypatch.setattr(Probe, "_now_s", lambda _: now[0])
 
     def seconds(_: Probe, call: Callable[[], None]) -> float:
         call()
@@ -108,10 +187,11 @@ def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> Non
         return 0.0001 * called[-1]
 
     monkeypatch.setattr(Probe, "_seconds", seconds)
-    assert probe._grown(100, called.append) == (32, pytest.approx(0.0032))
-    assert called == [2, 8, 32, 32, 32]  # 128 would take more than .01 s
+    assert probe._grown(100, int, called.append, float, 100.0) == pytest.approx(0.01)
+    assert called == [1, 4, 16, 64]  # all would take more than .01 s
     called.clear()
-    assert probe._grown(3, called.append)[0] == 3
+    assert probe._grown(3, int, called.append, float, 30.0) == pytest.approx(0.003)
+    assert called == [1, 3, 3, 3]
 
 
 def answered(
@@ -126,7 +206,16 @@ def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRAMBENCH_CACHE", str(tmp_path))
-    strategies = ["e2e", "gram-1e", "nofinetune", "nocontent", "crcf-1s", "crcf-1e", "speedyfeed"]
+    strategies = [
+        "e2e",
+        "gram-1e",
+        "gram-auto",
+        "nofinetune",
+        "nocontent",
+        "crcf-1s",
+        "crcf-1e",
+        "speedyfeed",
+    ]
     monkeypatch.setattr(dry_run, "use_graphs", lambda spec, system, modules: _fail_on(system, "nocontent"))
     spec = Spec.model_validate(
         {**SMALL, "training": {"strategies": strategies, "batch_size": 16, "epochs": 2}}, strict=False
@@ -136,9 +225,15 @@ def test_a_dry_run_measures_every_trial_and_says_which_it_cannot(
     assert answer["failed"] == {"nocontent": "no such kernel"}
     found = {label: ev.TrialForecast.from_fields(fields) for label, fields in answer["trials"].items()}
     assert list(found) == [name for name in strategies if name != "nocontent"]
+    auto = found.pop("gram-auto")
     assert all(each.epoch_s > 0 and each.peak_bytes > 0 for each in found.values())
+    assert (auto.epoch_s, auto.reuse_ratio) == (None, None)
+    assert auto.note.endswith(" s an epoch: the drift decides how long windows are")
     assert found["gram-1e"].reuse_ratio == pytest.approx(found["e2e"].reuse_of_epoch)
-    assert found["nofinetune"].note == "the first epoch also encodes every item once"
+    once = {label: each.once_s for label, each in found.items() if each.once_s}
+    assert list(once) == ["nofinetune"]
+    words = " s more: a frozen part encodes every item once"
+    assert found["nofinetune"].note == f"before or in the first epoch {once['nofinetune']:.2g}{words}"
     assert "upper bound" in found["speedyfeed"].note
 
 
