@@ -30,8 +30,7 @@ from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan
 from grambench.training.phases import System
-from grambench.training.strategies import make_strategy
-from grambench.training.strategies.multi_step import MultiStep
+from grambench.training.strategies import make_strategy, multi_step
 from grambench.training.system import build_system
 from grambench.worker import dry_run, forecast
 from grambench.worker.forecast import Probe, used_bytes
@@ -124,7 +123,7 @@ def test_training_after_a_probe_is_the_same_bit_by_bit(name: str) -> None:
 
 def test_a_step_that_keeps_vectors_encodes_nothing() -> None:
     probe, tiny = probe_of("gram-3s")
-    assert isinstance(probe.strategy, MultiStep)
+    assert isinstance(probe.strategy, multi_step.MultiStep)
     probe.strategy.rehearse(probe.sampler.batch(0))
     assert tiny.spy.counts.items == 0
     assert (probe.strategy.window, probe.strategy.table_optimizer.accumulator_I.any()) == (None, False)
