@@ -270,7 +270,7 @@ def finish(
 
 
 def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
-    from grambench.analysis.ranking import places, ranking_sentence, scores_by_label
+    from grambench.analysis.ranking import ranking_sentence
     from grambench.cli.screen import wide_screen
     from grambench.events.disturbance import disturbances
     from grambench.views.comparison_table import own_settings, tuning_line
@@ -290,7 +290,7 @@ def _print_results(state: RunState, report: str, verdict: "Verdict") -> None:
         _print_wrapped([tuning_line(state)], console.width)
     for label, words in own_settings(state).items():
         say(f"{label}: {words}")
-    won = ranking_sentence(places(scores_by_label(state), state.metric.better), state.metric.title)
+    won = ranking_sentence(verdict.places, state.metric.title)
     _print_wrapped(verdict_lines(verdict.compared, verdict.grade, won), console.width)
     disturbed = [f"{t.name}: {each.message}" for t in state.trials.values() for each in disturbances(t)]
     for words in disturbed[:_WARNINGS_SHOWN]:

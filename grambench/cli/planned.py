@@ -14,6 +14,7 @@ from grambench.cli.screen import wide_screen
 from grambench.cli.settings import Options, is_own
 from grambench.config.reads import settings_read
 from grambench.config.spec import Spec
+from grambench.errors import ConfigError
 from grambench.events.types import TrialForecast
 from grambench.hub import require_usable
 from grambench.runner.forecast import Forecasts, measure
@@ -49,7 +50,8 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
     """Settings, plan and, with `probes`, what each trial would cost; as JSON, one document.
 
     Raises:
-        ConfigError: the model is here and cannot be used.
+        ConfigError: the model is here and cannot be used; or, once all is printed, a run would refuse the
+            settings of a trial.
     """
     if spec.encoder.model is not None:
         require_usable(spec.encoder.model, spec.encoder.revision)
@@ -61,6 +63,7 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
         forecasts = _measured(spec, found, probes, quiet=True)
         told = {"why": forecasts} if isinstance(forecasts, str) else dataclasses.asdict(forecasts)
         say_json(json.dumps({**document, "forecast": told}))
+        _require_accepted(forecasts)
         return
     for key, value in settings.items():
         say(f"{key} = {_shown(value)}")
@@ -70,6 +73,17 @@ def print_plan(spec: Spec, found: Found, *, as_json: bool, probes: bool = True) 
         say(f"forecast: none ({safe_text(forecasts, 400)})")
         return
     _print_forecasts(spec, forecasts)
+    _require_accepted(forecasts)
+
+
+def _require_accepted(forecasts: Forecasts | str) -> None:
+    if isinstance(forecasts, str):
+        return
+    labels: dict[str, list[str]] = {}
+    for label in forecasts.refused:
+        labels.setdefault(forecasts.failed[label], []).append(label)
+    if labels:
+        raise ConfigError(" ".join(f"{', '.join(named)}: {why}" for why, named in labels.items()))
 
 
 def _shown(value: object) -> str:
@@ -122,7 +136,8 @@ def _print_forecasts(spec: Spec, forecasts: Forecasts) -> None:
         if each.note:
             say(f"{safe_text(label)}: {each.note}")
     for label, why in forecasts.failed.items():
-        say(f"{safe_text(label)}: no forecast ({safe_text(why, 400)})")
+        if label not in forecasts.refused:
+            say(f"{safe_text(label)}: no forecast ({safe_text(why, 400)})")
     _print_sum(spec, forecasts)
 
 

@@ -8,6 +8,7 @@ from grambench.analysis.compared import Compared
 from grambench.analysis.grade import Grade, grade
 from grambench.analysis.grade_facts import facts_of
 from grambench.analysis.pairs import margin_of
+from grambench.analysis.ranking import Place, places, scores_by_label
 from grambench.errors import DataError
 from grambench.events.state import RunState
 from grambench.reports.comparisons import compared_in
@@ -22,6 +23,8 @@ class Verdict:
     """The first is the primary comparison."""
     grade: Grade | None
     """None: nothing was trained, or the folder has no readable `run.json`."""
+    places: tuple[Place, ...] = ()
+    """Labels by their test score, best first; empty for fewer than three."""
 
 
 def verdict_of(state: RunState, folder: Path) -> Verdict:
@@ -35,7 +38,7 @@ def verdict_of(state: RunState, folder: Path) -> Verdict:
     compared = compared_in(state, spec, folder)
     trained = any(trial.progress for trial in state.trials.values())
     graded = grade_of(state, spec, host, compared) if host and trained else None
-    return Verdict(tuple(compared), graded)
+    return Verdict(tuple(compared), graded, tuple(places(scores_by_label(state), state.metric.better)))
 
 
 def grade_of(state: RunState, spec: dict[str, Any], host: dict[str, Any], compared: list[Compared]) -> Grade:

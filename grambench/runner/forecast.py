@@ -28,6 +28,8 @@ class Forecasts:
     """By label."""
     failed: dict[str, str]
     """Label -> why its trial is not predicted."""
+    refused: tuple[str, ...]
+    """Labels of these whose settings a run would refuse."""
     seconds: float
     """Of the measurements."""
 
@@ -56,7 +58,7 @@ def measure(spec: Spec) -> Forecasts | str:
         return str(refused) if isinstance(refused, GrambenchError) else _last_line(ended.stderr)
     answer = json.loads(ended.stdout.splitlines()[-1])
     trials = {label: TrialForecast.from_fields(fields) for label, fields in answer.pop("trials").items()}
-    return Forecasts(trials=trials, **answer)
+    return Forecasts(trials=trials, refused=tuple(answer.pop("refused")), **answer)
 
 
 def _last_line(text: str) -> str:

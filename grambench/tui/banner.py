@@ -2,12 +2,15 @@
 
 from textual.content import Content
 
+from grambench.analysis.ranking import ranking_sentence
 from grambench.errors import ExitCode
 from grambench.text import safe_text
 from grambench.tui.line_parts import shortened
 from grambench.tui.palette import conclusion_colour
 from grambench.tui.scene import Scene
 from grambench.views import numbers
+from grambench.views.comparison_table import own_settings
+from grambench.views.palette import Tones
 
 _MOST_ROWS = 3
 _ENDINGS: dict[int, str] = {
@@ -54,21 +57,30 @@ def banner_text(scene: Scene) -> Content:
 
 
 def verdict_rows(scene: Scene, width: int) -> list[Content]:
-    """The sentence of the primary comparison of a run that has ended, in rows of `width` cells.
+    """What a run that has ended says first, in rows of `width` cells.
 
-    Two where they hold it, never more than three; the whole is on the verdict's own screen.
+    Who won, where labels have settings of their own; else the sentence of the primary comparison. Two rows
+    where they hold it, never more than three; the whole is on the verdict's own screen.
     """
-    verdict, tones = scene.verdict, scene.tones
-    if verdict is None or not verdict.compared or not scene.state.finished:
+    verdict, state = scene.verdict, scene.state
+    if verdict is None or not verdict.compared or not state.finished:
         return []
+    if verdict.places and own_settings(state):
+        look = scene.looks[verdict.places[0].label]
+        sentence = ranking_sentence(verdict.places, state.metric.title)
+        return _rows(sentence, width, f"{look.marker} ", f"bold {look.colour}", scene.tones)
     first = verdict.compared[0]
     conclusion = first.comparison.conclusion
     sign = {"pays": "✓ ", "does not pay": "✗ "}.get(conclusion, "? ")
-    rows = Content(safe_text(first.sentence, 1000)).wrap(max(8, width - len(sign)))
+    colour = conclusion_colour(conclusion, scene.tones)
+    return _rows(first.sentence, width, sign, f"bold {colour}", scene.tones)
+
+
+def _rows(sentence: str, width: int, sign: str, bold: str, tones: Tones) -> list[Content]:
+    rows = Content(safe_text(sentence, 4000)).wrap(max(8, width - len(sign)))
     if len(rows) > _MOST_ROWS:
         rest = " ".join(row.plain for row in rows[_MOST_ROWS - 1 :])
         rows = [*rows[: _MOST_ROWS - 1], Content(shortened(rest, width - len(sign)))]
-    bold = f"bold {conclusion_colour(conclusion, tones)}"
     return [
         Content.assemble((sign if number == 0 else "  ", bold), (row.plain, tones.text))
         for number, row in enumerate(rows)

@@ -8,6 +8,7 @@ from textual.content import Content
 from grambench.analysis import comparison
 from grambench.analysis.compared import Compared
 from grambench.analysis.grade_facts import tuning_words
+from grambench.analysis.ranking import Place, ranking_sentence
 from grambench.analysis.ranks import received_per_step, reuse_ratios, waiting_share_so_far
 from grambench.events.disturbance import disturbances
 from grambench.events.nvml_words import in_words
@@ -236,10 +237,12 @@ def _listed(*parts: str) -> str:
 
 
 def verdict_text(scene: Scene, width: int) -> Content:
-    """Each comparison in sentences, then the marks that the run lost and what would win them back."""
+    """Who won, each comparison, then the marks that the run lost and what would win them back."""
     verdict, tones = scene.verdict, scene.tones
     compared = verdict.compared if verdict else ()
     blocks = [_compared(scene, each, width) for each in compared]
+    if verdict and verdict.places:
+        blocks.insert(0, _won(scene, verdict.places, width))
     if not blocks:
         blocks = [styled("Nothing can be compared yet: no two strategies have ended.", tones.muted)]
     grade = verdict.grade if verdict and compared else None
@@ -250,6 +253,14 @@ def verdict_text(scene: Scene, width: int) -> Content:
             lines += _hanging(Content.assemble((f"{mark.code}  ", tones.warn), words), width)
         blocks.append(Content("\n").join(lines))
     return Content("\n\n").join(blocks)
+
+
+def _won(scene: Scene, found: Sequence[Place], width: int) -> Content:
+    """The sentence of the ranking, with the best label's marker."""
+    look, sentence = scene.looks[found[0].label], ranking_sentence(found, scene.state.metric.title)
+    marker = styled(f"{look.marker} ", f"bold {look.colour}")
+    first, *rest = _hanging(styled(safe_text(sentence, 4000), scene.tones.text), width)
+    return Content("\n").join([Content.assemble(marker, first[2:]), *rest])
 
 
 def _compared(scene: Scene, each: Compared, width: int) -> Content:

@@ -20,7 +20,7 @@ from grambench.config.strategies import Vocabulary, row_of
 from grambench.config.trials import TrialEntry
 from grambench.domains.prepared import Prepared, open_prepared
 from grambench.domains.training import make_sampler
-from grambench.errors import ExitCode, GrambenchError
+from grambench.errors import ConfigError, ExitCode, GrambenchError
 from grambench.events import types as ev
 from grambench.training.strategies import make_strategy
 from grambench.training.system import build_system, placement
@@ -59,7 +59,7 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
 
     Returns:
         `device` and `threads`; `trials`: label -> fields of its `TrialForecast`; `failed`: label -> why there
-        is none; `seconds` of the measurements.
+        is none; `refused`: labels whose settings a run would refuse; `seconds` of the measurements.
 
     Raises:
         GrambenchError: data or model cannot be used.
@@ -75,6 +75,7 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
     budget_s = seconds / _MEASUREMENTS / len(spec.entries)
     trials: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
+    refused: list[str] = []
     for entry in spec.entries:
         gc.collect()  # the previous trial's memory is not the next one's
         try:
@@ -82,12 +83,14 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
             trials[entry.label] = dataclasses.asdict(found)
         except (GrambenchError, RuntimeError) as error:  # torch's, such as out of memory
             failed[entry.label] = str(error).strip().splitlines()[0]
+            refused += [entry.label] * isinstance(error, ConfigError)
     took_s = time.perf_counter() - began
     return {
         "device": device.name,
         "threads": torch.get_num_threads(),
         "trials": trials,
         "failed": failed,
+        "refused": refused,
         "seconds": took_s,
     }
 

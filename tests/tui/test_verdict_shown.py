@@ -57,12 +57,33 @@ def test_the_first_sentence_stands_below_the_race_in_few_rows(
     assert rows[0].startswith("✓" if name == "six" else "?")
 
 
+@pytest.mark.parametrize("width", [38, 78, 158])
+def test_who_won_stands_there_where_labels_have_settings_of_their_own(
+    scene_of: Callable[[str], Scene], width: int
+) -> None:
+    scene = scene_of("finished")
+    first = scene.state.trials["e2e.s0"]
+    assert first.plan is not None
+    own = {first.name: replace(first, plan=replace(first.plan, settings={"encoder.adapt": "freeze"}))}
+    contest = replace(scene, state=replace(scene.state, trials={**scene.state.trials, **own}))
+    rows = [row.plain for row in verdict_rows(contest, width)]
+    assert rows[0].startswith("● Best by test AUC: e2e, 0.")
+    assert len(rows) <= 3
+    assert all(len(row) <= width for row in rows)
+    if width == 158:
+        assert rows[0].endswith("(1 seed). Not told apart from it: gram-1s, gram-1e.")
+
+
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
         (
             "finished",
-            ["gram-1s  undecided  not tuned", "One seed decides nothing: run --seeds 0..5."],
+            [
+                "● Best by test AUC: e2e, 0.",
+                "gram-1s  undecided  not tuned",
+                "One seed decides nothing: run --seeds 0..5.",
+            ],
         ),
         (
             "six",

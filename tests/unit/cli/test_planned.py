@@ -12,7 +12,7 @@ from grambench.cli.own_data import Found
 from grambench.config.presets import load_preset
 from grambench.config.ranks import Ranks
 from grambench.config.spec import Spec
-from grambench.errors import ExitCode
+from grambench.errors import ConfigError, ExitCode
 from grambench.events.types import TrialForecast
 from grambench.runner import forecast
 from grambench.runner.forecast import Forecasts
@@ -20,7 +20,7 @@ from grambench.runner.forecast import Forecasts
 HERE = Found("generated (synthetic)")
 E2E = TrialForecast(14.94, 640 << 20, 1.0, 2.32, 40.6, 34_039, 444_779)
 FORECASTS = Forecasts(
-    "AMD EPYC", 2, {"e2e": E2E, "gram-auto": TrialForecast(note="as if")}, {"x": "no kernel"}, 9.8
+    "AMD EPYC", 2, {"e2e": E2E, "gram-auto": TrialForecast(note="as if")}, {"x": "no kernel"}, (), 9.8
 )
 SPEC = Spec.model_validate({"training": {"seeds": (0, 1), "epochs": 3}})
 
@@ -61,7 +61,7 @@ def test_trials_of_their_own_settings_have_a_line_each(capsys: pytest.CaptureFix
 def test_all_epochs_of_all_seeds_are_added_up(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = Forecasts("AMD EPYC", 1, {"e2e": E2E}, {}, 9.8)
+    known = Forecasts("AMD EPYC", 1, {"e2e": E2E}, {}, (), 9.8)
     monkeypatch.setattr(planned, "measure", lambda _: known)
     assert "1 thread (" in printed(capsys)
     assert "training of all trials: about a minute, if all epochs run" in printed(capsys)  # 2 · 3 · 14.94 s
@@ -104,6 +104,23 @@ def test_nothing_is_measured_that_cannot_be(
     document = json.loads(printed(capsys, found, as_json=True, probes=probes))
     assert document["forecast"] == {"why": why}
     assert measured == []
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_settings_that_a_run_would_refuse_are_an_error_once_the_rest_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    why = dict.fromkeys(("lora-1s", "lora-1e"), "No map named quary. Set another.")
+    refused = replace(FORECASTS, failed={**FORECASTS.failed, **why}, refused=tuple(why))
+    monkeypatch.setattr(planned, "measure", lambda _: refused)
+    with pytest.raises(ConfigError, match=r"^lora-1s, lora-1e: No map named quary\. Set another\.$"):
+        planned.print_plan(SPEC, HERE, as_json=as_json)
+    text = capsys.readouterr().out
+    if as_json:
+        assert json.loads(text)["forecast"]["refused"] == ["lora-1s", "lora-1e"]
+    else:
+        assert "x: no forecast (no kernel)\n" in text
+        assert "quary" not in text
 
 
 def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
