@@ -84,10 +84,10 @@ def ranking_sentence(found: Sequence[Place], title: str) -> str:
     words = f"Best by test {title}: {best.label}, {best.mean:.4f} ({seeds})."
     behind = [_behind(place) for place in others if place.told_apart]
     open_ = [place.label for place in others if not place.told_apart]
-    if behind:
-        words += f" Behind it: {', '.join(behind)} (simultaneous 95 % intervals)."
     if open_:
         words += f" Not told apart from it: {', '.join(open_)}."
+    if behind:
+        words += f" Behind it: {', '.join(behind)} (simultaneous 95 % intervals)."
     return words
 
 

@@ -26,8 +26,8 @@ def test_places_by_hand() -> None:
     assert (found["d"].behind, found["d"].low) == (None, None)  # no common seed
     words = ranking_sentence(places(scores), "AUC")
     assert words == (
-        "Best by test AUC: a, 0.7200 (mean of 3 seeds). Behind it: c by 0.2000 (0.1937 to 0.2063)"
-        " (simultaneous 95 % intervals). Not told apart from it: b, d."
+        "Best by test AUC: a, 0.7200 (mean of 3 seeds). Not told apart from it: b, d."
+        " Behind it: c by 0.2000 (0.1937 to 0.2063) (simultaneous 95 % intervals)."
     )
 
 
