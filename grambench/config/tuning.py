@@ -16,6 +16,8 @@ from grambench.errors import ConfigError
 
 FIRST_SEED = 1000
 """The tuning's, if the final runs do not use it."""
+MOST_DRAWS = 1000
+"""Trials of a contestant at most."""
 _DIGITS = 3
 """Significant digits of a drawn value."""
 _TRIES = 1000
@@ -51,8 +53,9 @@ def plan_tuning(spec: Spec, preset: str, budget: int, seed: int | None = None) -
     Raises:
         ConfigError: names what cannot be tuned, and how to mend it.
     """
-    if budget < 1:
-        raise ConfigError(f"--budget is {budget}.", "Give each contestant one trial or more, such as 5.")
+    if not 1 <= budget <= MOST_DRAWS:
+        fix = f"Give each contestant 1 to {MOST_DRAWS:,} trials, such as 5."
+        raise ConfigError(f"--budget is {budget}.", fix)
     if spec.data.protocol == "paper":
         raise ConfigError(
             "With data.protocol = paper the test part selects, and nothing may be tuned by it.",

@@ -146,7 +146,7 @@ def test_a_dry_run_shows_the_draws_of_both_runs_and_makes_none(
     ("words", "says"),
     [
         (("tune",), "What to tune is not given"),
-        (("tune", "--preset", "demo", "--budget", "0"), "Give each contestant one trial or more"),
+        (("tune", "--preset", "demo", "--budget", "0"), "Give each contestant 1 to 1,000 trials"),
         (("tune", "--preset", "demo", "--tune-seed", "0"), "Give another --tune-seed"),
     ],
 )

@@ -118,7 +118,8 @@ def test_positions_are_logarithmic() -> None:
 @pytest.mark.parametrize(
     ("sets", "budget", "words"),
     [
-        ((), 0, "--budget is 0. Give each contestant one trial or more"),
+        ((), 0, "--budget is 0. Give each contestant 1 to 1,000 trials, such as 5."),
+        ((), 1001, "--budget is 1001. Give each contestant 1 to 1,000 trials"),
         (("tune.encoder_optimizer.lrr=[1, 2]",), 2, "did you mean 'encoder_optimizer.lr'"),
         (("tune.data.seed=[1, 2]",), 2, "data.seed may not differ between the trials of a run"),
         (("tune.gram_auto.drift=[0.5, 1.0]",), 2, "no contestant reads gram_auto.drift. Remove it"),
