@@ -88,7 +88,7 @@ class Options:
         if spec.data.is_generated and spec.data.dir is not None:
             raise ConfigError(
                 f"{preset} generates its data, so it reads no folder.",
-                "Leave --preset out, or take one of your own data, such as modern-my-news.",
+                "Leave it out, name one that reads a folder (modern-my-news), or add --set data.source=mind.",
             )
         return spec
 

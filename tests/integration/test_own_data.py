@@ -12,6 +12,7 @@ from own_data import own_answers, own_news
 
 from grambench.cli.app import main
 from grambench.cli.settings import Options
+from grambench.errors import ExitCode
 from grambench.runner.rundir import create_run
 
 README = Path(__file__).parents[2] / "README.md"
@@ -52,7 +53,8 @@ def test_the_lines_of_the_readme_work(
     monkeypatch.setattr("grambench.cli.own_data.can_fetch", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     folder = MADE[preset](tmp_path / "own")
-    verify, dry_run, run = ([str(folder) if word == "DIR" else word for word in line] for line in lines())
+    printed_lines = [[str(folder) if word == "DIR" else word for word in line] for line in lines()]
+    verify, dry_run, run, modern = printed_lines
     assert called(monkeypatch, verify) == 0
     assert FOUND[preset].partition(": ")[2] in " ".join(capsys.readouterr().out.split())
     assert dry_run == [*run, "--dry-run"] == ["run", "--data-dir", str(folder), "--dry-run"]
@@ -67,6 +69,10 @@ def test_the_lines_of_the_readme_work(
         "time: about ",
     ):
         assert words in printed
+    is_news = preset == "my-news"
+    assert called(monkeypatch, [*modern, "--dry-run"]) == (ExitCode.OK if is_news else ExitCode.USAGE)
+    printed = " ".join(capsys.readouterr())
+    assert ("would train: gram-1s, gram-1e, freeze-1e, lora-1e; " in printed) == is_news
 
 
 def test_a_table_whose_times_have_another_name_is_said_to_have_none(
