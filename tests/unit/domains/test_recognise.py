@@ -92,7 +92,7 @@ def test_a_folder_chooses_preset_and_source(tmp_path: Path) -> None:
     assert resolved("goodreads", news) == ("goodreads", "mind")  # its own source, which locating checks
     with pytest.raises(ConfigError, match=r"which my-news does not train on\. Use --preset my-kt"):
         resolved("my-news", answers)
-    with pytest.raises(ConfigError, match=r"so it reads no folder\. .* such as modern-my-news\."):
+    with pytest.raises(ConfigError, match=r"so it reads no folder\. .* folder \(modern-my-news\)"):
         resolved("modern", news)
     with pytest.raises(ConfigError, match=r"data\.source is 'mnd'\. Known are mind, news-tables"):
         resolved("", news, "data.source=mnd")
