@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from crashes import LONGER, OFTEN, numbers_of, reported
 from disks import fill, small_disk
-from live_runs import Bench, assert_nothing_is_left, complaint, report_of, supervisor_process, trained, until
+from live_runs import (
+    ENDLESS,
+    Bench,
+    assert_nothing_is_left,
+    complaint,
+    report_of,
+    supervisor_process,
+    trained,
+    until,
+)
 
 from grambench.events.buffered_journal import PATIENCE
 from grambench.events.reader import read_run
@@ -109,13 +118,16 @@ def test_a_read_only_run_cannot_be_resumed_but_reported(bench: Bench, whole: Pat
 
 
 def test_two_supervisors_never_share_a_run(bench: Bench) -> None:
-    command = bench.run("--plain", *RUN)
-    command.training("gram-1s.s0")
-    ended = bench.call("run", "--resume", command.run)
+    command = bench.run("--plain", "--strategies", "gram-1s", *ENDLESS)
+    run, progress = command.run, command.training("gram-1s.s0").progress
+    ended = bench.call("run", "--resume", run)
     assert ended.code == 4
-    pid, host = supervisor_process(command.run).pid, platform.node()
+    pid, host = supervisor_process(run).pid, platform.node()
     assert f"is already running: process {pid} on {host} holds it since 20" in complaint(ended.err)
-    assert command.wait().code == 0
+    assert progress is not None
+    until(lambda: trained(run, "gram-1s.s0", progress.step + 5), "the first one to go on")
+    assert bench.call("stop", run).code == 0
+    assert command.wait().code == 130
 
 
 def test_a_last_record_torn_at_any_byte_leaves_a_report(whole: Path, tmp_path: Path) -> None:

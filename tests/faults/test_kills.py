@@ -21,6 +21,7 @@ from crashes import (
     wait_for,
 )
 from live_runs import (
+    ENDLESS,
     Bench,
     Command,
     assert_nothing_is_left,
@@ -248,7 +249,7 @@ def test_what_has_changed_is_refused_with_a_list(bench: Bench, whole: Path) -> N
     assert ended.code == 2
     assert "has different settings: " in ended.err
     assert "training.batch_size: 32, now 16" in ended.err
-    going_on = begun(bench)
+    going_on = begun(bench, *ENDLESS)
     going_on.training("gram-1s.s0")
     ended = bench.call("run", "--resume", going_on.run)
     assert ended.code == 4
