@@ -12,6 +12,8 @@ TORCH_CPU ?= --index-url https://download.pytorch.org/whl/cpu
 LOWEST_TESTS := tests/unit/training tests/unit/models tests/unit/metrics tests/unit/config tests/unit/cli
 KEPT_REPORTS := tests/kept_runs/report-2/demo-race/report.json tests/kept_runs/0.1/kept-20261127-123413/report.json
 
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes would compile the package again
+
 .PHONY: help demo test heavy faults coverage lowest exporters bench bench-long bench-gpu attack screenshots page-check shape schema lint types contracts clean
 .DEFAULT_GOAL := demo
 

@@ -20,7 +20,7 @@ def has_main(path: Path) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
 
 
-HEAVY = {"dashboard_overhead", "auto_window", "chunked", "ablation", "modern", "frozen"}
+HEAVY = {"adaptive", "dashboard_overhead", "auto_window", "chunked", "ablation", "modern", "frozen"}
 """The longest, even on such sizes."""
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in SHARED and has_main(path))
 
