@@ -122,7 +122,7 @@ def forecast(
 
 
 def along(smaller: tuple[float, float], larger: tuple[float, float], size: float) -> float:
-    """Seconds at a size from those at two others, each (size, seconds): what each call costs does not grow.
+    """Seconds, or bytes, at a size from those at two others: what each call costs does not grow.
 
     From no seconds at no size, in proportion; never less than constant.
     """

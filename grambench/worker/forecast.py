@@ -46,6 +46,9 @@ _SMALL = 2
 """Users or items whose graph is measured."""
 _GROWTH, _CALLS = 4, 3
 """Factor from a part that is timed to the next one, and calls of the last."""
+_LINE_S = 0.5
+"""Seconds of a first part below which a second one is timed even if there is no time: a small part of a large
+model is nearly all a call's own cost, such as gradients of every weight."""
 _SAMPLE = 1 << 16
 """Numbers of each parameter on which an update is timed."""
 
@@ -191,10 +194,9 @@ class Probe:
     def _one_step(self, batches: list[Batch]) -> tuple[cost.StepWork, cost.Seconds, float]:
         """Of a strategy whose steps are complete: the warm-up, which computes a step's gradients."""
         first, warm_up = batches[0], self.strategy.warm_up
-        small = self._part(first, _SMALL)
-        held = self._held(lambda: warm_up(small))
         sizes = [self._size(batch) for batch in batches]
         users = first.users, lambda users: self._part(first, users)
+        graph = self._held(*users, warm_up, self._size, self._share_held(first) * max(sizes))
         mean_s = self._grown(*users, warm_up, self._size, fmean(sizes))
         update_s = sum(
             map(self._update_seconds, (self.system.filter_optimizer, self.system.encoder_optimizer))
@@ -204,10 +206,25 @@ class Probe:
             fmean(len(self._encoded(batch)) for batch in batches) * is_encoded,
             fmean(sizes) * self._reads_text,
         )
-        graph = held * max(1.0, self._share_held(first) * max(sizes) / max(1, self._size(small)))
         return work, cost.Seconds(draw=0.0, step=mean_s + update_s), graph
 
-    def _held(self, run: Callable[[], None]) -> float:
+    def _held(
+        self,
+        most: int,
+        prepare: Callable[[int], T],
+        call: Callable[[T], None],
+        size: Callable[[T], float],
+        whole: float,
+    ) -> float:
+        """The most bytes that graphs of a call of size `whole` hold at once, along a line through two parts.
+
+        Copies of weights do not grow with the parts. Arguments are those of `_grown`.
+        """
+        parts = [prepare(min(most, items)) for items in (_SMALL, 2 * _SMALL)]
+        smaller, larger = ((size(part), self._held_by(lambda: call(part))) for part in parts)  # noqa: B023
+        return cost.along(smaller, larger, max(whole, smaller[0]))
+
+    def _held_by(self, run: Callable[[], None]) -> float:
         """The most bytes that graphs hold at once, with those of a checkpointed layer that is run again."""
         encoder, parameters = self.system.encode.encoder, self._parameters()
         held = float(most_held_bytes(parameters, run))
@@ -230,15 +247,13 @@ class Probe:
         """Of a strategy whose steps read vectors that are there already."""
         assert isinstance(self.strategy, KeepsVectors)
         first, rehearse = batches[0], self.strategy.rehearse
-        small = self._part(first, _SMALL)
-        held = self._held(lambda: rehearse(small))
         users = first.users, lambda users: self._part(first, users)
+        graph = self._held(*users, rehearse, lambda part: part.users, first.users)
         took_s = self._grown(*users, rehearse, lambda part: part.users, first.users)
         update_s = self._update_seconds(self.system.filter_optimizer)
         if isinstance(self.strategy, TrainedPooling):
             update_s += self._update_seconds(self.system.encoder_optimizer)
             self.strategy.states.forget()  # training computes them in calls of its own
-        graph = held * first.users / small.users
         return cost.StepWork(0, 0), cost.Seconds(draw=0.0, step=took_s + update_s), graph
 
     def _part(self, batch: Batch, users: int) -> Batch:
@@ -298,7 +313,7 @@ class Probe:
             return self._require(items_N[:items])
 
         with dry_run(system):
-            held = self._held(lambda: fit(part(_SMALL)))
+            held = self._held(chunk, part, fit, self._tokens, held_tokens)
             both_s = self._grown(chunk, part, fit, self._tokens, held_tokens)
             forward(part(_SMALL))
             forward_s = self._grown(len(items_N), part, forward, self._tokens, tokens)
@@ -308,7 +323,7 @@ class Probe:
             both=both_s / max(1.0, held_tokens),
             update=self._update_seconds(system.encoder_optimizer),
         )
-        return seconds, max(graph, held * max(1.0, held_tokens / max(1, self._tokens(items_N[:_SMALL]))))
+        return seconds, max(graph, held)
 
     def _memory(self, graph: float, windows: list[cost.WindowWork]) -> cost.Bytes:
         encoder, row = self.system.encode.encoder, self.system.encode.encoder.width * 4
@@ -330,8 +345,7 @@ class Probe:
         return cost.Bytes(base, trained + touched, int(graph), vectors)
 
     def _parameters(self) -> list[torch.nn.Parameter]:
-        modules = self.system.encode.encoder, self.system.filter
-        return [p for module in modules for p in module.parameters() if p.requires_grad]
+        return [*self.system.encode.encoder.parameters(), *self.system.filter.parameters()]
 
     def _grown(
         self,
@@ -354,10 +368,12 @@ class Probe:
         while True:
             began, prepared = self._now_s(), prepare(part)
             seconds = [self._seconds(lambda: call(prepared))]  # noqa: B023
-            if part == most or (self._now_s() - began) * _GROWTH >= self.budget_s:
+            took_s = self._now_s() - began
+            has_time, needs_line = took_s * _GROWTH < self.budget_s, len(points) == 1 and took_s < _LINE_S
+            if part == most or not (has_time or needs_line):
                 break
             points.append((size(prepared), seconds[0]))
-            part = min(most, part * _GROWTH)
+            part = min(most, part * (_GROWTH if has_time else 2))
         while len(seconds) < _CALLS and (self._now_s() - began) * (1 + 1 / len(seconds)) <= self.budget_s:
             seconds.append(self._seconds(lambda: call(prepared)))
         return cost.along(points[-1], (size(prepared), fmean(seconds)), whole)

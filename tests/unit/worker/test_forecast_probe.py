@@ -22,10 +22,11 @@ from tiny_systems import (
 )
 
 from grambench.config.baselines import GPTArchitecture, LanguageModel
-from grambench.config.networks import Filter
+from grambench.config.networks import Filter, Lora
 from grambench.config.spec import MultiStep, Spec
 from grambench.errors import ExitCode
 from grambench.events import types as ev
+from grambench.models.encoders.lora import add_lora
 from grambench.models.encoders.states import CachedItemEncoder, LayerStates
 from grambench.models.filters.lm_kt import LMKT
 from grambench.training.memory_plan import GraphPlan
@@ -262,3 +263,42 @@ def test_no_part_of_a_batch_is_captured_as_a_graph(name: str) -> None:
     assert (fixed.filter_steps, fixed.encoder_steps, fixed._places) == (True, True, {})
     probe.strategy.step(probe.sampler.batch(0))
     assert fixed._places
+
+
+@pytest.mark.parametrize(("call_s", "parts"), [(0.01, [1, 4, 16, 64, 100]), (0.1, [1, 2]), (0.6, [1])])
+def test_what_a_call_costs_by_itself_does_not_grow_where_there_is_hardly_time(
+    monkeypatch: pytest.MonkeyPatch, call_s: float, parts: list[int]
+) -> None:
+    """A call of one item on a large model is nearly all gradients of its weights."""
+    probe, now, called = replace(probe_of("gram-1s")[0], budget_s=0.12), [0.0], []
+
+    def call(items: int) -> None:
+        called.append(items)
+        now[0] += call_s + items / 10_000
+
+    monkeypatch.setattr(Probe, "_now_s", lambda _: now[0])
+    found = probe._grown(100, int, call, float, 100.0)
+    assert sorted(set(called)) == parts
+    assert found == pytest.approx(call_s + 0.01 if len(parts) > 1 else 100 * (call_s + 1e-4))
+
+
+def test_frozen_weights_that_the_backward_pass_reads_are_no_graph() -> None:
+    held = {}
+    for name in ("trained", "frozen"):
+        probe, tiny = probe_of("gram-1s")
+        if name == "frozen":
+            backbone = tiny.encoder.backbone
+            assert isinstance(backbone, torch.nn.Module)
+            add_lora(backbone, Lora(rank=1))
+        batch = probe.sampler.batch(0)
+        part = next(batch.split(2))
+        held[name] = probe._held_by(lambda: probe.strategy.warm_up(part))  # noqa: B023
+    assert held["frozen"] < held["trained"]
+
+
+def test_copies_of_weights_do_not_grow_with_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe, _ = probe_of("gram-1s")
+    monkeypatch.setattr(Probe, "_held_by", lambda _, run: run())
+    sizes = {2: 1000.0 + 2 * 30, 4: 1000.0 + 4 * 30}
+    found = probe._held(100, sizes.__getitem__, float, lambda held: (held - 1000) / 30, 64)
+    assert found == pytest.approx(1000 + 64 * 30)
