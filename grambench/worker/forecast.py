@@ -11,8 +11,9 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import psutil
@@ -47,10 +48,23 @@ _SMALL = 2
 _GROWTH, _CALLS = 4, 3
 """Factor from a part that is timed to the next one, and calls of the last."""
 _LINE_S = 0.5
-"""Seconds of a first part below which a second one is timed even if there is no time: a small part of a large
-model is nearly all a call's own cost, such as gradients of every weight."""
+"""If the first part takes less, a second one is timed in any case: on a large model, nearly all of the first
+one's seconds are a call's own cost, such as gradients of every weight."""
 _SAMPLE = 1 << 16
 """Numbers of each parameter on which an update is timed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[T]):
+    """A call that is measured on parts of its input."""
+
+    most: int
+    """Users or items of the largest part."""
+    prepare: Callable[[int], T]
+    """Makes a part of so many; not measured."""
+    call: Callable[[T], None]
+    size: Callable[[T], float]
+    """Of a part, with which its cost grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +207,11 @@ class Probe:
 
     def _one_step(self, batches: list[Batch]) -> tuple[cost.StepWork, cost.Seconds, float]:
         """Of a strategy whose steps are complete: the warm-up, which computes a step's gradients."""
-        first, warm_up = batches[0], self.strategy.warm_up
+        first = batches[0]
         sizes = [self._size(batch) for batch in batches]
-        users = first.users, lambda users: self._part(first, users)
-        graph = self._held(*users, warm_up, self._size, self._share_held(first) * max(sizes))
-        mean_s = self._grown(*users, warm_up, self._size, fmean(sizes))
+        parts = Parts(first.users, lambda users: self._part(first, users), self.strategy.warm_up, self._size)
+        graph = self._held(parts, self._share_held(first) * max(sizes))
+        mean_s = self._grown(parts, fmean(sizes))
         update_s = sum(
             map(self._update_seconds, (self.system.filter_optimizer, self.system.encoder_optimizer))
         )
@@ -208,20 +222,13 @@ class Probe:
         )
         return work, cost.Seconds(draw=0.0, step=mean_s + update_s), graph
 
-    def _held(
-        self,
-        most: int,
-        prepare: Callable[[int], T],
-        call: Callable[[T], None],
-        size: Callable[[T], float],
-        whole: float,
-    ) -> float:
+    def _held(self, parts: Parts[T], whole: float) -> float:
         """The most bytes that graphs of a call of size `whole` hold at once, along a line through two parts.
 
-        Copies of weights do not grow with the parts. Arguments are those of `_grown`.
+        Copies of weights do not grow with the parts.
         """
-        parts = [prepare(min(most, items)) for items in (_SMALL, 2 * _SMALL)]
-        smaller, larger = ((size(part), self._held_by(lambda: call(part))) for part in parts)  # noqa: B023
+        two = [parts.prepare(min(parts.most, count)) for count in (_SMALL, 2 * _SMALL)]
+        smaller, larger = ((parts.size(part), self._held_by(partial(parts.call, part))) for part in two)
         return cost.along(smaller, larger, max(whole, smaller[0]))
 
     def _held_by(self, run: Callable[[], None]) -> float:
@@ -247,9 +254,8 @@ class Probe:
         """Of a strategy whose steps read vectors that are there already."""
         assert isinstance(self.strategy, KeepsVectors)
         first, rehearse = batches[0], self.strategy.rehearse
-        users = first.users, lambda users: self._part(first, users)
-        graph = self._held(*users, rehearse, lambda part: part.users, first.users)
-        took_s = self._grown(*users, rehearse, lambda part: part.users, first.users)
+        parts = Parts(first.users, lambda users: self._part(first, users), rehearse, lambda part: part.users)
+        graph, took_s = self._held(parts, first.users), self._grown(parts, first.users)
         update_s = self._update_seconds(self.system.filter_optimizer)
         if isinstance(self.strategy, TrainedPooling):
             update_s += self._update_seconds(self.system.encoder_optimizer)
@@ -292,7 +298,7 @@ class Probe:
             return int(lengths_I[items_N].sum())
 
         with dry_run(system):
-            return self._grown(len(items_N), lambda items: items_N[:items], run, size, size(items_N))
+            return self._grown(Parts(len(items_N), lambda items: items_N[:items], run, size), size(items_N))
 
     def _at_windows(self, batch: Batch, seconds: cost.Seconds, graph: float) -> tuple[cost.Seconds, float]:
         """The same with what a window costs when it opens and closes."""
@@ -313,10 +319,10 @@ class Probe:
             return self._require(items_N[:items])
 
         with dry_run(system):
-            held = self._held(chunk, part, fit, self._tokens, held_tokens)
-            both_s = self._grown(chunk, part, fit, self._tokens, held_tokens)
+            parts = Parts(chunk, part, fit, self._tokens)
+            held, both_s = self._held(parts, held_tokens), self._grown(parts, held_tokens)
             forward(part(_SMALL))
-            forward_s = self._grown(len(items_N), part, forward, self._tokens, tokens)
+            forward_s = self._grown(Parts(len(items_N), part, forward, self._tokens), tokens)
         seconds = dataclasses.replace(
             seconds,
             forward=forward_s / max(1, tokens),
@@ -347,36 +353,24 @@ class Probe:
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [*self.system.encode.encoder.parameters(), *self.system.filter.parameters()]
 
-    def _grown(
-        self,
-        most: int,
-        prepare: Callable[[int], T],
-        call: Callable[[T], None],
-        size: Callable[[T], float],
-        whole: float,
-    ) -> float:
+    def _grown(self, parts: Parts[T], whole: float) -> float:
         """Seconds of a call of size `whole`, along a line through the largest parts for which there is time.
 
-        Args:
-            most: users or items of the largest part.
-            prepare: makes a part of so many; its time counts in what there is, not in what is measured.
-            call: was called before.
-            size: of a part, with which its cost grows.
-            whole: size that is asked for.
+        Preparing a part counts in what there is. The call was made before.
         """
         part, points = 1, [(0.0, 0.0)]
         while True:
-            began, prepared = self._now_s(), prepare(part)
-            seconds = [self._seconds(lambda: call(prepared))]  # noqa: B023
+            began, prepared = self._now_s(), parts.prepare(part)
+            seconds = [self._seconds(partial(parts.call, prepared))]
             took_s = self._now_s() - began
             has_time, needs_line = took_s * _GROWTH < self.budget_s, len(points) == 1 and took_s < _LINE_S
-            if part == most or not (has_time or needs_line):
+            if part == parts.most or not (has_time or needs_line):
                 break
-            points.append((size(prepared), seconds[0]))
-            part = min(most, part * (_GROWTH if has_time else 2))
+            points.append((parts.size(prepared), seconds[0]))
+            part = min(parts.most, part * (_GROWTH if has_time else 2))
         while len(seconds) < _CALLS and (self._now_s() - began) * (1 + 1 / len(seconds)) <= self.budget_s:
-            seconds.append(self._seconds(lambda: call(prepared)))
-        return cost.along(points[-1], (size(prepared), fmean(seconds)), whole)
+            seconds.append(self._seconds(partial(parts.call, prepared)))
+        return cost.along(points[-1], (parts.size(prepared), fmean(seconds)), whole)
 
     def _now_s(self) -> float:
         """Seconds of computing: on a CPU those of this thread, so that other work does not count."""

@@ -247,6 +247,6 @@ class RaceScreen(RunScreen):
 
 
 def _highlighted(scene: Scene) -> str | None:
-    """The first trial of the highlighted label; None: there is none."""
+    """The first trial of the highlighted label; None: no label is highlighted."""
     trials = scene.state.trials.values()
     return next((trial.name for trial in trials if trial.label == scene.view.highlighted), None)

@@ -34,7 +34,7 @@ from grambench.training.phases import System
 from grambench.training.strategies import make_strategy, multi_step
 from grambench.training.system import build_system
 from grambench.worker import dry_run, forecast
-from grambench.worker.forecast import Probe, used_bytes
+from grambench.worker.forecast import Parts, Probe, used_bytes
 from grambench.worker.resume import collect
 
 STEPS = 7
@@ -187,10 +187,10 @@ def test_parts_grow_until_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> Non
         return 0.0001 * called[-1]
 
     monkeypatch.setattr(Probe, "_seconds", seconds)
-    assert probe._grown(100, int, called.append, float, 100.0) == pytest.approx(0.01)
+    assert probe._grown(Parts(100, int, called.append, float), 100.0) == pytest.approx(0.01)
     assert called == [1, 4, 16, 64]  # all would take more than .01 s
     called.clear()
-    assert probe._grown(3, int, called.append, float, 30.0) == pytest.approx(0.003)
+    assert probe._grown(Parts(3, int, called.append, float), 30.0) == pytest.approx(0.003)
     assert called == [1, 3, 3, 3]
 
 
@@ -277,7 +277,7 @@ def test_what_a_call_costs_by_itself_does_not_grow_where_there_is_hardly_time(
         now[0] += call_s + items / 10_000
 
     monkeypatch.setattr(Probe, "_now_s", lambda _: now[0])
-    found = probe._grown(100, int, call, float, 100.0)
+    found = probe._grown(Parts(100, int, call, float), 100.0)
     assert sorted(set(called)) == parts
     assert found == pytest.approx(call_s + 0.01 if len(parts) > 1 else 100 * (call_s + 1e-4))
 
@@ -299,5 +299,5 @@ def test_copies_of_weights_do_not_grow_with_a_batch(monkeypatch: pytest.MonkeyPa
     probe, _ = probe_of("gram-1s")
     monkeypatch.setattr(Probe, "_held_by", lambda _, run: run())
     sizes = {2: 1000.0 + 2 * 30, 4: 1000.0 + 4 * 30}
-    found = probe._held(100, sizes.__getitem__, float, lambda held: (held - 1000) / 30, 64)
+    found = probe._held(Parts(100, sizes.__getitem__, float, lambda held: (held - 1000) / 30), 64)
     assert found == pytest.approx(1000 + 64 * 30)
