@@ -41,8 +41,8 @@ def _columns(state: RunState) -> list[_Column]:
     arrow = " ▾" if state.metric.better > 0 else " ▴"
     val, test = (f"{part} {title}{arrow if part == sorts else ''}" for part in ("val", "test"))
     return [
-        _Column("seeds", 85, lambda _, t: float(t.ended), sum, numbers.count),
-        _Column("× e2e", 100, lambda s, t: comparison.speedup(s, t), geometric_mean, numbers.ratio),
+        _Column("scored", 85, lambda s, t: float(test_score(s, t) is not None), sum, numbers.count),
+        _Column("× e2e", 100, lambda s, t: comparison.speedup(s, t) or None, geometric_mean, numbers.ratio),
         _Column("R", 75, lambda _, t: comparison.reuse_ratio(t), median, numbers.ratio),
         _Column("s/epoch", 65, lambda _, t: comparison.seconds_per_epoch(t), median, numbers.seconds),
         _Column("samples/s", 80, lambda _, t: comparison.samples_per_second(t), median, numbers.rate),
@@ -58,8 +58,8 @@ def label_table(state: RunState, width: int, gap: int = 3) -> LabelTable:
     """Labels in the order of the leaderboard; the columns fit `width` cells, `gap` between them."""
     seeds: dict[str, list[TrialState]] = {}
     for trial in ordered(state):
-        seeds.setdefault(name_of(trial), []).append(trial)
-    columns = [("strategy", *seeds)]
+        seeds.setdefault(trial.label, []).append(trial)
+    columns = [("strategy", *(name_of(trials[0]) for trials in seeds.values()))]
     left = width - max(map(len, columns[0]))
     kept: dict[int, tuple[str, ...]] = {}
     for index, column in sorted(enumerate(_columns(state)), key=lambda pair: -pair[1].keep):

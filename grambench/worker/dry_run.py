@@ -58,8 +58,9 @@ def forecasts(spec: Spec, seconds: float) -> dict[str, Any]:
         seconds: for all measurements together; a model whose first call takes long goes beyond them.
 
     Returns:
-        `device` and `threads`; `trials`: label -> fields of its `TrialForecast`; `failed`: label -> why there
-        is none; `refused`: labels whose settings a run would refuse; `seconds` of the measurements.
+        `device` and `threads`; `trials`: label -> fields of its `TrialForecast`; `failed`: label -> why it
+        could not be predicted; `refused`: those of them that a run would refuse as well; `seconds` of the
+        measurements.
 
     Raises:
         GrambenchError: data or model cannot be used.

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from grambench.events.state import RunState
 from grambench.views import numbers
 from grambench.views.comparison_table import columns, ordered, place, standings
 from grambench.views.console import PlainPrinter, summary_table
+from grambench.views.label_table import label_table
 
 
 class Clock:
@@ -129,9 +131,20 @@ def test_many_trials_are_a_table_of_labels_that_fits(tmp_path: Path, width: int)
         "0.0004",
         "e2e",
     )
-    assert row.get("seeds", "13") == "13"
+    assert row.get("scored", "13") == "13"
     assert row.get("s/epoch", "4.2") == "4.2"
     assert lines[4].startswith("26 trials; ")
+
+
+def test_a_table_of_labels_tells_long_names_apart_and_counts_what_was_scored(tmp_path: Path) -> None:
+    state = read_run(write_seeds(tmp_path / "run", (0, 1, 2)))
+    trials = {
+        name: replace(trial, name=f"{'x' * 30}-{name}", test=None if name == "e2e.s2" else trial.test)
+        for name, trial in state.trials.items()
+    }
+    table = label_table(replace(state, trials=trials), 200)
+    assert [len(set(table.rows)), table.heads[:2]] == [2, ("strategy", "scored")]
+    assert {row[1] for row in table.rows} == {"2", "3"}
 
 
 def test_order_is_by_test_auc_and_seeds_stand_together(tmp_path: Path) -> None:
