@@ -8,12 +8,13 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from textual.content import Content
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Static
 from textual.widgets._footer import FooterKey
-from tui.logs import COURSES, STATES, Recorder, build, trial
+from tui.logs import COURSES, STATES, Recorder, audit, build, finish, prepare, start, trial
 from tui.pictures import faults
 
 from grambench.events import journal
@@ -27,11 +28,13 @@ from grambench.tui.layout import Density, plan
 from grambench.tui.screens.help import HelpScreen
 from grambench.tui.screens.leave import LeaveScreen
 from grambench.tui.screens.race import RaceScreen
+from grambench.tui.widgets.board import Board
 from grambench.tui.widgets.card import Card
 from grambench.tui.widgets.chart import Chart
 from grambench.tui.widgets.header import Header
 from grambench.tui.widgets.log import LogView
 from grambench.tui.widgets.panel import Panel
+from grambench.tui.widgets.text import Text
 
 SIZES = [(60, 24), (100, 20), (120, 40), (200, 60), (80, 80), (300, 80)]
 
@@ -87,6 +90,28 @@ async def test_nothing_overlaps_at_any_size(run: Callable[[str], Dashboard], siz
         await drawn(pilot)
         assert_whole(app)
         assert app.query_one("#body").max_scroll_y == 0
+
+
+async def test_a_leaderboard_that_scrolls_leaves_its_scrollbar_a_column(tmp_path: Path) -> None:
+    recorder, names = Recorder(tmp_path), ("e2e", "gram-1s", "gram-1e")
+    start(recorder, [f"{name}.s{seed}" for seed in range(8) for name in names])
+    prepare(recorder)
+    audit(recorder)
+    for seed in range(8):
+        for name in names:
+            trial(recorder, COURSES[name], seed=seed, epochs=1.0)
+    finish(recorder)
+    for width in (108, 140, 164):
+        app = Dashboard(tmp_path)
+        async with app.run_test(size=(width, 45)) as pilot:
+            for _ in range(3):
+                await drawn(pilot)
+            board = app.screen.query_one(Board)
+            content = board.query_one(Text).content
+            assert isinstance(content, Content)
+            assert board.show_vertical_scrollbar
+            longest = max(map(len, content.plain.splitlines()))
+            assert longest <= board.scrollable_content_region.width, width
 
 
 @pytest.mark.parametrize("state", list(STATES))

@@ -79,6 +79,10 @@ class TextPanel(VerticalScroll):
         """Fit the text to the new width."""
         self._draw()
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """Leave the scrollbar its column."""
+        self.call_after_refresh(self._draw)
+
     def _draw(self) -> None:
         width = self.scrollable_content_region.width
         if self._scene is not None and width > 0:
